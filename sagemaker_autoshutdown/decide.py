@@ -1,0 +1,304 @@
+"""What to do with each app, as a pure function of what was seen, the policy and the time.
+
+``decide`` owns every rule of when an app is shut down. It does no I/O and reads no clock; what it
+must remember from one look to the next goes out in the result and comes back as an argument, so
+that any history can be replayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from .config import Policy
+from .model import (
+    Action,
+    App,
+    AppStatus,
+    Holds,
+    Reason,
+    Snapshot,
+    State,
+    Verdict,
+    Work,
+    WorkKind,
+)
+
+#: Kernel states whose clock starts when the state does. A kernel can hang in any of them.
+_TRANSIENT_STATES = frozenset({"starting", "restarting", "autorestarting"})
+#: Kernel states in which nothing runs any more, or yet.
+_IDLE_STATES = frozenset({"idle", "dead", "terminating"})
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """A deadline that users have been told, and what it was computed from.
+
+    It stands for as long as that does not change: a deadline is never brought forward, and never
+    put off without a cause.
+    """
+
+    idle_since: datetime
+    limit: timedelta
+    warning_time: timedelta
+    kept_until: datetime | None
+    deadline: datetime
+
+    def holds_for(
+        self,
+        idle_since: datetime,
+        limit: timedelta,
+        warning_time: timedelta,
+        kept_until: datetime | None,
+        now: datetime,
+    ) -> bool:
+        """Whether it was computed from just this. A keep-alive that ran out changes nothing: its
+        end was part of the deadline. One that was given, extended or taken back does."""
+        ran_out = kept_until is None and self.kept_until is not None and self.kept_until <= now
+        return (self.idle_since, self.limit, self.warning_time) == (
+            idle_since,
+            limit,
+            warning_time,
+        ) and (ran_out or self.kept_until == kept_until)
+
+
+@dataclass(frozen=True)
+class AppMemory:
+    """What is remembered of one run of an app between looks.
+
+    ``last_active`` is the latest activity ever seen in this run: a kernel that is gone was used
+    all the same.
+    """
+
+    run_started_at: datetime
+    last_active: datetime
+    announced: Announcement | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One verdict for each app of the snapshot, and what the next call needs to know."""
+
+    verdicts: tuple[Verdict, ...]
+    memory: Mapping[str, AppMemory] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Hold:
+    """Something that keeps an app up for as long as it lasts."""
+
+    reason: Reason
+    work: Work
+    until: datetime | None = None
+
+
+# Where several things hold an app, the one that says most about it is told.
+_HOLD_ORDER = (
+    Reason.KERNEL_BUSY,
+    Reason.BACKGROUND_JOB,
+    Reason.KERNEL_STATE_UNKNOWN,
+    Reason.TERMINAL_KEPT,
+    Reason.CONNECTED,
+)
+
+
+def decide(
+    snapshot: Snapshot,
+    policy: Policy,
+    owner: str,
+    holds: Holds,
+    memory: Mapping[str, AppMemory],
+    now: datetime,
+) -> Decision:
+    """What to do with each app of ``snapshot`` at ``now``.
+
+    ``owner`` is the user profile or space whose apps these are (rules name it). ``memory`` is that
+    of the last decision, empty at first. Apps that are not in the snapshot are forgotten.
+    """
+    verdicts = []
+    remembered = {}
+    for app in snapshot.apps:
+        work = [item for item in snapshot.work if app.name in item.apps]
+        past = memory.get(app.name)
+        if past is None or past.run_started_at != app.run_started_at:
+            past = AppMemory(app.run_started_at, last_active=app.run_started_at)
+        verdict, remembered[app.name] = _decide_app(
+            app, work, snapshot, policy, owner, holds, past, now
+        )
+        verdicts.append(verdict)
+    return Decision(tuple(verdicts), remembered)
+
+
+def _decide_app(
+    app: App,
+    work: list[Work],
+    snapshot: Snapshot,
+    policy: Policy,
+    owner: str,
+    holds: Holds,
+    past: AppMemory,
+    now: datetime,
+) -> tuple[Verdict, AppMemory]:
+    limit = policy.limit(instance_type=app.instance_type, owner=owner, app_type=app.app_type.value)
+    kept_until = holds.kept_until.get(app.name)
+    if kept_until is not None and kept_until <= now:
+        kept_until = None
+
+    def keep(state: State, reason: Reason, **details: object) -> Verdict:
+        return Verdict(app, Action.KEEP, state, reason, limit, kept_until=kept_until, **details)  # type: ignore[arg-type]
+
+    # Nothing is known about an app that SageMaker did not list, not even at a user's request.
+    if snapshot.apps_error:
+        return keep(State.UNKNOWN, Reason.APPS_UNSEEN), _unseen(past, now)
+    if app.status is not AppStatus.IN_SERVICE:
+        state, reason = _NOT_IN_SERVICE[app.status]
+        return keep(state, reason, since=app.run_started_at), past
+    if app.name in holds.shutdown_requested:
+        # The user's own word outweighs whatever runs.
+        verdict = Verdict(
+            app, Action.SHUT_DOWN, State.WARNED, Reason.USER_REQUEST, limit, shutdown_at=now
+        )
+        return verdict, past
+    if snapshot.activity_error:
+        return keep(State.UNKNOWN, Reason.ACTIVITY_UNSEEN), _unseen(past, now)
+
+    hold = _strongest_hold(work, policy, now)
+    if hold is not None:
+        verdict = keep(
+            State.BUSY,
+            hold.reason,
+            subject=hold.work.label,
+            since=hold.work.state_since,
+            next_at=hold.until,
+        )
+        return verdict, AppMemory(past.run_started_at, last_active=now)
+
+    # What is in the future is a clock that is off: it counts as now.
+    active_at = [min(_last_active(item), now) for item in work]
+    idle_since = max([past.last_active, app.run_started_at, *active_at])
+    announced = past.announced
+    if announced is None or not announced.holds_for(
+        idle_since, limit, policy.warning_time, kept_until, now
+    ):
+        announced = _announce(idle_since, limit, policy.warning_time, kept_until, now)
+    deadline = announced.deadline
+    warn_at = deadline - min(policy.warning_time, limit)
+    after = AppMemory(past.run_started_at, idle_since, announced)
+    stuck = any(_held_too_long(item, policy, now) for item in work)
+    due_reason = Reason.BUSY_TOO_LONG if stuck else Reason.IDLE_TIMEOUT
+
+    if now >= deadline:
+        verdict = Verdict(
+            app,
+            Action.KEEP if policy.dry_run else Action.SHUT_DOWN,
+            State.WARNED,
+            Reason.DRY_RUN if policy.dry_run else due_reason,
+            limit,
+            idle_since=idle_since,
+            shutdown_at=deadline,
+            since=idle_since,
+        )
+        return verdict, after
+    if now >= warn_at:
+        state, reason, next_at = State.WARNED, due_reason, deadline
+    elif kept_until is not None:
+        state, reason, next_at = State.KEPT, Reason.KEEP_ALIVE, min(warn_at, kept_until)
+    elif now - idle_since < policy.active_time:
+        state, reason = State.ACTIVE, Reason.RECENTLY_ACTIVE
+        next_at = min(warn_at, idle_since + policy.active_time)
+    else:
+        state = State.IDLE
+        reason = Reason.NO_RECENT_ACTIVITY if work else Reason.NO_KERNELS
+        next_at = warn_at
+    verdict = keep(
+        state,
+        reason,
+        idle_since=idle_since,
+        shutdown_at=deadline,
+        since=idle_since,
+        next_at=next_at,
+    )
+    return verdict, after
+
+
+_NOT_IN_SERVICE = {
+    AppStatus.PENDING: (State.ACTIVE, Reason.APP_STARTING),
+    AppStatus.DELETING: (State.SHUTTING_DOWN, Reason.APP_DELETING),
+    AppStatus.DELETED: (State.SHUTTING_DOWN, Reason.APP_DELETING),
+    AppStatus.FAILED: (State.FAILED, Reason.APP_FAILED),
+}
+
+
+def _announce(
+    idle_since: datetime,
+    limit: timedelta,
+    warning_time: timedelta,
+    kept_until: datetime | None,
+    now: datetime,
+) -> Announcement:
+    """A new deadline: idle since + limit, but never sooner than a full warning from now.
+
+    It is new after a fresh install, a restart, a changed limit or keep-alive, or new activity.
+    """
+    deadline = max(idle_since + limit, now + min(warning_time, limit))
+    if kept_until is not None:
+        deadline = max(deadline, kept_until)
+    return Announcement(idle_since, limit, warning_time, kept_until, deadline)
+
+
+def _unseen(past: AppMemory, now: datetime) -> AppMemory:
+    """A deadline that passed unseen is void: when the app is seen again, it is warned of anew."""
+    if past.announced is not None and past.announced.deadline <= now:
+        return AppMemory(past.run_started_at, past.last_active)
+    return past
+
+
+def _strongest_hold(work: Iterable[Work], policy: Policy, now: datetime) -> _Hold | None:
+    found = [hold for hold in (_hold(item, policy, now) for item in work) if hold is not None]
+    if not found:
+        return None
+    # The oldest of its kind, so that the order of kernels does not matter.
+    return min(
+        found,
+        key=lambda hold: (_HOLD_ORDER.index(hold.reason), hold.work.state_since, hold.work.id),
+    )
+
+
+def _hold(item: Work, policy: Policy, now: datetime) -> _Hold | None:
+    """Why ``item`` keeps its app up right now, if it does."""
+    if item.background_job:
+        return _Hold(Reason.BACKGROUND_JOB, item)
+    if item.kind is WorkKind.TERMINAL:
+        return _Hold(Reason.TERMINAL_KEPT, item) if policy.keep_terminals else None
+    if item.kind is WorkKind.SESSION:
+        return None
+    if item.state not in _IDLE_STATES and item.state not in _TRANSIENT_STATES:
+        if not _held_too_long(item, policy, now):
+            reason = Reason.KERNEL_BUSY if item.state == "busy" else Reason.KERNEL_STATE_UNKNOWN
+            cap = policy.max_busy_time
+            return _Hold(reason, item, until=item.state_since + cap if cap else None)
+        return None
+    if item.connections > 0 and not policy.ignore_connections:
+        return _Hold(Reason.CONNECTED, item)
+    return None
+
+
+def _held_too_long(item: Work, policy: Policy, now: datetime) -> bool:
+    return (
+        bool(policy.max_busy_time)
+        and item.kind is WorkKind.KERNEL
+        and not item.background_job
+        and item.state not in _IDLE_STATES
+        and item.state not in _TRANSIENT_STATES
+        and now - item.state_since >= policy.max_busy_time
+    )
+
+
+def _last_active(item: Work) -> datetime:
+    """When ``item`` was last active, given that it does not hold its app now."""
+    if item.kind is WorkKind.KERNEL and item.state in _TRANSIENT_STATES:
+        return item.state_since
+    if item.last_activity is None:
+        return item.state_since
+    return item.last_activity

@@ -1,0 +1,253 @@
+"""The product's words as values: what is seen, what is decided, and why.
+
+Everything here is frozen and free of I/O. Times are aware ``datetime`` in UTC, durations are
+``timedelta``, money is ``Decimal`` in USD. Seconds and ISO 8601 text exist only at the edges
+(traits, REST, command line).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+
+
+class HostKind(str, Enum):
+    """Where this server runs, which settles what "shutting down" means."""
+
+    CLASSIC = "classic"
+    SPACE = "space"
+    NOTEBOOK_INSTANCE = "notebook-instance"
+    NONE = "none"
+
+
+class OwnerKind(str, Enum):
+    """To whom an app belongs. SageMaker's API filters by either, never by both."""
+
+    USER_PROFILE = "user-profile"
+    SPACE = "space"
+
+
+class AppType(str, Enum):
+    """The kinds of app that this product shuts down.
+
+    The first two are SageMaker's own values. SageMaker has no app type for a notebook instance;
+    ours keeps one shape for all hosts.
+    """
+
+    KERNEL_GATEWAY = "KernelGateway"
+    JUPYTER_LAB = "JupyterLab"
+    NOTEBOOK_INSTANCE = "NotebookInstance"
+
+
+class AppStatus(str, Enum):
+    """SageMaker's statuses of an app. A notebook instance's are mapped onto them."""
+
+    PENDING = "Pending"
+    IN_SERVICE = "InService"
+    DELETING = "Deleting"
+    DELETED = "Deleted"
+    FAILED = "Failed"
+
+
+class State(str, Enum):
+    """What an app is to the user: the status object's ``state``."""
+
+    BUSY = "busy"
+    ACTIVE = "active"
+    IDLE = "idle"
+    WARNED = "warned"
+    KEPT = "kept"
+    SHUTTING_DOWN = "shutting_down"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class Action(str, Enum):
+    """What to do with an app now."""
+
+    KEEP = "keep"
+    SHUT_DOWN = "shut_down"
+
+
+class Reason(str, Enum):
+    """Why an app is what it is. The same value is log text, audit record, API field, metric
+    label and the key to what the panel says."""
+
+    # Something holds the app.
+    KERNEL_BUSY = "kernel_busy"
+    KERNEL_STATE_UNKNOWN = "kernel_state_unknown"
+    BACKGROUND_JOB = "background_job"
+    CONNECTED = "connected"
+    TERMINAL_KEPT = "terminal_kept"
+    KEEP_ALIVE = "keep_alive"
+    # Nothing holds it.
+    RECENTLY_ACTIVE = "recently_active"
+    NO_RECENT_ACTIVITY = "no_recent_activity"
+    NO_KERNELS = "no_kernels"
+    # It is due, or gone.
+    IDLE_TIMEOUT = "idle_timeout"
+    BUSY_TOO_LONG = "busy_too_long"
+    USER_REQUEST = "user_request"
+    DRY_RUN = "dry_run"
+    # SageMaker's own doing.
+    APP_STARTING = "app_starting"
+    APP_DELETING = "app_deleting"
+    APP_FAILED = "app_failed"
+    # What keeps us from knowing or acting.
+    ACTIVITY_UNSEEN = "activity_unseen"
+    APPS_UNSEEN = "apps_unseen"
+    SHUTDOWN_FAILED = "shutdown_failed"
+
+
+REASON_TEXT: Mapping[Reason, str] = {
+    Reason.KERNEL_BUSY: "a cell is running",
+    Reason.KERNEL_STATE_UNKNOWN: "a kernel is in a state that is not known to be idle",
+    Reason.BACKGROUND_JOB: "a background job is using CPU",
+    Reason.CONNECTED: "a browser is connected to a kernel, which counts as use here",
+    Reason.TERMINAL_KEPT: "a terminal is open, which counts as use here",
+    Reason.KEEP_ALIVE: "kept alive by the user",
+    Reason.RECENTLY_ACTIVE: "used a short while ago",
+    Reason.NO_RECENT_ACTIVITY: "nothing has run for a while",
+    Reason.NO_KERNELS: "no kernel or terminal is open",
+    Reason.IDLE_TIMEOUT: "idle for longer than its limit",
+    Reason.BUSY_TOO_LONG: "busy for longer than the administrator allows",
+    Reason.USER_REQUEST: "shut down at the user's request",
+    Reason.DRY_RUN: "would be shut down, but dry run is on",
+    Reason.APP_STARTING: "the app is starting",
+    Reason.APP_DELETING: "the app is being shut down",
+    Reason.APP_FAILED: "the app failed to start; it is not billed",
+    Reason.ACTIVITY_UNSEEN: "kernels or terminals could not be seen, so nothing is shut down",
+    Reason.APPS_UNSEEN: "SageMaker did not list the apps, so nothing is shut down",
+    Reason.SHUTDOWN_FAILED: "the shutdown failed and will be tried again",
+}
+
+
+class PriceSource(str, Enum):
+    """Where a price is from, best first."""
+
+    OVERRIDE = "override"
+    API = "api"
+    LIST = "list"
+    ESTIMATE = "estimate"
+    UNPRICED = "unpriced"
+
+
+@dataclass(frozen=True)
+class Host:
+    """Where this server runs and for whom.
+
+    ``domain_id`` and ``owner`` are empty on a notebook instance and off SageMaker. ``app_name`` is
+    the app this server itself runs in (``default`` in Classic, the notebook instance's name there).
+    ``message`` says why nothing is done when ``kind`` is ``NONE``.
+    """
+
+    kind: HostKind
+    region: str = ""
+    domain_id: str = ""
+    owner: str = ""
+    owner_kind: OwnerKind = OwnerKind.USER_PROFILE
+    app_name: str = ""
+    account_id: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class App:
+    """An app as SageMaker lists it, within this host's domain and owner.
+
+    ``run_started_at`` is the start of this run as far as it is known: names are reused, and
+    SageMaker's own ``CreationTime`` may predate the run by up to 24 hours.
+    """
+
+    name: str
+    app_type: AppType
+    status: AppStatus
+    instance_type: str
+    run_started_at: datetime
+    image_arn: str = ""
+    failure: str = ""
+
+
+class WorkKind(str, Enum):
+    """What can hold an app."""
+
+    KERNEL = "kernel"
+    TERMINAL = "terminal"
+    SESSION = "session"
+
+
+@dataclass(frozen=True)
+class Work:
+    """A kernel, a terminal, or a session that has no kernel yet, as last seen.
+
+    ``state`` is Jupyter's ``execution_state`` (empty where there is none). ``state_since`` is when
+    this state was first seen, or earlier where Jupyter knows better. ``apps`` names every app that
+    it could belong to: one where that is known, several where it is not.
+    """
+
+    kind: WorkKind
+    id: str
+    label: str
+    state: str
+    state_since: datetime
+    last_activity: datetime | None
+    apps: frozenset[str]
+    connections: int = 0
+    background_job: bool = False
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One look at the world.
+
+    ``apps_error`` and ``activity_error`` say, in words for the user, what could not be seen; the
+    apps then are those that were last seen.
+    """
+
+    apps: tuple[App, ...]
+    work: tuple[Work, ...]
+    apps_error: str = ""
+    activity_error: str = ""
+
+
+@dataclass(frozen=True)
+class Holds:
+    """What users asked for, by app name."""
+
+    kept_until: Mapping[str, datetime] = field(default_factory=dict)
+    shutdown_requested: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What to do with one app, why, and when.
+
+    ``shutdown_at`` is the deadline where one is known. ``subject`` is what the reason is about (a
+    notebook's path, a terminal's name) and ``since`` when that began. ``next_at`` is when this
+    verdict changes if nothing else happens.
+    """
+
+    app: App
+    action: Action
+    state: State
+    reason: Reason
+    idle_timeout: timedelta
+    idle_since: datetime | None = None
+    shutdown_at: datetime | None = None
+    kept_until: datetime | None = None
+    subject: str = ""
+    since: datetime | None = None
+    next_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Price:
+    """What an instance costs an hour. ``usd_per_hour`` is None exactly if it is unpriced."""
+
+    instance_type: str
+    usd_per_hour: Decimal | None
+    source: PriceSource
+    date: str = ""
