@@ -251,3 +251,34 @@ class Price:
     usd_per_hour: Decimal | None
     source: PriceSource
     date: str = ""
+
+
+class EventKind(str, Enum):
+    """What can happen to an app, or to the settings, that somebody may want to hear of."""
+
+    WARNING = "warning"
+    WARNING_OVER = "warning_over"
+    SHUTDOWN = "shutdown"
+    GONE = "gone"
+    FAILURE = "failure"
+    KEEP_ALIVE = "keep_alive"
+    KEEP_ALIVE_ENDED = "keep_alive_ended"
+    SETTINGS = "settings"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened: one line of the log, of the audit trail and of the event bus.
+
+    ``shutdown_at`` is the deadline a warning is about, or the end of a keep-alive. App fields are
+    empty for an event that concerns no app.
+    """
+
+    at: datetime
+    kind: EventKind
+    message: str
+    app_name: str = ""
+    app_type: str = ""
+    instance_type: str = ""
+    reason: Reason | None = None
+    shutdown_at: datetime | None = None

@@ -1,0 +1,41 @@
+"""What can be wrong with a request, for the handlers to turn into an answer.
+
+::
+
+    AutoShutdownError
+    ├── InvalidRequest   400: what was sent can't be taken; says what is allowed
+    ├── UnknownApp       404: no such app here
+    └── Conflict         409: it can't be done as things are
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+
+class AutoShutdownError(Exception):
+    """A request that was refused. The message says what to do."""
+
+    status = 500
+
+
+class InvalidRequest(AutoShutdownError):
+    """Something in the request is not allowed. ``errors`` says what is, by field."""
+
+    status = 400
+
+    def __init__(self, message: str, errors: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.errors = dict(errors or {})
+
+
+class UnknownApp(AutoShutdownError):
+    """There is no app of this name among those of this user."""
+
+    status = 404
+
+
+class Conflict(AutoShutdownError):
+    """The request makes sense, but not now."""
+
+    status = 409
