@@ -1,0 +1,102 @@
+"""The HTTP side of the SageMaker API: one POST to ``/`` per call, as AWS JSON 1.1 has it.
+
+Owns headers, the order of things and the journal. What an operation does is in `operations`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from tornado import web
+
+from .errors import ApiError
+from .faults import drop_connection
+from .operations import SERVICES, OperationTable
+from .protocol import format_answer, format_error, parse_request
+
+if TYPE_CHECKING:
+    from .faults import Fault
+    from .studio import LocalStudio
+
+log = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/x-amz-json-1.1"
+
+
+class ApiHandler(web.RequestHandler):
+    """Answers for every service and operation."""
+
+    def initialize(self, studio: LocalStudio) -> None:
+        """Tornado's hook."""
+        self.studio = studio
+
+    async def post(self) -> None:
+        """One call of the API."""
+        self.set_header("Content-Type", CONTENT_TYPE)
+        self.set_header("x-amzn-RequestId", str(uuid.uuid4()))
+        prefix, _, name = self.request.headers.get("X-Amz-Target", "").partition(".")
+        number = self.studio.journal.arrived(name, _raw(self.request.body))
+        try:
+            outcome = await self._answer(prefix, name, number)
+        except ApiError as error:
+            outcome = self._refuse(error)
+        except Exception:
+            log.exception("%s failed", name)
+            outcome = self._refuse(ApiError("InternalFailure", f"{name} failed; see the log"))
+        self.studio.journal.ended(number, outcome)
+
+    async def _answer(self, prefix: str, name: str, number: int) -> str:
+        operation, function = _service(prefix).find(name)
+        if self.request.headers.get("Content-Type") != CONTENT_TYPE:
+            raise ApiError("SerializationException", f"Content-Type must be {CONTENT_TYPE}")
+        parameters = parse_request(operation, self.request.body)
+        self.studio.journal.understood(number, parameters)
+        fault = await self.studio.faults.meet(name, parameters.get("AppName"))
+        if fault is not None and not fault.after:
+            return self._fail(fault)
+        body = format_answer(operation, await function(self.studio, parameters))
+        if fault is not None:
+            return self._fail(fault)
+        await self._finish(body)
+        return "ok"
+
+    def _fail(self, fault: Fault) -> str:
+        if fault.drop:
+            drop_connection(self)
+            return "dropped"
+        if fault.body is not None:
+            self.set_status(fault.status or 200)
+            self.finish(fault.body)
+            return f"body with {fault.status or 200}"
+        return self._refuse(ApiError(fault.code or "InternalFailure", fault.message, fault.status))
+
+    def _refuse(self, error: ApiError) -> str:
+        self.set_status(error.status)
+        self.set_header("x-amzn-ErrorType", error.code)
+        self.finish(format_error(error))
+        return error.code
+
+    async def _finish(self, body: bytes) -> None:
+        try:
+            await self.finish(body)
+        except ConnectionError:
+            log.info("The caller did not wait for the answer")
+
+
+def _service(prefix: str) -> OperationTable:
+    for table in SERVICES:
+        if table.prefix == prefix:
+            return table
+    raise ApiError("UnknownOperationException", f"The local Studio does not serve {prefix!r}")
+
+
+def _raw(body: bytes) -> dict[str, Any]:
+    """The parameters before they have been checked, for the journal."""
+    try:
+        document = json.loads(body or b"{}")
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}

@@ -1,0 +1,145 @@
+"""The HTTP side of the switches: faults, the journal and what runs, for other processes to use.
+
+Under ``/_localstudio/``, with ``Authorization: Bearer`` and the studio's control token. In the
+same process, `LocalStudio`'s methods do the same.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from tornado import web
+
+from .errors import ApiError, LocalStudioError
+from .faults import fault_from_json, override_from_json
+
+if TYPE_CHECKING:
+    from .state import AppKey
+    from .studio import LocalStudio
+
+
+class ControlHandler(web.RequestHandler):
+    """What all handlers of the control API share."""
+
+    def initialize(self, studio: LocalStudio) -> None:
+        """Tornado's hook."""
+        self.studio = studio
+
+    def prepare(self) -> None:
+        """Only for who has the control token."""
+        expected = f"Bearer {self.studio.control_token}"
+        given = self.request.headers.get("Authorization", "")
+        if not hmac.compare_digest(given.encode(), expected.encode()):
+            raise web.HTTPError(401, reason="The control token is missing or wrong")
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Errors say what was wrong."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        if isinstance(error, (ValueError, LocalStudioError, ApiError)):
+            self.set_status(400)
+            self.finish({"message": str(error)})
+        else:
+            self.finish({"message": self._reason})
+
+    def body(self) -> dict[str, Any]:
+        """The request's JSON object."""
+        document = json.loads(self.request.body or b"{}")
+        if not isinstance(document, dict):
+            raise ValueError("the body must be a JSON object")
+        return document
+
+    def app(self, name: str) -> AppKey:
+        """The one app of that name."""
+        found = [app for app in self.studio.account.apps(self.studio.now()) if app.key.name == name]
+        if len(found) != 1:
+            raise ValueError(f"{len(found)} apps have the name {name!r}")
+        return found[0].key
+
+
+class JournalHandler(ControlHandler):
+    """``journal``: what was asked of the API and the gateway."""
+
+    def get(self) -> None:
+        """All calls, or those of ``?operation=`` and ``?app_name=``."""
+        calls = self.studio.journal.calls(
+            self.get_query_argument("operation", None), self.get_query_argument("app_name", None)
+        )
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps([asdict(call) for call in calls], default=str))
+
+
+class FaultsHandler(ControlHandler):
+    """``faults``: what goes wrong on purpose."""
+
+    def get(self) -> None:
+        """Those that are on."""
+        active = self.studio.faults.active()
+        self.finish({str(number): asdict(fault) for number, fault in active.items()})
+
+    def post(self) -> None:
+        """Switch one on (`faults.Fault`)."""
+        self.finish({"number": self.studio.faults.on(fault_from_json(self.body()))})
+
+    def delete(self, number: str | None = None) -> None:
+        """Switch one off, or all."""
+        self.studio.faults.off(None if number is None else int(number))
+        self.set_status(204)
+
+
+class FaultHandler(FaultsHandler):
+    """``faults/N``."""
+
+
+class OverridesHandler(ControlHandler):
+    """``kernel-overrides``: what the gateway says of kernels in place of the truth."""
+
+    def post(self) -> None:
+        """Add one (`faults.KernelOverride`); ``DELETE faults`` ends all."""
+        self.studio.faults.override_kernels(override_from_json(self.body()))
+        self.set_status(204)
+
+
+class StateHandler(ControlHandler):
+    """``state``: what there is."""
+
+    def get(self) -> None:
+        """Apps and notebook instances with status, URL, token and processes."""
+        self.finish(self.studio.describe())
+
+
+class TerminalsHandler(ControlHandler):
+    """``terminals``: image terminals."""
+
+    async def post(self) -> None:
+        """Open one in ``app_name``; ``shows_activity`` false leaves its last activity out."""
+        document = self.body()
+        terminal = await self.studio.open_terminal(
+            self.app(document["app_name"]), shows_activity=document.get("shows_activity", True)
+        )
+        self.finish(terminal.model)
+
+
+class FailHandler(ControlHandler):
+    """``fail``: an app that breaks."""
+
+    async def post(self) -> None:
+        """End the process of ``app_name``: its app fails."""
+        await self.studio.kill(self.app(self.body()["app_name"]))
+        self.set_status(204)
+
+
+def handlers(studio: LocalStudio) -> list[tuple[str, type[web.RequestHandler], dict[str, Any]]]:
+    """The control API's routes."""
+    routes: list[tuple[str, type[web.RequestHandler]]] = [
+        ("journal", JournalHandler),
+        ("faults", FaultsHandler),
+        (r"faults/(\d+)", FaultHandler),
+        ("kernel-overrides", OverridesHandler),
+        ("state", StateHandler),
+        ("terminals", TerminalsHandler),
+        ("fail", FailHandler),
+    ]
+    return [(f"/_localstudio/{path}", handler, {"studio": studio}) for path, handler in routes]

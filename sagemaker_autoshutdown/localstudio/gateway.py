@@ -1,0 +1,540 @@
+"""The gateway: one URL per user profile or space in front of all its KernelGateway apps.
+
+To the JupyterServer it is what Studio's own gateway is: kernelspecs are named after images, kernel
+models tell the app and the instance type, and a kernel runs in whichever app has its image. Owns
+the routing; the apps' processes belong to `runtime`. Not documented by AWS: which app is taken
+where several fit. Here it is the one that the request names (members ``app_name`` and
+``instance_type``, or KERNEL_APP_NAME and KERNEL_INSTANCE_TYPE in ``env``), else the newest in
+service; where there is none, one is made on the default instance type.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import logging
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from tornado import web, websocket
+from tornado.httpclient import HTTPRequest, HTTPResponse
+
+from . import names
+from .errors import ApiError
+from .faults import Fault, drop_connection
+from .runtime import Running
+from .servers import Connections
+from .state import App, Owner
+
+if TYPE_CHECKING:
+    from .studio import LocalStudio
+
+log = logging.getLogger(__name__)
+
+#: How long a kernel may wait for its app to come up, in seconds.
+APP_LIMIT = 60.0
+BACKEND_LIMIT = 20.0
+POLL = 0.05
+
+
+@dataclass(frozen=True)
+class Door:
+    """The gateway of one owner. ``id`` is part of its URL, ``token`` opens it."""
+
+    id: str
+    token: str
+    domain_id: str
+    owner: Owner
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where a kernel is wanted."""
+
+    image_arn: str
+    app_name: str | None = None
+    instance_type: str | None = None
+
+    def fits(self, app: App) -> bool:
+        """Whether the app can run the kernel."""
+        return (
+            app.resource.image_arn == self.image_arn
+            and self.app_name in (None, app.key.name)
+            and self.instance_type in (None, app.resource.instance_type)
+        )
+
+
+class Gateway:
+    """Routes kernels to apps."""
+
+    def __init__(self, studio: LocalStudio) -> None:
+        self.studio = studio
+        self._doors: dict[str, Door] = {}
+        #: Kernel → the kernelspec's name by which it was asked for.
+        self._asked_for: dict[str, str] = {}
+        #: Owner → the app in which the next kernel is to start, whatever the request says.
+        self._next_app: dict[tuple[str, Owner], str] = {}
+
+    def connections(self, domain_id: str, owner: Owner) -> Connections:
+        """What a JupyterServer of that owner is told."""
+        door = self.door(domain_id, owner)
+        url = f"{self.studio.endpoint_url}/gateway/{door.id}"
+        return Connections(self.studio.endpoint_url, url, door.token)
+
+    def door(self, domain_id: str, owner: Owner) -> Door:
+        """The owner's door, made when first asked for."""
+        for door in self._doors.values():
+            if (door.domain_id, door.owner) == (domain_id, owner):
+                return door
+        # Lower case: jupyter_server's gateway client derives its websocket URL in lower case.
+        door = Door(secrets.token_hex(8), secrets.token_urlsafe(24), domain_id, owner)
+        self._doors[door.id] = door
+        return door
+
+    def find_door(self, door_id: str, authorization: str | None) -> Door:
+        """The door behind a URL, for who has its token."""
+        door = self._doors.get(door_id)
+        if door is None:
+            raise web.HTTPError(404, reason="No such gateway")
+        _, _, token = (authorization or "").partition(" ")
+        if not hmac.compare_digest(token.encode(), door.token.encode()):
+            raise web.HTTPError(401, reason="The gateway's token is missing or wrong")
+        return door
+
+    def start_next_in(self, app: App) -> None:
+        """Let the owner's next kernel start in this app: stands for the choice made in Studio."""
+        self._next_app[app.key.domain_id, app.key.owner] = app.key.name
+
+    # -- kernels
+
+    async def kernels(self, door: Door) -> list[dict[str, Any]]:
+        """The models of all kernels in all apps; those of an app that is gone are gone."""
+        lists = await asyncio.gather(*(self._kernels_of(each) for each in self._apps(door)))
+        return [model for models in lists for model in models]
+
+    async def app_of(self, door: Door, kernel_id: str) -> tuple[Running, dict[str, Any]]:
+        """The app that a kernel is in, and its model; 404 where there is none."""
+        for running in self._apps(door):
+            for model in await self._kernels_of(running):
+                if model["id"] == kernel_id:
+                    return running, model
+        raise web.HTTPError(404, reason=f"Kernel does not exist: {kernel_id}")
+
+    async def start(self, door: Door, request: dict[str, Any]) -> dict[str, Any]:
+        """Start a kernel where the request wants it."""
+        name = request.get("name") or names.DEFAULT_IMAGE.kernelspec
+        kernel, image_arn = names.split_kernelspec(name)
+        if image_arn is None:
+            raise web.HTTPError(404, reason=f"No such kernelspec: {name}")
+        env = request.get("env") or {}
+        chosen = self._next_app.pop((door.domain_id, door.owner), None)
+        route = Route(
+            image_arn,
+            chosen or request.get("app_name") or env.get("KERNEL_APP_NAME"),
+            request.get("instance_type") or env.get("KERNEL_INSTANCE_TYPE"),
+        )
+        running = await self._place(door, route)
+        response = await self.ask(
+            running, "POST", "api/kernels", json.dumps({"name": kernel, "env": env})
+        )
+        if response.code >= 400:
+            raise web.HTTPError(response.code, reason=response.reason)
+        model: dict[str, Any] = json.loads(response.body)
+        self._asked_for[model["id"]] = name
+        return self._studio_model(running, model)
+
+    async def ask(
+        self, running: Running, method: str, path: str, body: str | None = None
+    ) -> HTTPResponse:
+        """A request to the app's own Kernel Gateway."""
+        launch, _ = running.live
+        request = HTTPRequest(
+            launch.url + path,
+            method=method,
+            headers={"Authorization": f"token {launch.token}"},
+            body=body,
+            allow_nonstandard_methods=True,
+            request_timeout=BACKEND_LIMIT,
+        )
+        try:
+            return await self.studio.apps.client.fetch(request, raise_error=False)
+        except OSError as error:
+            raise web.HTTPError(503, reason=f"The app does not answer: {error}") from None
+
+    def kernelspecs(self, door: Door) -> dict[str, Any]:
+        """The kernelspecs of all images, in the form of ``GET api/kernelspecs``."""
+        arns = {image.arn for image in names.IMAGES}
+        apps = [app for app in self.studio.account.apps(self.studio.now()) if _is_of(door, app)]
+        arns |= {app.resource.image_arn for app in apps if app.resource.image_arn is not None}
+        specs = [self.kernelspec(arn) for arn in sorted(arns)]
+        return {
+            "default": names.DEFAULT_IMAGE.kernelspec,
+            "kernelspecs": {spec["name"]: spec for spec in specs},
+        }
+
+    @staticmethod
+    def kernelspec(image_arn: str) -> dict[str, Any]:
+        """The one kernelspec of an image."""
+        image = names.find_image(image_arn)
+        return {
+            "name": image.kernelspec,
+            "spec": {
+                "argv": ["python", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+                "env": {},
+                "display_name": f"Python 3 ({image.display_name})",
+                "language": "python",
+                "interrupt_mode": "signal",
+                "metadata": {"sme_metadata": {"display_name": image.display_name}},
+            },
+            "resources": {},
+        }
+
+    # -- placing
+
+    def _apps(self, door: Door, status: str = "InService") -> list[Running]:
+        """The owner's KernelGateway apps that can be asked."""
+        now = self.studio.now()
+        keys = {app.key for app in self.studio.account.apps(now) if app.status == status}
+        return [
+            running
+            for running in self.studio.apps.gateways_of(door.domain_id, door.owner)
+            if running.target in keys
+        ]
+
+    async def _place(self, door: Door, route: Route) -> Running:
+        """The app for a kernel; made if there is none, waited for if it is coming up."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + APP_LIMIT
+        while True:
+            fitting = [
+                app
+                for app in self.studio.account.apps(self.studio.now())
+                if _is_of(door, app) and route.fits(app)
+            ]
+            ready = [app for app in fitting if app.status == "InService"]
+            if ready:
+                newest = max(ready, key=lambda app: app.in_service_at or app.since)
+                return self.studio.apps.find(newest.key)
+            pending = [app for app in fitting if app.status == "Pending"]
+            if route.app_name is not None:
+                if pending:
+                    raise web.HTTPError(503, reason=f"App {route.app_name} is not up yet")
+                raise web.HTTPError(404, reason=f"No app {route.app_name} in service")
+            if not pending:
+                await self._create(door, route)
+            if loop.time() > end:
+                raise web.HTTPError(504, reason="The app did not come up in time")
+            await asyncio.sleep(POLL)
+
+    async def _create(self, door: Door, route: Route) -> None:
+        image = names.find_image(route.image_arn)
+        instance_type = route.instance_type or names.DEFAULT_INSTANCE_TYPE
+        try:
+            await self.studio.create_kernel_app(
+                door.owner,
+                image.name if image in names.IMAGES else image.arn,
+                instance_type,
+                domain_id=door.domain_id,
+                wait=False,
+            )
+        except ApiError as error:
+            raise web.HTTPError(503, reason=error.code, log_message=error.message) from None
+
+    async def _kernels_of(self, running: Running) -> list[dict[str, Any]]:
+        """The app's kernels; none where its process has just gone."""
+        process = running.process
+        try:
+            response = await self.ask(running, "GET", "api/kernels")
+        except web.HTTPError:
+            if process is None or process.gone.is_set() or running.ending:
+                return []
+            raise
+        if response.code != 200:
+            if running.ending:
+                return []
+            raise web.HTTPError(503, reason=f"The app answers {response.code}")
+        return [self._studio_model(running, model) for model in json.loads(response.body)]
+
+    def _studio_model(self, running: Running, model: dict[str, Any]) -> dict[str, Any]:
+        """A kernel's model with what Studio adds to it."""
+        app = running.app
+        name = self._asked_for.get(model["id"]) or names.kernelspec_name(
+            model["name"], app.resource.image_arn or ""
+        )
+        shown = {
+            **model,
+            "name": name,
+            "instance_type": app.resource.instance_type,
+            "app_name": app.key.name,
+        }
+        return self.studio.faults.shown(shown)
+
+
+def _is_of(door: Door, app: App) -> bool:
+    return (
+        app.key.app_type == "KernelGateway"
+        and app.key.domain_id == door.domain_id
+        and app.key.owner == door.owner
+    )
+
+
+class GatewayHandler(web.RequestHandler):
+    """What all handlers of the gateway share: the token, the faults, errors in JSON."""
+
+    def initialize(self, studio: LocalStudio) -> None:
+        """Tornado's hook."""
+        self.studio = studio
+        self.gateway = studio.gateway
+        self.call: int | None = None
+
+    def enter(self, door_id: str) -> Door:
+        """The door, for who may enter."""
+        return self.gateway.find_door(door_id, self.request.headers.get("Authorization"))
+
+    async def begin(self, operation: str, app_name: str | None = None, **about: Any) -> bool:
+        """Note the request and meet the faults; True when a fault has answered it."""
+        if app_name is not None:
+            about["AppName"] = app_name
+        self.call = self.studio.journal.arrived(f"Gateway.{operation}", about)
+        fault = await self.studio.faults.meet(f"Gateway.{operation}", app_name)
+        if fault is None:
+            return False
+        self._fail(fault)
+        return True
+
+    def _fail(self, fault: Fault) -> None:
+        if fault.drop:
+            drop_connection(self)
+            self.on_finish()
+            return
+        self.set_status(fault.status or (500 if fault.code else 200))
+        self.set_header("Content-Type", "application/json")
+        reason = {"reason": fault.code or "", "message": fault.message}
+        self.finish(fault.body if fault.body is not None else json.dumps(reason))
+
+    def on_finish(self) -> None:
+        """Tornado's hook."""
+        if self.call is not None:
+            status = self.get_status()
+            self.studio.journal.ended(self.call, "ok" if status < 400 else str(status))
+            self.call = None
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Errors as the Kernel Gateway writes them."""
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps({"reason": self._reason, "message": self._reason}))
+
+    def reply(self, document: Any, status: int = 200) -> None:
+        """A JSON answer."""
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps(document))
+
+    def json_body(self) -> dict[str, Any]:
+        """The request's body; 400 if it is not a JSON object."""
+        try:
+            document = json.loads(self.request.body or b"{}")
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise web.HTTPError(400, reason="The body must be a JSON object")
+        return document
+
+
+class KernelsHandler(GatewayHandler):
+    """``api/kernels``."""
+
+    async def get(self, door_id: str) -> None:
+        """All kernels of the owner."""
+        door = self.enter(door_id)
+        if not await self.begin("ListKernels"):
+            self.reply(await self.gateway.kernels(door))
+
+    async def post(self, door_id: str) -> None:
+        """Start one."""
+        door, request = self.enter(door_id), self.json_body()
+        if not await self.begin("StartKernel", request.get("app_name"), name=request.get("name")):
+            self.reply(await self.gateway.start(door, request), 201)
+
+
+class KernelHandler(GatewayHandler):
+    """``api/kernels/ID``."""
+
+    async def get(self, door_id: str, kernel_id: str) -> None:
+        """The kernel's model."""
+        _, model = await self.gateway.app_of(self.enter(door_id), kernel_id)
+        if not await self.begin("GetKernel", model.get("app_name"), kernel_id=kernel_id):
+            self.reply(model)
+
+    async def delete(self, door_id: str, kernel_id: str) -> None:
+        """End it."""
+        running, model = await self.gateway.app_of(self.enter(door_id), kernel_id)
+        if not await self.begin("DeleteKernel", model.get("app_name"), kernel_id=kernel_id):
+            response = await self.gateway.ask(running, "DELETE", f"api/kernels/{kernel_id}")
+            self.set_status(response.code)
+            self.finish()
+
+
+class KernelActionHandler(GatewayHandler):
+    """``api/kernels/ID/interrupt`` and ``.../restart``."""
+
+    async def post(self, door_id: str, kernel_id: str, action: str) -> None:
+        """Do it."""
+        running, model = await self.gateway.app_of(self.enter(door_id), kernel_id)
+        operation = f"{action.capitalize()}Kernel"
+        if await self.begin(operation, model.get("app_name"), kernel_id=kernel_id):
+            return
+        path = f"api/kernels/{kernel_id}/{action}"
+        response = await self.gateway.ask(running, "POST", path, "{}")
+        self.set_status(response.code)
+        if action == "restart" and response.code == 200:
+            _, model = await self.gateway.app_of(self.enter(door_id), kernel_id)
+            self.reply(model)
+        else:
+            self.finish()
+
+
+class KernelSpecsHandler(GatewayHandler):
+    """``api/kernelspecs``."""
+
+    async def get(self, door_id: str) -> None:
+        """The kernelspecs of all images."""
+        door = self.enter(door_id)
+        if not await self.begin("ListKernelSpecs"):
+            self.reply(self.gateway.kernelspecs(door))
+
+
+class KernelSpecHandler(GatewayHandler):
+    """``api/kernelspecs/NAME``."""
+
+    async def get(self, door_id: str, name: str) -> None:
+        """One kernelspec."""
+        door, name = self.enter(door_id), unquote(name)
+        if await self.begin("GetKernelSpec", name=name):
+            return
+        _, image_arn = names.split_kernelspec(name)
+        spec = names.kernelspec_name("python3", image_arn or "")
+        if spec not in self.gateway.kernelspecs(door)["kernelspecs"]:
+            raise web.HTTPError(404, reason="No such kernelspec")
+        self.reply(self.gateway.kernelspec(image_arn or ""))
+
+
+class TerminalsHandler(GatewayHandler):
+    """``api/terminals``: the image terminals of the owner."""
+
+    async def get(self, door_id: str) -> None:
+        """All of them."""
+        door = self.enter(door_id)
+        terminals = self.studio.apps.terminals_of(door.domain_id, door.owner)
+        if not await self.begin("ListTerminals"):
+            self.reply([terminal.model for _, terminal in terminals])
+
+
+class TerminalHandler(GatewayHandler):
+    """``api/terminals/NAME``."""
+
+    async def get(self, door_id: str, name: str) -> None:
+        """Its model."""
+        self.reply(self._find(door_id, name).model)
+
+    async def delete(self, door_id: str, name: str) -> None:
+        """End it."""
+        await self._find(door_id, name).close()
+        self.set_status(204)
+        self.finish()
+
+    def _find(self, door_id: str, name: str) -> Any:
+        door, name = self.enter(door_id), unquote(name)
+        for _, terminal in self.studio.apps.terminals_of(door.domain_id, door.owner):
+            if terminal.name == name:
+                return terminal
+        raise web.HTTPError(404, reason=f"Terminal not found: {name}")
+
+
+class ChannelsHandler(websocket.WebSocketHandler):
+    """``api/kernels/ID/channels``: passes messages on, in both directions, as they are."""
+
+    def initialize(self, studio: LocalStudio) -> None:
+        """Tornado's hook."""
+        self.studio = studio
+        self.backend: websocket.WebSocketClientConnection | None = None
+
+    def check_origin(self, origin: str) -> bool:
+        """No browser talks to the gateway: a page of any origin is turned away."""
+        return False
+
+    async def get(self, door_id: str, kernel_id: str) -> None:
+        """Find the kernel before the upgrade, so that 404 can still be said."""
+        gateway, faults = self.studio.gateway, self.studio.faults
+        door = gateway.find_door(door_id, self.request.headers.get("Authorization"))
+        running, model = await gateway.app_of(door, kernel_id)
+        fault = await faults.meet("Gateway.Channels", model.get("app_name"))
+        if fault is not None:
+            raise web.HTTPError(fault.status or 500)
+        launch, _ = running.live
+        query = f"?{self.request.query}" if self.request.query else ""
+        offered = self.request.headers.get("Sec-WebSocket-Protocol", "")
+        request = HTTPRequest(
+            f"ws://127.0.0.1:{launch.port}/api/kernels/{kernel_id}/channels{query}",
+            headers={"Authorization": f"token {launch.token}"},
+        )
+        self.backend = await websocket.websocket_connect(
+            request,
+            subprotocols=[each.strip() for each in offered.split(",")] if offered else None,
+            max_message_size=2**30,
+        )
+        await super().get(door_id, kernel_id)
+
+    def select_subprotocol(self, subprotocols: list[str]) -> str | None:
+        """What the kernel's own gateway has chosen."""
+        return self.backend.selected_subprotocol if self.backend is not None else None
+
+    async def open(self, *args: str, **kwargs: str) -> None:
+        """Pass on what the kernel says, until it says no more."""
+        if self.backend is not None:
+            self.studio.background(self._pump(self.backend))
+
+    async def _pump(self, backend: websocket.WebSocketClientConnection) -> None:
+        while (message := await backend.read_message()) is not None:
+            try:
+                await self.write_message(message, binary=isinstance(message, bytes))
+            except websocket.WebSocketClosedError:
+                break
+        self.close()
+
+    async def on_message(self, message: str | bytes) -> None:
+        """Pass on what the client says."""
+        if self.backend is not None:
+            try:
+                await self.backend.write_message(message, binary=isinstance(message, bytes))
+            except websocket.WebSocketClosedError:
+                self.close()
+
+    def on_close(self) -> None:
+        """The client is gone."""
+        if self.backend is not None:
+            self.backend.close()
+
+    @property
+    def max_message_size(self) -> int:
+        """Outputs can be large; Jupyter's own limit is this."""
+        return 10 * 1024 * 1024
+
+
+def handlers(studio: LocalStudio) -> list[tuple[str, type[web.RequestHandler], dict[str, Any]]]:
+    """The gateway's routes."""
+    door, kernel = r"/gateway/([0-9a-f]+)", r"([\w-]+)"
+    routes: list[tuple[str, type[web.RequestHandler]]] = [
+        (rf"{door}/api/kernels", KernelsHandler),
+        (rf"{door}/api/kernels/{kernel}", KernelHandler),
+        (rf"{door}/api/kernels/{kernel}/(interrupt|restart)", KernelActionHandler),
+        (rf"{door}/api/kernels/{kernel}/channels", ChannelsHandler),
+        (rf"{door}/api/kernelspecs", KernelSpecsHandler),
+        (rf"{door}/api/kernelspecs/(.+)", KernelSpecHandler),
+        (rf"{door}/api/terminals", TerminalsHandler),
+        (rf"{door}/api/terminals/(.+)", TerminalHandler),
+    ]
+    return [(pattern, handler, {"studio": studio}) for pattern, handler in routes]

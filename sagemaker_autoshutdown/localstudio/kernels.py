@@ -1,0 +1,158 @@
+"""Talks to kernels as a notebook does: REST, and messages over the kernel's websocket.
+
+A small client of any Jupyter server or gateway; knows nothing of apps.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+from urllib.parse import quote
+
+from tornado import websocket
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.simple_httpclient import SimpleAsyncHTTPClient
+
+from .errors import LocalStudioError
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a cell came to."""
+
+    status: str
+    #: What it printed, and its result, as plain text.
+    text: str
+
+
+class JupyterClient:
+    """A client of a Jupyter server or gateway at ``url`` (with its base URL and a last slash)."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url
+        self.token = token
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What opens the server."""
+        return {"Authorization": f"token {self.token}"} if self.token else {}
+
+    async def request(self, method: str, path: str, document: Any = None) -> Any:
+        """One REST call; gives the JSON answered, None for an empty answer.
+
+        Raises `LocalStudioError` with what was answered where that is an error.
+        """
+        client = SimpleAsyncHTTPClient(force_instance=True)
+        request = HTTPRequest(
+            self.url + path,
+            method=method,
+            headers={**self.headers, "Content-Type": "application/json"},
+            body=None if document is None else json.dumps(document),
+            allow_nonstandard_methods=True,
+            request_timeout=90,
+        )
+        try:
+            response = await client.fetch(request)
+        except (HTTPClientError, OSError) as error:
+            answer = getattr(error, "response", None)
+            body = answer.body.decode(errors="replace") if answer is not None else ""
+            raise LocalStudioError(f"{method} {path}: {error} {body}") from error
+        finally:
+            client.close()
+        return json.loads(response.body) if response.body else None
+
+    async def start_kernel(self, name: str | None = None, **more: Any) -> dict[str, Any]:
+        """Start a kernel; gives its model."""
+        model: dict[str, Any] = await self.request("POST", "api/kernels", {"name": name, **more})
+        return model
+
+    async def start_session(self, path: str, name: str | None = None) -> dict[str, Any]:
+        """Start a kernel as a notebook of that path does; gives the session's model."""
+        document = {
+            "path": path,
+            "name": path.rsplit("/", 1)[-1],
+            "type": "notebook",
+            "kernel": {"name": name},
+        }
+        model: dict[str, Any] = await self.request("POST", "api/sessions", document)
+        return model
+
+    async def kernels(self) -> list[dict[str, Any]]:
+        """The models of all kernels."""
+        models: list[dict[str, Any]] = await self.request("GET", "api/kernels")
+        return models
+
+    async def execute(self, kernel_id: str, code: str, *, wait: bool = True) -> Result:
+        """Run code in a kernel.
+
+        `wait`: until it is done; else only until the kernel is busy with it, and the cell runs
+        on with nobody connected.
+        """
+        session = uuid.uuid4().hex
+        url = f"{self.url}api/kernels/{quote(kernel_id)}/channels?session_id={session}"
+        request = HTTPRequest(url.replace("http", "ws", 1), headers=self.headers)
+        connection = await websocket.websocket_connect(request)
+        try:
+            message = execute_request(code, session)
+            await connection.write_message(json.dumps(message))
+            return await _follow(connection, message["header"]["msg_id"], wait)
+        finally:
+            connection.close()
+
+
+def execute_request(code: str, session: str) -> dict[str, Any]:
+    """An execute_request message of Jupyter's protocol, in the websocket's JSON form."""
+    return {
+        "channel": "shell",
+        "header": {
+            "msg_id": uuid.uuid4().hex,
+            "msg_type": "execute_request",
+            "username": "localstudio",
+            "session": session,
+            "date": datetime.now(timezone.utc).isoformat(),
+            "version": "5.3",
+        },
+        "parent_header": {},
+        "metadata": {},
+        "content": {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": True,
+        },
+        "buffers": [],
+    }
+
+
+async def _follow(
+    connection: websocket.WebSocketClientConnection, message_id: str, wait: bool
+) -> Result:
+    """Read the kernel's messages until the cell has begun, or is done."""
+    text, status = "", "busy"
+    replied = idle = False
+    while not (replied and idle):
+        raw = await connection.read_message()
+        if raw is None:
+            raise LocalStudioError("The kernel's connection was closed")
+        message = json.loads(raw)
+        if message.get("parent_header", {}).get("msg_id") != message_id:
+            continue
+        content, kind = message["content"], message["header"]["msg_type"]
+        if kind == "status" and content["execution_state"] == "busy" and not wait:
+            break
+        if kind == "status" and content["execution_state"] == "idle":
+            idle = True
+        elif kind == "execute_reply":
+            replied, status = True, content["status"]
+        elif kind == "stream":
+            text += content["text"]
+        elif kind in ("execute_result", "display_data"):
+            text += content["data"].get("text/plain", "")
+        elif kind == "error":
+            text += f"{content['ename']}: {content['evalue']}"
+    return Result(status, text)

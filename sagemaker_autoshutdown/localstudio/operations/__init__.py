@@ -1,0 +1,21 @@
+"""The operations that the local Studio answers, one small function each.
+
+To add one, write it in a module of this package (a new module is imported below):
+
+    @SAGEMAKER.operation("DescribeWidget")
+    async def describe_widget(studio: Studio, p: Parameters) -> Answer:
+        return {"WidgetName": p["WidgetName"]}
+
+The parameters have been validated by botocore's model when the function is called, and its answer
+is checked and written by the model. Errors are raised as `ApiError`. Another service is another
+`OperationTable`, listed in `SERVICES`.
+"""
+
+from __future__ import annotations
+
+from ._table import SERVICES, OperationTable
+
+# Importing a module of operations is what fills the tables.
+from . import apps, domains, notebooks  # isort: skip
+
+__all__ = ["SERVICES", "OperationTable", "apps", "domains", "notebooks"]

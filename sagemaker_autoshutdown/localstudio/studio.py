@@ -1,0 +1,421 @@
+"""The local Studio as a whole: wires the parts, and is what tests and demonstrations hold on to.
+
+No rules of its own: statuses are `state`'s, processes `runtime`'s, kernels `gateway`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from tornado import httputil, web
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from . import api, control, gateway, names
+from .errors import ApiError, LocalStudioError
+from .faults import Faults
+from .gateway import Gateway
+from .journal import Journal
+from .kernels import JupyterClient, Result
+from .operations import SERVICES
+from .processes import ProcessInfo
+from .runtime import Runtime, Target
+from .servers import Launch, ServerOptions, aws_environment
+from .state import Account, App, AppKey, NotebookInstance, Owner, Timing
+from .terminals import Terminal
+
+log = logging.getLogger(__name__)
+
+POLL = 0.05
+
+
+class LocalStudio:
+    """A Studio on this machine: ``async with LocalStudio(work_dir) as studio: ...``.
+
+    It answers on 127.0.0.1 only. Whatever it started ends with it.
+    """
+
+    def __init__(
+        self,
+        work_dir: Path,
+        *,
+        timing: Timing | None = None,
+        server: ServerOptions | None = None,
+        port: int = 0,
+        keep_creation_time: bool = True,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        """`work_dir` holds homes and logs; `server` is how Jupyter servers are run by default."""
+        self.work_dir = work_dir.resolve()
+        self.server_options = server or ServerOptions()
+        self.account = Account(timing or Timing(), keep_creation_time=keep_creation_time)
+        self.journal = Journal()
+        self.faults = Faults()
+        self.control_token = secrets.token_urlsafe(24)
+        self._clock = clock
+        self._port = port
+        self._background: set[asyncio.Task[Any]] = set()
+
+    async def __aenter__(self) -> LocalStudio:
+        """Start to listen."""
+        self.work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.apps = Runtime(self)
+        self.gateway = Gateway(self)
+        sockets = bind_sockets(self._port, "127.0.0.1")
+        self._port = sockets[0].getsockname()[1]
+        application = _Application(self)
+        self._http = HTTPServer(application)
+        self._http.add_sockets(sockets)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End everything that was started."""
+        self._http.stop()
+        # Requests that hang on purpose would otherwise never end.
+        self.faults.off()
+        await self.apps.close()
+        for task in list(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._http.close_all_connections()
+
+    def now(self) -> datetime:
+        """The time, in UTC."""
+        return self._clock() if self._clock is not None else datetime.now(timezone.utc)
+
+    def background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let something run until it ends or the studio does."""
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    # -- AWS
+
+    @property
+    def endpoint_url(self) -> str:
+        """What AWS_ENDPOINT_URL_SAGEMAKER is to be."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def aws_environment(self) -> dict[str, str]:
+        """Environment variables by which any process's boto3 talks to this studio only."""
+        return aws_environment(self.endpoint_url, self.work_dir)
+
+    def client(self, service: str = "sagemaker", **config: Any) -> Any:
+        """A boto3 client of this studio. It blocks: not for the studio's own thread."""
+        return make_client(self.endpoint_url, service, **config)
+
+    async def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        """An operation without the way over HTTP: no faults, no journal."""
+        for table in SERVICES:
+            if operation in table.functions:
+                return await table.functions[operation](self, parameters) or {}
+        raise ApiError("UnknownOperationException", operation)
+
+    # -- setting a scene
+
+    async def create_domain(self, name: str = "studio", **settings: Any) -> str:
+        """A domain; gives its id. `settings` are CreateDomain's parameters."""
+        settings = {"AuthMode": "IAM", "DefaultUserSettings": {}, **settings}
+        settings["DefaultUserSettings"] = {
+            "ExecutionRole": names.ROLE_ARN,
+            **settings["DefaultUserSettings"],
+        }
+        answer = await self.call("CreateDomain", DomainName=name, **settings)
+        return str(answer["DomainId"])
+
+    async def create_owner(
+        self, owner: Owner, *, domain_id: str | None = None, **settings: Any
+    ) -> Owner:
+        """A user profile or a space (`state.user`, `state.space`) in the domain."""
+        operation = "CreateSpace" if owner.kind == "space" else "CreateUserProfile"
+        domain_id = self._domain(domain_id)
+        await self.call(operation, DomainId=domain_id, **{owner.field: owner.name}, **settings)
+        return owner
+
+    async def create_app(
+        self,
+        owner: Owner,
+        app_type: str,
+        name: str = "default",
+        *,
+        domain_id: str | None = None,
+        spec: dict[str, Any] | None = None,
+        options: ServerOptions | None = None,
+        wait: bool = True,
+    ) -> AppKey:
+        """An app, in service on return unless `wait` is False.
+
+        `options` says how the owner's servers are run, from now on.
+        """
+        key = AppKey(self._domain(domain_id), owner.kind, owner.name, app_type, name)
+        if options is not None:
+            self.set_options(owner, options, domain_id=key.domain_id)
+        more = {"ResourceSpec": spec} if spec else {}
+        await self.call("CreateApp", **parameters_of(key), **more)
+        if wait:
+            await self.wait_for(key, "InService")
+        return key
+
+    async def create_kernel_app(
+        self,
+        owner: Owner,
+        image: str = names.DEFAULT_IMAGE.name,
+        instance_type: str = names.DEFAULT_INSTANCE_TYPE,
+        *,
+        name: str | None = None,
+        domain_id: str | None = None,
+        wait: bool = True,
+    ) -> AppKey:
+        """A KernelGateway app of an image, under the name that Studio would give it."""
+        found = names.find_image(image)
+        spec = {"InstanceType": instance_type, "SageMakerImageArn": found.arn}
+        return await self.create_app(
+            owner,
+            "KernelGateway",
+            name or names.app_name(found, instance_type),
+            domain_id=domain_id,
+            spec=spec,
+            wait=wait,
+        )
+
+    async def create_notebook_instance(
+        self,
+        name: str,
+        instance_type: str = names.DEFAULT_INSTANCE_TYPE,
+        *,
+        options: ServerOptions | None = None,
+        wait: bool = True,
+    ) -> str:
+        """A notebook instance, in service on return unless `wait` is False."""
+        if options is not None:
+            self.apps.options[name] = options
+        await self.call(
+            "CreateNotebookInstance",
+            NotebookInstanceName=name,
+            InstanceType=instance_type,
+            RoleArn=names.ROLE_ARN,
+        )
+        if wait:
+            await self.wait_for(name, "InService")
+        return name
+
+    def set_options(
+        self, owner: Owner, options: ServerOptions, *, domain_id: str | None = None
+    ) -> None:
+        """How the owner's Jupyter servers are run from now on, by whomever they are started."""
+        self.apps.options[self._domain(domain_id), owner] = options
+
+    # -- statuses
+
+    def status(self, target: Target) -> str:
+        """The status of an app or notebook instance; ``Deleted`` where the list has none."""
+        found = self._find(target)
+        return found.status if found is not None else "Deleted"
+
+    async def wait_for(self, target: Target, status: str, timeout: float = 90.0) -> None:
+        """Wait for a status; LocalStudioError when it can't come any more, or not in time."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + timeout
+        while (found := self.status(target)) != status:
+            if found == "Failed":
+                failed = self._find(target)
+                raise LocalStudioError(f"{target} failed: {failed and failed.failure_reason}")
+            if loop.time() > end:
+                raise LocalStudioError(f"{target} is {found}, not {status}, after {timeout} s")
+            await asyncio.sleep(POLL)
+
+    def _find(self, target: Target) -> App | NotebookInstance | None:
+        try:
+            if isinstance(target, AppKey):
+                return self.account.app(target, self.now())
+            return self.account.notebook(target, self.now())
+        except ApiError:
+            return None
+
+    # -- what runs
+
+    def server(self, target: Target) -> Launch:
+        """Where an app's own process answers: URL (with base URL), token, port."""
+        return self.apps.launch_of(target)
+
+    def pid(self, target: Target) -> int:
+        """The process id of the app's own process."""
+        _, process = self.apps.find(target).live
+        return process.pid
+
+    def log_file(self, target: Target) -> Path:
+        """What the app's own process has printed."""
+        return self.apps.find(target).places.run / "log.txt"
+
+    def processes(self, target: Target) -> list[ProcessInfo]:
+        """All processes of an app that live: server, kernels, terminals, what those started."""
+        return self.apps.processes(target)
+
+    async def kill(self, target: Target) -> None:
+        """SIGKILL to the app's own process: a KernelGateway app fails by it, a server is down."""
+        await self.apps.kill(target)
+
+    async def restart_server(self, target: Target) -> None:
+        """Run a server again that was killed (or runs), under the same port and token."""
+        await self.apps.restart(target)
+
+    async def open_terminal(self, key: AppKey, *, shows_activity: bool = True) -> Terminal:
+        """Open an image terminal in a KernelGateway app."""
+        return await self.apps.open_terminal(key, shows_activity=shows_activity)
+
+    # -- kernels
+
+    def jupyter(self, target: Target) -> JupyterClient:
+        """A client of the Jupyter server of an app or notebook instance."""
+        launch = self.server(target)
+        return JupyterClient(launch.url, launch.token)
+
+    def gateway_client(self, owner: Owner, *, domain_id: str | None = None) -> JupyterClient:
+        """A client of the owner's gateway: it sees the kernels of all the owner's apps."""
+        connections = self.gateway.connections(self._domain(domain_id), owner)
+        return JupyterClient(connections.gateway_url + "/", connections.gateway_token)
+
+    async def start_kernel(self, target: Target, *, path: str | None = None) -> str:
+        """Start a kernel in an app; gives its id.
+
+        In Classic the JupyterServer starts it, if there is one, as it does for its user; else the
+        gateway. With `path` it is the kernel of a notebook, with a session (needs a server).
+        """
+        client, name = self._client_for(target), None
+        running = self.apps.find(target)
+        if running.is_gateway:
+            if self.status(target) != "InService":
+                raise LocalStudioError(f"{target} is not in service")
+            name = names.kernelspec_name("python3", running.app.resource.image_arn or "")
+            self.gateway.start_next_in(running.app)
+        if path is not None:
+            session = await client.start_session(path, name)
+            return str(session["kernel"]["id"])
+        model = await client.start_kernel(name)
+        return str(model["id"])
+
+    async def execute(
+        self, target: Target, kernel_id: str, code: str, *, wait: bool = True
+    ) -> Result:
+        """Run code in a kernel of an app; without `wait`, return once the kernel is busy."""
+        running = self.apps.find(target)
+        if running.is_gateway and isinstance(target, AppKey):
+            # Not by way of the server: it knows only those kernels that it has started itself.
+            client = self.gateway_client(target.owner, domain_id=target.domain_id)
+        else:
+            client = self.jupyter(target)
+        return await client.execute(kernel_id, code, wait=wait)
+
+    async def kernels(self, target: Target) -> list[dict[str, Any]]:
+        """The models of the kernels in an app."""
+        running = self.apps.find(target)
+        if not running.is_gateway or not isinstance(target, AppKey):
+            return await self.jupyter(target).kernels()
+        client = self.gateway_client(target.owner, domain_id=target.domain_id)
+        return [model for model in await client.kernels() if model["app_name"] == target.name]
+
+    def _client_for(self, target: Target) -> JupyterClient:
+        if not isinstance(target, AppKey) or target.app_type != "KernelGateway":
+            return self.jupyter(target)
+        server = replace(target, app_type="JupyterServer", name="default")
+        if self.status(server) == "InService":
+            return self.jupyter(server)
+        return self.gateway_client(target.owner, domain_id=target.domain_id)
+
+    # -- telling
+
+    def describe(self) -> dict[str, Any]:
+        """What there is, as JSON: for the control API and the command line."""
+        now = self.now()
+        found: list[App | NotebookInstance] = [
+            *self.account.apps(now),
+            *self.account.notebooks(now),
+        ]
+        return {
+            "endpoint_url": self.endpoint_url,
+            "region": names.REGION,
+            "account": names.ACCOUNT,
+            "domains": sorted(self.account.domains),
+            "running": [self._describe(each) for each in found],
+        }
+
+    def _describe(self, what: App | NotebookInstance) -> dict[str, Any]:
+        if isinstance(what, App):
+            target: Target = what.key
+            about = {**parameters_of(what.key), "InstanceType": what.resource.instance_type}
+        else:
+            target = what.name
+            about = {"NotebookInstanceName": what.name, "InstanceType": what.instance_type}
+        about["Status"] = what.status
+        try:
+            launch = self.server(target)
+        except LocalStudioError:
+            return about
+        pids = [info.pid for info in self.processes(target)]
+        return {**about, "url": launch.url, "token": launch.token, "pids": pids}
+
+    def _domain(self, domain_id: str | None) -> str:
+        """The domain that is meant: the only one, where none is named."""
+        if domain_id is not None:
+            return domain_id
+        if len(self.account.domains) != 1:
+            count = len(self.account.domains)
+            raise LocalStudioError(f"Say which domain: there are {count} of them")
+        return next(iter(self.account.domains))
+
+
+def parameters_of(key: AppKey) -> dict[str, Any]:
+    """The parameters that name an app in API calls."""
+    return {
+        "DomainId": key.domain_id,
+        key.owner.field: key.owner_name,
+        "AppType": key.app_type,
+        "AppName": key.name,
+    }
+
+
+def make_client(endpoint_url: str, service: str = "sagemaker", **config: Any) -> Any:
+    """A boto3 client of a local Studio; it tries once, unless `config` says otherwise."""
+    return boto3.session.Session().client(  # type: ignore[call-overload]
+        service,
+        endpoint_url=endpoint_url,
+        region_name=names.REGION,
+        aws_access_key_id="LOCALSTUDIO",
+        aws_secret_access_key="not-a-secret",  # noqa: S106
+        config=Config(**{"retries": {"total_max_attempts": 1}, "read_timeout": 30, **config}),
+    )
+
+
+class _Application(web.Application):
+    """All routes. Whoever asks must mean this machine: a name that was rebound is turned away."""
+
+    def __init__(self, studio: LocalStudio) -> None:
+        super().__init__(
+            [
+                ("/", api.ApiHandler, {"studio": studio}),
+                *gateway.handlers(studio),
+                *control.handlers(studio),
+            ],
+            log_function=_log_nothing,
+        )
+
+    def find_handler(
+        self, request: httputil.HTTPServerRequest, **kwargs: Any
+    ) -> web._HandlerDelegate:
+        """Tornado's hook."""
+        if request.host_name not in ("127.0.0.1", "localhost"):
+            return self.get_handler_delegate(request, web.ErrorHandler, {"status_code": 403})
+        return super().find_handler(request, **kwargs)
+
+
+def _log_nothing(_: web.RequestHandler) -> None:
+    """The journal holds the requests."""
