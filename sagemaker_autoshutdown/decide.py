@@ -153,7 +153,7 @@ def _decide_app(
         return keep(State.UNKNOWN, Reason.APPS_UNSEEN), _unseen(past, now)
     if app.status is not AppStatus.IN_SERVICE:
         state, reason = _NOT_IN_SERVICE[app.status]
-        return keep(state, reason, since=app.run_started_at), past
+        return keep(state, reason, since=app.status_since), past
     if app.name in holds.shutdown_requested:
         # The user's own word outweighs whatever runs.
         verdict = Verdict(

@@ -159,7 +159,8 @@ class App:
     """An app as SageMaker lists it, within this host's domain and owner.
 
     ``run_started_at`` is the start of this run as far as it is known: names are reused, and
-    SageMaker's own ``CreationTime`` may predate the run by up to 24 hours.
+    SageMaker's own ``CreationTime`` may predate the run by up to 24 hours. ``status_since`` is when
+    this server first saw the app in its present status. ``failure`` is SageMaker's own reason.
     """
 
     name: str
@@ -167,6 +168,7 @@ class App:
     status: AppStatus
     instance_type: str
     run_started_at: datetime
+    status_since: datetime
     image_arn: str = ""
     failure: str = ""
 

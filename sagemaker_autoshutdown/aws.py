@@ -1,0 +1,271 @@
+"""Calls to AWS: the only module that imports boto3.
+
+Every call runs in a thread of its own, because boto3 blocks, and is bounded in time. boto3 is
+imported in the first of them, so that loading the extension does not pay for it. What goes wrong
+comes back as :class:`AwsError`, told apart by its code: SageMaker answers "throttled", "denied"
+and "not found" all with HTTP status 400.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+#: Seconds for a connection, for an answer, and for a call with all its retries.
+CONNECT_TIMEOUT = 5
+READ_TIMEOUT = 15
+CALL_TIMEOUT = 60
+#: Tries in all, the first included. Longer waits are the caller's, per app: botocore's own
+#: would hold up all apps.
+ATTEMPTS = 3
+
+
+class ErrorKind(str, Enum):
+    """What went wrong, as far as it changes what to do next."""
+
+    ACCESS_DENIED = "access_denied"
+    THROTTLED = "throttled"
+    NOT_FOUND = "not_found"
+    IN_USE = "in_use"
+    NO_CREDENTIALS = "no_credentials"
+    TIMEOUT = "timeout"
+    UNREACHABLE = "unreachable"
+    OTHER = "other"
+
+
+_KIND_BY_CODE = {
+    "AccessDenied": ErrorKind.ACCESS_DENIED,
+    "AccessDeniedException": ErrorKind.ACCESS_DENIED,
+    "UnauthorizedOperation": ErrorKind.ACCESS_DENIED,
+    "Throttling": ErrorKind.THROTTLED,
+    "ThrottlingException": ErrorKind.THROTTLED,
+    "ThrottledException": ErrorKind.THROTTLED,
+    "TooManyRequestsException": ErrorKind.THROTTLED,
+    "RequestLimitExceeded": ErrorKind.THROTTLED,
+    "ResourceNotFound": ErrorKind.NOT_FOUND,
+    "ResourceNotFoundException": ErrorKind.NOT_FOUND,
+    "ResourceInUse": ErrorKind.IN_USE,
+    "ConflictException": ErrorKind.IN_USE,
+    "ExpiredToken": ErrorKind.NO_CREDENTIALS,
+    "ExpiredTokenException": ErrorKind.NO_CREDENTIALS,
+    "InvalidClientTokenId": ErrorKind.NO_CREDENTIALS,
+    "UnrecognizedClientException": ErrorKind.NO_CREDENTIALS,
+    "InvalidSignatureException": ErrorKind.NO_CREDENTIALS,
+}
+
+
+class AwsError(Exception):
+    """A call that failed. ``code`` is AWS's, or botocore's class of error."""
+
+    def __init__(self, kind: ErrorKind, operation: str, code: str, message: str) -> None:
+        super().__init__(f"{operation}: {code}: {message}" if message else f"{operation}: {code}")
+        self.kind = kind
+        self.operation = operation
+        self.code = code
+        self.message = message
+
+    @property
+    def iam_action(self) -> str | None:
+        """The IAM action that is missing, if that is what is wrong."""
+        return self.operation if self.kind is ErrorKind.ACCESS_DENIED else None
+
+    @property
+    def remedy(self) -> str:
+        """What a user or admin can do about it, in one sentence."""
+        return _REMEDY[self.kind].format(operation=self.operation)
+
+
+_REMEDY = {
+    ErrorKind.ACCESS_DENIED: "Ask your administrator to allow the IAM action {operation} to the "
+    "execution role.",
+    ErrorKind.THROTTLED: "Nothing needs to be done: AWS limits the rate of calls, and it is tried "
+    "again later.",
+    ErrorKind.NOT_FOUND: "Nothing needs to be done: it is gone already.",
+    ErrorKind.IN_USE: "Nothing needs to be done: SageMaker is busy with it, and it is tried again "
+    "later.",
+    ErrorKind.NO_CREDENTIALS: "Check that this app has an execution role and that its credentials "
+    "have not expired; restarting the app renews them.",
+    ErrorKind.TIMEOUT: "AWS did not answer in time. It is tried again; if it lasts, check the "
+    "network (a VPC-only domain needs an interface endpoint for the SageMaker API).",
+    ErrorKind.UNREACHABLE: "AWS could not be reached. Check the network (a VPC-only domain needs "
+    "an interface endpoint for the SageMaker API) and the region.",
+    ErrorKind.OTHER: "It is tried again. If it lasts, run: jupyter sagemaker-autoshutdown doctor",
+}
+
+
+async def in_thread(function: Callable[[], T]) -> T:
+    """The result of a blocking function, run in a daemon thread of its own.
+
+    Not a pool: a call that hangs must neither hold up the others nor the end of the process.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def finish(result: T | None, error: BaseException | None) -> None:
+        if future.done():  # nobody waits any more
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)  # type: ignore[arg-type]
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = function()
+        except BaseException as exception:
+            error = exception
+        try:
+            loop.call_soon_threadsafe(finish, result, error)
+        except RuntimeError:  # the server stopped meanwhile
+            return
+
+    threading.Thread(target=run, name="sagemaker_autoshutdown", daemon=True).start()
+    return await future
+
+
+class Aws:
+    """Clients for one region, made when they are first needed.
+
+    ``on_call`` is told of every call: its operation (``sagemaker:ListApps``) and outcome (``ok``
+    or an error's code). It is called on the event loop.
+    """
+
+    def __init__(self, region: str, on_call: Callable[[str, str], None] | None = None) -> None:
+        self.region = region
+        self._on_call = on_call or (lambda operation, outcome: None)
+        self._clients: dict[str, Any] = {}
+        # boto3's default session is not thread safe while it makes a client.
+        self._lock = threading.Lock()
+
+    async def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
+        """One call, for example ``call("sagemaker", "DescribeApp", DomainId=...)``.
+
+        Returns AWS's answer. Raises :class:`AwsError`, and nothing else, when it fails.
+        """
+        name = f"{service}:{operation}"
+        try:
+            answer = await asyncio.wait_for(
+                in_thread(lambda: self.call_blocking(service, operation, parameters)), CALL_TIMEOUT
+            )
+        except asyncio.TimeoutError:
+            error = AwsError(ErrorKind.TIMEOUT, name, "Timeout", f"no answer in {CALL_TIMEOUT} s")
+            self._on_call(name, error.code)
+            raise error from None
+        except AwsError as error:
+            self._on_call(name, error.code)
+            raise
+        self._on_call(name, "ok")
+        return answer
+
+    async def pages(
+        self, service: str, operation: str, key: str, **parameters: Any
+    ) -> list[dict[str, Any]]:
+        """All items under ``key`` of a paged operation."""
+        items: list[dict[str, Any]] = []
+        token: dict[str, str] = {}
+        while True:
+            answer = await self.call(service, operation, **parameters, **token)
+            items.extend(answer.get(key) or ())
+            if not answer.get("NextToken"):
+                return items
+            token = {"NextToken": answer["NextToken"]}
+
+    def call_blocking(
+        self, service: str, operation: str, parameters: dict[str, Any]
+    ) -> dict[str, Any]:
+        """The same call on the calling thread, which it blocks. For threads and the command line."""
+        with _aws_errors(f"{service}:{operation}"):
+            answer = _method(self._client(service), operation)(**parameters)
+        assert isinstance(answer, dict)
+        return answer
+
+    def pages_blocking(
+        self, service: str, operation: str, key: str, parameters: dict[str, Any]
+    ) -> Iterator[Any]:
+        """All items under ``key`` of a paged operation, on the calling thread, as they come."""
+        token: dict[str, str] = {}
+        while True:
+            answer = self.call_blocking(service, operation, {**parameters, **token})
+            yield from answer.get(key) or ()
+            if not answer.get("NextToken"):
+                return
+            token = {"NextToken": answer["NextToken"]}
+
+    def _client(self, service: str) -> Any:
+        with self._lock:
+            if service not in self._clients:
+                import boto3
+                from botocore.config import Config
+
+                self._clients[service] = boto3.session.Session().client(
+                    service,
+                    region_name=self.region or None,
+                    config=Config(
+                        connect_timeout=CONNECT_TIMEOUT,
+                        read_timeout=READ_TIMEOUT,
+                        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+                        user_agent_extra="sagemaker-autoshutdown",
+                    ),
+                )
+            return self._clients[service]
+
+
+def _method(client: Any, operation: str) -> Callable[..., Any]:
+    from botocore import xform_name
+
+    method: Callable[..., Any] = getattr(client, xform_name(operation))
+    return method
+
+
+class _aws_errors:  # noqa: N801 - reads as the statement that it is
+    """``with _aws_errors("sagemaker:ListApps"):`` turns what botocore raises into AwsError."""
+
+    def __init__(self, operation: str) -> None:
+        self._operation = operation
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, Exception):
+            raise _translate(self._operation, error) from error
+
+
+def _translate(operation: str, error: Exception) -> AwsError:
+    from botocore import exceptions
+
+    name = type(error).__name__
+    if isinstance(error, exceptions.ClientError):
+        details = error.response.get("Error", {})
+        code = details.get("Code") or name
+        message = details.get("Message") or ""
+        # SageMaker answers some unknown resources with a ValidationException and these words.
+        if code == "ValidationException" and "RecordNotFound" in message:
+            return AwsError(ErrorKind.NOT_FOUND, operation, code, message)
+        return AwsError(_KIND_BY_CODE.get(code, ErrorKind.OTHER), operation, code, message)
+    # Most specific first: a ConnectTimeoutError is a ConnectionError too.
+    for kind, classes in (
+        (
+            ErrorKind.NO_CREDENTIALS,
+            (
+                exceptions.NoCredentialsError,
+                exceptions.PartialCredentialsError,
+                exceptions.CredentialRetrievalError,
+                exceptions.TokenRetrievalError,
+            ),
+        ),
+        (ErrorKind.TIMEOUT, (exceptions.ConnectTimeoutError, exceptions.ReadTimeoutError)),
+        (
+            ErrorKind.UNREACHABLE,
+            (exceptions.HTTPClientError, exceptions.NoRegionError, exceptions.ConnectionError),
+        ),
+    ):
+        if isinstance(error, classes):
+            return AwsError(kind, operation, name, str(error))
+    return AwsError(ErrorKind.OTHER, operation, name, str(error))
