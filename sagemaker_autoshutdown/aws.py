@@ -179,11 +179,10 @@ class Aws:
     def call_blocking(
         self, service: str, operation: str, parameters: dict[str, Any]
     ) -> dict[str, Any]:
-        """The same call on the calling thread, which it blocks. For threads and the command line."""
+        """The same call on the calling thread, which it blocks: for threads and command lines."""
         with _aws_errors(f"{service}:{operation}"):
-            answer = _method(self._client(service), operation)(**parameters)
-        assert isinstance(answer, dict)
-        return answer
+            answer: dict[str, Any] = _method(self._client(service), operation)(**parameters)
+            return answer
 
     def pages_blocking(
         self, service: str, operation: str, key: str, parameters: dict[str, Any]
