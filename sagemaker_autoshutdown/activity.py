@@ -1,0 +1,203 @@
+"""Jupyter's kernels, sessions and terminals, read and turned into ``Work``.
+
+Owns what Jupyter's models look like, in all their versions and moods, and since when each thing
+is in its state. Where they are read from is the business of ``sources``; what they mean for an
+app, of ``decide``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from .clock import from_iso
+from .hosts import HostAdapter
+from .model import App, Work, WorkKind
+from .processes import BackgroundJobs
+from .sources import Source
+
+#: How many models are turned into Work before the event loop gets its turn.
+_CHUNK = 50
+
+_TRANSIENT = frozenset({"starting", "restarting", "autorestarting"})
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was seen. ``error`` says what could not be; ``notes`` what can never be seen here."""
+
+    work: tuple[Work, ...] = ()
+    error: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Seen:
+    state: str
+    since: datetime
+    look: int
+
+
+@dataclass
+class ActivityReader:
+    """Reads a source look by look, and remembers since when what it sees is as it is."""
+
+    source: Source
+    adapter: HostAdapter
+    jobs: BackgroundJobs = field(default_factory=BackgroundJobs)
+    _seen: dict[Hashable, _Seen] = field(default_factory=dict)
+    _labels: dict[str, str] = field(default_factory=dict)
+    _waiting: list[dict[str, Any]] = field(default_factory=list)
+    _looks: int = 0
+
+    async def read(self, apps: tuple[App, ...], now: datetime) -> Reading:
+        """One look at everything that can hold one of ``apps``. Raises nothing: see ``error``."""
+        try:
+            kernels = await self.source.kernels()
+            terminals = await self.source.terminals()
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            return Reading(error=str(error) or type(error).__name__)
+        waiting = await self._sessions(kernels)
+        busy, notes = await self._background_jobs()
+        self._looks += 1
+        work = []
+        for index, model in enumerate(kernels):
+            if index % _CHUNK == _CHUNK - 1:
+                await asyncio.sleep(0)
+            work.append(self._kernel(model, apps, now, ("kernel", model.get("id")) in busy))
+        work.extend(self._session(session, apps, now) for session in waiting)
+        for model in terminals:
+            terminal = self._terminal(model, apps, now, ("terminal", model.get("name")) in busy)
+            if terminal is not None:
+                work.append(terminal)
+        self._seen = {key: seen for key, seen in self._seen.items() if seen.look == self._looks}
+        return Reading(tuple(work), notes=notes)
+
+    async def _sessions(self, kernels: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The sessions that wait for a kernel, as last read. The others lend kernels their names;
+        without them, kernels still count."""
+        kernel_ids = {str(model.get("id")) for model in kernels}
+        unnamed = not kernel_ids <= self._labels.keys()
+        sessions = await self.source.sessions(names_needed=unnamed)
+        if sessions is None:
+            return self._waiting
+        self._waiting = [session for session in sessions if not session.get("kernel")]
+        labels = {}
+        for session in sessions:
+            kernel = session.get("kernel")
+            if isinstance(kernel, Mapping):
+                labels[str(kernel.get("id"))] = _session_label(session)
+        # A kernel without a session has none to wait for: it goes by its kernelspec's name.
+        self._labels = {
+            str(model.get("id")): labels.get(str(model.get("id"))) or _kernel_label(model)
+            for model in kernels
+        }
+        return self._waiting
+
+    async def _background_jobs(self) -> tuple[frozenset[Hashable], tuple[str, ...]]:
+        roots = self.source.processes()
+        if not roots:
+            return frozenset(), ()
+        from .aws import in_thread
+
+        try:
+            return await in_thread(lambda: self.jobs.look(roots)), ()
+        except ImportError:
+            return frozenset(), (
+                "psutil is not installed, so jobs in the background of a terminal or a kernel "
+                "can't be seen",
+            )
+        except Exception as error:
+            return frozenset(), (f"background jobs can't be seen: {error}",)
+
+    def _kernel(
+        self, model: dict[str, Any], apps: tuple[App, ...], now: datetime, background_job: bool
+    ) -> Work:
+        kernel_id = str(model.get("id") or "")
+        state = str(model.get("execution_state") or "")
+        last_activity = _time(model.get("last_activity"))
+        since = self._since(("kernel", kernel_id), state, now)
+        # What was in a passing state when this server first looked may have been so for weeks.
+        if self._looks == 1 and state in _TRANSIENT and last_activity is not None:
+            self._seen[("kernel", kernel_id)].since = since = min(since, last_activity)
+        connections = model.get("connections")
+        return Work(
+            kind=WorkKind.KERNEL,
+            id=kernel_id,
+            label=self._labels.get(kernel_id) or _kernel_label(model),
+            state=state,
+            state_since=since,
+            last_activity=last_activity,
+            apps=self.adapter.kernel_apps(model, apps),
+            connections=connections if isinstance(connections, int) else 0,
+            background_job=background_job,
+        )
+
+    def _session(self, session: dict[str, Any], apps: tuple[App, ...], now: datetime) -> Work:
+        session_id = str(session.get("id") or "")
+        return Work(
+            kind=WorkKind.SESSION,
+            id=session_id,
+            label=_session_label(session),
+            state="",
+            state_since=self._since(("session", session_id), "", now),
+            last_activity=None,
+            # It says of its kernel what a kernel says of itself, as far as it says anything.
+            apps=self.adapter.kernel_apps({}, apps),
+        )
+
+    def _terminal(
+        self, model: dict[str, Any], apps: tuple[App, ...], now: datetime, background_job: bool
+    ) -> Work | None:
+        name = str(model.get("name") or "")
+        held = self.adapter.terminal_apps(name, apps)
+        if not held:
+            return None
+        return Work(
+            kind=WorkKind.TERMINAL,
+            id=name,
+            label=_terminal_label(name),
+            state="",
+            state_since=self._since(("terminal", name), "", now),
+            last_activity=_time(model.get("last_activity")),
+            apps=held,
+            background_job=background_job,
+        )
+
+    def _since(self, key: Hashable, state: str, now: datetime) -> datetime:
+        seen = self._seen.get(key)
+        if seen is None or seen.state != state:
+            seen = self._seen[key] = _Seen(state, now, self._looks)
+        seen.look = self._looks
+        return seen.since
+
+
+def _time(text: object) -> datetime | None:
+    """Jupyter's time; None where there is none, or nothing that can be read."""
+    if not isinstance(text, str) or not text:
+        return None
+    try:
+        return from_iso(text)
+    except ValueError:
+        return None
+
+
+def _session_label(session: Mapping[str, Any]) -> str:
+    return str(session.get("path") or session.get("name") or "a session")
+
+
+def _kernel_label(model: Mapping[str, Any]) -> str:
+    """``python3`` out of ``python3__SAGEMAKER_INTERNAL__arn:...``."""
+    return str(model.get("name") or "a kernel").partition("__SAGEMAKER_INTERNAL__")[0]
+
+
+def _terminal_label(name: str) -> str:
+    """``terminal 1`` out of ``1`` or ``arn:...:image/datascience-1.0__1__ml.t3.medium``."""
+    parts = name.split("__")
+    number = parts[-2] if name.startswith("arn:") and len(parts) >= 3 else name
+    return f"terminal {number}"

@@ -1,0 +1,42 @@
+"""What every host can do, whatever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Protocol
+
+from ..aws import Aws
+from ..model import App, Host
+
+
+class HostAdapter(Protocol):
+    """Lists the apps of this server's user and shuts them down."""
+
+    host: Host
+
+    async def list_apps(self, now: datetime) -> tuple[App, ...]:
+        """The apps that are there, ``now`` being the time for what has none of its own.
+
+        Raises :class:`~sagemaker_autoshutdown.aws.AwsError`.
+        """
+        ...
+
+    def kernel_apps(self, model: dict[str, Any], apps: tuple[App, ...]) -> frozenset[str]:
+        """The names of the apps that a kernel (Jupyter's model of it) could belong to."""
+        ...
+
+    def terminal_apps(self, name: str, apps: tuple[App, ...]) -> frozenset[str]:
+        """The names of the apps that a terminal could belong to; none if it holds nothing."""
+        ...
+
+    async def shut_down(self, app: App) -> None:
+        """Ask SageMaker to shut the app down; returns when that is accepted.
+
+        Raises :class:`~sagemaker_autoshutdown.aws.AwsError`.
+        """
+        ...
+
+
+#: Makes an adapter for a host.
+AdapterFactory = Callable[[Host, Aws], HostAdapter]

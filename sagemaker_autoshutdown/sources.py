@@ -1,0 +1,208 @@
+"""Where Jupyter's kernels, sessions and terminals are read from.
+
+In Classic the server's objects are SageMaker's own and undocumented; its REST API is what is known
+to work, so it is asked over loopback. Elsewhere Jupyter's objects are read in process. A server
+whose kernels run behind a gateway lists only those that this very process started, so there the
+gateway is asked for all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from jupyter_server.gateway.gateway_client import GatewayClient, gateway_request
+from jupyter_server.utils import ensure_async, url_path_join
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
+from tornado.simple_httpclient import SimpleAsyncHTTPClient
+
+if TYPE_CHECKING:
+    from jupyter_server.serverapp import ServerApp
+
+log = logging.getLogger(__name__)
+
+Models = list[dict[str, Any]]
+
+#: Seconds for an answer from the server itself or from its gateway.
+REQUEST_TIMEOUT = 10.0
+#: Seconds after which sessions are listed over REST though no name is missing: it is not cheap,
+#: and all that can be new is a session that waits for its kernel.
+SESSIONS_INTERVAL = 300.0
+
+
+class Unreadable(Exception):
+    """Kernels or terminals could not be read; says what failed, in words for the user."""
+
+
+class Source(Protocol):
+    """Jupyter's own models, as they come."""
+
+    async def kernels(self) -> Models:
+        """All kernels. Raises when they can't be listed completely."""
+        ...
+
+    async def terminals(self) -> Models:
+        """All terminals, none where the server has none. Raises when they can't be listed."""
+        ...
+
+    async def sessions(self, *, names_needed: bool) -> Models | None:
+        """Sessions, or None if they were not read. Raises nothing: kernels count without them."""
+        ...
+
+    def processes(self) -> Mapping[tuple[str, str], int]:
+        """Process ids of kernels and terminals on this machine, by ``("kernel", id)`` or
+        ``("terminal", name)``."""
+        ...
+
+
+class InProcessSource:
+    """The server's own managers."""
+
+    def __init__(self, serverapp: ServerApp) -> None:
+        self._serverapp = serverapp
+
+    async def kernels(self) -> Models:
+        if _gateway_enabled():
+            return await _gateway_kernels()
+        return _models("kernels", await ensure_async(self._serverapp.kernel_manager.list_kernels()))
+
+    async def terminals(self) -> Models:
+        manager = self._terminal_manager
+        return [] if manager is None else _models("terminals", await ensure_async(manager.list()))
+
+    async def sessions(self, *, names_needed: bool) -> Models | None:
+        """Read off the session manager's own table: ``list_sessions`` builds every kernel's model
+        anew, and with a gateway that fails it deletes sessions (jupyter_server 1.24)."""
+        try:
+            rows = self._serverapp.session_manager.cursor.execute(
+                "SELECT session_id, path, name, type, kernel_id FROM session"
+            ).fetchall()
+        except Exception as error:
+            log.debug("sessions can't be read: %s", error)
+            return None
+        return [
+            {
+                "id": row[0],
+                "path": row[1],
+                "name": row[2],
+                "type": row[3],
+                "kernel": {"id": row[4]} if row[4] else None,
+            }
+            for row in rows
+        ]
+
+    def processes(self) -> Mapping[tuple[str, str], int]:
+        found: dict[tuple[str, str], int] = {}
+        if not _gateway_enabled():
+            manager = self._serverapp.kernel_manager
+            for kernel_id in manager.list_kernel_ids():
+                try:
+                    pid = getattr(manager.get_kernel(kernel_id).provisioner, "pid", None)
+                except Exception as error:  # gone meanwhile, or not a local process
+                    log.debug("kernel %s has no process here: %s", kernel_id, error)
+                    continue
+                if isinstance(pid, int):
+                    found["kernel", kernel_id] = pid
+        terminals = getattr(self._terminal_manager, "terminals", {})
+        for name, terminal in terminals.items():
+            pid = getattr(getattr(terminal, "ptyproc", None), "pid", None)
+            if isinstance(pid, int):
+                found["terminal", name] = pid
+        return found
+
+    @property
+    def _terminal_manager(self) -> Any:
+        return self._serverapp.web_app.settings.get("terminal_manager")
+
+
+class RestSource:
+    """The server's own REST API, asked over loopback; for Classic."""
+
+    def __init__(
+        self, serverapp: ServerApp, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._serverapp = serverapp
+        self._monotonic = monotonic
+        self._sessions_at = float("-inf")
+        # A client of our own: the process's shared one may be configured by anybody.
+        self._client: AsyncHTTPClient | None = None
+
+    async def kernels(self) -> Models:
+        if _gateway_enabled():
+            return await _gateway_kernels()
+        return _models("kernels", await self._get("api/kernels"))
+
+    async def terminals(self) -> Models:
+        try:
+            return _models("terminals", await self._get("api/terminals"))
+        except HTTPClientError as error:
+            if error.code == 404:  # terminals are switched off
+                return []
+            raise
+
+    async def sessions(self, *, names_needed: bool) -> Models | None:
+        if not names_needed and self._monotonic() - self._sessions_at < SESSIONS_INTERVAL:
+            return None
+        try:
+            sessions = _models("sessions", await self._get("api/sessions"))
+        except Exception as error:
+            log.debug("sessions can't be read: %s", error)
+            return None
+        self._sessions_at = self._monotonic()
+        return sessions
+
+    def processes(self) -> Mapping[tuple[str, str], int]:
+        """None: kernels are in apps elsewhere, and system terminals on the free server."""
+        return {}
+
+    async def _get(self, path: str) -> Any:
+        if self._client is None:
+            self._client = SimpleAsyncHTTPClient(force_instance=True)
+        serverapp = self._serverapp
+        scheme = "https" if serverapp.certfile else "http"
+        address = serverapp.ip if serverapp.ip not in ("", "*", "0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
+        base = f"{scheme}://{address}:{serverapp.port}"
+        url = url_path_join(base, serverapp.base_url, path) + "?no_track_activity=1"
+        token = server_token(serverapp)
+        request = HTTPRequest(
+            url,
+            headers={"Authorization": f"token {token}"} if token else {},
+            request_timeout=REQUEST_TIMEOUT,
+            connect_timeout=REQUEST_TIMEOUT,
+            # This process's own certificate, over loopback.
+            validate_cert=False,
+        )
+        response = await self._client.fetch(request)
+        return json.loads(response.body)
+
+
+def server_token(serverapp: ServerApp) -> str:
+    """The server's own token: the identity provider's in jupyter_server 2, the app's in 1."""
+    provider = getattr(serverapp, "identity_provider", None)
+    token = getattr(provider, "token", None) or getattr(serverapp, "token", "")
+    return str(token or "")
+
+
+def _gateway_enabled() -> bool:
+    return bool(GatewayClient.instance().gateway_enabled)
+
+
+async def _gateway_kernels() -> Models:
+    """All kernels on the gateway, with those that an earlier process of this server started."""
+    client = GatewayClient.instance()
+    fetch: Callable[..., Awaitable[Any]] = gateway_request
+    response = await fetch(
+        url_path_join(str(client.url), client.kernels_endpoint),
+        method="GET",
+        request_timeout=REQUEST_TIMEOUT,
+    )
+    return _models("kernels", json.loads(response.body))
+
+
+def _models(what: str, models: Any) -> Models:
+    if not isinstance(models, list) or not all(isinstance(model, dict) for model in models):
+        raise Unreadable(f"the list of {what} is not what Jupyter's API says")
+    return models
