@@ -82,6 +82,10 @@ class Process:
         except LocalStudioError:
             await process.gone.wait()
             raise
+        except asyncio.CancelledError:
+            # Nobody will hold the process: the supervisor must not wait for anybody's word.
+            supervisor.terminate()
+            raise
         return process
 
     @property
@@ -134,7 +138,8 @@ class Process:
         except ConnectionError:
             pass
         finally:
-            # It has closed its end, so that it is about to exit: this takes no time.
+            # It has closed its end and is about to exit, or the loop ends before it did.
+            self._supervisor.terminate()
             self._supervisor.wait()
             writer.close()
             if not self._pid.done():

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
@@ -51,6 +51,8 @@ class Running:
     ending: bool = False
     terminals: dict[str, Terminal] = field(default_factory=dict)
     terminal_count: int = 0
+    #: Set when the attempt to bring it up is over, however it went.
+    tried: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def is_gateway(self) -> bool:
@@ -149,11 +151,14 @@ class Runtime:
         process.send_signal(number)
         await process.gone.wait()
 
-    async def restart(self, target: Target) -> None:
+    async def restart(self, target: Target, options: ServerOptions | None = None) -> None:
         """Run a server's command again, as its container would: same port, token and files."""
         running = self.find(target)
-        _, process = running.live
+        launch, process = running.live
         await process.stop(self.studio.account.timing.grace)
+        if options is not None:
+            self._set_options(running.what, replace(options, token=launch.token))
+            running.launch = self._launch(running, launch.port)
         await self._run(running)
 
     async def open_terminal(self, key: AppKey, *, shows_activity: bool = True) -> Terminal:
@@ -206,13 +211,15 @@ class Runtime:
                 log.warning("%s", error)
                 self._failed(running.what, str(error))
             return
+        finally:
+            running.tried.set()
         self._is_up(running.what)
 
     async def _run(self, running: Running) -> None:
         """Start its process and wait until it answers."""
         for attempt in range(1, ATTEMPTS + 1):
             if running.launch is None:
-                running.launch = self._launch(running)
+                running.launch = self._launch(running, free_port())
             running.places.make()
             running.process = await Process.start(
                 running.launch.command,
@@ -220,6 +227,8 @@ class Runtime:
                 cwd=running.launch.cwd,
                 log_path=running.places.run / "log.txt",
             )
+            if running.ending:
+                await running.process.stop(0.0)
             if await self._answers(running.process, running.launch):
                 self._spawn(self._watch(running, running.process))
                 return
@@ -239,7 +248,7 @@ class Runtime:
             if "kernel_gateway" in launch.command
             else f"{launch.url}api/status?no_track_activity=1",
             headers={"Authorization": f"token {launch.token}"} if launch.token else {},
-            request_timeout=10,
+            request_timeout=2,
         )
         while loop.time() < end and not process.gone.is_set():
             with contextlib.suppress(Exception):
@@ -270,14 +279,21 @@ class Runtime:
         await asyncio.gather(*(terminal.close() for terminal in running.terminals.values()))
         if running.process is not None:
             await running.process.stop(grace)
+        await running.tried.wait()
 
     async def _forget_terminal(self, running: Running, terminal: Terminal) -> None:
         await terminal.process.gone.wait()
         await terminal.close()
         running.terminals.pop(terminal.name, None)
 
-    def _launch(self, running: Running) -> Launch:
-        what, port = running.what, free_port()
+    def _set_options(self, what: App | NotebookInstance, options: ServerOptions) -> None:
+        if isinstance(what, NotebookInstance):
+            self.options[what.name] = options
+        else:
+            self.options[what.key.domain_id, what.key.owner] = options
+
+    def _launch(self, running: Running, port: int) -> Launch:
+        what = running.what
         running.places.make()
         if isinstance(what, NotebookInstance):
             connections = Connections(self.studio.endpoint_url)
@@ -335,5 +351,6 @@ class Runtime:
 
 
 def _port_was_taken(process: Process) -> bool:
-    tail = process.log_tail().lower()
-    return "already in use" in tail or "port" in tail
+    """Jupyter Server says the former, Kernel Gateway the latter."""
+    tail = process.log_tail()
+    return "already in use" in tail or "no available port" in tail

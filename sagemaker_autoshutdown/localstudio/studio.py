@@ -264,9 +264,12 @@ class LocalStudio:
         """SIGKILL to the app's own process: a KernelGateway app fails by it, a server is down."""
         await self.apps.kill(target)
 
-    async def restart_server(self, target: Target) -> None:
-        """Run a server again that was killed (or runs), under the same port and token."""
-        await self.apps.restart(target)
+    async def restart_server(self, target: Target, options: ServerOptions | None = None) -> None:
+        """Run a server again that was killed (or runs): same port, token and home.
+
+        With `options` its arguments and environment change, from then on.
+        """
+        await self.apps.restart(target, options)
 
     async def open_terminal(self, key: AppKey, *, shows_activity: bool = True) -> Terminal:
         """Open an image terminal in a KernelGateway app."""
@@ -385,7 +388,8 @@ def parameters_of(key: AppKey) -> dict[str, Any]:
 
 def make_client(endpoint_url: str, service: str = "sagemaker", **config: Any) -> Any:
     """A boto3 client of a local Studio; it tries once, unless `config` says otherwise."""
-    return boto3.session.Session().client(  # type: ignore[call-overload]
+    session: Any = boto3.session.Session()
+    return session.client(
         service,
         endpoint_url=endpoint_url,
         region_name=names.REGION,

@@ -74,6 +74,8 @@ def page(
     ordered = sorted(items, key=position, reverse=descending)
     if "NextToken" in p:
         last = _decode(p["NextToken"])
+        if any(len(position(item)) != len(last) for item in ordered[:1]):
+            raise invalid("Invalid NextToken")
         try:
             ordered = [
                 item
