@@ -284,3 +284,31 @@ class Event:
     instance_type: str = ""
     reason: Reason | None = None
     shutdown_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Money:
+    """What was spent in a span of time, in USD.
+
+    ``usd`` is ``in_use_usd`` and ``idle_usd`` together. ``avoided_usd`` is an estimate and in no
+    sum, and so is ``volume_usd``, a space's EBS volume. ``estimated`` says that part of it was not
+    seen but reconstructed; ``unpriced_seconds`` is the time of instances without a price.
+    """
+
+    usd: Decimal = Decimal(0)
+    in_use_usd: Decimal = Decimal(0)
+    idle_usd: Decimal = Decimal(0)
+    idle_share: float | None = None
+    avoided_usd: Decimal = Decimal(0)
+    volume_usd: Decimal = Decimal(0)
+    estimated: bool = False
+    unpriced_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Since midnight, since the first of the month (both UTC), and in the last 30 days."""
+
+    today: Money = field(default_factory=Money)
+    month: Money = field(default_factory=Money)
+    last_30_days: Money = field(default_factory=Money)

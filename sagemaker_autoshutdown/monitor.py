@@ -1,0 +1,518 @@
+"""The loop: when to look, look, decide, act, record, show.
+
+Owns the present picture and the only task that changes it. Rules live in ``decide``, deletions in
+``shutdowns``, money in ``costs``; handlers, metrics and the command line read ``status()``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from . import status as status_module
+from .activity import ActivityReader, Reading
+from .aws import AwsError
+from .clock import to_iso, utcnow
+from .config import SageMakerAutoShutdown
+from .decide import AppMemory, decide
+from .errors import Conflict, InvalidRequest, UnknownApp
+from .hosts import HostAdapter
+from .model import (
+    REASON_TEXT,
+    App,
+    AppStatus,
+    AppType,
+    Event,
+    EventKind,
+    Holds,
+    Host,
+    Price,
+    Reason,
+    Snapshot,
+    State,
+    Totals,
+    Verdict,
+)
+from .settings import Settings
+from .shutdowns import Failure, Shutdowns
+from .status import AppView, Problem, Status
+
+#: Checks count as stopped after this many poll intervals and a minute without a good one.
+OVERDUE_POLLS = 3
+OVERDUE_GRACE = timedelta(minutes=1)
+#: The shortest sleep. A deadline that is due already must not spin the loop.
+MIN_SLEEP = 0.001
+
+
+class Recorder(Protocol):
+    """What keeps history and money; it never blocks the loop and never raises."""
+
+    def observe(self, verdicts: tuple[Verdict, ...], now: datetime) -> None:
+        """Take note of one look."""
+        ...
+
+    def add_event(self, event: Event) -> None:
+        """Take note of an event."""
+        ...
+
+    def price(self, instance_type: str, app_type: AppType) -> Price:
+        """What an instance costs an hour, from what is known now."""
+        ...
+
+    def instance_cost(
+        self, instance_type: str, app_type: AppType, app_names: tuple[str, ...]
+    ) -> Totals | None:
+        """What an instance cost so far; None while that is not known."""
+        ...
+
+    def totals(self) -> Totals | None:
+        """What all instances cost so far; None while that is not known."""
+        ...
+
+    @property
+    def recording_error(self) -> str:
+        """Why nothing is recorded, or what was lost; empty if all is well."""
+        ...
+
+
+class Monitor:
+    """Watches the apps of one host and shuts down those that are due."""
+
+    def __init__(
+        self,
+        *,
+        adapter: HostAdapter,
+        reader: ActivityReader,
+        settings: Settings,
+        config: SageMakerAutoShutdown,
+        recorder: Recorder,
+        emit: Callable[[Event], None],
+        emit_changed: Callable[[], None],
+        problems: tuple[Problem, ...] = (),
+        now: Callable[[], datetime] = utcnow,
+        log: logging.Logger | None = None,
+    ) -> None:
+        """``emit`` is told of every event, ``emit_changed`` of every change of the status.
+        ``problems`` are those that were found before the loop started."""
+        self.host: Host = adapter.host
+        self.settings = settings
+        self.recorder = recorder
+        self._adapter = adapter
+        self._reader = reader
+        self._config = config
+        self._emit = emit
+        self._emit_changed = emit_changed
+        self._now = now
+        self._log = log or logging.getLogger(__name__)
+        self._poll = timedelta(seconds=config.poll_interval)
+        self._shutdowns = Shutdowns(
+            adapter, self._poll, now, on_accepted=self._accepted, on_failed=self._failed
+        )
+        self._memory: Mapping[str, AppMemory] = {}
+        self._snapshot = Snapshot((), ())
+        self._verdicts: tuple[Verdict, ...] = ()
+        self._requested: dict[str, datetime] = {}
+        self._warned: dict[str, datetime] = {}
+        self._gone_soon: dict[str, App] = {}
+        self._fixed_problems = problems
+        self._problems: dict[str, Problem] = {}
+        self._notes: tuple[str, ...] = ()
+        self._started_at = now()
+        self._checked_at: datetime | None = None
+        self._looked_at: datetime | None = None
+        self._next_check_at: datetime | None = None
+        self._shown: object = None
+        self._wake = asyncio.Event()
+        self._checking = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+        #: Told how many seconds each check took; the metrics' histogram hooks in here.
+        self.on_checked: list[Callable[[float], None]] = []
+
+    # ---- the loop -------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the loop on the running event loop; at most one."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Stop the loop. Deletions that AWS was asked for go on."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+        await self._shutdowns.stop()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.check()
+            except Exception as error:
+                # The loop outlives whatever went wrong in one pass, and says so.
+                self._log.exception("sagemaker_autoshutdown: a check failed; the next one follows")
+                self._set_problem(
+                    "check_failed",
+                    f"A check failed: {type(error).__name__}: {error}",
+                    "It is tried again. If it lasts, please report it with the server's log.",
+                )
+                self._show(self._now())
+            await self._sleep()
+
+    async def _sleep(self) -> None:
+        """Until the next check is due or somebody calls ``wake``; at most an interval by the
+        monotonic clock, whatever happens to the other one."""
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + self._poll.total_seconds()
+        while True:
+            self._next_check_at = self._next_check()
+            delay = (self._next_check_at - self._now()).total_seconds()
+            delay = max(MIN_SLEEP, min(delay, latest - loop.time()))
+            try:
+                await asyncio.wait_for(self._wake.wait(), delay)
+                self._wake.clear()
+                return
+            except asyncio.TimeoutError:
+                # A timer may fire a little early; a deadline must not be met early.
+                if self._now() >= self._next_check_at or loop.time() >= latest:
+                    return
+
+    def _next_check(self) -> datetime:
+        looked_at = self._looked_at or self._started_at
+        times = [looked_at + self._poll]
+        times += [
+            verdict.next_at
+            for verdict in self._verdicts
+            if verdict.next_at is not None and verdict.next_at > looked_at
+        ]
+        retry_at = self._shutdowns.next_retry_at()
+        if retry_at is not None and retry_at > looked_at:
+            times.append(retry_at)
+        return min(times)
+
+    def wake(self) -> None:
+        """Check now."""
+        self._wake.set()
+
+    async def check(self) -> None:
+        """One pass: look at everything, decide, act on what is due.
+
+        Acting takes the look of this very pass: what is shut down was seen to be idle just before.
+        """
+        async with self._checking:
+            started = asyncio.get_running_loop().time()
+            self._looked_at = self._now()
+            apps, apps_error = await self._list_apps()
+            # Kernels last: theirs is the state that changes by the second.
+            reading = Reading()
+            if any(app.status is AppStatus.IN_SERVICE for app in apps):
+                reading = await self._reader.read(apps, self._now())
+            self._note_reading(reading)
+            now = self._now()
+            self._snapshot = Snapshot(
+                apps=apps,
+                work=reading.work,
+                apps_error=apps_error,
+                activity_error=reading.error,
+            )
+            if not apps_error and not reading.error:
+                self._checked_at = now
+            self._clear_problem("check_failed")
+            self._decide(now)
+            self._shutdowns.start(self._verdicts, now)
+            self.recorder.observe(self._verdicts, now)
+            self._show(now)
+            took = asyncio.get_running_loop().time() - started
+        for told in self.on_checked:
+            told(took)
+
+    async def _list_apps(self) -> tuple[tuple[App, ...], str]:
+        """The apps, and what kept them from being listed; then those that were last seen."""
+        try:
+            apps = await self._adapter.list_apps(self._now())
+        except AwsError as error:
+            self._set_problem(
+                error.kind.value,
+                f"SageMaker did not list the apps ({error}), so nothing is shut down.",
+                error.remedy,
+                error.iam_action,
+                key="apps_unseen",
+            )
+            return self._snapshot.apps, str(error)
+        self._clear_problem("apps_unseen")
+        return apps, ""
+
+    def _note_reading(self, reading: Reading) -> None:
+        self._notes = reading.notes
+        if reading.error:
+            self._set_problem(
+                "activity_unseen",
+                f"Kernels and terminals could not be seen ({reading.error}), so nothing is shut "
+                "down.",
+                "It is tried again. If it lasts, restart the Jupyter server.",
+            )
+        else:
+            self._clear_problem("activity_unseen")
+
+    # ---- decide, and tell what changed ------------------------------------------------------
+
+    def _decide(self, now: datetime) -> None:
+        """Turn the last look into verdicts. Acts on nothing."""
+        runs = {app.name: app.run_started_at for app in self._snapshot.apps}
+        # A request is for the run that the user saw.
+        self._requested = {
+            name: run for name, run in self._requested.items() if runs.get(name) == run
+        }
+        holds = Holds(
+            kept_until=self.settings.kept_until(runs),
+            shutdown_requested=frozenset(self._requested),
+        )
+        decision = decide(
+            self._snapshot, self.settings.policy, self.host.owner, holds, self._memory, now
+        )
+        self._memory = decision.memory
+        self._verdicts = decision.verdicts
+        self._shutdowns.follow(decision.verdicts, now)
+        self._tell_warnings(now)
+        self._tell_gone(now)
+
+    def _tell_warnings(self, now: datetime) -> None:
+        """Each deadline is warned of once, and taken back once if it passes away."""
+        before, self._warned = self._warned, {}
+        progress = self._shutdowns.progress()
+        for verdict in self._verdicts:
+            name = verdict.app.name
+            if verdict.state is State.UNKNOWN and name in before:
+                self._warned[name] = before[name]
+                continue
+            if verdict.state is not State.WARNED or verdict.reason is Reason.USER_REQUEST:
+                if name in before and verdict.state is not State.SHUTTING_DOWN:
+                    text = f"{name} is no longer about to be shut down"
+                    self._event(EventKind.WARNING_OVER, verdict.app, verdict.reason, text, now)
+                continue
+            deadline = verdict.shutdown_at or now
+            self._warned[name] = deadline
+            if before.get(name) == deadline or name in progress:
+                continue
+            if verdict.reason is Reason.DRY_RUN:
+                text = f"{name} would be shut down now, but dry run is on"
+            else:
+                text = (
+                    f"{name} on {verdict.app.instance_type} will be shut down at "
+                    f"{to_iso(deadline)}: {REASON_TEXT[verdict.reason]}"
+                )
+            self._event(EventKind.WARNING, verdict.app, verdict.reason, text, now, deadline)
+
+    def _tell_gone(self, now: datetime) -> None:
+        if self._snapshot.apps_error:
+            return
+        there = {
+            verdict.app.name: verdict.app.run_started_at
+            for verdict in self._verdicts
+            if verdict.app.status is not AppStatus.DELETED
+        }
+        for name, app in list(self._gone_soon.items()):
+            if there.get(name) != app.run_started_at:
+                del self._gone_soon[name]
+                text = f"{name} on {app.instance_type} is gone"
+                self._event(EventKind.GONE, app, Reason.APP_DELETING, text, now)
+        for verdict in self._verdicts:
+            if verdict.app.status is AppStatus.DELETING:
+                self._gone_soon[verdict.app.name] = verdict.app
+
+    def _accepted(self, app: App, reason: Reason) -> None:
+        self._requested.pop(app.name, None)
+        now = self._now()
+        text = f"{app.name} on {app.instance_type} is being shut down: {REASON_TEXT[reason]}"
+        self._event(EventKind.SHUTDOWN, app, reason, text, now)
+        self._gone_soon[app.name] = app
+        self._show(now)
+        self.wake()
+
+    def _failed(self, app: App, reason: Reason, failure: Failure) -> None:
+        now = self._now()
+        text = (
+            f"shutting down {app.name} failed ({failure.code}: {failure.message}); it is tried "
+            f"again at {to_iso(failure.retry_at)}. {failure.remedy}"
+        )
+        self._event(EventKind.FAILURE, app, Reason.SHUTDOWN_FAILED, text, now)
+        self._show(now)
+        self.wake()
+
+    def _event(
+        self,
+        kind: EventKind,
+        app: App | None,
+        reason: Reason | None,
+        message: str,
+        now: datetime,
+        shutdown_at: datetime | None = None,
+    ) -> None:
+        event = Event(
+            at=now,
+            kind=kind,
+            message=message,
+            app_name=app.name if app else "",
+            app_type=app.app_type.value if app else "",
+            instance_type=app.instance_type if app else "",
+            reason=reason,
+            shutdown_at=shutdown_at,
+        )
+        level = logging.WARNING if kind is EventKind.FAILURE else logging.INFO
+        self._log.log(level, "sagemaker_autoshutdown: %s", message)
+        self.recorder.add_event(event)
+        self._emit(event)
+
+    def _show(self, now: datetime) -> None:
+        """Tell listeners when what users see has changed; times that just pass are no change."""
+        status = self.status()
+        shown = (status.apps, status.problems, status.check_overdue)
+        if shown != self._shown:
+            self._shown = shown
+            self._emit_changed()
+
+    # ---- what handlers, metrics and the command line call ------------------------------------
+
+    def status(self) -> Status:
+        """The present picture, out of memory."""
+        now = self._now()
+        policy = self.settings.policy
+
+        def is_idle(verdict: Verdict) -> bool:
+            return verdict.idle_since is not None and now - verdict.idle_since >= policy.active_time
+
+        last_good = self._checked_at or self._started_at
+        return replace(
+            status_module.empty(self.host, now),
+            checked_at=self._checked_at,
+            next_check_at=self._next_check_at,
+            check_overdue=now - last_good > self._poll * OVERDUE_POLLS + OVERDUE_GRACE,
+            dry_run=policy.dry_run,
+            problems=(*self._fixed_problems, *self._problems.values(), *self.settings.problems),
+            notes=self._notes,
+            apps=status_module.app_views(
+                self._verdicts, self._snapshot.work, self._shutdowns.progress()
+            ),
+            instances=status_module.instance_views(
+                self.host,
+                self._verdicts,
+                is_idle,
+                self.recorder.price,
+                self.recorder.instance_cost,
+            ),
+            totals=self.recorder.totals(),
+            recording_error=self.recorder.recording_error,
+        )
+
+    def app(self, app_name: str) -> AppView:
+        """One app of the status. Raises ``UnknownApp``."""
+        for view in self.status().apps:
+            if view.app_name == app_name:
+                return view
+        raise UnknownApp(f"There is no app named {app_name!r}.")
+
+    async def change_settings(self, changes: Mapping[str, Any]) -> None:
+        """Change the user's settings; None for "the admin's". Raises ``InvalidRequest``."""
+        before = self.settings.policy
+        await self.settings.change(changes)
+        if self.settings.policy != before:
+            now = self._now()
+            names = ", ".join(sorted(changes))
+            text = f"the user's settings were changed: {names}"
+            self._event(EventKind.SETTINGS, None, None, text, now)
+            self._decide_again(now)
+
+    async def keep_alive(self, app_name: str, until: datetime) -> AppView:
+        """Keep an app up until a time. Raises ``UnknownApp``, ``Conflict``, ``InvalidRequest``."""
+        view = self.app(app_name)
+        self._refuse_if_going(view, "kept alive")
+        now = self._now()
+        longest = timedelta(seconds=self._config.max_keep_alive)
+        if not longest:
+            raise Conflict("The administrator does not allow to keep apps alive.")
+        # A second's grace for "24 h from now" said by a clock that is slightly ahead.
+        if not now < until <= now + longest + timedelta(seconds=1):
+            hours = f"{longest.total_seconds():g} seconds"
+            message = f"must lie in the future, at most {hours} from now ({to_iso(now + longest)})"
+            raise InvalidRequest(f"The end of a keep-alive {message}.", {"until": message})
+        await self.settings.keep_alive(app_name, view.run_started_at, until)
+        self._requested.pop(app_name, None)
+        now = self._now()
+        text = f"{app_name} is kept alive until {to_iso(until)}"
+        self._event(EventKind.KEEP_ALIVE, self._find(app_name), Reason.KEEP_ALIVE, text, now, until)
+        self._decide_again(now)
+        return self.app(app_name)
+
+    async def end_keep_alive(self, app_name: str) -> AppView:
+        """Take a keep-alive back; nothing happens where there is none. Raises ``UnknownApp``."""
+        view = self.app(app_name)
+        if view.kept_until is not None:
+            await self.settings.end_keep_alive(app_name)
+            now = self._now()
+            text = f"{app_name} is no longer kept alive"
+            self._event(
+                EventKind.KEEP_ALIVE_ENDED, self._find(app_name), Reason.KEEP_ALIVE, text, now
+            )
+            self._decide_again(now)
+        return self.app(app_name)
+
+    async def shut_down(self, app_name: str) -> AppView:
+        """Shut an app down at the user's request, whatever runs in it.
+
+        Returns when that is under way, not when the app is gone. Raises ``UnknownApp`` and
+        ``Conflict``.
+        """
+        view = self.app(app_name)
+        self._refuse_if_going(view, "shut down")
+        if self.settings.policy.dry_run:
+            raise Conflict("Dry run is on: nothing is shut down.")
+        if view.state is State.UNKNOWN and view.reason is Reason.APPS_UNSEEN:
+            raise Conflict("SageMaker could not be asked about this app. Try again later.")
+        await self.settings.end_keep_alive(app_name)
+        self._requested[app_name] = view.run_started_at
+        now = self._now()
+        self._decide(now)
+        self._shutdowns.start(self._verdicts, now)
+        self._show(now)
+        return self.app(app_name)
+
+    def _refuse_if_going(self, view: AppView, what: str) -> None:
+        if view.state is State.SHUTTING_DOWN:
+            raise Conflict(f"{view.app_name} is being shut down already.")
+        if view.status is not AppStatus.IN_SERVICE:
+            raise Conflict(f"{view.app_name} can't be {what}: its status is {view.status.value}.")
+
+    def _find(self, app_name: str) -> App | None:
+        return next((app for app in self._snapshot.apps if app.name == app_name), None)
+
+    def _decide_again(self, now: datetime) -> None:
+        """Show at once what a change of settings means; acting on it takes a new look."""
+        self._decide(now)
+        self._show(now)
+        self.wake()
+
+    # ---- problems -------------------------------------------------------------------------------
+
+    def _set_problem(
+        self,
+        code: str,
+        message: str,
+        remedy: str,
+        iam_action: str | None = None,
+        key: str | None = None,
+    ) -> None:
+        key = key or code
+        before = self._problems.get(key)
+        since = before.since if before is not None else self._now()
+        if before is None or before.message != message:
+            self._log.warning("sagemaker_autoshutdown: %s %s", message, remedy)
+        self._problems[key] = Problem(code, message, remedy, since, iam_action)
+
+    def _clear_problem(self, key: str) -> None:
+        if self._problems.pop(key, None) is not None:
+            self._log.info("sagemaker_autoshutdown: over: %s", key)

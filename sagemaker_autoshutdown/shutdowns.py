@@ -1,0 +1,189 @@
+"""Shutdowns under way: one at a time for each app, each with a back-off of its own.
+
+``monitor`` says what is to be shut down, each time it looks; this module sees to it that a
+deletion is not repeated while it goes on, that a failure of one app delays no other, and that a
+failing one is tried again later and later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from .aws import AwsError, ErrorKind
+from .hosts import HostAdapter
+from .model import Action, App, AppStatus, Reason, Verdict
+
+log = logging.getLogger(__name__)
+
+MAX_BACKOFF = timedelta(hours=1)
+MAX_FIRST_BACKOFF = timedelta(seconds=30)
+#: A right that is missing is seldom granted within seconds.
+DENIED_FACTOR = 16
+#: How long SageMaker may take to say that an app it agreed to delete is being deleted.
+ACCEPTED_PATIENCE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why shutting an app down failed the last time, and when it is tried again."""
+
+    code: str
+    message: str
+    remedy: str
+    iam_action: str | None
+    attempts: int
+    since: datetime
+    retry_at: datetime
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the shutdown of an app is. It is under way unless there is a ``failure``."""
+
+    reason: Reason
+    requested_at: datetime
+    failure: Failure | None = None
+
+
+@dataclass
+class _Shutdown:
+    app: App
+    reason: Reason
+    requested_at: datetime
+    task: asyncio.Task[None] | None = None
+    accepted_at: datetime | None = None
+    failure: Failure | None = None
+
+    @property
+    def in_flight(self) -> bool:
+        return self.task is not None and not self.task.done()
+
+
+def backoff(
+    kind: ErrorKind,
+    attempts: int,
+    poll_interval: timedelta,
+    jitter: Callable[[], float] = random.random,
+) -> timedelta:
+    """How long to wait after ``attempts`` failures (1 or more) in a row.
+
+    The first wait is the smaller of ``poll_interval`` and 30 s, sixteen times that where a right
+    is missing; it doubles to an hour at most, give or take a tenth (``jitter`` is from 0 to 1).
+    """
+    first = min(poll_interval, MAX_FIRST_BACKOFF)
+    if kind is ErrorKind.ACCESS_DENIED:
+        first *= DENIED_FACTOR
+    # The exponent is bounded so that weeks of failures don't overflow.
+    wait = min(first * (1 << min(attempts - 1, 20)), MAX_BACKOFF)
+    return wait * (0.9 + 0.2 * jitter())
+
+
+@dataclass
+class Shutdowns:
+    """All shutdowns of a host.
+
+    ``on_accepted`` is told when SageMaker agreed, ``on_failed`` when a try failed, both with the
+    app and the reason of the shutdown.
+    """
+
+    adapter: HostAdapter
+    poll_interval: timedelta
+    now: Callable[[], datetime]
+    on_accepted: Callable[[App, Reason], None]
+    on_failed: Callable[[App, Reason, Failure], None]
+    jitter: Callable[[], float] = random.random
+    _by_name: dict[str, _Shutdown] = field(default_factory=dict)
+
+    def progress(self) -> Mapping[str, Progress]:
+        """What is under way or failing, by app name."""
+        return {
+            name: Progress(entry.reason, entry.requested_at, entry.failure)
+            for name, entry in self._by_name.items()
+        }
+
+    def next_retry_at(self) -> datetime | None:
+        """When the next failed one may be tried again."""
+        times = [entry.failure.retry_at for entry in self._by_name.values() if entry.failure]
+        return min(times, default=None)
+
+    def follow(self, verdicts: Iterable[Verdict], now: datetime) -> None:
+        """Forget what is over: apps that are gone, that SageMaker says are being deleted, or that
+        are no longer to be shut down."""
+        by_name = {verdict.app.name: verdict for verdict in verdicts}
+        for name, entry in list(self._by_name.items()):
+            if entry.in_flight:
+                continue
+            verdict = by_name.get(name)
+            if (
+                verdict is None
+                or verdict.app.run_started_at != entry.app.run_started_at
+                or verdict.app.status is not AppStatus.IN_SERVICE
+                or (entry.failure is not None and verdict.action is not Action.SHUT_DOWN)
+                or (entry.accepted_at is not None and now - entry.accepted_at > ACCEPTED_PATIENCE)
+            ):
+                del self._by_name[name]
+
+    def start(self, verdicts: Iterable[Verdict], now: datetime) -> None:
+        """Shut down what is due and neither under way nor waiting for its next try.
+
+        Returns at once; each app's call goes on by itself.
+        """
+        for verdict in verdicts:
+            if verdict.action is not Action.SHUT_DOWN:
+                continue
+            name = verdict.app.name
+            entry = self._by_name.get(name)
+            if entry is not None:
+                if entry.in_flight or entry.accepted_at is not None:
+                    continue
+                asked_anew = verdict.reason is Reason.USER_REQUEST is not entry.reason
+                if entry.failure is not None and entry.failure.retry_at > now and not asked_anew:
+                    continue
+            else:
+                entry = self._by_name[name] = _Shutdown(verdict.app, verdict.reason, now)
+            entry.reason = verdict.reason
+            entry.task = asyncio.get_running_loop().create_task(self._shut_down(entry))
+
+    async def stop(self) -> None:
+        """Stop waiting for what is in flight. What AWS was asked for goes on."""
+        tasks = [entry.task for entry in self._by_name.values() if entry.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _shut_down(self, entry: _Shutdown) -> None:
+        try:
+            await self.adapter.shut_down(entry.app)
+        except AwsError as error:
+            # Gone already is what was wanted.
+            if error.kind is not ErrorKind.NOT_FOUND:
+                self._failed(entry, error)
+                return
+        except Exception as error:
+            log.exception("shutting down %s failed unexpectedly", entry.app.name)
+            unexpected = AwsError(ErrorKind.OTHER, "shut_down", type(error).__name__, str(error))
+            self._failed(entry, unexpected)
+            return
+        entry.failure = None
+        entry.accepted_at = self.now()
+        self.on_accepted(entry.app, entry.reason)
+
+    def _failed(self, entry: _Shutdown, error: AwsError) -> None:
+        now = self.now()
+        before = entry.failure
+        attempts = (before.attempts if before else 0) + 1
+        entry.failure = Failure(
+            code=error.code,
+            message=error.message or str(error),
+            remedy=error.remedy,
+            iam_action=error.iam_action,
+            attempts=attempts,
+            since=before.since if before else now,
+            retry_at=now + backoff(error.kind, attempts, self.poll_interval, self.jitter),
+        )
+        self.on_failed(entry.app, entry.reason, entry.failure)

@@ -1,0 +1,260 @@
+"""The one truth that the REST API, the metrics, the command line and the panel show.
+
+A frozen ``Status`` and how it is put together and written as JSON. Pure; ``api/openapi.yaml`` says
+what each field means to a reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+
+from ._version import __version__
+from .clock import to_iso
+from .model import (
+    REASON_TEXT,
+    AppStatus,
+    AppType,
+    Host,
+    HostKind,
+    OwnerKind,
+    Price,
+    PriceSource,
+    Reason,
+    State,
+    Totals,
+    Verdict,
+    Work,
+    WorkKind,
+)
+from .shutdowns import Failure, Progress
+
+#: Statuses in which an app's instance is billed. ``Deleting`` is not documented either way.
+BILLED = frozenset({AppStatus.IN_SERVICE, AppStatus.DELETING})
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that keeps the product from doing its work, and what to do about it."""
+
+    code: str
+    message: str
+    remedy: str
+    since: datetime
+    iam_action: str | None = None
+
+
+@dataclass(frozen=True)
+class WorkStatus:
+    """A kernel, terminal or session. ``shared``: it could belong to another app as well."""
+
+    kind: WorkKind
+    id: str
+    label: str
+    state: str
+    last_activity: datetime | None
+    connections: int
+    background_job: bool
+    shared: bool
+
+
+@dataclass(frozen=True)
+class AppView:
+    """One app as users see it."""
+
+    app_name: str
+    app_type: AppType
+    instance_type: str
+    status: AppStatus
+    state: State
+    reason: Reason
+    reason_text: str
+    subject: str
+    since: datetime | None
+    idle_timeout: timedelta
+    idle_since: datetime | None
+    shutdown_at: datetime | None
+    kept_until: datetime | None
+    image: str
+    run_started_at: datetime
+    work: tuple[WorkStatus, ...]
+    error: Failure | None
+
+
+@dataclass(frozen=True)
+class InstanceView:
+    """What is billed: in Classic one instance of a type for all of its apps, else the app."""
+
+    instance_type: str
+    app_names: tuple[str, ...]
+    usd_per_hour: Decimal | None
+    price_date: str
+    price_source: PriceSource
+    idle: bool
+    up_since: datetime | None
+    cost: Totals | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """Everything at one moment."""
+
+    version: str
+    host: HostKind
+    message: str
+    region: str
+    domain_id: str
+    owner: str
+    owner_kind: OwnerKind
+    now: datetime
+    checked_at: datetime | None
+    next_check_at: datetime | None
+    check_overdue: bool
+    dry_run: bool
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+    apps: tuple[AppView, ...]
+    instances: tuple[InstanceView, ...]
+    totals: Totals | None
+    recording_error: str
+
+
+def app_views(
+    verdicts: Iterable[Verdict], work: Iterable[Work], progress: Mapping[str, Progress]
+) -> tuple[AppView, ...]:
+    """The apps with what was decided of them, and how far their shutdowns are."""
+    work = tuple(work)
+    return tuple(_app_view(verdict, work, progress.get(verdict.app.name)) for verdict in verdicts)
+
+
+def _app_view(verdict: Verdict, work: tuple[Work, ...], progress: Progress | None) -> AppView:
+    app = verdict.app
+    view = AppView(
+        app_name=app.name,
+        app_type=app.app_type,
+        instance_type=app.instance_type,
+        status=app.status,
+        state=verdict.state,
+        reason=verdict.reason,
+        reason_text=REASON_TEXT[verdict.reason],
+        subject=verdict.subject or app.failure,
+        since=verdict.since,
+        idle_timeout=verdict.idle_timeout,
+        idle_since=verdict.idle_since,
+        shutdown_at=verdict.shutdown_at,
+        kept_until=verdict.kept_until,
+        image=app.image_arn,
+        run_started_at=app.run_started_at,
+        work=tuple(_work_status(item) for item in work if app.name in item.apps),
+        error=None,
+    )
+    if progress is None or app.status is not AppStatus.IN_SERVICE:
+        return view
+    failure = progress.failure
+    if failure is None:
+        state, reason, since = State.SHUTTING_DOWN, progress.reason, progress.requested_at
+    else:
+        state, reason, since = State.FAILED, Reason.SHUTDOWN_FAILED, failure.since
+    return replace(
+        view,
+        state=state,
+        reason=reason,
+        reason_text=REASON_TEXT[reason],
+        since=since,
+        error=failure,
+    )
+
+
+def _work_status(item: Work) -> WorkStatus:
+    return WorkStatus(
+        kind=item.kind,
+        id=item.id,
+        label=item.label,
+        state=item.state,
+        last_activity=item.last_activity,
+        connections=item.connections,
+        background_job=item.background_job,
+        shared=len(item.apps) > 1,
+    )
+
+
+def instance_views(
+    host: Host,
+    verdicts: Iterable[Verdict],
+    is_idle: Callable[[Verdict], bool],
+    price: Callable[[str, AppType], Price],
+    cost: Callable[[str, AppType, tuple[str, ...]], Totals | None],
+) -> tuple[InstanceView, ...]:
+    """The instances that are billed now: per instance type in Classic, else per app."""
+    billed: dict[tuple[str, str], list[Verdict]] = {}
+    for verdict in verdicts:
+        app = verdict.app
+        if app.status in BILLED:
+            name = "" if host.kind is HostKind.CLASSIC else app.name
+            billed.setdefault((app.instance_type, name), []).append(verdict)
+    views = []
+    for (instance_type, _), on_it in sorted(billed.items()):
+        names = tuple(verdict.app.name for verdict in on_it)
+        app_type = on_it[0].app.app_type
+        priced = price(instance_type, app_type)
+        views.append(
+            InstanceView(
+                instance_type=instance_type,
+                app_names=names,
+                usd_per_hour=priced.usd_per_hour,
+                price_date=priced.date,
+                price_source=priced.source,
+                idle=all(is_idle(verdict) for verdict in on_it),
+                up_since=min(verdict.app.run_started_at for verdict in on_it),
+                cost=cost(instance_type, app_type, names),
+            )
+        )
+    return tuple(views)
+
+
+def empty(host: Host, now: datetime) -> Status:
+    """The status of a host before anything was seen, or where nothing is done."""
+    return Status(
+        version=__version__,
+        host=host.kind,
+        message=host.message,
+        region=host.region,
+        domain_id=host.domain_id,
+        owner=host.owner,
+        owner_kind=host.owner_kind,
+        now=now,
+        checked_at=None,
+        next_check_at=None,
+        check_overdue=False,
+        dry_run=False,
+        problems=(),
+        notes=(),
+        apps=(),
+        instances=(),
+        totals=None,
+        recording_error="",
+    )
+
+
+def to_json(value: Any) -> Any:
+    """A status, or any part of it, as ``json.dumps`` takes it: times as ISO 8601 in UTC,
+    durations in seconds, money as decimal strings."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {item.name: to_json(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return to_iso(value)
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: to_json(item) for key, item in value.items()}
+    return value
