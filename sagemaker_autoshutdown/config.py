@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from jupyter_core.paths import jupyter_data_dir
-from traitlets import Bool, Bunch, Float, List, TraitError, Unicode, Union, default, validate
+from traitlets import Bool, Bunch, Dict, Float, List, TraitError, Unicode, Union, default, validate
 from traitlets.config import LoggingConfigurable
 from traitlets.config.loader import DeferredConfig
+
+from .costs.price_table import own_prices
 
 DEFAULT_METADATA_FILE = "/opt/ml/metadata/resource-metadata.json"
 
@@ -194,6 +196,29 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         "keep-alive.",
     ).tag(config=True)
 
+    prices: Dict[str, Any] = Dict(
+        help="Your own prices, in USD per hour by instance type, such as {'ml.t3.medium': 0.045}. "
+        "They win over all others.",
+    ).tag(config=True)
+
+    price_file = Unicode(
+        help="Your own price table: a CSV file with the columns instance_type and usd_per_hour, "
+        "and, if you like, region and date. Empty: none. The setting prices wins over it.",
+    ).tag(config=True)
+
+    price_list_api = Bool(
+        True,
+        help="Whether to ask the AWS Price List API for prices (pricing:GetProducts), at most once "
+        "a day for each instance type. Without it, or while it can't be reached, the bundled table "
+        "applies.",
+    ).tag(config=True)
+
+    avoided_cost_cap = Float(
+        86400.0,
+        help="Seconds after a shutdown for which it counts as avoided cost, at most: an estimate "
+        "of how long the instance would have gone on otherwise. 0 counts none.",
+    ).tag(config=True)
+
     resource_metadata_file = Unicode(
         help="Where SageMaker says which app this is. By default $RESOURCE_METADATA_FILE, else "
         f"{DEFAULT_METADATA_FILE}.",
@@ -225,7 +250,7 @@ class SageMakerAutoShutdown(LoggingConfigurable):
             _check_seconds(proposal.trait.name, proposal.value)
         return cast("float | None", proposal.value)
 
-    @validate("max_busy_time", "max_keep_alive")
+    @validate("max_busy_time", "max_keep_alive", "avoided_cost_cap")
     def _validate_seconds_or_off(self, proposal: Bunch) -> float:
         _check_seconds(proposal.trait.name, proposal.value, zero_is_off=True)
         return cast(float, proposal.value)
@@ -235,6 +260,14 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         for raw in proposal.value:
             parse_rule(raw)
         return cast("list[Any]", proposal.value)
+
+    @validate("prices")
+    def _validate_prices(self, proposal: Bunch) -> dict[str, Any]:
+        try:
+            own_prices(proposal.value)
+        except ValueError as error:
+            raise TraitError(f"SageMakerAutoShutdown.prices: {error}") from None
+        return cast("dict[str, Any]", proposal.value)
 
     @validate("allow_user_settings")
     def _validate_allow_user_settings(self, proposal: Bunch) -> bool | list[str]:
