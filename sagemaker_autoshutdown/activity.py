@@ -36,9 +36,14 @@ class Reading:
 
 @dataclass
 class _Seen:
+    """Since when something is in its state; for what claims to have been active in the future
+    (another machine's clock is ahead), that claim and when it was first seen."""
+
     state: str
     since: datetime
     look: int
+    claimed: datetime | None = None
+    claimed_at: datetime | None = None
 
 
 @dataclass
@@ -86,7 +91,7 @@ class ActivityReader:
         sessions = await self.source.sessions(names_needed=unnamed)
         if sessions is None:
             return self._waiting
-        self._waiting = [session for session in sessions if not session.get("kernel")]
+        self._waiting = [session for session in sessions if _waits_for_kernel(session)]
         labels = {}
         for session in sessions:
             kernel = session.get("kernel")
@@ -120,8 +125,8 @@ class ActivityReader:
     ) -> Work:
         kernel_id = str(model.get("id") or "")
         state = str(model.get("execution_state") or "")
-        last_activity = _time(model.get("last_activity"))
         since = self._since(("kernel", kernel_id), state, now)
+        last_activity = self._last_activity(("kernel", kernel_id), model, now)
         # What was in a passing state when this server first looked may have been so for weeks.
         if self._looks == 1 and state in _TRANSIENT and last_activity is not None:
             self._seen[("kernel", kernel_id)].since = since = min(since, last_activity)
@@ -158,13 +163,14 @@ class ActivityReader:
         held = self.adapter.terminal_apps(name, apps)
         if not held:
             return None
+        key = ("terminal", name)
         return Work(
             kind=WorkKind.TERMINAL,
             id=name,
             label=_terminal_label(name),
             state="",
-            state_since=self._since(("terminal", name), "", now),
-            last_activity=_time(model.get("last_activity")),
+            state_since=self._since(key, "", now),
+            last_activity=self._last_activity(key, model, now),
             apps=held,
             background_job=background_job,
         )
@@ -176,6 +182,18 @@ class ActivityReader:
         seen.look = self._looks
         return seen.since
 
+    def _last_activity(
+        self, key: Hashable, model: Mapping[str, Any], now: datetime
+    ) -> datetime | None:
+        """Jupyter's time of last activity; if that is in the future, when it was first seen."""
+        claimed = _time(model.get("last_activity"))
+        seen = self._seen[key]
+        if claimed is None:
+            return None
+        if claimed > now and seen.claimed != claimed:
+            seen.claimed, seen.claimed_at = claimed, now
+        return seen.claimed_at if seen.claimed == claimed else claimed
+
 
 def _time(text: object) -> datetime | None:
     """Jupyter's time; None where there is none, or nothing that can be read."""
@@ -185,6 +203,11 @@ def _time(text: object) -> datetime | None:
         return from_iso(text)
     except ValueError:
         return None
+
+
+def _waits_for_kernel(session: Mapping[str, Any]) -> bool:
+    kernel = session.get("kernel")
+    return session.get("type") == "pending" or not isinstance(kernel, Mapping) or not kernel
 
 
 def _session_label(session: Mapping[str, Any]) -> str:
