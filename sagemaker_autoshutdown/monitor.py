@@ -31,6 +31,7 @@ from .model import (
     EventKind,
     Holds,
     Host,
+    HostKind,
     Price,
     Reason,
     Snapshot,
@@ -127,8 +128,9 @@ class Monitor:
         self._looked_at: datetime | None = None
         self._next_check_at: datetime | None = None
         self._shown: object = None
-        self._wake = asyncio.Event()
-        self._checking = asyncio.Lock()
+        # Made when first needed: before Python 3.10 they belong to the loop they are made under.
+        self._wake_event: asyncio.Event | None = None
+        self._check_lock: asyncio.Lock | None = None
         self._task: asyncio.Task[None] | None = None
         #: Told how many seconds each check took; the metrics' histogram hooks in here.
         self.on_checked: list[Callable[[float], None]] = []
@@ -150,6 +152,9 @@ class Monitor:
         await self._shutdowns.stop()
 
     async def _run(self) -> None:
+        await self.settings.read()
+        if self.host.kind is HostKind.NONE:
+            return
         while True:
             try:
                 await self.check()
@@ -198,6 +203,18 @@ class Monitor:
     def wake(self) -> None:
         """Check now."""
         self._wake.set()
+
+    @property
+    def _wake(self) -> asyncio.Event:
+        if self._wake_event is None:
+            self._wake_event = asyncio.Event()
+        return self._wake_event
+
+    @property
+    def _checking(self) -> asyncio.Lock:
+        if self._check_lock is None:
+            self._check_lock = asyncio.Lock()
+        return self._check_lock
 
     async def check(self) -> None:
         """One pass: look at everything, decide, act on what is due.
@@ -391,7 +408,8 @@ class Monitor:
             status_module.empty(self.host, now),
             checked_at=self._checked_at,
             next_check_at=self._next_check_at,
-            check_overdue=now - last_good > self._poll * OVERDUE_POLLS + OVERDUE_GRACE,
+            check_overdue=self.host.kind is not HostKind.NONE
+            and now - last_good > self._poll * OVERDUE_POLLS + OVERDUE_GRACE,
             dry_run=policy.dry_run,
             problems=(*self._fixed_problems, *self._problems.values(), *self.settings.problems),
             notes=self._notes,

@@ -206,24 +206,35 @@ class Settings:
         self._compute()
 
     @classmethod
+    def of(cls, config: SageMakerAutoShutdown, now: Callable[[], datetime] = utcnow) -> Settings:
+        """Those of ``config.data_dir``; the admin's alone until :meth:`read`."""
+        return cls(config, SettingsFile(Path(config.data_dir) / FILE_NAME, now), now)
+
+    @classmethod
     async def load(
         cls, config: SageMakerAutoShutdown, now: Callable[[], datetime] = utcnow
     ) -> Settings:
-        """The settings of ``config.data_dir``. Never raises: what can't be read is said in the
-        log and in ``describe()["notes"]``, and the admin's settings apply."""
-        file = SettingsFile(Path(config.data_dir) / FILE_NAME, now)
-        settings = cls(config, file, now)
+        """Those of ``config.data_dir``, read."""
+        settings = cls.of(config, now)
+        await settings.read()
+        return settings
+
+    async def read(self) -> None:
+        """Read the user's settings and keep-alives from disk.
+
+        Never raises: what can't be read is said in the log and in ``describe()["notes"]``, and the
+        admin's settings apply.
+        """
         try:
-            stored = await asyncio.wait_for(in_thread(file.read), FILE_TIMEOUT)
+            stored = await asyncio.wait_for(in_thread(self._file.read), FILE_TIMEOUT)
         except asyncio.TimeoutError:
             stored = Stored(notes=(f"Your settings could not be read in {FILE_TIMEOUT} s.",))
-        settings._stored = dict(stored.settings)
-        settings._keep_alives = dict(stored.keep_alives)
-        settings._file_notes = stored.notes
-        settings._compute()
-        for note in (*stored.notes, *settings._notes):
+        self._stored = dict(stored.settings)
+        self._keep_alives = dict(stored.keep_alives)
+        self._file_notes = stored.notes
+        self._compute()
+        for note in (*stored.notes, *self._notes):
             log.warning("sagemaker_autoshutdown: %s", note)
-        return settings
 
     def _compute(self) -> None:
         self._values, self._notes = applicable(self._config, self._stored)

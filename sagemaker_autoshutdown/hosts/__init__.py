@@ -8,6 +8,7 @@ from .base import AdapterFactory, HostAdapter
 from .classic import ClassicAdapter
 from .detect import detect
 from .notebook_instance import NotebookInstanceAdapter
+from .nowhere import NowhereAdapter
 from .space import SpaceAdapter
 
 __all__ = ["HostAdapter", "adapter_for", "detect"]
@@ -16,9 +17,10 @@ _ADAPTERS: dict[HostKind, AdapterFactory] = {
     HostKind.CLASSIC: ClassicAdapter,
     HostKind.SPACE: SpaceAdapter,
     HostKind.NOTEBOOK_INSTANCE: NotebookInstanceAdapter,
+    HostKind.NONE: NowhereAdapter,
 }
 
 
 def adapter_for(host: Host, aws: Aws) -> HostAdapter:
-    """The adapter of a host; ``KeyError`` for ``HostKind.NONE``, where there is nothing to do."""
+    """The adapter of a host."""
     return _ADAPTERS[host.kind](host, aws)

@@ -1,0 +1,110 @@
+"""The server extension: puts the parts together, starts and stops them. No logic of its own.
+
+Whatever goes wrong in here is logged and leaves the server as it was: an extension that shuts
+things down to save money must never be what keeps Studio from starting.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tornado.ioloop import IOLoop
+
+from . import config as config_module
+from .activity import ActivityReader
+from .aws import Aws
+from .clock import utcnow
+from .hosts import adapter_for, detect
+from .model import AppType, Event, Host, HostKind, Price, Totals, Verdict
+from .monitor import Monitor
+from .settings import Settings
+from .sources import InProcessSource, RestSource
+from .status import Problem
+
+if TYPE_CHECKING:
+    from jupyter_server.serverapp import ServerApp
+
+#: Where the monitor hangs in the web app's settings. Never a name that ends in
+#: ``_last_activity``: the server would count it as activity.
+SETTINGS_KEY = "sagemaker_autoshutdown"
+
+
+def load(serverapp: ServerApp) -> None:
+    """Load the extension into a server. Never raises; loading twice changes nothing."""
+    if SETTINGS_KEY in serverapp.web_app.settings:
+        return
+    try:
+        monitor = build(serverapp)
+        serverapp.web_app.settings[SETTINGS_KEY] = monitor
+        IOLoop.current().add_callback(monitor.start)
+    except Exception:
+        serverapp.log.exception(
+            "sagemaker_autoshutdown: could not be loaded, so nothing is watched or shut down. The "
+            "server is not affected."
+        )
+
+
+def build(serverapp: ServerApp) -> Monitor:
+    """The parts for this server, put together and not yet started. Does no I/O but to read the
+    metadata file."""
+    config, faults = config_module.load(serverapp)
+    host = detect(config.resource_metadata_file)
+    serverapp.log.info("sagemaker_autoshutdown: %s", _describe(host))
+    for fault in faults:
+        serverapp.log.error("sagemaker_autoshutdown: %s", fault)
+    aws = Aws(host.region)
+    adapter = adapter_for(host, aws)
+    source = (RestSource if host.kind is HostKind.CLASSIC else InProcessSource)(serverapp)
+    return Monitor(
+        adapter=adapter,
+        reader=ActivityReader(source, adapter),
+        settings=Settings.of(config),
+        config=config,
+        recorder=_Recorder(host),
+        emit=lambda event: None,
+        emit_changed=lambda: None,
+        problems=tuple(
+            Problem("bad_setting", fault, "Correct it and restart the server.", utcnow())
+            for fault in faults
+        ),
+        log=serverapp.log,
+    )
+
+
+def _describe(host: Host) -> str:
+    if host.kind is HostKind.NONE:
+        return f"{host.message}; nothing is watched"
+    where = {
+        HostKind.CLASSIC: f"the KernelGateway apps of {host.owner} in {host.domain_id}",
+        HostKind.SPACE: f"the JupyterLab space {host.owner} in {host.domain_id}",
+        HostKind.NOTEBOOK_INSTANCE: f"the notebook instance {host.app_name}",
+    }
+    return f"watching {where[host.kind]} ({host.region})"
+
+
+class _Recorder:
+    """Prices only, until there is a ledger."""
+
+    recording_error = ""
+
+    def __init__(self, host: Host) -> None:
+        from .costs.prices import PriceBook
+
+        self._prices = PriceBook(host.region)
+
+    def observe(self, verdicts: tuple[Verdict, ...], now: object) -> None:
+        return
+
+    def add_event(self, event: Event) -> None:
+        return
+
+    def price(self, instance_type: str, app_type: AppType) -> Price:
+        return self._prices.price(instance_type, app_type)
+
+    def instance_cost(
+        self, instance_type: str, app_type: AppType, app_names: tuple[str, ...]
+    ) -> Totals | None:
+        return None
+
+    def totals(self) -> Totals | None:
+        return None
