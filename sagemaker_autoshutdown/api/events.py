@@ -1,0 +1,104 @@
+"""Our events on Jupyter's event bus, so that the panel need not poll and other tools can listen.
+
+The bus came with jupyter_server 2; on 1.24 there is none, and nothing happens here. It owns the
+event's form (``event.yaml``), not what is told: that is the monitor's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ..clock import to_iso, utcnow
+from ..model import Event
+from ..status import to_json
+
+log = logging.getLogger(__name__)
+
+SCHEMA_FILE = Path(__file__).with_name("event.yaml")
+SCHEMA_ID = "https://github.com/sagemaker-autoshutdown/sagemaker-autoshutdown/events/v1"
+#: Seconds between two signals that the status changed. Whoever listens asks for all of it.
+STATUS_INTERVAL = 1.0
+
+
+class EventBus:
+    """Tells Jupyter's event bus, where there is one. Never raises; called on the event loop."""
+
+    def __init__(self, event_logger: Any, now: Callable[[], datetime] = utcnow) -> None:
+        """``event_logger`` is ``serverapp.event_logger``, or None."""
+        self._logger = (
+            event_logger if event_logger is not None and _register(event_logger) else None
+        )
+        self._now = now
+        self._timer: asyncio.TimerHandle | None = None
+        self._changed_again = False
+
+    def emit(self, event: Event) -> None:
+        """Tell of an event."""
+        self._emit(to_json(event))
+
+    def status_changed(self) -> None:
+        """Tell that the status changed: at once, but at most once in ``STATUS_INTERVAL``."""
+        if self._logger is None:
+            return
+        if self._timer is not None:
+            self._changed_again = True
+            return
+        self._timer = asyncio.get_running_loop().call_later(STATUS_INTERVAL, self._may_tell_again)
+        self._emit(
+            {
+                "at": to_iso(self._now()),
+                "kind": "status",
+                "message": "",
+                "app_name": "",
+                "app_type": "",
+                "instance_type": "",
+                "reason": None,
+                "shutdown_at": None,
+            }
+        )
+
+    def close(self) -> None:
+        """Tell nothing any more."""
+        self._logger = None
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _may_tell_again(self) -> None:
+        self._timer = None
+        if self._changed_again:
+            self._changed_again = False
+            self.status_changed()
+
+    def _emit(self, data: dict[str, Any]) -> None:
+        if self._logger is None:
+            return
+        try:
+            self._logger.emit(schema_id=SCHEMA_ID, data=data)
+        except Exception as error:
+            # A listener's or the bus's fault must not reach the loop that shuts apps down.
+            log.warning("sagemaker_autoshutdown: an event could not be emitted: %s", error)
+
+
+def _register(event_logger: Any) -> bool:
+    """Whether the bus knows our schema now."""
+    try:
+        if SCHEMA_ID in event_logger.schemas:
+            return True
+        # The bus's own reader, as YAML is no dependency of ours.
+        from jupyter_events import yaml
+
+        schema = yaml.load(SCHEMA_FILE)
+        try:
+            event_logger.register_event_schema(schema)
+        except Exception:
+            # Before jupyter_events 0.11 a version is a number, since then it is text.
+            event_logger.register_event_schema({**schema, "version": int(schema["version"])})
+    except Exception as error:
+        log.warning("sagemaker_autoshutdown: no events are emitted: %s", error)
+        return False
+    return True
