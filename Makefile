@@ -1,0 +1,64 @@
+# Everything that a developer does here. On a fresh machine: Python 3.11 or newer, make, Node 20.
+#
+#   make demo                watch the main job on a local Studio (FOR=90 ends by itself;
+#                            HOST=space or HOST=notebook-instance for the other hosts)
+#   make test                all tests
+#   make lint                formatters, linters, types
+#   make bench               how fast, how light
+#   make wheel               the wheel that users install
+#   make clean               back to a fresh clone
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HOST ?= classic
+FOR ?=
+INSTALLED := $(VENV)/.installed
+
+.PHONY: all demo test test-python test-images lint format bench wheel clean system-packages
+
+all: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed to develop: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
+	@node --version >/dev/null || { echo "Node 20 or newer is needed to build the panel."; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[dev]'
+	touch $@
+
+demo: $(INSTALLED)
+	@$(BIN)/python -m sagemaker_autoshutdown.localstudio.demo --host $(HOST) $(if $(FOR),--for $(FOR))
+
+test: test-python test-images
+
+# What tests need that pip can't install. Said, not installed, where that takes another's rights.
+system-packages:
+	@tests/install-system-packages.sh
+
+test-python: $(INSTALLED) system-packages
+	$(BIN)/python -m pytest --ignore tests/images
+
+# The product in stand-ins of the images of the field.
+test-images: $(INSTALLED)
+	$(BIN)/python -m pytest tests/images
+
+lint: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(INSTALLED)
+	$(BIN)/python -m tests.benchmarks
+
+wheel: $(INSTALLED)
+	rm -rf dist
+	$(BIN)/uv build --wheel --python $(BIN)/python
+
+clean:
+	rm -rf $(VENV) .venvs build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

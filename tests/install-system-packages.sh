@@ -1,0 +1,20 @@
+#!/bin/sh
+# Installs the programs that tests run and pip can't bring: a Prometheus server with promtool, and
+# Chromium. On Debian and its kin, as root; elsewhere it says what to install.
+set -eu
+
+missing=""
+for pair in promtool:prometheus chromium:chromium; do
+    command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
+    echo "The tests need these programs; please install them:$missing" >&2
+    exit 1
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# Debian starts a Prometheus server of its own on install: the tests start theirs.
+# shellcheck disable=SC2086  # a list of words
+RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $missing >/dev/null
