@@ -12,6 +12,7 @@ from tornado.ioloop import IOLoop
 
 from . import config as config_module
 from .activity import ActivityReader
+from .api.events import EventBus
 from .aws import Aws
 from .clock import utcnow
 from .hosts import adapter_for, detect
@@ -55,14 +56,15 @@ def build(serverapp: ServerApp) -> Monitor:
     aws = Aws(host.region)
     adapter = adapter_for(host, aws)
     source = (RestSource if host.kind is HostKind.CLASSIC else InProcessSource)(serverapp)
+    events = EventBus(getattr(serverapp, "event_logger", None))
     return Monitor(
         adapter=adapter,
         reader=ActivityReader(source, adapter),
         settings=Settings.of(config),
         config=config,
         recorder=_Recorder(host),
-        emit=lambda event: None,
-        emit_changed=lambda: None,
+        emit=events.emit,
+        emit_changed=events.status_changed,
         problems=tuple(
             Problem("bad_setting", fault, "Correct it and restart the server.", utcnow())
             for fault in faults
