@@ -124,8 +124,7 @@ def test_a_kernel_starts_where_the_request_says_else_in_the_newest_app_of_the_im
         return str(model["app_name"])
 
     assert app_of() == large.name
-    assert app_of(f"{name}/1") == large.name
-    assert app_of(instance_type="ml.t3.medium") == small.name
+    assert app_of(f"{name}/1", instance_type="ml.t3.medium") == small.name
     assert app_of(env={"KERNEL_INSTANCE_TYPE": "ml.t3.medium"}) == small.name
     assert app_of(env={"KERNEL_APP_NAME": small.name}) == small.name
     with pytest.raises(LocalStudioError, match="404"):

@@ -61,6 +61,7 @@ def test_an_app_is_not_in_service_before_its_time_nor_before_its_process_answers
     assert status(slow, 600) == "Pending"
     slow.app_is_up(key(), 1, at(601))
     assert status(slow, 601) == "InService"
+    assert slow.app(key(), at(601)).since == at(601)
 
 
 def test_an_app_is_not_deleted_while_a_process_of_it_is_left() -> None:
@@ -72,6 +73,11 @@ def test_an_app_is_not_deleted_while_a_process_of_it_is_left() -> None:
     of.app_is_down(key(), 1, at(110))
     assert status(of, 129) == "Deleting"
     assert status(of, 130) == "Deleted"
+    of.create_app(key(), T3, at(200))
+    of.delete_app(key(), at(300))
+    of.app_is_down(key(), 2, at(900))
+    assert status(of, 900) == "Deleted"
+    assert of.app(key(), at(900)).since == at(900)
 
 
 def test_a_deleted_app_stays_in_the_list_for_24_hours_and_no_longer() -> None:
