@@ -13,6 +13,7 @@ from tornado.ioloop import IOLoop
 from . import config as config_module
 from .activity import ActivityReader
 from .api.events import EventBus
+from .api.handlers import add_handlers
 from .aws import Aws
 from .clock import utcnow
 from .hosts import adapter_for, detect
@@ -37,6 +38,7 @@ def load(serverapp: ServerApp) -> None:
     try:
         monitor = build(serverapp)
         serverapp.web_app.settings[SETTINGS_KEY] = monitor
+        add_handlers(serverapp.web_app, monitor)
         IOLoop.current().add_callback(monitor.start)
     except Exception:
         serverapp.log.exception(

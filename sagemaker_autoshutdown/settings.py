@@ -246,6 +246,11 @@ class Settings:
         return self._policy
 
     @property
+    def max_keep_alive(self) -> timedelta:
+        """The longest keep-alive; 0 allows none."""
+        return timedelta(seconds=self._config.max_keep_alive)
+
+    @property
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with keeping them, for the status."""
         return () if self._problem is None else (self._problem,)

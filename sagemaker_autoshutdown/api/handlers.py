@@ -1,0 +1,176 @@
+"""The REST API: each handler takes a request apart, makes one call and writes the answer.
+
+Who may call is Jupyter's to decide (``authenticated``, ``authorized``, XSRF). What is shown and
+what is done is the monitor's. ``openapi.yaml`` describes every route, and a test compares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from jupyter_server.auth.decorator import authorized
+from jupyter_server.base.handlers import APIHandler
+from jupyter_server.utils import url_path_join
+from tornado import web
+
+from ..clock import utcnow
+from ..errors import AutoShutdownError, InvalidRequest
+from ..status import to_json
+from . import requests
+from .history import page
+
+if TYPE_CHECKING:
+    from ..monitor import Monitor
+
+PREFIX = "sagemaker-autoshutdown/api"
+#: Bytes. What is taken here is a line or two.
+MAX_BODY = 64 * 1024
+
+Answer = Callable[..., Awaitable[Any]]
+
+
+def answers(method: Answer) -> Answer:
+    """Makes a method that returns what to send, or raises why not, into one that sends it."""
+
+    @wraps(method)
+    async def answer(self: Handler, *args: str) -> None:
+        try:
+            body = await method(self, *args)
+        except AutoShutdownError as error:
+            self.set_status(error.status)
+            body = {"message": str(error), "reason": None}
+            if isinstance(error, InvalidRequest) and error.errors:
+                body["errors"] = error.errors
+        await self.finish(body)
+
+    return answer
+
+
+class Handler(APIHandler):
+    """What all of ours share."""
+
+    auth_resource = "sagemaker_autoshutdown"
+    # Watching is no activity: a panel that polls would keep its own server up for ever.
+    _track_activity = False
+
+    def initialize(self, monitor: Monitor) -> None:
+        """``monitor`` is the one of this server."""
+        self.monitor = monitor
+
+    def json_object(self) -> dict[str, Any]:
+        """The body, which must be a JSON object."""
+        if len(self.request.body) > MAX_BODY:
+            raise web.HTTPError(413, f"The body is over {MAX_BODY} bytes.")
+        return requests.json_object(self.request.body)
+
+    def argument(self, name: str) -> str | None:
+        """An argument of the query, or None."""
+        return self.get_query_argument(name, None)
+
+
+class StatusHandler(Handler):
+    """``status``"""
+
+    @web.authenticated
+    @authorized
+    @answers
+    async def get(self) -> Any:
+        """The whole picture."""
+        return to_json(self.monitor.status())
+
+
+class SettingsHandler(Handler):
+    """``settings``"""
+
+    @web.authenticated
+    @authorized
+    @answers
+    async def get(self) -> Any:
+        """The settings in force."""
+        return self.monitor.settings.describe()
+
+    @web.authenticated
+    @authorized
+    @answers
+    async def put(self) -> Any:
+        """Change any of the user's."""
+        await self.monitor.change_settings(self.json_object())
+        return self.monitor.settings.describe()
+
+
+class AppHandler(Handler):
+    """``apps/{app_name}``"""
+
+    @web.authenticated
+    @authorized
+    @answers
+    async def delete(self, app_name: str) -> Any:
+        """Shut it down now."""
+        app = await self.monitor.shut_down(app_name)
+        self.set_status(202)
+        return to_json(app)
+
+
+class KeepAliveHandler(Handler):
+    """``apps/{app_name}/keep-alive``"""
+
+    @web.authenticated
+    @authorized
+    @answers
+    async def put(self, app_name: str) -> Any:
+        """Keep it up until a time."""
+        longest = self.monitor.settings.max_keep_alive
+        until = requests.keep_alive_end(self.json_object(), utcnow(), longest)
+        return to_json(await self.monitor.keep_alive(app_name, until))
+
+    @web.authenticated
+    @authorized
+    @answers
+    async def delete(self, app_name: str) -> Any:
+        """Take a keep-alive back."""
+        return to_json(await self.monitor.end_keep_alive(app_name))
+
+
+class HistoryHandler(Handler):
+    """``history``"""
+
+    @web.authenticated
+    @authorized
+    @answers
+    async def get(self) -> Any:
+        """What happened, newest first."""
+        before = self.argument("before")
+        events, next_before = await page(
+            self.monitor.history.read,
+            limit=requests.event_limit(self.argument("limit")),
+            before=None if before is None else requests.moment("before", before),
+            app_name=self.argument("app_name"),
+        )
+        return {
+            "events": to_json(events),
+            "next_before": None if next_before is None else to_json(next_before),
+        }
+
+
+#: Paths below the prefix, as regular expressions.
+ROUTES: tuple[tuple[str, type[Handler]], ...] = (
+    ("status", StatusHandler),
+    ("settings", SettingsHandler),
+    ("apps/([^/]+)", AppHandler),
+    ("apps/([^/]+)/keep-alive", KeepAliveHandler),
+    ("history", HistoryHandler),
+)
+
+
+def add_handlers(web_app: web.Application, monitor: Monitor) -> None:
+    """Serve the API under the server's base URL."""
+    base_url = web_app.settings["base_url"]
+    web_app.add_handlers(
+        ".*$",
+        [
+            (url_path_join(base_url, PREFIX, path), handler, {"monitor": monitor})
+            for path, handler in ROUTES
+        ],
+    )
