@@ -58,6 +58,13 @@ _KIND_BY_CODE = {
     "InvalidSignatureException": ErrorKind.NO_CREDENTIALS,
 }
 
+#: ``RecordNotFound``: a notebook instance. The others: an app; what Terraform's provider takes so.
+_GONE_WORDS = (
+    "RecordNotFound",
+    "has already been deleted",
+    "previously failed and was automatically deleted",
+)
+
 
 class AwsError(Exception):
     """A call that failed. ``code`` is AWS's, or botocore's class of error."""
@@ -244,8 +251,8 @@ def _translate(operation: str, error: Exception) -> AwsError:
         details = error.response.get("Error", {})
         code = details.get("Code") or name
         message = details.get("Message") or ""
-        # SageMaker answers some unknown resources with a ValidationException and these words.
-        if code == "ValidationException" and "RecordNotFound" in message:
+        # Some of what is gone SageMaker answers with a ValidationException; the words tell.
+        if code == "ValidationException" and any(words in message for words in _GONE_WORDS):
             return AwsError(ErrorKind.NOT_FOUND, operation, code, message)
         return AwsError(_KIND_BY_CODE.get(code, ErrorKind.OTHER), operation, code, message)
     # Most specific first: a ConnectTimeoutError is a ConnectionError too.

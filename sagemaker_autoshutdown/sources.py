@@ -164,6 +164,8 @@ class RestSource:
         serverapp = self._serverapp
         scheme = "https" if serverapp.certfile else "http"
         address = serverapp.ip if serverapp.ip not in ("", "*", "0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
+        if ":" in address:  # IPv6
+            address = f"[{address}]"
         base = f"{scheme}://{address}:{serverapp.port}"
         url = url_path_join(base, serverapp.base_url, path) + "?no_track_activity=1"
         token = server_token(serverapp)

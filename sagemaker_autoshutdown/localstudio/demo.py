@@ -139,7 +139,13 @@ async def _classic(studio: LocalStudio) -> list[Watched]:
 
 async def _spaces(studio: LocalStudio) -> list[Watched]:
     working = await scene.jupyterlab_space(studio, name="training")
-    idle = await scene.jupyterlab_space(studio, name="forgotten", instance_type="ml.g4dn.xlarge")
+    idle = await scene.jupyterlab_space(
+        studio,
+        name="forgotten",
+        profile="colleague",
+        instance_type="ml.g4dn.xlarge",
+        domain_id=working.domain_id,
+    )
     return await _own_servers(studio, working, idle)
 
 
@@ -162,8 +168,8 @@ async def _own_servers(
 
 
 async def _with_kernels(studio: LocalStudio, watched: list[Watched]) -> list[Watched]:
-    for app in watched:
-        notebook = "train.ipynb" if app.works else "explore.ipynb"
+    for number, app in enumerate(watched):
+        notebook = "train.ipynb" if app.works else f"explore-{number}.ipynb"
         kernel = await studio.start_kernel(app.target, path=notebook)
         if app.works:
             await studio.execute(app.target, kernel, SILENT_CELL, wait=False)
@@ -199,7 +205,7 @@ class Story:
             f"Idle apps are shut down after {IDLE_TIMEOUT} s here, and warned of {WARNING_TIME} s "
             "before (by default 2 h and 10 min).",
             "",
-            f"{'time':>5}  {'app':<48}{'state':<15}{'shut down at':<14}{'USD/h':<12}why",
+            f"{'time':>5}  {'app':<47}{'state':<15}{'shut down at':<15}{'USD/h':<13}why",
         )
 
     async def tell(self) -> None:
@@ -213,8 +219,7 @@ class Story:
     async def _look(self, app: Watched) -> None:
         if self._studio.status(app.target) in ("Deleted", "Stopped") and not app.living():
             app.gone_after = time.monotonic() - self._began
-            count = len(app.processes)
-            self._line(app, "gone", "", "0", f"all of its {count} processes have ended")
+            self._line(app, "gone", "", "0", f"its {len(app.processes)} processes have ended")
             return
         try:
             status = await app.server.request("GET", "sagemaker-autoshutdown/api/status")
@@ -241,7 +246,7 @@ class Story:
         if mark and sys.stdout.isatty():
             shown = f"\x1b[{mark}m{shown}\x1b[0m"
         _say(
-            f"{passed // 60:>2}:{passed % 60:02}  {app.label:<48}{shown}{deadline:<14}{price:<12}"
+            f"{passed // 60:>2}:{passed % 60:02}  {app.label:<47}{shown}{deadline:<15}{price:<13}"
             f"{why}"
         )
 
@@ -287,8 +292,7 @@ def _clock(moment: datetime | None) -> str:
 def _price(status: dict[str, Any], app_name: str) -> str:
     for instance in status["instances"]:
         if app_name in instance["app_names"]:
-            sharing = len(instance["app_names"])
-            shared = f" for {sharing}" if sharing > 1 else ""
+            shared = " shared" if len(instance["app_names"]) > 1 else ""
             return str(instance["usd_per_hour"] or instance["price_source"]) + shared
     return ""
 

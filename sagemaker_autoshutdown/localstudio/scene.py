@@ -61,12 +61,14 @@ async def jupyterlab_space(
     studio: LocalStudio,
     *,
     name: str = "team-a",
+    profile: str = "data-scientist",
     instance_type: str = names.DEFAULT_INSTANCE_TYPE,
+    domain_id: str | None = None,
     options: ServerOptions | None = None,
 ) -> Scene:
-    """A JupyterLab space of a user profile, with its app."""
-    domain_id = await studio.create_domain()
-    member = await studio.create_owner(user("data-scientist"), domain_id=domain_id)
+    """A JupyterLab space of a user profile, with its app; in a new domain unless one is given."""
+    domain_id = domain_id or await studio.create_domain()
+    member = await studio.create_owner(user(profile), domain_id=domain_id)
     owner = await studio.create_owner(
         space(name),
         domain_id=domain_id,
