@@ -158,6 +158,7 @@ class Monitor:
         while True:
             try:
                 await self.check()
+                await self._sleep()
             except Exception as error:
                 # The loop outlives whatever went wrong in one pass, and says so.
                 self._log.exception("sagemaker_autoshutdown: a check failed; the next one follows")
@@ -166,8 +167,7 @@ class Monitor:
                     f"A check failed: {type(error).__name__}: {error}",
                     "It is tried again. If it lasts, please report it with the server's log.",
                 )
-                self._show(self._now())
-            await self._sleep()
+                await asyncio.sleep(self._poll.total_seconds())
 
     async def _sleep(self) -> None:
         """Until the next check is due or somebody calls ``wake``; at most an interval by the
