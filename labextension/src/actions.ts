@@ -1,0 +1,121 @@
+/**
+ * What a user can do about an app, with what has to be asked and said around it.
+ */
+
+import { Dialog, showDialog } from '@jupyterlab/apputils';
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import type { App, Status } from './openapi';
+import type { IAutoShutdown, IDocumentSaver, KeepAliveEnd } from './tokens';
+import { distinctTitle, endsWithApp } from './wording';
+
+/** How long "Keep running" keeps, in seconds, if the administrator allows that much. */
+export const KEEP_RUNNING_SECONDS = 3600;
+
+/** What views offer. All may reject with `RequestError`. */
+export interface IActions {
+  keepAlive(app: App, end: KeepAliveEnd): Promise<void>;
+  endKeepAlive(app: App): Promise<void>;
+  /** Asks first; false if the user thought better of it. */
+  shutDown(app: App): Promise<boolean>;
+}
+
+export class Actions implements IActions {
+  constructor(
+    private readonly _model: IAutoShutdown,
+    private readonly _trans: TranslationBundle,
+    private readonly _saver: IDocumentSaver | null
+  ) {}
+
+  keepAlive(app: App, end: KeepAliveEnd): Promise<void> {
+    return this._model.keepAlive(app.app_name, end);
+  }
+
+  endKeepAlive(app: App): Promise<void> {
+    return this._model.endKeepAlive(app.app_name);
+  }
+
+  /** Keep an app for an hour, or for as long as is allowed if that is less. */
+  async keepRunning(appName: string): Promise<void> {
+    const settings = await this._model.loadSettings();
+    const most = settings?.max_keep_alive ?? KEEP_RUNNING_SECONDS;
+    await this._model.keepAlive(appName, {
+      seconds: Math.min(KEEP_RUNNING_SECONDS, most)
+    });
+  }
+
+  async shutDown(app: App): Promise<boolean> {
+    const trans = this._trans;
+    const status = this._model.status;
+    const apps = status?.apps ?? [];
+    const title = distinctTitle(app, apps, trans);
+    const answer = await showDialog({
+      title: trans.__('Shut down %1 now?', title),
+      body: this._consequences(app, status),
+      buttons: [
+        Dialog.cancelButton({ label: trans.__('Cancel') }),
+        Dialog.warnButton({ label: trans.__('Shut down') })
+      ],
+      defaultButton: 0
+    });
+    if (!answer.button.accept || !(await this._saved())) {
+      return false;
+    }
+    await this._model.shutDown(app.app_name);
+    return true;
+  }
+
+  private _consequences(app: App, status: Status | null): string {
+    const trans = this._trans;
+    const said = [];
+    const running = app.work
+      .filter(work => work.state === 'busy' || work.background_job)
+      .map(work => work.label);
+    if (running.length > 0) {
+      said.push(trans.__('Still running: %1.', running.join(', ')));
+    }
+    if (app.work.length > 0) {
+      said.push(
+        trans.__('The variables in its kernels are lost; files are kept.')
+      );
+    }
+    const neighbours = (status?.instances ?? [])
+      .filter(instance => instance.app_names.includes(app.app_name))
+      .flatMap(instance => instance.app_names)
+      .filter(name => name !== app.app_name);
+    if (neighbours.length > 0) {
+      said.push(
+        trans.__(
+          '%1 goes on costing, since other apps run on it.',
+          app.instance_type
+        )
+      );
+    }
+    if (status !== null && endsWithApp(status)) {
+      said.push(trans.__('This JupyterLab ends with it.'));
+      if (this._saver?.isNeeded) {
+        said.push(trans.__('Unsaved documents are saved first.'));
+      }
+    }
+    return said.join(' ');
+  }
+
+  /** Save what is unsaved, where the server is about to end; whether to go on. */
+  private async _saved(): Promise<boolean> {
+    const trans = this._trans;
+    const failed = this._saver?.isNeeded ? await this._saver.saveAll() : [];
+    if (failed.length === 0) {
+      return true;
+    }
+    const answer = await showDialog({
+      title: trans.__('Shut down without saving?'),
+      body: trans.__('These could not be saved: %1', failed.join(', ')),
+      buttons: [
+        Dialog.cancelButton({ label: trans.__('Cancel') }),
+        Dialog.warnButton({ label: trans.__('Shut down') })
+      ],
+      defaultButton: 0
+    });
+    return answer.button.accept;
+  }
+}

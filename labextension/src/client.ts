@@ -1,0 +1,137 @@
+/**
+ * The REST API as calls: where it lies, its errors as `RequestError`, and a bound in time.
+ */
+
+import { URLExt } from '@jupyterlab/coreutils';
+import { ServerConnection } from '@jupyterlab/services';
+
+import type {
+  App,
+  Costs,
+  Error as ApiError,
+  Settings,
+  SettingsChange,
+  Status
+} from './openapi';
+import type { KeepAliveEnd } from './tokens';
+
+const API = 'sagemaker-autoshutdown/api';
+/** A connection that hangs must not keep the next request from being made. */
+const TIMEOUT_MS = 30_000;
+
+/** What a request can fail of; `status` is 0 where there was no answer. */
+export class RequestError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+    /** What is allowed, by name of the field. */
+    readonly errors: Readonly<Record<string, string>> = {}
+  ) {
+    super(message);
+    this.name = 'RequestError';
+  }
+}
+
+/** The REST API; every call rejects with `RequestError`. */
+export interface IClient {
+  status(): Promise<Status>;
+  settings(): Promise<Settings>;
+  changeSettings(change: SettingsChange): Promise<Settings>;
+  keepAlive(appName: string, end: KeepAliveEnd): Promise<App>;
+  endKeepAlive(appName: string): Promise<App>;
+  shutDown(appName: string): Promise<App>;
+  /** By day in UTC, from `from` on. */
+  costs(from: Date): Promise<Costs>;
+}
+
+export class Client implements IClient {
+  constructor(private readonly _settings: ServerConnection.ISettings) {}
+
+  status(): Promise<Status> {
+    return this._request('GET', 'status');
+  }
+
+  settings(): Promise<Settings> {
+    return this._request('GET', 'settings');
+  }
+
+  changeSettings(change: SettingsChange): Promise<Settings> {
+    return this._request('PUT', 'settings', change);
+  }
+
+  keepAlive(appName: string, end: KeepAliveEnd): Promise<App> {
+    return this._request('PUT', keepAlivePath(appName), end);
+  }
+
+  endKeepAlive(appName: string): Promise<App> {
+    return this._request('DELETE', keepAlivePath(appName));
+  }
+
+  shutDown(appName: string): Promise<App> {
+    return this._request('DELETE', appPath(appName));
+  }
+
+  costs(from: Date): Promise<Costs> {
+    const query = { from: from.toISOString(), group_by: 'day' };
+    return this._request('GET', `costs${URLExt.objectToQueryString(query)}`);
+  }
+
+  private async _request<T>(
+    method: 'GET' | 'PUT' | 'DELETE',
+    path: string,
+    body?: object
+  ): Promise<T> {
+    const abort = new AbortController();
+    const timer = setTimeout(() => abort.abort(), TIMEOUT_MS);
+    try {
+      const response = await ServerConnection.makeRequest(
+        // Not URLExt.join for the last part: it would decode an app's name.
+        `${URLExt.join(this._settings.baseUrl, API)}/${path}`,
+        {
+          method,
+          signal: abort.signal,
+          ...(body && { body: JSON.stringify(body) })
+        },
+        this._settings
+      );
+      return await answer<T>(response);
+    } catch (error) {
+      throw error instanceof RequestError
+        ? error
+        : new RequestError(
+            0,
+            error instanceof Error ? error.message : String(error)
+          );
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+function appPath(appName: string): string {
+  return `apps/${encodeURIComponent(appName)}`;
+}
+
+function keepAlivePath(appName: string): string {
+  return `${appPath(appName)}/keep-alive`;
+}
+
+/** The JSON of a good answer; a proxy's login page is none, whatever its status says. */
+async function answer<T>(response: Response): Promise<T> {
+  const text = await response.text();
+  let data: unknown;
+  try {
+    data = JSON.parse(text);
+  } catch {
+    data = undefined;
+  }
+  if (response.ok && typeof data === 'object' && data !== null) {
+    return data as T;
+  }
+  const error = (data ?? {}) as Partial<ApiError>;
+  throw new RequestError(
+    response.ok ? 0 : response.status,
+    error.message ?? `${response.status} ${response.statusText}`.trim(),
+    error.errors
+  );
+}

@@ -1,0 +1,99 @@
+import * as React from 'react';
+
+import { duration, percent, usd } from '../format';
+import type { Costs, Money, Totals } from '../openapi';
+import { CostChart } from './CostChart';
+import type { IContext } from './context';
+
+/** What was spent, how much of it idle, and what was avoided. */
+export function CostSummary(props: {
+  totals: Totals | null;
+  costs: Costs | null;
+  context: IContext;
+}): React.JSX.Element {
+  const { totals, costs, context } = props;
+  const { trans } = context;
+  return (
+    <section aria-label={trans.__('Costs')}>
+      <h3>{trans.__('Costs')}</h3>
+      {totals === null ? (
+        <p className="jp-AutoShutdown-empty">
+          {trans.__('Nothing is recorded yet.')}
+        </p>
+      ) : (
+        <>
+          <table className="jp-AutoShutdown-costs">
+            <thead>
+              <tr>
+                <td />
+                <th scope="col">{trans.__('Cost')}</th>
+                <th scope="col">{trans.__('Idle')}</th>
+                <th scope="col">{trans.__('Avoided (estimate)')}</th>
+              </tr>
+            </thead>
+            <tbody>
+              <Row label={trans.__('Today')} money={totals.today} />
+              <Row label={trans.__('This month')} money={totals.month} />
+              <Row
+                label={trans.__('Last 30 days')}
+                money={totals.last_30_days}
+              />
+            </tbody>
+          </table>
+          <Remarks money={totals.last_30_days} context={context} />
+        </>
+      )}
+      {costs !== null && <CostChart costs={costs} context={context} />}
+    </section>
+  );
+}
+
+function Row(props: { label: string; money: Money }): React.JSX.Element {
+  const { label, money } = props;
+  return (
+    <tr>
+      <th scope="row">{label}</th>
+      <td>
+        {money.estimated && '≈ '}
+        {usd(money.usd)}
+      </td>
+      <td>{money.idle_share === null ? '–' : percent(money.idle_share)}</td>
+      <td>
+        {Number(money.avoided_usd) === 0 ? '–' : `≈ ${usd(money.avoided_usd)}`}
+      </td>
+    </tr>
+  );
+}
+
+/** What the sums leave out or guess. */
+function Remarks(props: {
+  money: Money;
+  context: IContext;
+}): React.JSX.Element {
+  const { money, context } = props;
+  const { trans } = context;
+  return (
+    <div className="jp-AutoShutdown-hint">
+      {Number(money.volume_usd) > 0 && (
+        <p>
+          {trans.__(
+            'Disk of the space: %1 in 30 days, not included.',
+            usd(money.volume_usd)
+          )}
+        </p>
+      )}
+      {money.estimated && (
+        <p>{trans.__('≈ Part of it was not seen, but reconstructed.')}</p>
+      )}
+      {money.unpriced_seconds > 0 && (
+        <p>
+          {trans.__(
+            'Without %1 of instances that have no known price.',
+            duration(money.unpriced_seconds, trans)
+          )}
+        </p>
+      )}
+      <p>{trans.__('Days are days in UTC.')}</p>
+    </div>
+  );
+}

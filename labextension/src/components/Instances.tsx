@@ -1,0 +1,95 @@
+import * as React from 'react';
+
+import { usd, usdPerHour } from '../format';
+import type { App, Instance, Settings, Status } from '../openapi';
+import { priceSourceLabel } from '../wording';
+import { AppCard } from './AppCard';
+import type { IContext } from './context';
+
+/** What runs: each instance with what it costs, and its apps. */
+export function Instances(props: {
+  status: Status;
+  settings: Settings | null;
+  context: IContext;
+}): React.JSX.Element {
+  const { status, settings, context } = props;
+  const { trans } = context;
+  // SageMaker lists an app for up to a day after it is gone.
+  const apps = status.apps.filter(app => app.status !== 'Deleted');
+  const billed = new Set(
+    status.instances.flatMap(instance => instance.app_names)
+  );
+  const others = apps.filter(app => !billed.has(app.app_name));
+  const list = (shown: App[]): React.JSX.Element => (
+    <ul>
+      {shown.map(app => (
+        <AppCard
+          // A new run of an app is a new app, whatever its name.
+          key={`${app.app_name} ${app.run_started_at}`}
+          app={app}
+          dryRun={status.dry_run}
+          longestKeepAlive={settings?.max_keep_alive ?? null}
+          context={context}
+        />
+      ))}
+    </ul>
+  );
+  return (
+    <section aria-label={trans.__('Instances and apps')}>
+      {apps.length === 0 && (
+        <p className="jp-AutoShutdown-empty">
+          {trans.__('Nothing is running, so nothing costs money.')}
+        </p>
+      )}
+      {status.instances.map(instance => (
+        <div
+          key={[instance.instance_type, ...instance.app_names].join(' ')}
+          className="jp-AutoShutdown-instance"
+        >
+          <InstanceHeader instance={instance} context={context} />
+          {list(apps.filter(app => instance.app_names.includes(app.app_name)))}
+        </div>
+      ))}
+      {others.length > 0 && (
+        <div className="jp-AutoShutdown-instance">
+          <div className="jp-AutoShutdown-instanceHeader">
+            <h3>{trans.__('Not billed now')}</h3>
+          </div>
+          {list(others)}
+        </div>
+      )}
+    </section>
+  );
+}
+
+function InstanceHeader(props: {
+  instance: Instance;
+  context: IContext;
+}): React.JSX.Element {
+  const { instance, context } = props;
+  const { trans } = context;
+  const source = priceSourceLabel(instance.price_source, trans);
+  const details = [source, instance.price_date].filter(Boolean).join(', ');
+  return (
+    <>
+      <div className="jp-AutoShutdown-instanceHeader">
+        <h3>{instance.instance_type}</h3>
+        <span className="jp-AutoShutdown-price" title={details}>
+          {instance.usd_per_hour === null
+            ? trans.__('no price known')
+            : usdPerHour(Number(instance.usd_per_hour), trans)}
+          {instance.price_source === 'estimate' && ` (${source})`}
+        </span>
+      </div>
+      {instance.cost && (
+        <p className="jp-AutoShutdown-hint">
+          {trans.__(
+            'Today %1, of which idle %2',
+            usd(instance.cost.today.usd),
+            usd(instance.cost.today.idle_usd)
+          )}
+        </p>
+      )}
+    </>
+  );
+}

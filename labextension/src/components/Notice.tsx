@@ -1,0 +1,32 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+import * as React from 'react';
+
+/** Something that is wrong, or good to know, with what to do about it. */
+export function Notice(props: {
+  kind: 'error' | 'warning' | 'info';
+  trans: TranslationBundle;
+  /** The IAM action that is missing. */
+  iamAction?: string | null | undefined;
+  children: React.ReactNode;
+}): React.JSX.Element {
+  const { kind, trans, iamAction, children } = props;
+  const labels = {
+    error: trans.__('Error:'),
+    warning: trans.__('Warning:'),
+    info: trans.__('Note:')
+  };
+  return (
+    <div
+      className="jp-AutoShutdown-notice"
+      data-kind={kind}
+      role={kind === 'error' ? 'alert' : undefined}
+    >
+      <strong>{labels[kind]}</strong> {children}
+      {iamAction && (
+        <div>
+          {trans.__('Missing IAM action:')} <code>{iamAction}</code>
+        </div>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,336 @@
+import * as React from 'react';
+
+import { RequestError } from '../client';
+import { duration } from '../format';
+import type {
+  SecondsSetting,
+  Settings,
+  SettingsChange,
+  SwitchSetting
+} from '../openapi';
+import type { IContext } from './context';
+import { useUniqueId } from './hooks';
+import { Notice } from './Notice';
+
+type Name = keyof SettingsChange;
+type Change = (change: SettingsChange) => Promise<void>;
+
+/** The user's limits, in the administrator's bounds. They live on the server. */
+export function SettingsForm(props: {
+  settings: Settings;
+  context: Pick<IContext, 'trans'>;
+  change: Change;
+}): React.JSX.Element {
+  const { settings, context, change } = props;
+  const { trans } = context;
+  return (
+    <section aria-label={trans.__('Limits')}>
+      <details className="jp-AutoShutdown-settings">
+        <summary>
+          <h3>{trans.__('Limits')}</h3>{' '}
+          <span className="jp-AutoShutdown-hint">
+            {trans.__(
+              'idle for %1',
+              duration(settings.idle_timeout.value, trans)
+            )}
+          </span>
+        </summary>
+        <p className="jp-AutoShutdown-hint">
+          {trans.__('They are kept on the server and hold without a browser.')}
+        </p>
+        <SecondsField
+          name="idle_timeout"
+          label={trans.__('Shut down after an idle time of')}
+          setting={settings.idle_timeout}
+          context={context}
+          change={change}
+        />
+        <SecondsField
+          name="warning_time"
+          label={trans.__('Warn before a shutdown by')}
+          setting={settings.warning_time}
+          context={context}
+          change={change}
+        />
+        <SwitchField
+          name="keep_terminals"
+          label={trans.__('An open terminal keeps its app alive')}
+          setting={settings.keep_terminals}
+          context={context}
+          change={change}
+        />
+        <SwitchField
+          name="ignore_connections"
+          label={trans.__('An open browser tab is no activity')}
+          setting={settings.ignore_connections}
+          context={context}
+          change={change}
+        />
+        <Rules settings={settings} context={context} />
+        {!settings.saved && (
+          <Notice kind="warning" trans={trans}>
+            {trans.__(
+              'Your changes apply, but could not be saved: they end when the server restarts.'
+            )}
+          </Notice>
+        )}
+        {settings.notes.map(note => (
+          <Notice key={note} kind="info" trans={trans}>
+            {note}
+          </Notice>
+        ))}
+      </details>
+    </section>
+  );
+}
+
+/** What happens to a field: it is being saved, was saved, or was refused. */
+function useSaving(
+  name: Name,
+  change: Change,
+  trans: IContext['trans']
+): {
+  isSaving: boolean;
+  error: string;
+  said: string;
+  setError: (error: string) => void;
+  save: (value: number | boolean | null) => Promise<boolean>;
+} {
+  const [isSaving, setSaving] = React.useState(false);
+  const [error, setErrorText] = React.useState('');
+  const [said, setSaid] = React.useState('');
+  const setError = (text: string): void => {
+    setErrorText(text);
+    setSaid('');
+  };
+  const save = async (value: number | boolean | null): Promise<boolean> => {
+    setError('');
+    setSaving(true);
+    try {
+      await change({ [name]: value });
+      setSaid(trans.__('Saved'));
+      return true;
+    } catch (reason) {
+      const refused = reason instanceof RequestError && reason.errors[name];
+      const message = reason instanceof Error ? reason.message : String(reason);
+      setError(refused || message);
+      return false;
+    } finally {
+      setSaving(false);
+    }
+  };
+  return { isSaving, error, said, setError, save };
+}
+
+/** Units that a time can be given in, largest first; seconds. */
+const UNITS = [3600, 60, 1] as const;
+
+function unitOf(seconds: number): number {
+  return UNITS.find(unit => seconds >= unit && seconds % unit === 0) ?? 1;
+}
+
+function SecondsField(props: {
+  name: 'idle_timeout' | 'warning_time';
+  label: string;
+  setting: SecondsSetting;
+  context: Pick<IContext, 'trans'>;
+  change: Change;
+}): React.JSX.Element {
+  const { name, label, setting, context, change } = props;
+  const { trans } = context;
+  const id = useUniqueId();
+  const saving = useSaving(name, change, trans);
+  const [unit, setUnit] = React.useState(unitOf(setting.value));
+  const [text, setText] = React.useState(String(setting.value / unit));
+
+  const show = (seconds: number): void => {
+    const fitting = unitOf(seconds);
+    setUnit(fitting);
+    setText(String(seconds / fitting));
+  };
+  // Somebody else may have changed it: another tab, or an admin.
+  React.useEffect(() => show(setting.value), [setting.value]);
+
+  const bounds = boundsText(setting, trans);
+  const seconds = text.trim() === '' ? NaN : Number(text) * unit;
+  const isChanged = seconds !== setting.value;
+
+  const submit = (event: React.FormEvent): void => {
+    event.preventDefault();
+    // The server checks it again, whatever is sent.
+    const low = setting.min ?? 0;
+    const high = setting.max ?? Infinity;
+    if (!(seconds >= low && seconds <= high)) {
+      saving.setError(trans.__('Allowed is: %1.', bounds));
+      return;
+    }
+    void saving.save(seconds);
+  };
+
+  return (
+    <form className="jp-AutoShutdown-field" noValidate onSubmit={submit}>
+      <label htmlFor={id}>{label}</label>
+      <div className="jp-AutoShutdown-inputs">
+        <input
+          id={id}
+          type="number"
+          inputMode="decimal"
+          step="any"
+          min={0}
+          value={text}
+          disabled={!setting.editable}
+          aria-invalid={saving.error !== ''}
+          aria-describedby={`${id}-hint ${id}-error`}
+          onChange={event => setText(event.target.value)}
+        />
+        <select
+          aria-label={trans.__('Unit of: %1', label)}
+          value={unit}
+          disabled={!setting.editable}
+          onChange={event => setUnit(Number(event.target.value))}
+        >
+          <option value={3600}>{trans.__('hours')}</option>
+          <option value={60}>{trans.__('minutes')}</option>
+          <option value={1}>{trans.__('seconds')}</option>
+        </select>
+        {setting.editable && (
+          <button
+            type="submit"
+            disabled={!isChanged || saving.isSaving}
+            aria-label={trans.__('Save: %1', label)}
+          >
+            {trans.__('Save')}
+          </button>
+        )}
+      </div>
+      <FieldFooter
+        id={id}
+        hint={setting.editable ? trans.__('Allowed: %1.', bounds) : ''}
+        adminText={duration(setting.admin, trans)}
+        setting={setting}
+        saving={saving}
+        label={label}
+        trans={trans}
+      />
+    </form>
+  );
+}
+
+function SwitchField(props: {
+  name: 'keep_terminals' | 'ignore_connections';
+  label: string;
+  setting: SwitchSetting;
+  context: Pick<IContext, 'trans'>;
+  change: Change;
+}): React.JSX.Element {
+  const { name, label, setting, context, change } = props;
+  const { trans } = context;
+  const id = useUniqueId();
+  const saving = useSaving(name, change, trans);
+  return (
+    <div className="jp-AutoShutdown-field">
+      <label>
+        <input
+          type="checkbox"
+          checked={setting.value}
+          disabled={!setting.editable || saving.isSaving}
+          aria-describedby={`${id}-hint ${id}-error`}
+          onChange={event => void saving.save(event.target.checked)}
+        />{' '}
+        {label}
+      </label>
+      <FieldFooter
+        id={id}
+        hint=""
+        adminText={setting.admin ? trans.__('yes') : trans.__('no')}
+        setting={setting}
+        saving={saving}
+        label={label}
+        trans={trans}
+      />
+    </div>
+  );
+}
+
+/** Below a field: what is allowed, whose value it is, and what became of a change. */
+function FieldFooter(props: {
+  id: string;
+  hint: string;
+  adminText: string;
+  setting: SecondsSetting | SwitchSetting;
+  saving: ReturnType<typeof useSaving>;
+  label: string;
+  trans: IContext['trans'];
+}): React.JSX.Element {
+  const { id, hint, adminText, setting, saving, label, trans } = props;
+  return (
+    <>
+      <div id={`${id}-hint`} className="jp-AutoShutdown-hint">
+        {setting.editable ? hint : setting.why_fixed}
+        {setting.source === 'user' &&
+          ` ${trans.__("Your administrator's value: %1.", adminText)}`}
+      </div>
+      {setting.editable && setting.source === 'user' && (
+        <button
+          type="button"
+          className="jp-AutoShutdown-link"
+          disabled={saving.isSaving}
+          aria-label={trans.__("Use the administrator's value: %1", label)}
+          onClick={() => void saving.save(null)}
+        >
+          {trans.__("Use the administrator's")}
+        </button>
+      )}
+      <div id={`${id}-error`} role="alert" className="jp-AutoShutdown-error">
+        {saving.error}
+      </div>
+      <div role="status" className="jp-AutoShutdown-hint">
+        {saving.said}
+      </div>
+    </>
+  );
+}
+
+function Rules(props: {
+  settings: Settings;
+  context: Pick<IContext, 'trans'>;
+}): React.JSX.Element | null {
+  const { settings, context } = props;
+  const { trans } = context;
+  if (settings.rules.length === 0) {
+    return null;
+  }
+  return (
+    <div>
+      <h4>{trans.__("Your administrator's limits for some apps")}</h4>
+      <ul className="jp-AutoShutdown-rules">
+        {settings.rules.map((rule, index) => (
+          <li key={index}>
+            {[rule.instance_type, rule.owner, rule.app_type]
+              .filter(pattern => pattern !== '*')
+              .join(', ') || trans.__('all')}
+            {': '}
+            {duration(rule.idle_timeout, trans)}
+          </li>
+        ))}
+      </ul>
+      <p className="jp-AutoShutdown-hint">
+        {trans.__('The first that fits applies; your own can only be shorter.')}
+      </p>
+    </div>
+  );
+}
+
+function boundsText(setting: SecondsSetting, trans: IContext['trans']): string {
+  const { min, max } = setting;
+  if (min !== null && max !== null) {
+    return trans.__('%1 to %2', duration(min, trans), duration(max, trans));
+  }
+  if (min !== null) {
+    return trans.__('at least %1', duration(min, trans));
+  }
+  if (max !== null) {
+    return trans.__('at most %1', duration(max, trans));
+  }
+  return trans.__('any time above 0');
+}

@@ -1,0 +1,114 @@
+/**
+ * Durations, times and money in words, in the user's language and region.
+ */
+
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+const MINUTE = 60;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+/** A duration for reading: `3 d 4 h`, `2 h 5 min`, `12 min`, `40 s`. Takes seconds. */
+export function duration(seconds: number, trans: TranslationBundle): string {
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < MINUTE) {
+    return trans.__('%1 s', whole);
+  }
+  // From a minute on, seconds are dropped unless they are all that there is beside one minute or so.
+  const minutes = Math.floor(whole / MINUTE);
+  if (whole < 10 * MINUTE && whole % MINUTE !== 0) {
+    return trans.__('%1 min %2 s', minutes, whole % MINUTE);
+  }
+  if (whole < HOUR) {
+    return trans.__('%1 min', minutes);
+  }
+  if (whole < DAY) {
+    const rest = minutes % 60;
+    return rest === 0
+      ? trans.__('%1 h', minutes / 60)
+      : trans.__('%1 h %2 min', Math.floor(minutes / 60), rest);
+  }
+  const hours = Math.floor((whole % DAY) / HOUR);
+  const days = Math.floor(whole / DAY);
+  return hours === 0
+    ? trans.__('%1 d', days)
+    : trans.__('%1 d %2 h', days, hours);
+}
+
+/** As `duration`, but without seconds from a minute on: for what has been going on for a while. */
+export function roughly(seconds: number, trans: TranslationBundle): string {
+  return duration(
+    seconds < MINUTE ? seconds : Math.floor(seconds / MINUTE) * MINUTE,
+    trans
+  );
+}
+
+/** A countdown: to the second below ten minutes (`4:32`), else as `duration`. Takes seconds. */
+export function countdown(seconds: number, trans: TranslationBundle): string {
+  const left = Math.max(0, Math.ceil(seconds));
+  if (left >= 10 * MINUTE) {
+    return roughly(left, trans);
+  }
+  const rest = String(left % MINUTE).padStart(2, '0');
+  return `${Math.floor(left / MINUTE)}:${rest}`;
+}
+
+/** A time of day, with its date unless that is today's. Takes milliseconds of Unix time. */
+export function time(at: number, now: number): string {
+  const date = new Date(at);
+  const isToday = date.toDateString() === new Date(now).toDateString();
+  return new Intl.DateTimeFormat(navigator.language, {
+    hour: 'numeric',
+    minute: '2-digit',
+    ...(!isToday && { day: 'numeric', month: 'short' })
+  }).format(date);
+}
+
+/** A day in UTC (`2026-09-01`), as costs have it. */
+export function day(key: string): string {
+  return new Intl.DateTimeFormat(navigator.language, {
+    day: 'numeric',
+    month: 'short',
+    timeZone: 'UTC'
+  }).format(new Date(`${key}T00:00:00Z`));
+}
+
+/** An amount in USD; cents, and more digits for what is less than a dollar's hundredth. */
+export function usd(amount: string | number): string {
+  const value = Number(amount);
+  const digits = value !== 0 && Math.abs(value) < 0.01 ? 4 : 2;
+  return money(value, 2, digits);
+}
+
+/** A price per hour: prices of small instances need more digits than amounts do. */
+export function usdPerHour(amount: number, trans: TranslationBundle): string {
+  return trans.__('%1/h', money(amount, 2, 4));
+}
+
+/** A part of one as a percentage. */
+export function percent(share: number): string {
+  return new Intl.NumberFormat(navigator.language, {
+    style: 'percent',
+    maximumFractionDigits: 0
+  }).format(share);
+}
+
+function money(value: number, least: number, most: number): string {
+  return new Intl.NumberFormat(navigator.language, {
+    style: 'currency',
+    currency: 'USD',
+    currencyDisplay: 'narrowSymbol',
+    minimumFractionDigits: least,
+    maximumFractionDigits: most
+  }).format(value);
+}
+
+/** Seconds from `now` (milliseconds of Unix time) until an ISO time; negative once it is past. */
+export function secondsUntil(iso: string, now: number): number {
+  return (Date.parse(iso) - now) / 1000;
+}
+
+/** Seconds from an ISO time until `now`, never negative. */
+export function secondsSince(iso: string, now: number): number {
+  return Math.max(0, -secondsUntil(iso, now));
+}

@@ -1,0 +1,328 @@
+/**
+ * The picture that all views show: fetched when the server says that it changed, else slowly.
+ *
+ * Owns when to ask the server, and what is known when it does not answer. It decides nothing.
+ */
+
+import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
+import { Poll } from '@lumino/polling';
+import { Signal, type ISignal } from '@lumino/signaling';
+
+import { RequestError, type IClient } from './client';
+import { ServerClock, type Ticker } from './clock';
+import type { App, Costs, Settings, SettingsChange, Status } from './openapi';
+import type { Connection, IAutoShutdown, KeepAliveEnd } from './tokens';
+
+/** `$id` of the server's event schema, without its version. */
+export const EVENT_SCHEMA =
+  'https://github.com/sagemaker-autoshutdown/sagemaker-autoshutdown/events/';
+
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const DAY = 24 * 60 * MINUTE;
+/** Between two requests where events tell of changes; only costs and clocks change then. */
+const INTERVAL_WITH_EVENTS = 5 * MINUTE;
+/** Without them: after each of the server's own checks, but within these bounds. */
+const MIN_INTERVAL = 5 * SECOND;
+const MAX_INTERVAL = MINUTE;
+/** After the server's check, so as to see what came of it. */
+const AFTER_CHECK = SECOND;
+/** While the server does not answer: from the poll's interval up to this. */
+const MAX_BACKOFF = 2 * MINUTE;
+const COSTS_MAX_AGE = 5 * MINUTE;
+export const COST_DAYS = 30;
+
+/** One message of Jupyter's event bus. */
+export interface IEmission {
+  readonly schema_id?: unknown;
+  readonly kind?: unknown;
+}
+
+/** Jupyter's event stream; JupyterLab 4 has one. */
+export type EventStream = ISignal<unknown, IEmission>;
+
+export class AutoShutdownModel implements IAutoShutdown, IDisposable {
+  constructor(options: AutoShutdownModel.IOptions) {
+    this._client = options.client;
+    this._ticker = options.ticker;
+    this._events = options.events ?? null;
+    this._poll = new Poll({
+      auto: false,
+      name: 'sagemaker-autoshutdown:status',
+      factory: () => this._ask(),
+      frequency: { interval: MAX_INTERVAL, backoff: true, max: MAX_BACKOFF },
+      standby: 'when-hidden'
+    });
+  }
+
+  get stateChanged(): ISignal<this, void> {
+    return this._stateChanged;
+  }
+
+  get connection(): Connection {
+    return this._connection;
+  }
+
+  get connectionError(): string {
+    return this._connectionError;
+  }
+
+  get status(): Status | null {
+    return this._status;
+  }
+
+  get settings(): Settings | null {
+    return this._settings;
+  }
+
+  get costs(): Costs | null {
+    return this._costs;
+  }
+
+  get isDisposed(): boolean {
+    return this._poll.isDisposed;
+  }
+
+  now(): number {
+    return this._clock.now();
+  }
+
+  /** Begin to ask and to listen. */
+  start(): void {
+    this._events?.connect(this._onEvent);
+    this._ticker.woke.connect(this._askAgain);
+    document.addEventListener('visibilitychange', this._onVisible);
+    window.addEventListener('online', this._askAgain);
+    void this._poll.start();
+  }
+
+  dispose(): void {
+    if (!this.isDisposed) {
+      document.removeEventListener('visibilitychange', this._onVisible);
+      window.removeEventListener('online', this._askAgain);
+      this._events?.disconnect(this._onEvent);
+      this._ticker.woke.disconnect(this._askAgain);
+      this._poll.dispose();
+      Signal.clearData(this);
+    }
+  }
+
+  async refresh(): Promise<void> {
+    try {
+      await this._ask();
+    } catch {
+      // Told by `connection`.
+    }
+  }
+
+  watchDetails(): IDisposable {
+    this._watchers += 1;
+    void this._updateDetails();
+    return new DisposableDelegate(() => {
+      this._watchers -= 1;
+    });
+  }
+
+  async loadSettings(): Promise<Settings | null> {
+    if (this._settings === null) {
+      await this._fetchSettings();
+    }
+    return this._settings;
+  }
+
+  async keepAlive(appName: string, end: KeepAliveEnd): Promise<void> {
+    this._replace(await this._client.keepAlive(appName, end));
+  }
+
+  async endKeepAlive(appName: string): Promise<void> {
+    this._replace(await this._client.endKeepAlive(appName));
+  }
+
+  async shutDown(appName: string): Promise<void> {
+    this._replace(await this._client.shutDown(appName));
+  }
+
+  async changeSettings(change: SettingsChange): Promise<void> {
+    this._settings = await this._client.changeSettings(change);
+    this._stateChanged.emit();
+    await this.refresh();
+  }
+
+  /** Ask for the status. Requests that come while one is under way share one that follows it:
+   * its answer may be from before what they want to see. */
+  private _ask(): Promise<void> {
+    if (this._asking === null) {
+      this._asking = this._askOnce().finally(() => (this._asking = null));
+      return this._asking;
+    }
+    this._askingNext ??= this._asking
+      .catch(() => undefined)
+      .then(() => {
+        this._askingNext = null;
+        return this._ask();
+      });
+    return this._askingNext;
+  }
+
+  private async _askOnce(): Promise<void> {
+    const askedAt = Date.now();
+    const wasTold = this._toldSinceAsked;
+    this._toldSinceAsked = false;
+    try {
+      const status = await this._client.status();
+      this._clock.set(status.now, askedAt, Date.now());
+      this._trustEvents(status, wasTold);
+      const regained = this._connection !== 'connected';
+      this._status = status;
+      this._connection = 'connected';
+      this._connectionError = '';
+      this._schedule(status);
+      this._stateChanged.emit();
+      void this._updateDetails(regained);
+    } catch (error) {
+      this._connection = connectionAfter(error);
+      this._connectionError =
+        error instanceof Error ? error.message : String(error);
+      this._stateChanged.emit();
+      throw error;
+    }
+  }
+
+  /** Events are trusted once one came, and not any more when a change came without one. */
+  private _trustEvents(status: Status, wasTold: boolean): void {
+    if (wasTold) {
+      this._eventsWork = true;
+    } else if (this._status !== null && !this._toldSinceAsked) {
+      if (whatEventsTell(status) !== whatEventsTell(this._status)) {
+        this._eventsWork = false;
+      }
+    }
+  }
+
+  private _schedule(status: Status): void {
+    let interval = INTERVAL_WITH_EVENTS;
+    if (!this._eventsWork) {
+      const next = Date.parse(status.next_check_at ?? '');
+      const wait = next + AFTER_CHECK - this.now();
+      interval = Number.isFinite(wait)
+        ? Math.min(Math.max(wait, MIN_INTERVAL), MAX_INTERVAL)
+        : MAX_INTERVAL;
+    }
+    this._poll.frequency = {
+      interval,
+      backoff: true,
+      max: Math.max(interval, MAX_BACKOFF)
+    };
+  }
+
+  private async _updateDetails(regained = false): Promise<void> {
+    if (this._watchers === 0 || this._status?.host === 'none') {
+      return;
+    }
+    const costsAreOld = Date.now() - this._costsAskedAt > COSTS_MAX_AGE;
+    await Promise.all([
+      regained || this._settings === null ? this._fetchSettings() : undefined,
+      regained || costsAreOld ? this._fetchCosts() : undefined
+    ]);
+  }
+
+  private async _fetchSettings(): Promise<void> {
+    try {
+      this._settings = await this._client.settings();
+      this._stateChanged.emit();
+    } catch {
+      // The status is asked for as well, and says what is wrong.
+    }
+  }
+
+  private async _fetchCosts(): Promise<void> {
+    this._costsAskedAt = Date.now();
+    const today = Math.floor(this.now() / DAY) * DAY;
+    try {
+      this._costs = await this._client.costs(
+        new Date(today - (COST_DAYS - 1) * DAY)
+      );
+      this._stateChanged.emit();
+    } catch {
+      // As above; where costs alone fail, the totals in the status are still shown.
+    }
+  }
+
+  /** Show what an action answered, then the rest of what came of it. */
+  private _replace(app: App): void {
+    if (this._status !== null) {
+      const apps = this._status.apps.map(each =>
+        each.app_name === app.app_name ? app : each
+      );
+      this._status = { ...this._status, apps };
+      this._stateChanged.emit();
+    }
+    void this.refresh();
+  }
+
+  private readonly _onEvent = (_: unknown, emission: IEmission): void => {
+    const schema = emission.schema_id;
+    if (typeof schema === 'string' && schema.startsWith(EVENT_SCHEMA)) {
+      this._toldSinceAsked = true;
+      if (emission.kind === 'settings' && this._settings !== null) {
+        void this._fetchSettings();
+      }
+      // Also while hidden: a warning, or saving, must not wait for somebody to look.
+      void this.refresh();
+    }
+  };
+
+  private readonly _askAgain = (): void => {
+    void this._poll.refresh();
+  };
+
+  private readonly _onVisible = (): void => {
+    if (!document.hidden) {
+      this._askAgain();
+    }
+  };
+
+  private readonly _client: IClient;
+  private readonly _ticker: Ticker;
+  private readonly _events: EventStream | null;
+  private readonly _poll: Poll;
+  private readonly _clock = new ServerClock();
+  private readonly _stateChanged = new Signal<this, void>(this);
+  private _connection: Connection = 'connecting';
+  private _connectionError = '';
+  private _status: Status | null = null;
+  private _settings: Settings | null = null;
+  private _costs: Costs | null = null;
+  private _costsAskedAt = -Infinity;
+  private _watchers = 0;
+  private _asking: Promise<void> | null = null;
+  private _askingNext: Promise<void> | null = null;
+  private _toldSinceAsked = false;
+  private _eventsWork = false;
+}
+
+export namespace AutoShutdownModel {
+  export interface IOptions {
+    client: IClient;
+    ticker: Ticker;
+    /** Jupyter's events, where the server and JupyterLab have them. */
+    events?: EventStream | undefined;
+  }
+}
+
+/** What the server tells of by an event whenever it changes. */
+function whatEventsTell(status: Status): string {
+  return JSON.stringify([status.apps, status.problems, status.check_overdue]);
+}
+
+function connectionAfter(error: unknown): Connection {
+  switch (error instanceof RequestError ? error.status : 0) {
+    case 401:
+    case 403:
+      return 'forbidden';
+    case 404:
+      return 'missing';
+    default:
+      return 'lost';
+  }
+}

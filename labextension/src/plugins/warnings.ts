@@ -1,0 +1,40 @@
+import type {
+  JupyterFrontEnd,
+  JupyterFrontEndPlugin
+} from '@jupyterlab/application';
+import { Notification } from '@jupyterlab/apputils';
+import { ITranslator } from '@jupyterlab/translation';
+
+import { CommandIDs } from '../commands';
+import { IAutoShutdown, IDisplaySettings, IDocumentSaver } from '../tokens';
+import { Warnings } from '../warnings';
+import { load, ticker } from './shared';
+
+export const warningsPlugin: JupyterFrontEndPlugin<void> = {
+  id: 'sagemaker-autoshutdown:warnings',
+  description: 'Warns before a shutdown by a notification.',
+  autoStart: true,
+  requires: [IAutoShutdown, IDisplaySettings],
+  optional: [ITranslator, IDocumentSaver],
+  activate: (
+    app: JupyterFrontEnd,
+    model: IAutoShutdown,
+    display: IDisplaySettings,
+    translator: ITranslator | null,
+    saver: IDocumentSaver | null
+  ): void => {
+    new Warnings({
+      model,
+      display,
+      ticker,
+      trans: load(translator),
+      notifications: Notification.manager,
+      saver,
+      storage: window.sessionStorage,
+      keepRunning: appName =>
+        void app.commands.execute(CommandIDs.keepRunning, { appName }),
+      shutDown: appName =>
+        void app.commands.execute(CommandIDs.shutDown, { appName })
+    }).watch();
+  }
+};

@@ -1,0 +1,126 @@
+/**
+ * Saves unsaved documents before a shutdown that ends this server.
+ *
+ * In a JupyterLab space and on a notebook instance the server dies with its app, and what was not
+ * saved is lost. Saving is no activity: kernels and terminals are not touched.
+ */
+
+import type { IDocumentManager } from '@jupyterlab/docmanager';
+import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
+import type { Widget } from '@lumino/widgets';
+
+import { secondsUntil } from './format';
+import type { IAutoShutdown, IDisplaySettings, IDocumentSaver } from './tokens';
+import { canAct, endsWithApp } from './wording';
+
+/** Seconds before a deadline at which documents are saved. More than once, since a user may go on
+ * writing; and early, since a hidden page's timers may be a minute late. */
+const SAVE_BEFORE = [150, 60, 20, 5];
+
+/** The part of JupyterLab's document manager that is needed. */
+export type Documents = Pick<IDocumentManager, 'contextForWidget'>;
+
+export class DocumentSaver implements IDocumentSaver {
+  constructor(private readonly _options: DocumentSaver.IOptions) {}
+
+  get isNeeded(): boolean {
+    const { model, display } = this._options;
+    return (
+      display.saveBeforeShutdown &&
+      model.status !== null &&
+      endsWithApp(model.status)
+    );
+  }
+
+  async saveAll(): Promise<string[]> {
+    const { documents, widgets } = this._options;
+    const contexts = new Set(
+      widgets().map(widget => documents.contextForWidget(widget))
+    );
+    const failed: string[] = [];
+    await Promise.all(
+      [...contexts].map(async context => {
+        if (!context?.model.dirty || context.model.readOnly) {
+          return;
+        }
+        try {
+          await context.save();
+        } catch (error) {
+          console.warn(`Saving ${context.path} failed:`, error);
+          failed.push(context.path);
+        }
+      })
+    );
+    return failed.sort();
+  }
+
+  /** Save at the right times before every deadline, until the result is disposed of. */
+  watch(): IDisposable {
+    const { model, display } = this._options;
+    const update = (): void => this._update();
+    model.stateChanged.connect(update);
+    display.changed.connect(update);
+    this._update();
+    return new DisposableDelegate(() => {
+      model.stateChanged.disconnect(update);
+      display.changed.disconnect(update);
+      clearTimeout(this._timer);
+    });
+  }
+
+  private _update(): void {
+    clearTimeout(this._timer);
+    const deadline = this.isNeeded ? this._deadline() : null;
+    if (deadline !== this._savedFor) {
+      this._savedFor = deadline;
+      this._saves = 0;
+    }
+    if (deadline === null) {
+      return;
+    }
+    const left = secondsUntil(deadline, this._options.model.now());
+    const due = SAVE_BEFORE.filter(before => left <= before).length;
+    if (due > this._saves) {
+      this._saves = due;
+      void this._saveIfStillDue(deadline);
+    }
+    const next = SAVE_BEFORE[due];
+    if (next !== undefined) {
+      // At most a day at a time: a longer timer would overflow.
+      const wait = Math.min((left - next) * 1000, 86_400_000);
+      this._timer = setTimeout(() => this._update(), wait);
+    }
+  }
+
+  /** A page that was hidden may not know of activity since: ask before saving. */
+  private async _saveIfStillDue(deadline: string): Promise<void> {
+    await this._options.model.refresh();
+    const { connection } = this._options.model;
+    if (connection !== 'connected' || this._deadline() === deadline) {
+      await this.saveAll();
+    }
+  }
+
+  private _deadline(): string | null {
+    const status = this._options.model.status;
+    if (status === null || status.dry_run) {
+      return null;
+    }
+    const app = status.apps.find(each => each.shutdown_at && canAct(each));
+    return app?.shutdown_at ?? null;
+  }
+
+  private _savedFor: string | null = null;
+  private _saves = 0;
+  private _timer: ReturnType<typeof setTimeout> | undefined;
+}
+
+export namespace DocumentSaver {
+  export interface IOptions {
+    model: IAutoShutdown;
+    display: IDisplaySettings;
+    documents: Documents;
+    /** All open documents' widgets, and maybe others. */
+    widgets: () => Widget[];
+  }
+}

@@ -1,0 +1,187 @@
+/**
+ * What apps are called, and states and reasons as sentences in the user's language.
+ */
+
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import { roughly, secondsSince } from './format';
+import type { App, Instance, PriceSource, State, Status } from './openapi';
+
+/** What a user knows an app by: its image, or what it is. The full name is `app_name`. */
+export function appTitle(app: App, trans: TranslationBundle): string {
+  switch (app.app_type) {
+    case 'KernelGateway':
+      // arn:aws:sagemaker:REGION:ACCOUNT:image/NAME
+      return app.image.split('/').pop() || app.app_name;
+    case 'JupyterLab':
+      return trans.__('This JupyterLab');
+    default:
+      return app.app_name;
+  }
+}
+
+/** Titles, told apart by instance type where two apps would have the same. */
+export function distinctTitle(
+  app: App,
+  apps: readonly App[],
+  trans: TranslationBundle
+): string {
+  const title = appTitle(app, trans);
+  const others = apps.filter(other => other.app_name !== app.app_name);
+  return others.some(other => appTitle(other, trans) === title)
+    ? trans.__('%1 on %2', title, app.instance_type)
+    : title;
+}
+
+export function stateLabel(state: State, trans: TranslationBundle): string {
+  const labels: Record<State, string> = {
+    busy: trans.__('Busy'),
+    active: trans.__('In use'),
+    idle: trans.__('Idle'),
+    warned: trans.__('Shutting down soon'),
+    kept: trans.__('Kept alive'),
+    shutting_down: trans.__('Shutting down'),
+    failed: trans.__('Failed'),
+    unknown: trans.__('Not known')
+  };
+  // A newer server may know more states than this panel.
+  return (labels as Partial<typeof labels>)[state] ?? state;
+}
+
+/** Why an app is in its state, as a sentence. `now` is in milliseconds of Unix time. */
+export function reasonSentence(
+  app: App,
+  now: number,
+  trans: TranslationBundle
+): string {
+  const about = app.subject;
+  const since = app.since === null ? null : secondsSince(app.since, now);
+  const lasted = since === null ? '' : roughly(since, trans);
+  switch (app.reason) {
+    case 'kernel_busy':
+      if (about && lasted) {
+        return trans.__('A cell has been running in %1 for %2.', about, lasted);
+      }
+      return about
+        ? trans.__('A cell is running in %1.', about)
+        : trans.__('A cell is running.');
+    case 'kernel_state_unknown':
+      return about
+        ? trans.__('The kernel of %1 may be at work.', about)
+        : trans.__('A kernel may be at work.');
+    case 'background_job':
+      return about
+        ? trans.__('A background job of %1 is using CPU.', about)
+        : trans.__('A background job is using CPU.');
+    case 'connected':
+      return about
+        ? trans.__('A browser has %1 open, which counts as use here.', about)
+        : trans.__('A browser is connected, which counts as use here.');
+    case 'terminal_kept':
+      return about
+        ? trans.__('Terminal %1 is open, which counts as use here.', about)
+        : trans.__('A terminal is open, which counts as use here.');
+    case 'keep_alive':
+      return trans.__('You asked to keep it alive.');
+    case 'recently_active':
+      return lasted
+        ? trans.__('Last used %1 ago.', lasted)
+        : trans.__('Used a short while ago.');
+    case 'no_recent_activity':
+      return lasted
+        ? trans.__('Nothing has run for %1.', lasted)
+        : trans.__('Nothing has run for a while.');
+    case 'no_kernels':
+      return lasted
+        ? trans.__('Nothing is open in it, and it was idle for %1.', lasted)
+        : trans.__('No kernel or terminal is open.');
+    case 'idle_timeout':
+      return lasted
+        ? trans.__('Idle for %1.', lasted)
+        : trans.__('Idle for longer than its limit.');
+    case 'busy_too_long':
+      return trans.__('Busy for longer than your administrator allows.');
+    case 'user_request':
+      return trans.__('You asked to shut it down.');
+    case 'dry_run':
+      return trans.__('It would be shut down now, but dry run is on.');
+    case 'app_starting':
+      return lasted
+        ? trans.__('It has been starting for %1.', lasted)
+        : trans.__('It is starting.');
+    case 'app_deleting':
+      return lasted
+        ? trans.__('SageMaker has been shutting it down for %1.', lasted)
+        : trans.__('SageMaker is shutting it down.');
+    case 'app_failed':
+      return about
+        ? trans.__('It failed to start, and costs nothing: %1', about)
+        : trans.__('It failed to start, and costs nothing.');
+    case 'activity_unseen':
+      return trans.__(
+        'Kernels or terminals could not be seen, so it is not shut down.'
+      );
+    case 'apps_unseen':
+      return trans.__('SageMaker did not list it, so it is not shut down.');
+    case 'shutdown_failed':
+      return trans.__('It could not be shut down; this will be tried again.');
+    default:
+      // A newer server may know more reasons than this panel; it says them in English.
+      return app.reason_text;
+  }
+}
+
+export function priceSourceLabel(
+  source: PriceSource,
+  trans: TranslationBundle
+): string {
+  const labels: Record<PriceSource, string> = {
+    override: trans.__("your administrator's price"),
+    api: trans.__('AWS price list'),
+    list: trans.__('bundled price list'),
+    estimate: trans.__('estimate'),
+    unpriced: trans.__('no price known')
+  };
+  return (labels as Partial<typeof labels>)[source] ?? source;
+}
+
+/** What the running instances cost an hour, and whether there are some without a price. */
+export function hourlyCost(instances: readonly Instance[]): {
+  usd: number;
+  unpriced: boolean;
+} {
+  return {
+    usd: instances.reduce(
+      (sum, instance) => sum + Number(instance.usd_per_hour ?? 0),
+      0
+    ),
+    unpriced: instances.some(instance => instance.usd_per_hour === null)
+  };
+}
+
+/** Whether an app is up and nothing is yet ending it, so that it can be kept or shut down. */
+export function canAct(app: App): boolean {
+  return app.status === 'InService' && app.state !== 'shutting_down';
+}
+
+/** The app that goes next, with its deadline, if any has one. In dry run none goes. */
+export function nextShutdown(
+  status: Status
+): { app: App; at: string } | undefined {
+  let next: { app: App; at: string } | undefined;
+  for (const app of status.apps) {
+    const at = app.shutdown_at;
+    if (at === null || !canAct(app) || app.state === 'failed') {
+      continue;
+    }
+    if (next === undefined || Date.parse(at) < Date.parse(next.at)) {
+      next = { app, at };
+    }
+  }
+  return status.dry_run ? undefined : next;
+}
+
+/** Whether the server itself ends with its app. */
+export function endsWithApp(status: Status): boolean {
+  return status.host === 'space' || status.host === 'notebook-instance';
+}
