@@ -1,0 +1,154 @@
+"""The product runs with what each image has, changes nothing of it, and does its job there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sagemaker_autoshutdown.localstudio import AppKey, ServerOptions, space
+from sagemaker_autoshutdown.localstudio.processes import free_port
+from sagemaker_autoshutdown.localstudio.runtime import Target
+from sagemaker_autoshutdown.localstudio.servers import NOT_INHERITED
+from sagemaker_autoshutdown.localstudio.testing import BlockingStudio, running_studio
+
+from .images import DISTRIBUTION, Environment
+
+API = "sagemaker-autoshutdown/api"
+#: Seconds.
+LIMIT = 3
+QUICK_POLICY = (
+    "--SageMakerAutoShutdown.warning_time=1",
+    "--SageMakerAutoShutdown.active_time=1",
+    "--SageMakerAutoShutdown.poll_interval=1",
+)
+
+
+def test_an_install_changes_no_package_that_was_there(bare_image: Environment, wheel: Path) -> None:
+    bare_image.uninstall()
+    before = bare_image.freeze()
+    for name, version in bare_image.image.pinned.items():
+        assert f"{name.replace('_', '-')}=={version}" in before
+    bare_image.install(wheel)
+    added = set(bare_image.freeze()) - set(before)
+    assert [line.partition(" @ ")[0].partition("==")[0] for line in added] == [DISTRIBUTION]
+    bare_image.uninstall()
+    assert bare_image.freeze() == before
+
+
+def test_off_sagemaker_it_loads_inert_and_says_so_in_one_line(
+    image: Environment, tmp_path: Path
+) -> None:
+    with server_off_sagemaker(image, tmp_path) as log:
+        said = wait_until(lambda: _own_lines(log.read_text()), "the extension to say where it is")
+    assert len(said) == 1, said
+    assert "not on SageMaker" in said[0]
+    assert said[0].startswith("[I ")
+    assert "Traceback" not in log.read_text()
+    bad = [line for line in log.read_text().splitlines() if line.startswith(("[W ", "[E ", "[C "))]
+    assert [line for line in bad if "autoshutdown" in line.lower()] == []
+
+
+def test_an_idle_app_is_shut_down_and_a_busy_one_kept(image: Environment, tmp_path: Path) -> None:
+    options = ServerOptions(python=image.python, frontend="lab", args=QUICK_POLICY)
+    with running_studio(tmp_path, server=options) as studio:
+        make = _classic_apps if image.image.is_classic else _spaces
+        busy, server, make_idle = make(studio)
+        kernel = studio.start_kernel(busy, path="train.ipynb")
+        studio.execute(busy, kernel, "import time; time.sleep(1000)", wait=False)
+        limit = {"idle_timeout": LIMIT}
+        settings = studio.request(server, "PUT", f"{API}/settings", limit)
+        assert settings["idle_timeout"]["value"] == LIMIT
+
+        idle, idle_server = make_idle()
+        studio.request(idle_server, "PUT", f"{API}/settings", limit)
+        studio.wait_for(idle, "Deleted")
+
+        deleted = [call.parameters for call in studio.calls("DeleteApp")]
+        assert deleted == [studio.parameters(idle)]
+        status = studio.request(server, "GET", f"{API}/status")
+        assert status["host"] == ("classic" if image.image.is_classic else "space")
+        states = {app["app_name"]: (app["state"], app["reason"]) for app in status["apps"]}
+        assert states[busy.name] == ("busy", "kernel_busy")
+        assert "Traceback" not in studio.log(server)
+
+
+#: The busy app, the server that watches it, and what makes the idle app and names its server.
+Apps = tuple[AppKey, Target, Callable[[], tuple[AppKey, Target]]]
+
+
+def _classic_apps(studio: BlockingStudio) -> Apps:
+    scene = studio.classic()
+    owner = scene.owner
+    assert owner is not None
+    busy = studio.create_kernel_app(owner, instance_type="ml.g4dn.xlarge")
+    return busy, scene.target, lambda: (studio.create_kernel_app(owner), scene.target)
+
+
+def _spaces(studio: BlockingStudio) -> Apps:
+    busy = studio.jupyterlab_space(name="busy").app
+
+    def make_idle() -> tuple[AppKey, Target]:
+        idle = studio.create_app(studio.create_owner(space("idle")), "JupyterLab")
+        return idle, idle
+
+    return busy, busy, make_idle
+
+
+def wait_until(condition: Callable[[], Any], what: str, timeout: float = 60.0) -> Any:
+    """Wait for a condition, and give what it gave."""
+    end = time.monotonic() + timeout
+    while not (found := condition()):
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited {timeout} s for {what}")
+        time.sleep(0.05)
+    return found
+
+
+@contextlib.contextmanager
+def server_off_sagemaker(image: Environment, home: Path) -> Iterator[Path]:
+    """JupyterLab of the image as on anybody's machine; gives its log, once it answers."""
+    log = home / "log.txt"
+    env = {k: v for k, v in os.environ.items() if not k.upper().startswith(NOT_INHERITED)}
+    env |= {"HOME": str(home), "RESOURCE_METADATA_FILE": str(home / "none.json")}
+    port = free_port()
+    command = [image.python, "-m", "jupyterlab", "--no-browser", "--allow-root"]
+    command += [
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
+    ]
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            command, cwd=home, env=env, stdout=file, stderr=file, start_new_session=True
+        )
+    try:
+        wait_until(
+            lambda: process.poll() is not None or "is running at" in log.read_text(),
+            "the server to start",
+        )
+        assert process.poll() is None, log.read_text()
+        yield log
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _own_lines(log: str) -> list[str]:
+    """What the extension itself has said."""
+    return [line for line in log.splitlines() if "] sagemaker_autoshutdown: " in line]
+
+
+@pytest.fixture(autouse=True)
+def _the_image_does_not_stay_changed(bare_image: Environment) -> Iterator[None]:
+    """Whatever a test left behind must not be there for the next."""
+    yield
+    bare_image.uninstall()
