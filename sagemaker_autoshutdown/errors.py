@@ -5,7 +5,8 @@
     AutoShutdownError
     ├── InvalidRequest   400: what was sent can't be taken; says what is allowed
     ├── UnknownApp       404: no such app here
-    └── Conflict         409: it can't be done as things are
+    ├── Conflict         409: it can't be done as things are
+    └── Unavailable      503: it can't be read just now
 """
 
 from __future__ import annotations
@@ -39,3 +40,9 @@ class Conflict(AutoShutdownError):
     """The request makes sense, but not now."""
 
     status = 409
+
+
+class Unavailable(AutoShutdownError):
+    """What was asked for can't be read just now; it may be later."""
+
+    status = 503

@@ -1,0 +1,127 @@
+"""The ledger's tables, and how a file of an older version is brought up to date.
+
+``MIGRATIONS[n]`` leads from version ``n`` to ``n + 1``; a released step is never changed. Times are
+microseconds since 1970 in UTC, prices decimal text.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+_VERSION_1 = """
+CREATE TABLE prices (
+    id INTEGER PRIMARY KEY,
+    region TEXT NOT NULL,
+    instance_type TEXT NOT NULL,
+    app_type TEXT NOT NULL,
+    usd_per_hour TEXT,              -- NULL: unpriced
+    source TEXT NOT NULL,
+    date TEXT NOT NULL,
+    first_used_at INTEGER NOT NULL
+);
+-- One app from when it came up until it was gone.
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY,
+    region TEXT NOT NULL,
+    domain_id TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    app_type TEXT NOT NULL,
+    app_name TEXT NOT NULL,
+    instance_type TEXT NOT NULL,
+    instance TEXT NOT NULL,         -- what is billed
+    started_at INTEGER NOT NULL,
+    seen_at INTEGER NOT NULL,       -- the last look at which it was up
+    ended_at INTEGER,               -- NULL: it is up
+    idle INTEGER NOT NULL,          -- its state at the last look
+    held_until INTEGER NOT NULL,    -- the last look at which something held it
+    price_id INTEGER NOT NULL REFERENCES prices,
+    shutdown_reason TEXT NOT NULL DEFAULT ''  -- of a shutdown that SageMaker accepted
+);
+CREATE INDEX runs_open ON runs (domain_id, owner) WHERE ended_at IS NULL;
+CREATE INDEX runs_by_end ON runs (ended_at);
+-- What a run was doing. Neighbours that are alike are one.
+CREATE TABLE stretches (
+    id INTEGER PRIMARY KEY,
+    run_id INTEGER NOT NULL REFERENCES runs,
+    started_at INTEGER NOT NULL,
+    ended_at INTEGER NOT NULL,
+    idle INTEGER NOT NULL,
+    estimated INTEGER NOT NULL,     -- not seen but reconstructed
+    price_id INTEGER NOT NULL REFERENCES prices
+);
+CREATE INDEX stretches_by_run ON stretches (run_id, ended_at);
+CREATE INDEX stretches_by_end ON stretches (ended_at);
+-- The size of a space's volume, from the time it was seen to have it.
+CREATE TABLE volumes (
+    id INTEGER PRIMARY KEY,
+    region TEXT NOT NULL,
+    domain_id TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    gigabytes INTEGER NOT NULL,
+    usd_per_gb_month TEXT NOT NULL,
+    estimated INTEGER NOT NULL
+);
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    message TEXT NOT NULL,
+    app_name TEXT NOT NULL,
+    app_type TEXT NOT NULL,
+    instance_type TEXT NOT NULL,
+    reason TEXT,
+    shutdown_at INTEGER
+);
+CREATE INDEX events_by_app ON events (app_name, at);
+-- What was billed on days that are over, added up from the stretches so that a year is read in no
+-- time. A write that changes such a day throws its sums away, in the same transaction.
+CREATE TABLE days (
+    day INTEGER NOT NULL,           -- since 1970, UTC
+    instance TEXT NOT NULL,
+    instance_type TEXT NOT NULL,
+    apps TEXT NOT NULL,             -- those that were up, a JSON array
+    idle INTEGER NOT NULL,
+    usd_per_hour TEXT,
+    estimated INTEGER NOT NULL,
+    duration INTEGER NOT NULL
+);
+CREATE INDEX days_by_day ON days (day);
+-- One row: all days before this one are in the table above.
+CREATE TABLE days_until (day INTEGER NOT NULL);
+INSERT INTO days_until VALUES (0);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+
+
+class TooNew(Exception):
+    """The file was written by a later version of this product."""
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Brings the tables up to date, all or nothing. Raises :class:`TooNew`."""
+    version = _version(connection)
+    if version == len(MIGRATIONS):
+        return
+    if version > len(MIGRATIONS):
+        raise TooNew(
+            f"the ledger is of version {version}, this is for {len(MIGRATIONS)}: nothing is "
+            "recorded until this package is updated"
+        )
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Again, now that nobody else can be at it.
+        for step in MIGRATIONS[_version(connection) :]:
+            for statement in step.split(";\n"):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)

@@ -1,0 +1,99 @@
+"""Puts a cost tracker together out of the admin's settings."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from ..aws import Aws, AwsError
+from ..config import SageMakerAutoShutdown
+from ..model import Host, HostKind
+from .price_list import Fetch, PriceListCache, endpoint_region, fetch_with
+from .prices import PriceBook
+from .tracker import CostTracker
+
+PRICE_CACHE_NAME = "prices.json"
+
+#: Looks further apart than this many poll intervals and a minute leave a gap in the record.
+GAP_POLLS = 3
+GAP_GRACE = timedelta(minutes=1)
+
+
+def cost_tracker(
+    host: Host,
+    config: SageMakerAutoShutdown,
+    aws: Aws,
+    log: logging.Logger,
+    on_call: Callable[[str, str], None] | None = None,
+) -> CostTracker:
+    """The tracker of this host's costs, not yet started. Does no I/O."""
+    folder = Path(config.data_dir).expanduser()
+    return CostTracker(
+        host,
+        folder,
+        price_book(host.region, config, folder, log, on_call),
+        active_time=timedelta(seconds=config.active_time),
+        gap=timedelta(seconds=config.poll_interval) * GAP_POLLS + GAP_GRACE,
+        avoided_cost_cap=timedelta(seconds=config.avoided_cost_cap),
+        ask_volume=_volume_size(host, aws, log) if host.kind is HostKind.SPACE else None,
+        log=log,
+    )
+
+
+def price_book(
+    region: str,
+    config: SageMakerAutoShutdown,
+    folder: Path,
+    log: logging.Logger,
+    on_call: Callable[[str, str], None] | None = None,
+) -> PriceBook:
+    """Prices as the admin wants them to be found. ``on_call`` is told of each question to the
+    Price List, from a thread: operation and outcome."""
+    endpoint = endpoint_region(region) if config.price_list_api else None
+    price_list = None
+    if endpoint:
+        # Its own client: the Price List answers in three regions only.
+        fetch = _counted(fetch_with(Aws(endpoint).pages_blocking), on_call)
+        price_list = PriceListCache(region, fetch, folder / PRICE_CACHE_NAME, log=log)
+    return PriceBook(
+        region, own=config.prices, own_file=config.price_file, price_list=price_list, log=log
+    )
+
+
+def _counted(fetch: Fetch, on_call: Callable[[str, str], None] | None) -> Fetch:
+    """The same, telling ``on_call`` how each question went, from the thread that asks."""
+
+    def counted(attributes: Mapping[str, str]) -> Iterator[str]:
+        outcome = "ok"
+        try:
+            yield from fetch(attributes)
+        except AwsError as error:
+            outcome = error.code
+            raise
+        finally:
+            if on_call is not None:
+                on_call("pricing:GetProducts", outcome)
+
+    return counted
+
+
+def _volume_size(host: Host, aws: Aws, log: logging.Logger) -> Callable[[], int | None]:
+    """Asks SageMaker for the size of the space's volume, in GB; None where it can't be known."""
+
+    def ask() -> int | None:
+        try:
+            answer = aws.call_blocking(
+                "sagemaker",
+                "DescribeSpace",
+                {"DomainId": host.domain_id, "SpaceName": host.owner},
+            )
+        except AwsError as error:
+            log.info("The size of the space's volume is not known: %s", error)
+            return None
+        storage = (answer.get("SpaceSettings") or {}).get("SpaceStorageSettings") or {}
+        size = (storage.get("EbsStorageSettings") or {}).get("EbsVolumeSizeInGb")
+        return size if isinstance(size, int) else None
+
+    return ask

@@ -1,0 +1,241 @@
+"""What the rest of the product sees of costs: takes looks and events, gives prices and totals.
+
+Nothing here blocks its caller or raises because of a disk: the ledger is written and read on one
+thread of its own, and what it comes to is kept in memory for ``status`` and the metrics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from ..clock import utcnow
+from ..errors import Unavailable
+from ..model import AppType, Event, Host, Price, Totals, Verdict
+from . import reads
+from .ledger import Ledger
+from .look import Look, Use, instance_key, look_at
+from .moments import span_us, to_us
+from .prices import PriceBook
+from .report import GroupBy, Report, report
+from .totals import RunningTotals, Spent, Summary
+
+T = TypeVar("T")
+
+#: Seconds to wait for the ledger's answer: a disk that hangs must not keep a request for ever.
+READ_TIMEOUT = 30.0
+#: Seconds to wait, when the server stops, for what is still to be written.
+CLOSE_TIMEOUT = 3.0
+#: How often the size of a space's volume is asked for.
+VOLUME_INTERVAL = timedelta(days=1)
+
+
+class CostTracker:
+    """Records what instances cost, and says what they did.
+
+    ``gap`` is the longest time between two looks that is no gap in the record. ``ask_volume``
+    answers the gigabytes of the space's volume; it may block, and is called in a thread.
+    """
+
+    def __init__(
+        self,
+        host: Host,
+        folder: Path,
+        prices: PriceBook,
+        *,
+        active_time: timedelta,
+        gap: timedelta,
+        avoided_cost_cap: timedelta,
+        ask_volume: Callable[[], int | None] | None = None,
+        clock: Callable[[], datetime] = utcnow,
+        log: logging.Logger | None = None,
+    ) -> None:
+        self._host = host
+        self._prices = prices
+        self._active_time = active_time
+        self._cap = span_us(avoided_cost_cap)
+        self._ask_volume = ask_volume
+        self._volume_asked_at: datetime | None = None
+        self._clock = clock
+        self._log = log or logging.getLogger(__name__)
+        self._ledger = Ledger(folder, gap=gap, clock=clock, log=self._log)
+        self._totals = RunningTotals(self._cap)
+        self._summary: Summary | None = None
+        self._notice = ""
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    # ---- the thread ------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Starts the recording thread, once."""
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._work, name="sagemaker_autoshutdown-ledger", daemon=True
+            )
+            self._thread.start()
+            self._jobs.put(self._open)
+
+    def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
+        """Writes what is still to be written, for ``timeout`` seconds at most, and ends."""
+        self._closed = True
+        self._prices.close()
+        self._jobs.put(None)
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def flush(self, timeout: float = CLOSE_TIMEOUT) -> None:
+        """Waits until all that was handed over so far is dealt with. For tests."""
+        done = threading.Event()
+        self._jobs.put(done.set)
+        if not done.wait(timeout):
+            raise TimeoutError("the ledger did not get there in time")
+
+    def _work(self) -> None:
+        while True:
+            job = self._jobs.get()
+            if job is None:
+                self._ledger.close()
+                return
+            try:
+                job()
+            except Exception:
+                self._log.exception("sagemaker_autoshutdown: a record of costs failed")
+
+    def _open(self) -> None:
+        self._prices.load()
+        self._ledger.open()
+        now = to_us(self._clock())
+        self._sum_up(None, now, now)
+
+    def _sum_up(self, dirty: int | None, now: int, settled: int) -> None:
+        if self._ledger.notice != self._notice:
+            self._notice, dirty = self._ledger.notice, None  # a new ledger: all is different
+        try:
+            summary = self._ledger.read(lambda db: self._totals.update(db, dirty, now, settled))
+        except sqlite3.Error as error:
+            self._log.warning("sagemaker_autoshutdown: costs can't be added up: %s", error)
+            return
+        if summary is not None:
+            self._summary = summary
+
+    # ---- what the loop hands over ------------------------------------------------------------
+
+    def observe(self, verdicts: Iterable[Verdict], now: datetime) -> None:
+        """Take note of one look. Returns at once."""
+        look = look_at(self._host, verdicts, now, self._active_time, self._prices.price)
+        if look is None or self._closed:
+            return
+        self._jobs.put(lambda: self._record(look))
+        asked_at = self._volume_asked_at
+        if self._ask_volume and (asked_at is None or now - asked_at >= VOLUME_INTERVAL):
+            self._volume_asked_at = now
+            threading.Thread(
+                target=self._find_volume,
+                args=(now,),
+                name="sagemaker_autoshutdown-volume",
+                daemon=True,
+            ).start()
+
+    def _record(self, look: Look) -> None:
+        dirty = self._ledger.record(look)
+        now = to_us(look.at)
+        if dirty is not None:
+            recent = [to_us(app.since) for app in look.apps if app.use is Use.RECENT and app.since]
+            self._sum_up(dirty, now, min(recent, default=now))
+
+    def _find_volume(self, now: datetime) -> None:
+        gigabytes = self._ask_volume() if self._ask_volume else None
+        if gigabytes:
+            price = self._prices.volume_usd_per_gb_month()
+            self._jobs.put(lambda: self._ledger.set_volume(self._host, now, gigabytes, price))
+
+    def add_event(self, event: Event) -> None:
+        """Take note of an event. Returns at once."""
+        if not self._closed:
+            self._jobs.put(lambda: self._ledger.add_event(self._host, event))
+
+    # ---- what status and the metrics show: memory only ----------------------------------------
+
+    def price(self, instance_type: str, app_type: AppType) -> Price:
+        """What an instance costs an hour, as far as it is known now."""
+        return self._prices.price(instance_type, app_type)
+
+    def totals(self) -> Totals | None:
+        """What all instances cost; None while the ledger has not been read."""
+        summary = self._summary
+        return summary.totals if summary else None
+
+    def instance_cost(
+        self, instance_type: str, app_type: AppType, app_names: tuple[str, ...]
+    ) -> Totals | None:
+        """What the instance with these apps cost; None while the ledger has not been read."""
+        summary = self._summary
+        if summary is None:
+            return None
+        name = app_names[0] if app_names else ""
+        key = instance_key(self._host, app_type, instance_type, name)
+        return summary.instances.get(key) or Totals()
+
+    def spent(self) -> tuple[Spent, ...]:
+        """What was spent since records began, by instance type and app type."""
+        summary = self._summary
+        return summary.spent if summary else ()
+
+    @property
+    def recording_error(self) -> str:
+        """Why nothing is recorded just now, or what was put aside; empty if all is well."""
+        return self._ledger.error or self._ledger.notice
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the admin's price table, in words for the admin."""
+        return tuple(self._prices.problems)
+
+    # ---- what is read off the disk -----------------------------------------------------------
+
+    async def read(
+        self, limit: int, before: datetime | None = None, app_name: str | None = None
+    ) -> list[Event]:
+        """The newest events, newest first. Raises ``Unavailable``."""
+        return await self._ask(lambda db: reads.events(db, limit, before, app_name)) or []
+
+    async def costs(self, start: datetime, end: datetime, group_by: GroupBy) -> Report:
+        """What was spent between two times. Raises ``Unavailable``."""
+        found = await self._ask(
+            lambda db: report(db, start, end, group_by, now=self._clock(), avoided_cap=self._cap)
+        )
+        return found or Report.empty(start, end, group_by)
+
+    async def _ask(self, query: Callable[[sqlite3.Connection], T]) -> T | None:
+        answer: Future[T | None] = Future()
+
+        def job() -> None:
+            if not answer.set_running_or_notify_cancel():
+                return
+            try:
+                answer.set_result(self._ledger.read(query))
+            except BaseException as error:
+                answer.set_exception(error)
+
+        if self._thread is None or self._closed:
+            raise Unavailable("Costs and history are not being recorded.")
+        self._jobs.put(job)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(answer), READ_TIMEOUT)
+        except asyncio.TimeoutError:
+            raise Unavailable(
+                f"The record of costs and history did not answer in {READ_TIMEOUT:.0f} s. The "
+                "disk it is on may hang; try again later."
+            ) from None
+        except sqlite3.Error as error:
+            raise Unavailable(f"The record of costs and history can't be read: {error}") from None
