@@ -8,6 +8,7 @@ app, of ``decide``.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,7 +18,9 @@ from .clock import from_iso
 from .hosts import HostAdapter
 from .model import App, Work, WorkKind
 from .processes import BackgroundJobs
-from .sources import Source
+from .sources import Source, Unreadable
+
+log = logging.getLogger(__name__)
 
 #: How many models are turned into Work before the event loop gets its turn.
 _CHUNK = 50
@@ -63,23 +66,25 @@ class ActivityReader:
         try:
             kernels = await self.source.kernels()
             terminals = await self.source.terminals()
-        except asyncio.CancelledError:
-            raise
+            waiting = await self._sessions(kernels)
+            busy, notes = await self._background_jobs()
+            self._looks += 1
+            work = []
+            for index, model in enumerate(kernels):
+                if index % _CHUNK == _CHUNK - 1:
+                    await asyncio.sleep(0)
+                work.append(self._kernel(model, apps, now, busy))
+            work += [self._session(session, apps, now) for session in waiting]
+            for model in terminals:
+                terminal = self._terminal(model, apps, now, busy)
+                if terminal is not None:
+                    work.append(terminal)
+        except Unreadable as error:
+            return Reading(error=str(error))
         except Exception as error:
-            return Reading(error=str(error) or type(error).__name__)
-        waiting = await self._sessions(kernels)
-        busy, notes = await self._background_jobs()
-        self._looks += 1
-        work = []
-        for index, model in enumerate(kernels):
-            if index % _CHUNK == _CHUNK - 1:
-                await asyncio.sleep(0)
-            work.append(self._kernel(model, apps, now, ("kernel", model.get("id")) in busy))
-        work.extend(self._session(session, apps, now) for session in waiting)
-        for model in terminals:
-            terminal = self._terminal(model, apps, now, ("terminal", model.get("name")) in busy)
-            if terminal is not None:
-                work.append(terminal)
+            # Models may be anything: what can't be understood counts as not seen.
+            log.debug("kernels and terminals can't be read", exc_info=True)
+            return Reading(error=f"{type(error).__name__}: {error}")
         self._seen = {key: seen for key, seen in self._seen.items() if seen.look == self._looks}
         return Reading(tuple(work), notes=notes)
 
@@ -121,7 +126,11 @@ class ActivityReader:
             return frozenset(), (f"background jobs can't be seen: {error}",)
 
     def _kernel(
-        self, model: dict[str, Any], apps: tuple[App, ...], now: datetime, background_job: bool
+        self,
+        model: dict[str, Any],
+        apps: tuple[App, ...],
+        now: datetime,
+        jobs: frozenset[Hashable],
     ) -> Work:
         kernel_id = str(model.get("id") or "")
         state = str(model.get("execution_state") or "")
@@ -140,7 +149,7 @@ class ActivityReader:
             last_activity=last_activity,
             apps=self.adapter.kernel_apps(model, apps),
             connections=connections if isinstance(connections, int) else 0,
-            background_job=background_job,
+            background_job=("kernel", kernel_id) in jobs,
         )
 
     def _session(self, session: dict[str, Any], apps: tuple[App, ...], now: datetime) -> Work:
@@ -157,7 +166,11 @@ class ActivityReader:
         )
 
     def _terminal(
-        self, model: dict[str, Any], apps: tuple[App, ...], now: datetime, background_job: bool
+        self,
+        model: dict[str, Any],
+        apps: tuple[App, ...],
+        now: datetime,
+        jobs: frozenset[Hashable],
     ) -> Work | None:
         name = str(model.get("name") or "")
         held = self.adapter.terminal_apps(name, apps)
@@ -172,7 +185,7 @@ class ActivityReader:
             state_since=self._since(key, "", now),
             last_activity=self._last_activity(key, model, now),
             apps=held,
-            background_job=background_job,
+            background_job=key in jobs,
         )
 
     def _since(self, key: Hashable, state: str, now: datetime) -> datetime:
@@ -180,6 +193,8 @@ class ActivityReader:
         if seen is None or seen.state != state:
             seen = self._seen[key] = _Seen(state, now, self._looks)
         seen.look = self._looks
+        # The clock may have been set back.
+        seen.since = min(seen.since, now)
         return seen.since
 
     def _last_activity(

@@ -176,7 +176,7 @@ def _decide_app(
 
     # What is in the future is a clock that is off: it counts as now.
     active_at = [min(_last_active(item), now) for item in work]
-    idle_since = max([past.last_active, app.run_started_at, *active_at])
+    idle_since = max([min(past.last_active, now), app.run_started_at, *active_at])
     announced = past.announced
     if announced is None or not announced.holds_for(
         idle_since, limit, policy.warning_time, kept_until, now

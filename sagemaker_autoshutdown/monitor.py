@@ -48,6 +48,10 @@ OVERDUE_POLLS = 3
 OVERDUE_GRACE = timedelta(minutes=1)
 #: The shortest sleep. A deadline that is due already must not spin the loop.
 MIN_SLEEP = 0.001
+#: Seconds for one look at kernels and terminals, which must not hold up the loop for ever.
+READ_TIMEOUT = 60
+#: From this difference to the monotonic clock on, the wall clock was set, or the machine slept.
+CLOCK_JUMP = timedelta(seconds=5)
 
 
 class Recorder(Protocol):
@@ -126,6 +130,7 @@ class Monitor:
         self._started_at = now()
         self._checked_at: datetime | None = None
         self._looked_at: datetime | None = None
+        self._looked_at_monotonic = 0.0
         self._next_check_at: datetime | None = None
         self._shown: object = None
         # Made when first needed: before Python 3.10 they belong to the loop they are made under.
@@ -145,9 +150,10 @@ class Monitor:
     async def stop(self) -> None:
         """Stop the loop. Deletions that AWS was asked for go on."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            # Before Python 3.12, wait_for can swallow a cancellation: say it until it is heard.
+            while not self._task.done():
+                self._task.cancel()
+                await asyncio.wait({self._task}, timeout=1)
             self._task = None
         await self._shutdowns.stop()
 
@@ -161,12 +167,7 @@ class Monitor:
                 await self._sleep()
             except Exception as error:
                 # The loop outlives whatever went wrong in one pass, and says so.
-                self._log.exception("sagemaker_autoshutdown: a check failed; the next one follows")
-                self._set_problem(
-                    "check_failed",
-                    f"A check failed: {type(error).__name__}: {error}",
-                    "It is tried again. If it lasts, please report it with the server's log.",
-                )
+                self._check_failed(error)
                 await asyncio.sleep(self._poll.total_seconds())
 
     async def _sleep(self) -> None:
@@ -223,12 +224,12 @@ class Monitor:
         """
         async with self._checking:
             started = asyncio.get_running_loop().time()
-            self._looked_at = self._now()
+            self._note_clock(self._now(), started)
             apps, apps_error = await self._list_apps()
             # Kernels last: theirs is the state that changes by the second.
             reading = Reading()
             if any(app.status is AppStatus.IN_SERVICE for app in apps):
-                reading = await self._reader.read(apps, self._now())
+                reading = await self._read(apps)
             self._note_reading(reading)
             now = self._now()
             self._snapshot = Snapshot(
@@ -242,11 +243,47 @@ class Monitor:
             self._clear_problem("check_failed")
             self._decide(now)
             self._shutdowns.start(self._verdicts, now)
-            self.recorder.observe(self._verdicts, now)
+            if not apps_error:  # what was not seen is no look
+                self.recorder.observe(self._verdicts, now)
             self._show(now)
             took = asyncio.get_running_loop().time() - started
         for told in self.on_checked:
             told(took)
+
+    def _check_failed(self, error: Exception) -> None:
+        message = f"A check failed: {type(error).__name__}: {error}"
+        before = self._problems.get("check_failed")
+        if before is None or before.message != message:
+            # Once, not once a minute.
+            self._log.error("sagemaker_autoshutdown: the traceback of it:", exc_info=error)
+        remedy = "It is tried again. If it lasts, please report it with the server's log."
+        self._set_problem("check_failed", message, remedy)
+        self._next_check_at = self._now() + self._poll
+        with contextlib.suppress(Exception):  # it may be just what failed
+            self._show(self._now())
+
+    def _note_clock(self, now: datetime, monotonic: float) -> None:
+        """Void what was announced when the clock was set or the machine slept: users are to have a
+        full warning by their own watch."""
+        if self._looked_at is not None:
+            passed = timedelta(seconds=monotonic - self._looked_at_monotonic)
+            jump = now - self._looked_at - passed
+            if abs(jump) > CLOCK_JUMP:
+                self._log.warning(
+                    "sagemaker_autoshutdown: the clock jumped by %.0f s (set, or the machine "
+                    "slept): what is due is warned of anew",
+                    jump.total_seconds(),
+                )
+                self._memory = {
+                    name: replace(memory, announced=None) for name, memory in self._memory.items()
+                }
+        self._looked_at, self._looked_at_monotonic = now, monotonic
+
+    async def _read(self, apps: tuple[App, ...]) -> Reading:
+        try:
+            return await asyncio.wait_for(self._reader.read(apps, self._now()), READ_TIMEOUT)
+        except asyncio.TimeoutError:
+            return Reading(error=f"no answer in {READ_TIMEOUT} s")
 
     async def _list_apps(self) -> tuple[tuple[App, ...], str]:
         """The apps, and what kept them from being listed; then those that were last seen."""

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 from .aws import AwsError, ErrorKind
 from .hosts import HostAdapter
-from .model import Action, App, AppStatus, Reason, Verdict
+from .model import Action, App, AppStatus, Reason, State, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -113,12 +113,14 @@ class Shutdowns:
 
     def follow(self, verdicts: Iterable[Verdict], now: datetime) -> None:
         """Forget what is over: apps that are gone, that SageMaker says are being deleted, or that
-        are no longer to be shut down."""
+        are no longer to be shut down. What can't be seen now is over neither way."""
         by_name = {verdict.app.name: verdict for verdict in verdicts}
         for name, entry in list(self._by_name.items()):
             if entry.in_flight:
                 continue
             verdict = by_name.get(name)
+            if verdict is not None and verdict.state is State.UNKNOWN:
+                continue
             if (
                 verdict is None
                 or verdict.app.run_started_at != entry.app.run_started_at

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..aws import Aws
 from ..model import App, AppStatus, AppType, Host, OwnerKind
-from .runs import Listed, RunTracker
+from .runs import Listed, RunTracker, status_of
 
 #: Ends the name proper of a Studio kernelspec; the image's ARN follows, and maybe ``/VERSION``.
 _IMAGE_MARK = "__SAGEMAKER_INTERNAL__"
@@ -54,7 +54,7 @@ class ClassicAdapter:
         }
         runs = self._runs.look(
             (
-                Listed(name, AppStatus(item["Status"]), item.get("CreationTime"))
+                Listed(name, status_of(item["Status"]), item.get("CreationTime"))
                 for name, item in listed.items()
             ),
             now,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ..model import AppStatus
@@ -51,7 +51,7 @@ class RunTracker:
         known = before.get(app.name) if before is not None else None
         if known is not None and known.created_at == app.created_at:
             if known.status is app.status:
-                return known
+                return _not_after(known, now)
             came_up = app.status is AppStatus.IN_SERVICE
             started_at = now if came_up else known.started_at
             return Run(app.status, app.created_at, started_at, status_since=now)
@@ -63,3 +63,21 @@ class RunTracker:
         if self._not_before is not None:
             started_at = max(started_at, self._not_before)
         return Run(app.status, app.created_at, min(started_at, now), status_since=now)
+
+
+def _not_after(run: Run, now: datetime) -> Run:
+    """``run``, after this machine's clock was set back: what lies ahead counts from now."""
+    if run.started_at <= now and run.status_since <= now:
+        return run
+    return replace(
+        run, started_at=min(run.started_at, now), status_since=min(run.status_since, now)
+    )
+
+
+def status_of(text: str) -> AppStatus:
+    """SageMaker's status of an app. One that is not known is on its way to one that is: the app is
+    neither shut down nor taken to be gone."""
+    try:
+        return AppStatus(text)
+    except ValueError:
+        return AppStatus.PENDING

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from ..aws import Aws
-from ..model import App, AppStatus, AppType, Host
+from ..model import App, AppType, Host
 from .local import LocalAdapter, machine_started_at
-from .runs import Listed, RunTracker
+from .runs import Listed, RunTracker, status_of
 
 
 class SpaceAdapter(LocalAdapter):
@@ -30,7 +30,7 @@ class SpaceAdapter(LocalAdapter):
     async def list_apps(self, now: datetime) -> tuple[App, ...]:
         """This server's own app."""
         answer = await self._aws.call("sagemaker", "DescribeApp", **self._key)
-        status = AppStatus(answer["Status"])
+        status = status_of(answer["Status"])
         name = self.host.app_name
         run = self._runs.look([Listed(name, status, answer.get("CreationTime"))], now)[name]
         spec = answer.get("ResourceSpec") or {}

@@ -1,0 +1,376 @@
+"""A server's whole life in no time: the real loop on a clock that jumps to the next event.
+
+`VirtualLoop` is an event loop whose time passes only when nothing is left to do; it then jumps to
+the next timer. `Server` runs the real monitor, reader, adapter and settings on it, between a
+SageMaker and a Jupyter that are plain values. Days take milliseconds, and every sleep is exact.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import selectors
+import threading
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sagemaker_autoshutdown import aws
+from sagemaker_autoshutdown.activity import ActivityReader
+from sagemaker_autoshutdown.aws import Aws, AwsError, ErrorKind
+from sagemaker_autoshutdown.clock import to_iso
+from sagemaker_autoshutdown.config import SageMakerAutoShutdown
+from sagemaker_autoshutdown.hosts import adapter_for
+from sagemaker_autoshutdown.model import (
+    AppType,
+    Event,
+    EventKind,
+    Host,
+    HostKind,
+    OwnerKind,
+    Price,
+    PriceSource,
+    Totals,
+    Verdict,
+)
+from sagemaker_autoshutdown.monitor import Monitor
+from sagemaker_autoshutdown.settings import Settings
+from sagemaker_autoshutdown.sources import Models, Unreadable
+from sagemaker_autoshutdown.status import AppView, Problem, Status
+
+from .worlds import START
+
+T = TypeVar("T")
+
+REGION, DOMAIN = "us-west-2", "d-f0lwireyzpjp"
+CLASSIC = Host(HostKind.CLASSIC, REGION, DOMAIN, "alice", app_name="default")
+SPACE = Host(HostKind.SPACE, REGION, DOMAIN, "team-a", OwnerKind.SPACE, "default")
+NOTEBOOK_INSTANCE = Host(HostKind.NOTEBOOK_INSTANCE, REGION, app_name="notebook-1")
+IMAGE = "arn:aws:sagemaker:us-west-2:236514542706:image/datascience-1.0"
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Waits for real things only as long as a thread works on one; else lets time pass."""
+
+    time = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        found = super().select(0)
+        while not found and any(
+            thread.name == "sagemaker_autoshutdown" for thread in threading.enumerate()
+        ):
+            found = super().select(0.01)
+        if found or (timeout is not None and timeout <= 0):
+            return found
+        if timeout is None:
+            raise AssertionError("nothing will ever happen again")
+        self.time += timeout
+        return []
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop that does not wait for timers."""
+
+    def __init__(self) -> None:
+        self.selector = _JumpingSelector()
+        super().__init__(self.selector)
+
+    def time(self) -> float:
+        """Seconds of virtual time."""
+        return self.selector.time
+
+
+class Jupyter:
+    """Jupyter's models, as a source gives them. An exception in place of a list is raised."""
+
+    def __init__(self) -> None:
+        self.kernel_models: Any = []
+        self.terminal_models: Any = []
+        self.session_models: Any = []
+        self.looks = 0
+        self.hangs = False
+
+    async def kernels(self) -> Models:
+        self.looks += 1
+        if self.hangs:
+            await asyncio.Event().wait()
+        return self._given("kernels", self.kernel_models)
+
+    async def terminals(self) -> Models:
+        return self._given("terminals", self.terminal_models)
+
+    async def sessions(self, *, names_needed: bool) -> Models | None:
+        return None if isinstance(self.session_models, Exception) else self.session_models
+
+    def processes(self) -> Mapping[tuple[str, str], int]:
+        return {}
+
+    @staticmethod
+    def _given(what: str, models: Any) -> Models:
+        if isinstance(models, Exception):
+            raise models
+        if not isinstance(models, list):
+            raise Unreadable(f"no list of {what}")
+        return models
+
+
+@dataclass
+class Asked:
+    """A call of SageMaker's API and when it came."""
+
+    at: datetime
+    operation: str
+    app_name: str
+
+
+@dataclass
+class SageMakerApp:
+    """An app, or the notebook instance, as SageMaker knows it."""
+
+    name: str
+    app_type: str = "KernelGateway"
+    instance_type: str = "ml.t3.medium"
+    status: str = "InService"
+    created_at: datetime = START
+    gone_at: datetime | None = None
+
+
+class SageMaker(Aws):
+    """SageMaker's API over apps that are values.
+
+    ``errors`` holds what goes wrong: by operation, or by operation and app name, an exception, or
+    the seconds that its answer takes.
+    """
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(REGION)
+        self._server = server
+        self.apps: list[SageMakerApp] = []
+        self.asked: list[Asked] = []
+        self.errors: dict[str | tuple[str, str], Exception | float] = {}
+        #: Deletions are agreed to and then forgotten.
+        self.forgetful = False
+        #: From Deleting to Deleted.
+        self.deleting = timedelta(seconds=90)
+
+    def of(self, operation: str) -> list[Asked]:
+        """The calls of one operation."""
+        return [asked for asked in self.asked if asked.operation == operation]
+
+    @property
+    def deletions(self) -> list[tuple[str, datetime]]:
+        """Every DeleteApp or StopNotebookInstance: the app's name and when it was asked."""
+        return [
+            (asked.app_name, asked.at)
+            for asked in self.asked
+            if asked.operation in ("DeleteApp", "StopNotebookInstance")
+        ]
+
+    async def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
+        name = parameters.get("AppName") or parameters.get("NotebookInstanceName") or ""
+        self.asked.append(Asked(self._server.now(), operation, name))
+        error = self.errors.get((operation, name), self.errors.get(operation))
+        if isinstance(error, float):
+            try:
+                await asyncio.wait_for(asyncio.sleep(error), aws.CALL_TIMEOUT)
+            except asyncio.TimeoutError:
+                qualified = f"{service}:{operation}"
+                raise AwsError(ErrorKind.TIMEOUT, qualified, "Timeout", "no answer") from None
+        elif error is not None:
+            raise error
+        return self._answer(operation, name)
+
+    def _answer(self, operation: str, name: str) -> dict[str, Any]:
+        now = self._server.now()
+        for app in self.apps:
+            if app.gone_at is not None and app.gone_at <= now:
+                app.status = "Deleted"
+        if operation == "ListApps":
+            return {"Apps": [self._item(app) for app in self.apps]}
+        app = next((app for app in self.apps if app.name == name), SageMakerApp(name))
+        if operation == "DescribeApp":
+            return self._item(app)
+        if operation == "DescribeNotebookInstance":
+            instance = {"Deleting": "Stopping", "Deleted": "Stopped"}.get(app.status, app.status)
+            return {
+                "NotebookInstanceStatus": instance,
+                "InstanceType": app.instance_type,
+                "LastModifiedTime": app.created_at,
+            }
+        assert operation in ("DeleteApp", "StopNotebookInstance")
+        if not self.forgetful:
+            app.status, app.gone_at = "Deleting", now + self.deleting
+        return {}
+
+    @staticmethod
+    def _item(app: SageMakerApp) -> dict[str, Any]:
+        return {
+            "AppName": app.name,
+            "AppType": app.app_type,
+            "Status": app.status,
+            "CreationTime": app.created_at,
+            "ResourceSpec": {"InstanceType": app.instance_type, "SageMakerImageArn": IMAGE},
+        }
+
+
+def failing(kind: ErrorKind, code: str, operation: str = "DeleteApp") -> AwsError:
+    """An error as ``Aws.call`` raises it."""
+    return AwsError(kind, f"sagemaker:{operation}", code, "it did not work")
+
+
+DENIED = failing(ErrorKind.ACCESS_DENIED, "AccessDeniedException")
+BROKEN = failing(ErrorKind.OTHER, "ValidationException")
+
+
+@dataclass
+class Notebook:
+    """Takes note of what is recorded."""
+
+    recording_error: str = ""
+    looks: int = 0
+    events: list[Event] = field(default_factory=list)
+
+    def observe(self, verdicts: tuple[Verdict, ...], now: datetime) -> None:
+        self.looks += 1
+
+    def add_event(self, event: Event) -> None:
+        self.events.append(event)
+
+    def price(self, instance_type: str, app_type: AppType) -> Price:
+        return Price(instance_type, None, PriceSource.UNPRICED)
+
+    def instance_cost(
+        self, instance_type: str, app_type: AppType, app_names: tuple[str, ...]
+    ) -> Totals | None:
+        return None
+
+    def totals(self) -> Totals | None:
+        return None
+
+
+class Server:
+    """A Jupyter server with the extension, from `start` on, in virtual time.
+
+    Times are given as time passed since the beginning: ``server.run(hours=2)``.
+    """
+
+    def __init__(self, data_dir: Path, host: Host = CLASSIC, **traits: Any) -> None:
+        self.loop = VirtualLoop()
+        #: How far the wall clock is from where it should be.
+        self.clock_error = timedelta(0)
+        self.host = host
+        self.traits = traits
+        self.data_dir = data_dir
+        self.sagemaker = SageMaker(self)
+        self.jupyter = Jupyter()
+        self.changes = 0
+
+    # -- time
+
+    def now(self) -> datetime:
+        """What the wall clock shows."""
+        return START + timedelta(seconds=self.loop.time()) + self.clock_error
+
+    def run(self, **passed: float) -> None:
+        """Let it run until so much time has passed since the beginning."""
+        self.do(asyncio.sleep(timedelta(**passed).total_seconds() - self.loop.time()))
+
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something on its event loop."""
+        return self.loop.run_until_complete(work)
+
+    # -- the server
+
+    def start(self) -> Server:
+        """Start it: the first time, or again after `kill`."""
+        self.recorder = Notebook()
+        self.emitted: list[Event] = []
+        config = SageMakerAutoShutdown(data_dir=str(self.data_dir), **self.traits)
+        adapter = adapter_for(self.host, self.sagemaker)
+        self.monitor = Monitor(
+            adapter=adapter,
+            reader=ActivityReader(self.jupyter, adapter),
+            settings=Settings.of(config, self.now),
+            config=config,
+            recorder=self.recorder,
+            emit=self.emitted.append,
+            emit_changed=self._changed,
+            now=self.now,
+            log=logging.getLogger("sagemaker_autoshutdown.tests"),
+        )
+        self.monitor._shutdowns.jitter = lambda: 0.5
+        self.do(self._start())
+        return self
+
+    async def _start(self) -> None:
+        self.monitor.start()
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    def kill(self) -> None:
+        """The process is gone, without a chance to say anything."""
+        # Before Python 3.12, wait_for can swallow a cancellation.
+        while tasks := asyncio.all_tasks(self.loop):
+            for task in tasks:
+                task.cancel()
+            self.do(asyncio.wait(tasks, timeout=1))
+
+    def close(self) -> None:
+        """End it."""
+        self.kill()
+        self.loop.close()
+
+    # -- what users see
+
+    def app(self, name: str = "a") -> AppView:
+        """One app of the status."""
+        return self.monitor.app(name)
+
+    @property
+    def status(self) -> Status:
+        """The status."""
+        return self.monitor.status()
+
+    def overdue(self) -> bool:
+        """Whether the status says that checks have stopped."""
+        return self.status.check_overdue
+
+    def told(self, *kinds: EventKind) -> list[Event]:
+        """The events of these kinds, all where none is named."""
+        return [event for event in self.recorder.events if not kinds or event.kind in kinds]
+
+    def problems(self) -> dict[str, Problem]:
+        """The problems in the status, by code."""
+        return {problem.code: problem for problem in self.status.problems}
+
+
+@contextmanager
+def server(data_dir: Path, host: Host = CLASSIC, **traits: Any) -> Iterator[Server]:
+    """A server that is not started yet, with nothing in it."""
+    random.seed(0)
+    made = Server(data_dir, host, **traits)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def kernel_model(
+    app_name: str = "a", state: str = "idle", *, last: datetime = START, **changes: Any
+) -> dict[str, Any]:
+    """A kernel as a Classic JupyterServer reports it."""
+    return {
+        "id": f"kernel-of-{app_name}",
+        "name": f"python3__SAGEMAKER_INTERNAL__{IMAGE}",
+        "last_activity": to_iso(last),
+        "execution_state": state,
+        "connections": 0,
+        "instance_type": "ml.t3.medium",
+        "app_name": app_name,
+        **changes,
+    }
