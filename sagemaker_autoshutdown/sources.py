@@ -19,6 +19,8 @@ from jupyter_server.utils import ensure_async, url_path_join
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
+from .cells import RunningCells
+
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
 
@@ -63,11 +65,18 @@ class InProcessSource:
 
     def __init__(self, serverapp: ServerApp) -> None:
         self._serverapp = serverapp
+        self._cells = RunningCells(serverapp.kernel_manager)
 
     async def kernels(self) -> Models:
         if _gateway_enabled():
             return await _gateway_kernels()
-        return _models("kernels", await ensure_async(self._serverapp.kernel_manager.list_kernels()))
+        models = await ensure_async(self._serverapp.kernel_manager.list_kernels())
+        return [self._with_cell(model) for model in _models("kernels", models)]
+
+    def _with_cell(self, model: dict[str, Any]) -> dict[str, Any]:
+        if model.get("execution_state") == "idle" and self._cells.running_in(model.get("id", "")):
+            return {**model, "execution_state": "busy"}
+        return model
 
     async def terminals(self) -> Models:
         manager = self._terminal_manager

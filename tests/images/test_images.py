@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import websocket_connect
 
-from sagemaker_autoshutdown.localstudio import AppKey, ServerOptions, space
+from sagemaker_autoshutdown.localstudio import AppKey, LocalStudio, ServerOptions, space
+from sagemaker_autoshutdown.localstudio.kernels import execute_request
 from sagemaker_autoshutdown.localstudio.processes import free_port
 from sagemaker_autoshutdown.localstudio.runtime import Target
 from sagemaker_autoshutdown.localstudio.servers import NOT_INHERITED
@@ -63,6 +68,8 @@ def test_an_idle_app_is_shut_down_and_a_busy_one_kept(image: Environment, tmp_pa
         busy, server, make_idle = make(studio)
         kernel = studio.start_kernel(busy, path="train.ipynb")
         studio.execute(busy, kernel, "import time; time.sleep(1000)", wait=False)
+        if not image.image.is_classic:
+            _ask_debugger(studio, server, kernel)
         limit = {"idle_timeout": LIMIT}
         settings = studio.request(server, "PUT", f"{API}/settings", limit)
         assert settings["idle_timeout"]["value"] == LIMIT
@@ -78,6 +85,33 @@ def test_an_idle_app_is_shut_down_and_a_busy_one_kept(image: Environment, tmp_pa
         states = {app["app_name"]: (app["state"], app["reason"]) for app in status["apps"]}
         assert states[busy.name] == ("busy", "kernel_busy")
         assert "Traceback" not in studio.log(server)
+
+
+def _ask_debugger(studio: BlockingStudio, server: Target, kernel: str) -> None:
+    """What JupyterLab asks on the control channel when a notebook's tab is shown, and which is
+    answered while a cell runs."""
+
+    async def ask(running: LocalStudio) -> None:
+        client = running.jupyter(server)
+        session = uuid.uuid4().hex
+        url = f"{client.url}api/kernels/{kernel}/channels?session_id={session}"
+        request = HTTPRequest(url.replace("http", "ws", 1), headers=client.headers)
+        connection = await websocket_connect(request)
+        message = execute_request("", session)
+        message["channel"] = "control"
+        message["header"]["msg_type"] = "debug_request"
+        message["content"] = {"type": "request", "seq": 1, "command": "debugInfo"}
+        await connection.write_message(json.dumps(message))
+        while True:
+            raw = await connection.read_message()
+            assert raw is not None
+            answer = json.loads(raw)
+            asked = answer["parent_header"].get("msg_type")
+            if (asked, answer["content"].get("execution_state")) == ("debug_request", "idle"):
+                break
+        connection.close()
+
+    studio.run(ask)
 
 
 #: The busy app, the server that watches it, and what makes the idle app and names its server.
