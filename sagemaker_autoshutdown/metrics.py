@@ -243,8 +243,9 @@ class Metrics:
         """Something happened."""
         self._count("events_total", (event.kind.value,), 1)
 
-    def count_shutdown(self, reason: Reason, outcome: str) -> None:
-        """SageMaker was asked to shut an app down; ``ACCEPTED`` or ``FAILED``."""
+    def count_shutdown(self, reason: Reason, accepted: bool) -> None:
+        """SageMaker was asked to shut an app down, and accepted or did not."""
+        outcome = ACCEPTED if accepted else FAILED
         self._count("shutdowns_total", (reason.value, outcome), 1)
 
     def observe_check(self, seconds: float) -> None:

@@ -139,6 +139,8 @@ class Monitor:
         self._task: asyncio.Task[None] | None = None
         #: Told how many seconds each check took; the metrics' histogram hooks in here.
         self.on_checked: list[Callable[[float], None]] = []
+        #: Told of each try to shut an app down: why, and whether SageMaker accepted.
+        self.on_shutdown: list[Callable[[Reason, bool], None]] = []
 
     # ---- the loop -------------------------------------------------------------------------
 
@@ -380,6 +382,8 @@ class Monitor:
                 self._gone_soon[verdict.app.name] = verdict.app
 
     def _accepted(self, app: App, reason: Reason) -> None:
+        for told in self.on_shutdown:
+            told(reason, True)
         self._requested.pop(app.name, None)
         now = self._now()
         text = f"{app.name} on {app.instance_type} is being shut down: {REASON_TEXT[reason]}"
@@ -389,6 +393,8 @@ class Monitor:
         self.wake()
 
     def _failed(self, app: App, reason: Reason, failure: Failure) -> None:
+        for told in self.on_shutdown:
+            told(reason, False)
         now = self._now()
         text = (
             f"shutting down {app.name} failed ({failure.code}: {failure.message}); it is tried "

@@ -18,10 +18,8 @@ from sagemaker_autoshutdown import status as status_module
 from sagemaker_autoshutdown.config import Policy
 from sagemaker_autoshutdown.costs.totals import Spent
 from sagemaker_autoshutdown.metrics import (
-    ACCEPTED,
     BASE_LABELS,
     DEFINITIONS,
-    FAILED,
     PREFIX,
     Metrics,
     readme_table,
@@ -170,8 +168,8 @@ def test_what_can_happen_is_there_before_it_does(server: Server) -> None:
 
 
 def test_what_happens_is_counted(server: Server) -> None:
-    server.metrics.count_shutdown(Reason.IDLE_TIMEOUT, ACCEPTED)
-    server.metrics.count_shutdown(Reason.IDLE_TIMEOUT, FAILED)
+    server.metrics.count_shutdown(Reason.IDLE_TIMEOUT, True)
+    server.metrics.count_shutdown(Reason.IDLE_TIMEOUT, False)
     server.metrics.count_event(Event(START, EventKind.WARNING, ""))
     server.metrics.count_call("sagemaker:ListApps", "ok")
     server.metrics.count_call("sagemaker:DeleteApp", "AccessDeniedException")
