@@ -178,7 +178,7 @@ class Aws:
         token: dict[str, str] = {}
         while True:
             answer = await self.call(service, operation, **parameters, **token)
-            items.extend(answer.get(key) or ())
+            items.extend(_items(answer, key, f"{service}:{operation}"))
             if not answer.get("NextToken"):
                 return items
             token = {"NextToken": answer["NextToken"]}
@@ -198,7 +198,7 @@ class Aws:
         token: dict[str, str] = {}
         while True:
             answer = self.call_blocking(service, operation, {**parameters, **token})
-            yield from answer.get(key) or ()
+            yield from _items(answer, key, f"{service}:{operation}")
             if not answer.get("NextToken"):
                 return
             token = {"NextToken": answer["NextToken"]}
@@ -220,6 +220,14 @@ class Aws:
                     ),
                 )
             return self._clients[service]
+
+
+def _items(answer: dict[str, Any], key: str, operation: str) -> list[dict[str, Any]]:
+    """The items of one page. Of a body that is no JSON (a proxy's page) botocore makes an answer
+    without any member: that is not "there are none"."""
+    if key not in answer:
+        raise AwsError(ErrorKind.OTHER, operation, "MalformedAnswer", f"the answer has no {key}")
+    return answer[key] or []
 
 
 def _method(client: Any, operation: str) -> Callable[..., Any]:

@@ -234,7 +234,11 @@ class TestTerminals:
         reader.jupyter.terminal_models = [{"name": TERMINAL}]
         await reader.look(at(hours=1))
         (work,) = (await reader.look(at(hours=2))).work
-        assert (work.kind, work.label, work.apps) == (WorkKind.TERMINAL, "terminal 1", {"a"})
+        assert (work.kind, work.label, work.apps) == (
+            WorkKind.TERMINAL,
+            "terminal 1",
+            frozenset({"a"}),
+        )
         assert (work.last_activity, work.state_since) == (None, at(hours=1))
 
     async def test_a_system_terminal_of_classic_holds_nothing(self) -> None:
