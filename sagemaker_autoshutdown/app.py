@@ -6,6 +6,7 @@ things down to save money must never be what keeps Studio from starting.
 
 from __future__ import annotations
 
+import atexit
 from typing import TYPE_CHECKING
 
 from tornado.ioloop import IOLoop
@@ -14,10 +15,13 @@ from . import config as config_module
 from .activity import ActivityReader
 from .api.events import EventBus
 from .api.handlers import add_handlers
+from .api.records import NoRecords
 from .aws import Aws
 from .clock import utcnow
+from .costs.setup import cost_tracker
+from .costs.tracker import CostTracker
 from .hosts import adapter_for, detect
-from .model import AppType, Event, Host, HostKind, Price, Totals, Verdict
+from .model import Host, HostKind
 from .monitor import Monitor
 from .settings import Settings
 from .sources import InProcessSource, RestSource
@@ -36,10 +40,11 @@ def load(serverapp: ServerApp) -> None:
     if SETTINGS_KEY in serverapp.web_app.settings:
         return
     try:
-        monitor = build(serverapp)
+        monitor, records = build(serverapp)
         serverapp.web_app.settings[SETTINGS_KEY] = monitor
-        add_handlers(serverapp.web_app, monitor)
-        IOLoop.current().add_callback(monitor.start)
+        is_somewhere = monitor.host.kind is not HostKind.NONE
+        add_handlers(serverapp.web_app, monitor, records if is_somewhere else NoRecords())
+        IOLoop.current().add_callback(_start, monitor, records)
     except Exception:
         serverapp.log.exception(
             "sagemaker_autoshutdown: could not be loaded, so nothing is watched or shut down. The "
@@ -47,7 +52,15 @@ def load(serverapp: ServerApp) -> None:
         )
 
 
-def build(serverapp: ServerApp) -> Monitor:
+def _start(monitor: Monitor, records: CostTracker) -> None:
+    if monitor.host.kind is not HostKind.NONE:
+        # jupyter_server 1.24 has no hook for its end. What is still to be written takes moments.
+        atexit.register(records.close)
+        records.start()
+    monitor.start()
+
+
+def build(serverapp: ServerApp) -> tuple[Monitor, CostTracker]:
     """The parts for this server, put together and not yet started. Does no I/O but to read the
     metadata file."""
     config, faults = config_module.load(serverapp)
@@ -59,12 +72,13 @@ def build(serverapp: ServerApp) -> Monitor:
     adapter = adapter_for(host, aws)
     source = (RestSource if host.kind is HostKind.CLASSIC else InProcessSource)(serverapp)
     events = EventBus(getattr(serverapp, "event_logger", None))
-    return Monitor(
+    records = cost_tracker(host, config, aws, serverapp.log)
+    monitor = Monitor(
         adapter=adapter,
         reader=ActivityReader(source, adapter),
         settings=Settings.of(config),
         config=config,
-        recorder=_Recorder(host),
+        recorder=records,
         emit=events.emit,
         emit_changed=events.status_changed,
         problems=tuple(
@@ -73,6 +87,7 @@ def build(serverapp: ServerApp) -> Monitor:
         ),
         log=serverapp.log,
     )
+    return monitor, records
 
 
 def _describe(host: Host) -> str:
@@ -84,31 +99,3 @@ def _describe(host: Host) -> str:
         HostKind.NOTEBOOK_INSTANCE: f"the notebook instance {host.app_name}",
     }
     return f"watching {where[host.kind]} ({host.region})"
-
-
-class _Recorder:
-    """Prices only, until there is a ledger."""
-
-    recording_error = ""
-
-    def __init__(self, host: Host) -> None:
-        from .costs.prices import PriceBook
-
-        self._prices = PriceBook(host.region)
-
-    def observe(self, verdicts: tuple[Verdict, ...], now: object) -> None:
-        return
-
-    def add_event(self, event: Event) -> None:
-        return
-
-    def price(self, instance_type: str, app_type: AppType) -> Price:
-        return self._prices.price(instance_type, app_type)
-
-    def instance_cost(
-        self, instance_type: str, app_type: AppType, app_names: tuple[str, ...]
-    ) -> Totals | None:
-        return None
-
-    def totals(self) -> Totals | None:
-        return None

@@ -19,7 +19,7 @@ from ..clock import utcnow
 from ..errors import AutoShutdownError, InvalidRequest
 from ..status import to_json
 from . import requests
-from .history import page
+from .records import Records, page
 
 if TYPE_CHECKING:
     from ..monitor import Monitor
@@ -43,7 +43,8 @@ def answers(method: Answer) -> Answer:
             body = {"message": str(error), "reason": None}
             if isinstance(error, InvalidRequest) and error.errors:
                 body["errors"] = error.errors
-        await self.finish(body)
+        kind = {"set_content_type": "text/csv; charset=UTF-8"} if isinstance(body, str) else {}
+        await self.finish(body, **kind)
 
     return answer
 
@@ -55,9 +56,10 @@ class Handler(APIHandler):
     # Watching is no activity: a panel that polls would keep its own server up for ever.
     _track_activity = False
 
-    def initialize(self, monitor: Monitor) -> None:
-        """``monitor`` is the one of this server."""
+    def initialize(self, monitor: Monitor, records: Records) -> None:
+        """``monitor`` and ``records`` are those of this server."""
         self.monitor = monitor
+        self.records = records
 
     def json_object(self) -> dict[str, Any]:
         """The body, which must be a JSON object."""
@@ -143,15 +145,25 @@ class HistoryHandler(Handler):
         """What happened, newest first."""
         before = self.argument("before")
         events, next_before = await page(
-            self.monitor.history.read,
+            self.records,
             limit=requests.event_limit(self.argument("limit")),
             before=None if before is None else requests.moment("before", before),
             app_name=self.argument("app_name"),
         )
-        return {
-            "events": to_json(events),
-            "next_before": None if next_before is None else to_json(next_before),
-        }
+        return {"events": to_json(events), "next_before": to_json(next_before)}
+
+
+class CostsHandler(Handler):
+    """``costs``"""
+
+    @web.authenticated
+    @authorized
+    @answers
+    async def get(self) -> Any:
+        """What the instances cost, by group; as CSV where that is asked for."""
+        query = requests.costs_query(self.argument, self.request.headers.get("Accept"), utcnow())
+        report = await self.records.costs(query.start, query.end, query.group_by)
+        return report.to_csv() if query.as_csv else report.to_json(to_json)
 
 
 #: Paths below the prefix, as regular expressions.
@@ -161,16 +173,15 @@ ROUTES: tuple[tuple[str, type[Handler]], ...] = (
     ("apps/([^/]+)", AppHandler),
     ("apps/([^/]+)/keep-alive", KeepAliveHandler),
     ("history", HistoryHandler),
+    ("costs", CostsHandler),
 )
 
 
-def add_handlers(web_app: web.Application, monitor: Monitor) -> None:
+def add_handlers(web_app: web.Application, monitor: Monitor, records: Records) -> None:
     """Serve the API under the server's base URL."""
     base_url = web_app.settings["base_url"]
+    parts = {"monitor": monitor, "records": records}
     web_app.add_handlers(
         ".*$",
-        [
-            (url_path_join(base_url, PREFIX, path), handler, {"monitor": monitor})
-            for path, handler in ROUTES
-        ],
+        [(url_path_join(base_url, PREFIX, path), handler, parts) for path, handler in ROUTES],
     )

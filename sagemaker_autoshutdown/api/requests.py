@@ -6,12 +6,14 @@ Whatever can't be taken raises ``InvalidRequest`` with what is allowed, by field
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..clock import from_iso
+from ..clock import from_iso, to_iso
 from ..config import MAX_SECONDS
+from ..costs.report import GroupBy
 from ..errors import InvalidRequest
 from ..settings_file import echo
 
@@ -77,3 +79,42 @@ def event_limit(text: str | None) -> int:
         return int(text)
     allowed = f"must be a whole number from 1 to {MAX_EVENTS}; got {echo(text)}"
     raise InvalidRequest(f"limit {allowed}.", {"limit": allowed})
+
+
+@dataclass(frozen=True)
+class CostsQuery:
+    """What ``GET costs`` asks for."""
+
+    start: datetime
+    end: datetime
+    group_by: GroupBy
+    as_csv: bool
+
+
+def costs_query(
+    argument: Callable[[str], str | None], accept: str | None, now: datetime
+) -> CostsQuery:
+    """The query's arguments with their defaults: this month up to now, by day, as JSON."""
+    end = moment("to", argument("to")) if argument("to") is not None else now
+    start = (
+        moment("from", argument("from"))
+        if argument("from") is not None
+        else end.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    )
+    if start > end:
+        text = f"must not be after to ({to_iso(end)}); got {to_iso(start)}"
+        raise InvalidRequest(f"from {text}.", {"from": text})
+    groups = [group.value for group in GroupBy]
+    group_by = _one_of("group_by", argument("group_by"), groups, GroupBy.DAY.value)
+    wanted = "csv" if accept is not None and accept.split(",")[0].startswith("text/csv") else "json"
+    as_csv = _one_of("format", argument("format"), ["json", "csv"], wanted) == "csv"
+    return CostsQuery(start, end, GroupBy(group_by), as_csv)
+
+
+def _one_of(name: str, value: str | None, allowed: list[str], default: str) -> str:
+    if value is None:
+        return default
+    if value in allowed:
+        return value
+    text = f"must be one of {', '.join(allowed)}; got {echo(value)}"
+    raise InvalidRequest(f"{name} {text}.", {name: text})

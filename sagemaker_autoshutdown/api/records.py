@@ -1,0 +1,57 @@
+"""What was recorded, as the API reads it: pages of history, and costs.
+
+The reading is the ledger's; nothing here is computed anew.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from ..costs.report import GroupBy, Report
+from ..model import Event
+
+_TICK = timedelta(microseconds=1)
+#: More than ever happened at one moment.
+_MOST_AT_ONCE = 1000
+
+
+class Records(Protocol):
+    """The ledger. Both raise ``Unavailable`` when it can't be read just now."""
+
+    async def read(self, limit: int, before: datetime | None, app_name: str | None) -> list[Event]:
+        """Events before a time, newest first."""
+        ...
+
+    async def costs(self, start: datetime, end: datetime, group_by: GroupBy) -> Report:
+        """What was spent between two times."""
+        ...
+
+
+class NoRecords:
+    """Off SageMaker, where nothing is recorded."""
+
+    async def read(self, limit: int, before: datetime | None, app_name: str | None) -> list[Event]:
+        """Nothing."""
+        return []
+
+    async def costs(self, start: datetime, end: datetime, group_by: GroupBy) -> Report:
+        """Nothing."""
+        return Report.empty(start, end, group_by)
+
+
+async def page(
+    records: Records, *, limit: int, before: datetime | None, app_name: str | None
+) -> tuple[list[Event], datetime | None]:
+    """A page of events, and the ``before`` of the next one (None if there is none).
+
+    Several events of one check carry the same time. They are not torn apart, as the next page
+    starts before that time: a page can be a little longer than ``limit``.
+    """
+    events = await records.read(limit, before, app_name)
+    if len(events) < limit:
+        return events, None
+    last = events[-1].at
+    of_last = await records.read(_MOST_AT_ONCE, last + _TICK, app_name)
+    events = [event for event in events if event.at > last]
+    return events + [event for event in of_last if event.at == last], last
