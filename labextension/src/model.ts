@@ -183,6 +183,9 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
       this._connection = connectionAfter(error);
       this._connectionError =
         error instanceof Error ? error.message : String(error);
+      if (this._connection === 'missing') {
+        this._status = null;
+      }
       this._stateChanged.emit();
       throw error;
     }

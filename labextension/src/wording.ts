@@ -96,9 +96,7 @@ export function reasonSentence(
         ? trans.__('Nothing is open in it, and it was idle for %1.', lasted)
         : trans.__('No kernel or terminal is open.');
     case 'idle_timeout':
-      return lasted
-        ? trans.__('Idle for %1.', lasted)
-        : trans.__('Idle for longer than its limit.');
+      return trans.__('Its idle limit is near.');
     case 'busy_too_long':
       return trans.__('Busy for longer than your administrator allows.');
     case 'user_request':

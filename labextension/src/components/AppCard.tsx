@@ -55,6 +55,24 @@ export function AppCard(props: {
         />
       </p>
       <Deadline app={app} dryRun={dryRun} context={context} />
+      {canAct(app) && app.kept_until !== null && (
+        <div className="jp-AutoShutdown-buttons">
+          <span>
+            <Ticking
+              context={context}
+              text={now => keptText(app.kept_until ?? '', now, trans)}
+            />
+          </span>
+          <button
+            type="button"
+            disabled={isBusy}
+            aria-label={trans.__('Undo keeping %1 alive', title)}
+            onClick={() => void run(() => actions.endKeepAlive(app))}
+          >
+            {trans.__('Undo')}
+          </button>
+        </div>
+      )}
       {app.error && <ShutdownError app={app} context={context} />}
       <WorkList app={app} context={context} />
       {canAct(app) && (
@@ -89,6 +107,18 @@ export function AppCard(props: {
   );
 }
 
+function keptText(
+  until: string,
+  now: number,
+  trans: IContext['trans']
+): string {
+  return trans.__(
+    'Kept alive until %1 (%2).',
+    time(Date.parse(until), now),
+    roughly(secondsUntil(until, now), trans)
+  );
+}
+
 /** How long it has been idle, of how long it may be, and when it goes. */
 function Deadline(props: {
   app: App;
@@ -97,7 +127,7 @@ function Deadline(props: {
 }): React.JSX.Element {
   const { app, dryRun, context } = props;
   const { trans } = context;
-  const { idle_since, shutdown_at, kept_until } = app;
+  const { idle_since, shutdown_at } = app;
   const isUp = canAct(app);
   return (
     <>
@@ -107,20 +137,6 @@ function Deadline(props: {
       {isUp && idle_since === null && (
         <p className="jp-AutoShutdown-hint">
           {trans.__('Idle limit: %1', duration(app.idle_timeout, trans))}
-        </p>
-      )}
-      {isUp && kept_until !== null && (
-        <p>
-          <Ticking
-            context={context}
-            text={now =>
-              trans.__(
-                'Kept alive until %1 (%2).',
-                time(Date.parse(kept_until), now),
-                roughly(secondsUntil(kept_until, now), trans)
-              )
-            }
-          />
         </p>
       )}
       {isUp && shutdown_at !== null && app.state !== 'failed' && (
@@ -183,7 +199,8 @@ function ShutdownError(props: {
   const retryAt = error?.retry_at ?? null;
   return (
     <Notice kind="error" trans={trans} iamAction={error?.iam_action}>
-      {error?.message} {error?.remedy}
+      {error?.message}
+      <div>{error?.remedy}</div>
       <div>
         {trans._n(
           '%1 attempt failed.',

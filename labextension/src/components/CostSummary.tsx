@@ -28,7 +28,6 @@ export function CostSummary(props: {
                 <td />
                 <th scope="col">{trans.__('Cost')}</th>
                 <th scope="col">{trans.__('Idle')}</th>
-                <th scope="col">{trans.__('Avoided (estimate)')}</th>
               </tr>
             </thead>
             <tbody>
@@ -40,6 +39,7 @@ export function CostSummary(props: {
               />
             </tbody>
           </table>
+          <Avoided totals={totals} context={context} />
           <Remarks money={totals.last_30_days} context={context} />
         </>
       )}
@@ -58,10 +58,29 @@ function Row(props: { label: string; money: Money }): React.JSX.Element {
         {usd(money.usd)}
       </td>
       <td>{money.idle_share === null ? '–' : percent(money.idle_share)}</td>
-      <td>
-        {Number(money.avoided_usd) === 0 ? '–' : `≈ ${usd(money.avoided_usd)}`}
-      </td>
     </tr>
+  );
+}
+
+/** What shutting down has saved: never mixed with what was really spent. */
+function Avoided(props: {
+  totals: Totals;
+  context: IContext;
+}): React.JSX.Element | null {
+  const { totals, context } = props;
+  const { trans } = context;
+  const { today, last_30_days } = totals;
+  if (Number(last_30_days.avoided_usd) === 0) {
+    return null;
+  }
+  return (
+    <p>
+      {trans.__(
+        'Avoided by shutting down (an estimate): ≈ %1 today, ≈ %2 in 30 days.',
+        usd(today.avoided_usd),
+        usd(last_30_days.avoided_usd)
+      )}
+    </p>
   );
 }
 

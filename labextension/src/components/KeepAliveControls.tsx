@@ -10,7 +10,7 @@ const HOUR = 3600;
 /** What is offered with one press, in seconds. */
 const CHOICES = [HOUR, 4 * HOUR];
 
-/** "Keep alive for 1 h, 4 h, until ...", as far as the administrator allows, and its undoing. */
+/** "Keep alive for 1 h, 4 h, until ...", as far as the administrator allows. */
 export function KeepAliveControls(props: {
   app: App;
   title: string;
@@ -31,7 +31,7 @@ export function KeepAliveControls(props: {
     void run(() => actions.keepAlive(app, end));
   };
 
-  if (longest === 0 && app.kept_until === null) {
+  if (longest === 0) {
     return null;
   }
   return (
@@ -41,45 +41,31 @@ export function KeepAliveControls(props: {
         aria-label={trans.__('Keep %1 alive', title)}
         className="jp-AutoShutdown-buttons"
       >
-        {longestSeconds > 0 && (
-          <>
-            <span aria-hidden="true">{trans.__('Keep for')}</span>
-            {CHOICES.filter(choice => choice <= longestSeconds).map(choice => (
-              <button
-                key={choice}
-                type="button"
-                disabled={isBusy}
-                aria-label={trans.__(
-                  'Keep %1 alive for %2',
-                  title,
-                  duration(choice, trans)
-                )}
-                onClick={() => keep({ seconds: choice })}
-              >
-                {duration(choice, trans)}
-              </button>
-            ))}
-            <button
-              type="button"
-              disabled={isBusy}
-              aria-expanded={choosing}
-              aria-label={trans.__('Keep %1 alive until a time', title)}
-              onClick={() => setChoosing(!choosing)}
-            >
-              {trans.__('Until…')}
-            </button>
-          </>
-        )}
-        {app.kept_until !== null && (
+        <span aria-hidden="true">{trans.__('Keep for')}</span>
+        {CHOICES.filter(choice => choice <= longestSeconds).map(choice => (
           <button
+            key={choice}
             type="button"
             disabled={isBusy}
-            aria-label={trans.__('Undo keeping %1 alive', title)}
-            onClick={() => void run(() => actions.endKeepAlive(app))}
+            aria-label={trans.__(
+              'Keep %1 alive for %2',
+              title,
+              duration(choice, trans)
+            )}
+            onClick={() => keep({ seconds: choice })}
           >
-            {trans.__('Undo')}
+            {duration(choice, trans)}
           </button>
-        )}
+        ))}
+        <button
+          type="button"
+          disabled={isBusy}
+          aria-expanded={choosing}
+          aria-label={trans.__('Keep %1 alive until a time', title)}
+          onClick={() => setChoosing(!choosing)}
+        >
+          {trans.__('Until…')}
+        </button>
       </div>
       {choosing && (
         <UntilForm

@@ -27,12 +27,12 @@ export function PanelView(props: {
   const { trans } = context;
   return (
     <div className="jp-AutoShutdown-content">
-      <header>
+      <div>
         <h2>{trans.__('SageMaker AutoShutdown')}</h2>
         {status !== null && status.host !== 'none' && (
           <Summary status={status} context={context} />
         )}
-      </header>
+      </div>
       <Problems {...props} />
       {status === null ? (
         connection === 'connecting' && (
@@ -91,7 +91,7 @@ function Footer(props: {
   const { trans } = context;
   const { checked_at } = status;
   return (
-    <footer className="jp-AutoShutdown-hint">
+    <div className="jp-AutoShutdown-hint">
       <p>
         {[status.owner, status.domain_id, status.region, status.version]
           .filter(Boolean)
@@ -113,6 +113,6 @@ function Footer(props: {
       {status.notes.map(note => (
         <p key={note}>{note}</p>
       ))}
-    </footer>
+    </div>
   );
 }

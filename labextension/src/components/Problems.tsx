@@ -47,7 +47,8 @@ export function Problems(props: {
           trans={trans}
           iamAction={problem.iam_action}
         >
-          {problem.message} {problem.remedy}
+          {problem.message}
+          <div>{problem.remedy}</div>
         </Notice>
       ))}
       {status?.recording_error && (

@@ -1,0 +1,359 @@
+/**
+ * Answers of the REST API for tests. `fixtures.spec.ts` holds them to the server's own description.
+ */
+
+import type {
+  App,
+  AppError,
+  Costs,
+  Instance,
+  Money,
+  Settings,
+  Status,
+  Totals,
+  Work
+} from '../openapi';
+
+/** The server's clock in all fixtures. */
+export const NOW = '2026-09-01T12:00:00Z';
+
+/** A time so many seconds after `NOW`. */
+export function at(seconds: number): string {
+  return new Date(Date.parse(NOW) + seconds * 1000).toISOString();
+}
+
+const HOUR = 3600;
+const IMAGE = 'arn:aws:sagemaker:us-east-2:123456789012:image/';
+
+export function work(changes: Partial<Work> = {}): Work {
+  return {
+    kind: 'kernel',
+    id: '8b71da19-0000-4000-8000-000000000000',
+    label: 'train.ipynb',
+    state: 'idle',
+    last_activity: at(-HOUR),
+    connections: 1,
+    background_job: false,
+    shared: false,
+    ...changes
+  };
+}
+
+/** An app that has been idle for an hour, of two that it may. */
+export function app(changes: Partial<App> = {}): App {
+  return {
+    app_name: 'datascience-1-0-ml-t3-medium-fbb',
+    app_type: 'KernelGateway',
+    instance_type: 'ml.t3.medium',
+    status: 'InService',
+    state: 'idle',
+    reason: 'no_recent_activity',
+    reason_text: 'nothing has run for a while',
+    subject: '',
+    since: at(-HOUR),
+    idle_timeout: 2 * HOUR,
+    idle_since: at(-HOUR),
+    shutdown_at: at(HOUR),
+    kept_until: null,
+    image: `${IMAGE}datascience-1.0`,
+    run_started_at: at(-3 * HOUR),
+    work: [work()],
+    error: null,
+    ...changes
+  };
+}
+
+export const busyApp = app({
+  state: 'busy',
+  reason: 'kernel_busy',
+  reason_text: 'a cell is running',
+  subject: 'train.ipynb',
+  since: at(-2 * HOUR),
+  idle_since: null,
+  shutdown_at: null,
+  work: [
+    work({ state: 'busy', last_activity: at(-2 * HOUR) }),
+    work({
+      kind: 'terminal',
+      id: 'datascience-1.0__1__ml.t3.medium',
+      label: 'Terminal 1',
+      state: '',
+      last_activity: null,
+      connections: 0,
+      shared: true
+    })
+  ]
+});
+
+export const warnedApp = app({
+  app_name: 'pytorch-2-0-ml-g4dn-xlarge-0c1',
+  instance_type: 'ml.g4dn.xlarge',
+  state: 'warned',
+  reason: 'idle_timeout',
+  reason_text: 'idle for longer than its limit',
+  since: at(-2 * HOUR + 272),
+  idle_since: at(-2 * HOUR + 272),
+  shutdown_at: at(272),
+  image: `${IMAGE}pytorch-2.0.0-gpu-py310`,
+  work: []
+});
+
+export const activeApp = app({
+  state: 'active',
+  reason: 'recently_active',
+  reason_text: 'used a short while ago',
+  since: at(-120),
+  idle_since: at(-120),
+  shutdown_at: at(2 * HOUR - 120)
+});
+
+export const keptApp = app({
+  state: 'kept',
+  reason: 'keep_alive',
+  reason_text: 'kept alive by the user',
+  shutdown_at: at(4 * HOUR),
+  kept_until: at(4 * HOUR)
+});
+
+export const deniedError: AppError = {
+  code: 'AccessDeniedException',
+  message: 'not authorized to perform sagemaker:DeleteApp',
+  remedy:
+    'Ask your administrator to allow the IAM action sagemaker:DeleteApp to the execution role.',
+  iam_action: 'sagemaker:DeleteApp',
+  attempts: 3,
+  since: at(-HOUR),
+  retry_at: at(HOUR / 2)
+};
+
+export const undeletableApp = app({
+  state: 'failed',
+  reason: 'shutdown_failed',
+  reason_text: 'the shutdown failed and will be tried again',
+  since: at(-HOUR),
+  idle_since: at(-3 * HOUR),
+  shutdown_at: at(-HOUR),
+  error: deniedError
+});
+
+export const brokenApp = app({
+  app_name: 'tensorflow-2-12-ml-m5-large-9aa',
+  instance_type: 'ml.m5.large',
+  status: 'Failed',
+  state: 'failed',
+  reason: 'app_failed',
+  reason_text: 'the app failed to start; it is not billed',
+  subject: 'The image could not be pulled.',
+  since: at(-HOUR),
+  idle_since: null,
+  shutdown_at: null,
+  image: `${IMAGE}tensorflow-2.12.0-cpu-py310`,
+  work: []
+});
+
+export const goingApp = app({
+  status: 'Deleting',
+  state: 'shutting_down',
+  reason: 'app_deleting',
+  reason_text: 'the app is being shut down',
+  since: at(-90),
+  idle_since: null,
+  shutdown_at: null,
+  work: []
+});
+
+export const unseenApp = app({
+  state: 'unknown',
+  reason: 'activity_unseen',
+  reason_text:
+    'kernels or terminals could not be seen, so nothing is shut down',
+  since: null,
+  idle_since: null,
+  shutdown_at: null,
+  work: []
+});
+
+export const spaceApp = app({
+  app_name: 'default',
+  app_type: 'JupyterLab',
+  image: '',
+  state: 'warned',
+  reason: 'idle_timeout',
+  reason_text: 'idle for longer than its limit',
+  since: at(-2 * HOUR + 272),
+  idle_since: at(-2 * HOUR + 272),
+  shutdown_at: at(272)
+});
+
+export function money(changes: Partial<Money> = {}): Money {
+  return {
+    usd: '4.00',
+    in_use_usd: '3.00',
+    idle_usd: '1.00',
+    idle_share: 0.25,
+    avoided_usd: '0.80',
+    volume_usd: '0',
+    estimated: false,
+    unpriced_seconds: 0,
+    ...changes
+  };
+}
+
+export const totals: Totals = {
+  today: money({ usd: '1.20', in_use_usd: '0.90', idle_usd: '0.30' }),
+  month: money({ usd: '12.34', idle_usd: '3.08', estimated: true }),
+  last_30_days: money({
+    usd: '30.10',
+    in_use_usd: '20.10',
+    idle_usd: '10.00',
+    idle_share: 0.3322,
+    avoided_usd: '8.75',
+    volume_usd: '0.56',
+    estimated: true,
+    unpriced_seconds: 5400
+  })
+};
+
+export function instance(changes: Partial<Instance> = {}): Instance {
+  return {
+    instance_type: 'ml.t3.medium',
+    app_names: ['datascience-1-0-ml-t3-medium-fbb'],
+    usd_per_hour: '0.05',
+    price_date: '2026-08-15',
+    price_source: 'list',
+    idle: false,
+    up_since: at(-3 * HOUR),
+    cost: null,
+    ...changes
+  };
+}
+
+/** A user of Studio Classic with one idle app. */
+export function status(changes: Partial<Status> = {}): Status {
+  const apps = changes.apps ?? [app()];
+  return {
+    version: '0.1.0',
+    host: 'classic',
+    message: '',
+    region: 'us-east-2',
+    domain_id: 'd-xxxxxxxxxxxx',
+    owner: 'ada',
+    owner_kind: 'user-profile',
+    now: NOW,
+    checked_at: at(-20),
+    next_check_at: at(40),
+    check_overdue: false,
+    dry_run: false,
+    problems: [],
+    notes: [],
+    apps,
+    instances: apps
+      .filter(each => each.status !== 'Failed')
+      .map(each =>
+        instance({
+          instance_type: each.instance_type,
+          app_names: [each.app_name],
+          usd_per_hour:
+            each.instance_type === 'ml.g4dn.xlarge' ? '0.7364' : '0.05',
+          cost: { today: money(), month: money(), last_30_days: money() }
+        })
+      ),
+    totals,
+    recording_error: '',
+    ...changes
+  };
+}
+
+export const nowhere = status({
+  host: 'none',
+  message: 'This server does not run on SageMaker, so nothing is shut down.',
+  region: '',
+  domain_id: '',
+  owner: '',
+  checked_at: null,
+  next_check_at: null,
+  apps: [],
+  totals: null
+});
+
+export function settings(changes: Partial<Settings> = {}): Settings {
+  return {
+    idle_timeout: {
+      value: 2 * HOUR,
+      admin: 2 * HOUR,
+      user: null,
+      source: 'admin',
+      min: 600,
+      max: 4 * HOUR,
+      editable: true,
+      why_fixed: ''
+    },
+    warning_time: {
+      value: 600,
+      admin: 300,
+      user: 600,
+      source: 'user',
+      min: 1,
+      max: 31622400,
+      editable: true,
+      why_fixed: ''
+    },
+    keep_terminals: {
+      value: false,
+      admin: false,
+      user: null,
+      source: 'admin',
+      min: null,
+      max: null,
+      editable: false,
+      why_fixed: 'Your administrator has fixed this setting.'
+    },
+    ignore_connections: {
+      value: true,
+      admin: true,
+      user: null,
+      source: 'admin',
+      min: null,
+      max: null,
+      editable: true,
+      why_fixed: ''
+    },
+    rules: [
+      {
+        instance_type: 'ml.g*',
+        owner: '*',
+        app_type: '*',
+        idle_timeout: 1800
+      }
+    ],
+    max_keep_alive: 24 * HOUR,
+    dry_run: false,
+    saved: true,
+    notes: [],
+    ...changes
+  };
+}
+
+/** Twenty days of cost in the thirty before `NOW`. */
+export function costs(): Costs {
+  const rows = Array.from({ length: 30 }, (_, index) => {
+    const inUse = (index % 3) * 0.7 + (index % 5) * 0.2;
+    const idle = (index % 4) * 0.25;
+    return {
+      key: at((index - 29) * 24 * HOUR).slice(0, 10),
+      ...money({
+        usd: (inUse + idle).toFixed(2),
+        in_use_usd: inUse.toFixed(2),
+        idle_usd: idle.toFixed(2),
+        idle_share: inUse + idle === 0 ? null : idle / (inUse + idle)
+      })
+    };
+  }).filter(row => Number(row.usd) > 0);
+  return {
+    from: at(-29 * 24 * HOUR),
+    to: NOW,
+    group_by: 'day',
+    rows,
+    total: totals.last_30_days
+  };
+}

@@ -1,0 +1,52 @@
+/**
+ * JupyterLab in the browser, the same way for versions 3 and 4: by roles, labels and commands.
+ */
+
+import { expect, type Locator, type Page } from '@playwright/test';
+
+export const PANEL = '#sagemaker-autoshutdown-panel';
+
+export type Theme =
+  'JupyterLab Light' | 'JupyterLab Dark' | 'JupyterLab Dark High Contrast';
+
+/** Open JupyterLab with a fresh layout, and wait until it is up. */
+export async function openLab(page: Page, url: string): Promise<void> {
+  await page.goto(`${url}&reset`);
+  await whenUp(page);
+}
+
+/** Wait until JupyterLab is up, after a reload for example. */
+export async function whenUp(page: Page): Promise<void> {
+  await page.locator('#jupyterlab-splash').waitFor({ state: 'detached' });
+  await page.locator('#jp-main-dock-panel').waitFor();
+}
+
+/** The panel, opened as a user does: by its tab in the side bar. */
+export async function openPanel(page: Page): Promise<Locator> {
+  const panel = page.locator(PANEL);
+  await expect(async () => {
+    if (!(await panel.isVisible())) {
+      await page.locator('[data-id="sagemaker-autoshutdown-panel"]').click();
+    }
+    await expect(panel).toBeVisible({ timeout: 1000 });
+  }).toPass();
+  return panel;
+}
+
+interface IApp {
+  commands: { execute(id: string, args: object): Promise<unknown> };
+}
+
+/** Choose a theme; false if this version of JupyterLab has no such. The server needs
+ * `--LabApp.expose_app_in_browser=True`. */
+export async function setTheme(page: Page, theme: Theme): Promise<boolean> {
+  await page.evaluate(async name => {
+    const { jupyterapp } = window as unknown as { jupyterapp: IApp };
+    await jupyterapp.commands.execute('apputils:change-theme', { theme: name });
+  }, theme);
+  const set = page.locator(`body[data-jp-theme-name="${theme}"]`);
+  return set.waitFor({ state: 'attached', timeout: 5000 }).then(
+    () => true,
+    () => false
+  );
+}

@@ -1,0 +1,168 @@
+/**
+ * A local Studio as a process: real Jupyter server, real kernels, the SageMaker API over HTTP.
+ *
+ * Two variables say with what: `STUDIO_PYTHON` runs the Studio (by default the repository's own
+ * environment), `SERVER_PYTHON` the Jupyter server in it (by default the same), which is how
+ * JupyterLab 3.6 is tested.
+ */
+
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+
+const ROOT = resolve(__dirname, '../../..');
+const STUDIO_PYTHON =
+  process.env.STUDIO_PYTHON || join(ROOT, '.venv/bin/python');
+const SERVER_PYTHON = process.env.SERVER_PYTHON || STUDIO_PYTHON;
+const START_LIMIT_MS = 90_000;
+
+export interface IStudioOptions {
+  host?: 'classic' | 'space' | 'notebook-instance';
+  /** KernelGateway apps, `IMAGE,INSTANCE_TYPE`. */
+  apps?: string[];
+  /** Traits of `SageMakerAutoShutdown`. */
+  traits?: Record<string, string | number | boolean>;
+  /** More arguments for the Jupyter server. */
+  serverArguments?: string[];
+}
+
+export interface IFault {
+  operation: string;
+  code?: string;
+  status?: number;
+  times?: number;
+  message?: string;
+}
+
+interface IReady {
+  browser_url: string;
+  control_url: string;
+  control_token: string;
+}
+
+interface ICall {
+  operation: string;
+  app_name: string | null;
+}
+
+export class Studio {
+  static async start(options: IStudioOptions = {}): Promise<Studio> {
+    const folder = mkdtempSync(join(tmpdir(), 'studio-ui-'));
+    const readyFile = join(folder, 'ready.json');
+    const traits = Object.entries(options.traits ?? {});
+    const child = spawn(
+      STUDIO_PYTHON,
+      [
+        '-m',
+        'sagemaker_autoshutdown.localstudio',
+        `--host=${options.host ?? 'classic'}`,
+        ...(options.apps ?? []).map(app => `--app=${app}`),
+        `--work-dir=${join(folder, 'work')}`,
+        `--ready-file=${readyFile}`,
+        `--python=${SERVER_PYTHON}`,
+        '--',
+        ...traits.map(
+          ([name, value]) => `--SageMakerAutoShutdown.${name}=${python(value)}`
+        ),
+        ...(options.serverArguments ?? [])
+      ],
+      { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] }
+    );
+    let output = '';
+    child.stdout.on('data', data => (output += String(data)));
+    child.stderr.on('data', data => (output += String(data)));
+    const end = Date.now() + START_LIMIT_MS;
+    while (!existsSync(readyFile)) {
+      if (child.exitCode !== null || Date.now() > end) {
+        child.kill('SIGTERM');
+        throw new Error(`The local Studio did not start:\n${output}`);
+      }
+      await pause(100);
+    }
+    const ready = JSON.parse(readFileSync(readyFile, 'utf-8')) as IReady;
+    return new Studio(child, folder, ready);
+  }
+
+  private constructor(
+    private readonly _child: ChildProcess,
+    private readonly _folder: string,
+    private readonly _ready: IReady
+  ) {}
+
+  /** JupyterLab's address, with the token. */
+  get labUrl(): string {
+    return this._ready.browser_url;
+  }
+
+  /** The address of something on the Jupyter server, with the token. */
+  url(path: string): string {
+    const url = new URL(this.labUrl);
+    url.pathname = url.pathname.replace(/lab$/, path);
+    return url.toString();
+  }
+
+  async stop(): Promise<void> {
+    const ended = new Promise(done => this._child.once('exit', done));
+    this._child.kill('SIGTERM');
+    await ended;
+    rmSync(this._folder, { recursive: true, force: true });
+  }
+
+  /** Let something go wrong, until `faultsOff`. */
+  async fault(fault: IFault): Promise<void> {
+    await this._control('POST', 'faults', fault);
+  }
+
+  async faultsOff(): Promise<void> {
+    await this._control('DELETE', 'faults');
+  }
+
+  /** What SageMaker was asked. */
+  async calls(operation: string): Promise<ICall[]> {
+    const path = `journal?operation=${operation}`;
+    return (await this._control('GET', path)) as ICall[];
+  }
+
+  /** A request to the Jupyter server; gives its JSON. */
+  async jupyter<T>(method: string, path: string, body?: object): Promise<T> {
+    const response = await fetch(this.url(path), {
+      method,
+      ...(body && { body: JSON.stringify(body) })
+    });
+    if (!response.ok) {
+      throw new Error(`${method} ${path}: ${String(response.status)}`);
+    }
+    const text = await response.text();
+    return (text === '' ? null : JSON.parse(text)) as T;
+  }
+
+  private async _control(
+    method: string,
+    path: string,
+    body?: object
+  ): Promise<unknown> {
+    const response = await fetch(`${this._ready.control_url}${path}`, {
+      method,
+      headers: { Authorization: `Bearer ${this._ready.control_token}` },
+      ...(body && { body: JSON.stringify(body) })
+    });
+    const text = await response.text();
+    if (!response.ok) {
+      throw new Error(`${method} ${path}: ${text}`);
+    }
+    return text === '' ? null : JSON.parse(text);
+  }
+}
+
+function python(value: string | number | boolean): string {
+  return typeof value === 'boolean'
+    ? value
+      ? 'True'
+      : 'False'
+    : String(value);
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise(done => setTimeout(done, milliseconds));
+}
