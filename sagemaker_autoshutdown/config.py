@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ from traitlets.config.loader import DeferredConfig
 from .costs.price_table import own_prices
 
 DEFAULT_METADATA_FILE = "/opt/ml/metadata/resource-metadata.json"
+
+#: Settings that an installer with root's rights has fixed, in the form of Jupyter's own JSON
+#: configuration. They win over all of Jupyter's configuration, which a user's files can overrule.
+FIXED_SETTINGS_FILE = "/etc/sagemaker-autoshutdown/settings.json"
 
 #: Settings that a user may change, within the admin's bounds.
 USER_SETTINGS = ("idle_timeout", "warning_time", "keep_terminals", "ignore_connections")
@@ -307,8 +312,11 @@ def load(parent: LoggingConfigurable) -> tuple[SageMakerAutoShutdown, list[str]]
     """
     settings = SageMakerAutoShutdown(parent=None, log=parent.log)
     settings.parent = parent
-    problems = []
-    section = parent.config.get(SageMakerAutoShutdown.__name__, {})
+    problems: list[str] = []
+    section = {
+        **parent.config.get(SageMakerAutoShutdown.__name__, {}),
+        **_fixed_settings(problems),
+    }
     traits = settings.traits(config=True)
     for name, value in section.items():
         if name not in traits:
@@ -330,3 +338,17 @@ def load(parent: LoggingConfigurable) -> tuple[SageMakerAutoShutdown, list[str]]
         )
         settings.min_idle_timeout = high
     return settings, problems
+
+
+def _fixed_settings(problems: list[str]) -> dict[str, Any]:
+    """What ``FIXED_SETTINGS_FILE`` says; nothing, and a problem, where it can't be read."""
+    # Another root than / is for tests, as in the lifecycle scripts, which write that file.
+    file = Path(os.environ.get("SAGEMAKER_AUTOSHUTDOWN_ROOT", "") + FIXED_SETTINGS_FILE)
+    try:
+        section = json.loads(file.read_text(encoding="utf-8"))[SageMakerAutoShutdown.__name__]
+        return dict(section)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        problems.append(f"{file} can't be read, so what it fixes does not apply: {error!r}")
+        return {}

@@ -1,0 +1,15 @@
+WANTED_APP_TYPE=JupyterServer
+
+# Studio Classic's JupyterLab 3 image keeps its server in an environment of its own.
+find_python() {
+    PYTHON="$ROOT/opt/conda/bin/python"
+    if [ "${AWS_SAGEMAKER_JUPYTERSERVER_IMAGE:-}" = jupyter-server-3 ]; then
+        PYTHON="$ROOT/opt/conda/envs/studio/bin/python"
+    fi
+}
+
+# What the image has for it, else what that does.
+restart_server() {
+    bounded restart-jupyter-server ||
+        bounded as_root supervisorctl -c "$ROOT/etc/supervisor/conf.d/supervisord.conf" restart jupyterlabserver
+}

@@ -1,0 +1,12 @@
+WANTED_APP_TYPE=''
+
+# This script runs as root; the server and its environment are ec2-user's.
+find_python() {
+    PYTHON="$ROOT/home/ec2-user/anaconda3/envs/JupyterSystemEnv/bin/python"
+}
+
+# Not waited for: systemd may be starting the server at this moment.
+restart_server() {
+    bounded systemctl is-active --quiet jupyter-server &&
+        bounded systemctl --no-block restart jupyter-server
+}
