@@ -8,6 +8,7 @@ gateway is asked for all of them.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -205,11 +206,16 @@ async def _gateway_kernels() -> Models:
     """All kernels on the gateway, with those that an earlier process of this server started."""
     client = GatewayClient.instance()
     fetch: Callable[..., Awaitable[Any]] = gateway_request
-    response = await fetch(
+    asking = fetch(
         url_path_join(str(client.url), client.kernels_endpoint),
         method="GET",
         request_timeout=REQUEST_TIMEOUT,
     )
+    try:
+        # It tries again by itself, for minutes.
+        response = await asyncio.wait_for(asking, REQUEST_TIMEOUT)
+    except asyncio.TimeoutError:
+        raise Unreadable(f"the gateway did not answer in {REQUEST_TIMEOUT:g} s") from None
     return _models("kernels", json.loads(response.body))
 
 
