@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 __all__ = ["__version__"]
 
 
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    """Where ``jupyter-builder develop`` finds the panel; users get it with the wheel."""
+    return [{"src": "labextension", "dest": "sagemaker-autoshutdown"}]
+
+
 def _jupyter_server_extension_points() -> list[dict[str, str]]:
     """Where Jupyter finds the extension."""
     return [{"module": "sagemaker_autoshutdown"}]
