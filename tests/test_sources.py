@@ -235,5 +235,5 @@ class TestBehindAGateway:
     ) -> None:
         monkeypatch.setattr(sources, "REQUEST_TIMEOUT", 0.2)
         gateway.hangs.clear()
-        with pytest.raises(Unreadable, match="did not answer in 0.2 s"):
+        with pytest.raises(Unreadable, match=r"did not answer in 0\.2 s"):
             await kind(jp_serverapp).kernels()
