@@ -6,7 +6,9 @@ things down to save money must never be what keeps Studio from starting.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tornado.ioloop import IOLoop
@@ -18,10 +20,12 @@ from .api.handlers import add_handlers
 from .api.records import NoRecords
 from .aws import Aws
 from .clock import utcnow
+from .config import SageMakerAutoShutdown
 from .costs.setup import cost_tracker
 from .costs.tracker import CostTracker
 from .hosts import adapter_for, detect
-from .model import Host, HostKind
+from .metrics import Metrics
+from .model import Event, Host, HostKind
 from .monitor import Monitor
 from .settings import Settings
 from .sources import InProcessSource, RestSource
@@ -40,11 +44,12 @@ def load(serverapp: ServerApp) -> None:
     if SETTINGS_KEY in serverapp.web_app.settings:
         return
     try:
-        monitor, records = build(serverapp)
+        parts = build(serverapp)
+        monitor = parts.monitor
         serverapp.web_app.settings[SETTINGS_KEY] = monitor
         is_somewhere = monitor.host.kind is not HostKind.NONE
-        add_handlers(serverapp.web_app, monitor, records if is_somewhere else NoRecords())
-        IOLoop.current().add_callback(_start, monitor, records)
+        add_handlers(serverapp.web_app, monitor, parts.records if is_somewhere else NoRecords())
+        IOLoop.current().add_callback(_start, parts, serverapp)
     except Exception:
         serverapp.log.exception(
             "sagemaker_autoshutdown: could not be loaded, so nothing is watched or shut down. The "
@@ -52,15 +57,43 @@ def load(serverapp: ServerApp) -> None:
         )
 
 
-def _start(monitor: Monitor, records: CostTracker) -> None:
-    if monitor.host.kind is not HostKind.NONE:
+def _start(parts: Parts, serverapp: ServerApp) -> None:
+    if parts.monitor.host.kind is not HostKind.NONE:
         # jupyter_server 1.24 has no hook for its end. What is still to be written takes moments.
-        atexit.register(records.close)
-        records.start()
-    monitor.start()
+        atexit.register(parts.records.close)
+        parts.records.start()
+        parts.metrics.register()
+        _start_remote_write(parts, serverapp)
+    parts.monitor.start()
 
 
-def build(serverapp: ServerApp) -> tuple[Monitor, CostTracker]:
+def _start_remote_write(parts: Parts, serverapp: ServerApp) -> None:
+    if not parts.config.remote_write_url:
+        return
+    try:
+        from .remote_write.setup import remote_writer
+
+        loop = asyncio.get_running_loop()
+        writer = remote_writer(parts.monitor.host, parts.config, parts.metrics, loop, serverapp.log)
+    except Exception as error:
+        serverapp.log.error("sagemaker_autoshutdown: metrics are not sent anywhere: %s", error)
+        return
+    if writer is not None:
+        atexit.register(writer.close)
+        writer.start()
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What runs in one server."""
+
+    config: SageMakerAutoShutdown
+    monitor: Monitor
+    records: CostTracker
+    metrics: Metrics
+
+
+def build(serverapp: ServerApp) -> Parts:
     """The parts for this server, put together and not yet started. Does no I/O but to read the
     metadata file."""
     config, faults = config_module.load(serverapp)
@@ -68,18 +101,24 @@ def build(serverapp: ServerApp) -> tuple[Monitor, CostTracker]:
     serverapp.log.info("sagemaker_autoshutdown: %s", _describe(host))
     for fault in faults:
         serverapp.log.error("sagemaker_autoshutdown: %s", fault)
-    aws = Aws(host.region)
+    metrics = Metrics(host)
+    aws = Aws(host.region, metrics.count_call)
     adapter = adapter_for(host, aws)
     source = (RestSource if host.kind is HostKind.CLASSIC else InProcessSource)(serverapp)
     events = EventBus(getattr(serverapp, "event_logger", None))
-    records = cost_tracker(host, config, aws, serverapp.log)
+    records = cost_tracker(host, config, aws, serverapp.log, metrics.count_call)
+
+    def emit(event: Event) -> None:
+        metrics.count_event(event)
+        events.emit(event)
+
     monitor = Monitor(
         adapter=adapter,
         reader=ActivityReader(source, adapter),
         settings=Settings.of(config),
         config=config,
         recorder=records,
-        emit=events.emit,
+        emit=emit,
         emit_changed=events.status_changed,
         problems=tuple(
             Problem("bad_setting", fault, "Correct it and restart the server.", utcnow())
@@ -87,7 +126,10 @@ def build(serverapp: ServerApp) -> tuple[Monitor, CostTracker]:
         ),
         log=serverapp.log,
     )
-    return monitor, records
+    monitor.on_checked.append(metrics.observe_check)
+    monitor.on_shutdown.append(metrics.count_shutdown)
+    metrics.watch(monitor.status, records.spent, lambda: monitor.settings.policy)
+    return Parts(config, monitor, records, metrics)
 
 
 def _describe(host: Host) -> str:

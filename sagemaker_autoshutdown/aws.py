@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import Any, TypeVar
 
@@ -283,3 +283,23 @@ def _translate(operation: str, error: Exception) -> AwsError:
         if isinstance(error, classes):
             return AwsError(kind, operation, name, str(error))
     return AwsError(ErrorKind.OTHER, operation, name, str(error))
+
+
+def sigv4_headers(
+    url: str, body: bytes, headers: Mapping[str, str], *, service: str, region: str
+) -> dict[str, str]:
+    """The headers that sign a POST to an AWS service that boto3 has no client for.
+
+    Blocks: credentials may have to be fetched. Raises botocore's errors.
+    """
+    import boto3
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.exceptions import NoCredentialsError
+
+    credentials = boto3.session.Session().get_credentials()
+    if credentials is None:
+        raise NoCredentialsError
+    request = AWSRequest("POST", url, dict(headers), body)
+    SigV4Auth(credentials.get_frozen_credentials(), service, region).add_auth(request)
+    return dict(request.headers.items())

@@ -224,6 +224,31 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         "of how long the instance would have gone on otherwise. 0 counts none.",
     ).tag(config=True)
 
+    remote_write_url = Unicode(
+        help="Where to send metrics by Prometheus remote write, an https:// URL; empty: nowhere. "
+        "Needs the extra remote-write.",
+    ).tag(config=True)
+
+    remote_write_interval = Float(
+        60.0,
+        help="Seconds between two sendings of metrics.",
+    ).tag(config=True)
+
+    remote_write_headers: Dict[str, Any] = Dict(
+        help="Headers for the receiver of metrics, such as {'X-Scope-OrgID': 'team'} or an "
+        "Authorization. Whoever can read the server's configuration can read them.",
+    ).tag(config=True)
+
+    remote_write_sigv4 = Bool(
+        False,
+        help="Whether to sign what is sent with this app's AWS credentials, as Amazon Managed "
+        "Prometheus asks for (aps:RemoteWrite).",
+    ).tag(config=True)
+
+    remote_write_region = Unicode(
+        help="The region of the Amazon Managed Prometheus workspace. Empty: this app's.",
+    ).tag(config=True)
+
     resource_metadata_file = Unicode(
         help="Where SageMaker says which app this is. By default $RESOURCE_METADATA_FILE, else "
         f"{DEFAULT_METADATA_FILE}.",
@@ -249,6 +274,7 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         "active_time",
         "min_idle_timeout",
         "max_idle_timeout",
+        "remote_write_interval",
     )
     def _validate_seconds(self, proposal: Bunch) -> float | None:
         if proposal.value is not None:
@@ -273,6 +299,15 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         except ValueError as error:
             raise TraitError(f"SageMakerAutoShutdown.prices: {error}") from None
         return cast("dict[str, Any]", proposal.value)
+
+    @validate("remote_write_url")
+    def _validate_remote_write_url(self, proposal: Bunch) -> str:
+        if proposal.value and not proposal.value.lower().startswith(("https://", "http://")):
+            raise TraitError(
+                "SageMakerAutoShutdown.remote_write_url begins with https:// (or http://); got "
+                f"{proposal.value!r}"
+            )
+        return cast(str, proposal.value)
 
     @validate("allow_user_settings")
     def _validate_allow_user_settings(self, proposal: Bunch) -> bool | list[str]:

@@ -1,0 +1,5 @@
+"""A Grafana dashboard and Prometheus rules for the metrics, shipped as files.
+
+``grafana-dashboard.json`` can be imported as it is; ``prometheus-rules.yml`` goes among a
+Prometheus server's rule files.
+"""
