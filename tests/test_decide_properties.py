@@ -73,8 +73,11 @@ def test_what_is_busy_or_kept_is_never_shut_down(apps, work, policy, kept_until,
 
 @given(apps, work_lists, policies(), looks, st.booleans())
 def test_what_can_not_be_seen_is_never_shut_down(apps, work, policy, times, which):  # type: ignore[no-untyped-def]
-    errors = {"apps_error" if which else "activity_error": "down"}
-    world = World(apps, work, policy, **errors)
+    world = World(apps, work, policy)
+    if which:
+        world.apps_error = "down"
+    else:
+        world.activity_error = "down"
     for now in times:
         for verdict in world.look(now).values():
             assert verdict.action is Action.KEEP
