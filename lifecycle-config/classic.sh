@@ -69,13 +69,17 @@ clean_up() {
 
 # Runs a command in the time that is left, with `as_root` before it as root.
 bounded() {
-    local left=$((TIME_LIMIT - SECONDS))
-    [ "$left" -gt 0 ] || return 124
+    local left=$((TIME_LIMIT - SECONDS)) code
     if [ "$1" = as_root ]; then
         shift
         [ "$(id -u)" = 0 ] || set -- sudo -n "$@"
     fi
-    timeout -k 2 "$left" "$@"
+    [ "$left" -gt 0 ] && timeout -k 2 "$left" "$@"
+    code=$?
+    case $((left > 0 ? code : 124)) in
+        124 | 137) echo "no answer in time" >&2 ;;
+    esac
+    return "$code"
 }
 
 # The server's Python, without what a user's variables and folders would add to it.
@@ -98,7 +102,7 @@ pip() {
 reason() {
     local line
     line=$(grep -v '^ *$' "$WORK/output" 2>/dev/null | tail -n 1 | cut -c 1-300)
-    printf '%s' "${line:-no answer in time}"
+    printf '%s' "${line:-it does not say why}"
 }
 
 check_place() {
@@ -187,12 +191,12 @@ install_wheel() {
     give_up "version $VERSION could not be installed from $(basename "$FOUND"): $why"
 }
 
-# /etc needs root, and wins over what users write into their own Jupyter configuration. A user who
-# has sudo can still change it, until the app starts again. Without root, the environment's own
-# configuration has to do, which users can overrule.
+# The extension reads these before Jupyter's configuration, so that users' own files don't overrule
+# them. A user who has sudo can still edit them in /etc, until the app starts again. Without root
+# they are kept in the environment, where users may edit them without it.
 write_settings() {
     local fixed="$ROOT/etc/sagemaker-autoshutdown/settings.json" other
-    other="$(python -c 'import sys; print(sys.prefix)')/etc/jupyter/jupyter_server_config.d/sagemaker_autoshutdown_admin.json"
+    other="$(python -c 'import sys; print(sys.prefix)')/etc/sagemaker-autoshutdown/settings.json"
     python - "$MORE_SETTINGS" "$IDLE_TIMEOUT" "$WARNING_TIME" "$KEEP_TERMINALS" \
         >"$WORK/settings.json" 2>"$WORK/output" <<'PY'
 import json, sys
@@ -209,7 +213,7 @@ PY
     elif cmp -s "$WORK/settings.json" "$other"; then
         return
     elif bounded install -D -m 644 "$WORK/settings.json" "$other" 2>>"$WORK/output"; then
-        log "users can overrule the settings: /etc can't be written to, so they are in $other"
+        log "users can edit the settings: /etc can't be written to, so they are in $other"
         CHANGED=yes
     else
         log "the settings could not be written, so the extension's defaults apply: $(reason)"
@@ -220,7 +224,7 @@ main() {
     trap clean_up EXIT HUP INT TERM
     # Nothing of the folder that this runs in is to be imported.
     cd /
-    WORK=$(mktemp -d) || give_up "there is no place for temporary files (is the disk full?)"
+    WORK=$(mktemp -d 2>/dev/null) || give_up "there is no place for temporary files (is the disk full?)"
     check_place
     check_needs
     install_wheel

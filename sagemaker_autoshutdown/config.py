@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,8 +21,9 @@ from .costs.price_table import own_prices
 
 DEFAULT_METADATA_FILE = "/opt/ml/metadata/resource-metadata.json"
 
-#: Settings that an installer with root's rights has fixed, in the form of Jupyter's own JSON
-#: configuration. They win over all of Jupyter's configuration, which a user's files can overrule.
+#: Settings that an installer has fixed, in the form of Jupyter's own JSON configuration. They win
+#: over all of Jupyter's configuration, which a user's files can overrule. Where the installer had
+#: no root's rights, the file is below the environment's prefix.
 FIXED_SETTINGS_FILE = "/etc/sagemaker-autoshutdown/settings.json"
 
 #: Settings that a user may change, within the admin's bounds.
@@ -378,12 +380,14 @@ def load(parent: LoggingConfigurable) -> tuple[SageMakerAutoShutdown, list[str]]
 def _fixed_settings(problems: list[str]) -> dict[str, Any]:
     """What ``FIXED_SETTINGS_FILE`` says; nothing, and a problem, where it can't be read."""
     # Another root than / is for tests, as in the lifecycle scripts, which write that file.
-    file = Path(os.environ.get("SAGEMAKER_AUTOSHUTDOWN_ROOT", "") + FIXED_SETTINGS_FILE)
-    try:
-        section = json.loads(file.read_text(encoding="utf-8"))[SageMakerAutoShutdown.__name__]
-        return dict(section)
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        problems.append(f"{file} can't be read, so what it fixes does not apply: {error!r}")
-        return {}
+    for root in (os.environ.get("SAGEMAKER_AUTOSHUTDOWN_ROOT", ""), sys.prefix):
+        file = Path(root + FIXED_SETTINGS_FILE)
+        try:
+            document = json.loads(file.read_text(encoding="utf-8"))
+            return dict(document[SageMakerAutoShutdown.__name__])
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            problems.append(f"{file} can't be read, so what it fixes does not apply: {error!r}")
+            return {}
+    return {}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .images import IMAGES, Environment, build_wheel, environment, find_python
+from .images import IMAGES, Environment, Image, build_wheel, environment, find_python
 
 
 @pytest.fixture(scope="session")
@@ -16,10 +16,20 @@ def wheel() -> Path:
     return build_wheel()
 
 
-@pytest.fixture(scope="session", params=IMAGES, ids=lambda image: image.name)
+@pytest.fixture(scope="module", params=IMAGES, ids=lambda image: image.name)
 def bare_image(request: pytest.FixtureRequest) -> Iterator[Environment]:
-    """An image's environment, without the product at the beginning of the session."""
-    image = request.param
+    """An image's environment, without the product in the beginning."""
+    yield from _environment(request.param)
+
+
+@pytest.fixture(scope="module")
+def one_image() -> Iterator[Environment]:
+    """The newest image's environment, for what does not depend on versions."""
+    [newest] = [image for image in IMAGES if image.name == "sagemaker-distribution-4.4.1"]
+    yield from _environment(newest)
+
+
+def _environment(image: Image) -> Iterator[Environment]:
     python = find_python(image.python)
     if python is None:
         pytest.skip(f"Python {image.python}, which {image.name} runs on, is not on this machine")

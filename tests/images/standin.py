@@ -1,0 +1,233 @@
+"""An app or notebook instance as a lifecycle script finds it, below a folder of its own.
+
+The image's environment stands where the real one has it, the programs that restart a server are
+small stand-ins that really do so, and a supervisor runs the server again whenever it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sagemaker_autoshutdown.config import FIXED_SETTINGS_FILE
+from sagemaker_autoshutdown.lifecycle.script import Kind
+from sagemaker_autoshutdown.localstudio.processes import free_port
+from sagemaker_autoshutdown.localstudio.servers import NOT_INHERITED
+
+from .images import Environment
+
+DOMAIN = "d-f0lwireyzpjp"
+ARN = "arn:aws:sagemaker:us-west-2:123456789012:"
+METADATA: dict[Kind, dict[str, str]] = {
+    Kind.CLASSIC: {
+        "AppType": "JupyterServer",
+        "DomainId": DOMAIN,
+        "UserProfileName": "ada",
+        "ResourceArn": f"{ARN}app/{DOMAIN}/ada/JupyterServer/default",
+        "ResourceName": "default",
+    },
+    Kind.SPACE: {
+        "AppType": "JupyterLab",
+        "DomainId": DOMAIN,
+        "SpaceName": "team-a",
+        "ResourceArn": f"{ARN}app/{DOMAIN}/team-a/JupyterLab/default",
+        "ResourceName": "default",
+    },
+    Kind.NOTEBOOK_INSTANCE: {
+        "ResourceArn": f"{ARN}notebook-instance/notebook-1",
+        "ResourceName": "notebook-1",
+    },
+}
+PLACES = {
+    Kind.CLASSIC: "opt/conda/envs/studio",
+    Kind.SPACE: "opt/conda",
+    Kind.NOTEBOOK_INSTANCE: "home/ec2-user/anaconda3/envs/JupyterSystemEnv",
+}
+#: What the images have, by name. Each ends the server, which its supervisor starts again.
+RESTART = 'echo "$0 $*" >> {root}/restarts; kill "$(cat {root}/server.pid)"'
+PROGRAMS = {
+    Kind.CLASSIC: {"supervisorctl": f'[ "$3" = restart ] && {RESTART}'},
+    Kind.SPACE: {"restart-jupyter-server": RESTART},
+    Kind.NOTEBOOK_INSTANCE: {
+        "systemctl": f'[ "$1" = is-active ] && exec test -e {{root}}/server.pid\n{RESTART}'
+    },
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of the script came to."""
+
+    code: int
+    log: list[str]
+    seconds: float
+
+
+class StandIn:
+    """One host, made from an image's environment."""
+
+    def __init__(self, kind: Kind, environment: Environment, root: Path) -> None:
+        self.kind = kind
+        self.environment = environment
+        self.root = root
+        self.home = root / "home" / "user"
+        self.home.mkdir(parents=True)
+        place = root / PLACES[kind]
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(environment.folder)
+        self.metadata = root / "opt/ml/metadata/resource-metadata.json"
+        self.metadata.parent.mkdir(parents=True, exist_ok=True)
+        self.metadata.write_text(json.dumps(METADATA[kind]))
+        self.programs = root / "programs"
+        self.programs.mkdir()
+        for name, body in PROGRAMS[kind].items():
+            self.add_program(name, body.format(root=root))
+
+    @property
+    def fixed_settings(self) -> Path:
+        """Where the script writes the admin's settings with root's rights."""
+        return self.root / FIXED_SETTINGS_FILE.lstrip("/")
+
+    @property
+    def restarts(self) -> list[str]:
+        """The commands that restarted the server."""
+        file = self.root / "restarts"
+        return file.read_text().splitlines() if file.exists() else []
+
+    def add_program(self, name: str, body: str) -> None:
+        """A program that the script finds before the machine's own."""
+        program = self.programs / name
+        program.write_text(f"#!/bin/sh\n{body}\n")
+        program.chmod(0o755)
+
+    def env(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The variables that the script and the server get."""
+        env = {k: v for k, v in os.environ.items() if not k.upper().startswith(NOT_INHERITED)}
+        # pip's own settings on this machine would reach an index that a test has black-holed.
+        env = {k: v for k, v in env.items() if not k.startswith(("PIP_", "UV_", "PYTHON"))}
+        env |= {
+            "HOME": str(self.home),
+            "PATH": f"{self.programs}{os.pathsep}{os.environ['PATH']}",
+            "SAGEMAKER_AUTOSHUTDOWN_ROOT": str(self.root),
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ACCESS_KEY_ID": "STANDIN",
+            "AWS_SECRET_ACCESS_KEY": "not-a-secret",
+            "AWS_REGION": "us-west-2",
+            # Nothing answers there.
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}",
+        }
+        if self.kind is Kind.CLASSIC:
+            env["AWS_SAGEMAKER_JUPYTERSERVER_IMAGE"] = "jupyter-server-3"
+        return env | (dict(more) if more else {})
+
+    def run(self, script: str, prefix: tuple[str, ...] = (), **env: str) -> Outcome:
+        """Run a script as SageMaker does when the app starts."""
+        file = self.root / "on-start"
+        file.write_bytes(script.encode())
+        file.chmod(0o755)
+        begin = time.monotonic()
+        result = subprocess.run(
+            [*prefix, str(file)],
+            capture_output=True,
+            text=True,
+            env=self.env(env),
+            cwd=self.home,
+            timeout=90,
+            check=False,
+        )
+        seconds = time.monotonic() - begin
+        log = (result.stdout + result.stderr).splitlines()
+        return Outcome(result.returncode, log, seconds)
+
+    @contextlib.contextmanager
+    def server(self) -> Iterator[Server]:
+        """The Jupyter server, under its supervisor; answering when it is given."""
+        server = Server(self)
+        thread = threading.Thread(target=server.supervise, daemon=True)
+        thread.start()
+        try:
+            server.wait_until(lambda: server.ask("api")[0] == 200)
+            yield server
+        finally:
+            server.end()
+            thread.join(30)
+
+
+class Server:
+    """A Jupyter server of the stand-in's environment, and its supervisor."""
+
+    def __init__(self, stand_in: StandIn) -> None:
+        self.stand_in = stand_in
+        self.port = free_port()
+        self.log = stand_in.root / "server.log"
+        self._pid_file = stand_in.root / "server.pid"
+        self._over = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the process that runs now."""
+        return int(self._pid_file.read_text())
+
+    def supervise(self) -> None:
+        """Run it, and again whenever it has ended."""
+        command = [self.stand_in.environment.python, "-m", "jupyter_server", "--allow-root"]
+        command += ["--no-browser", f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0"]
+        command += ["--ServerApp.ip=127.0.0.1", "--ServerApp.token="]
+        env = self.stand_in.env({"RESOURCE_METADATA_FILE": str(self.stand_in.metadata)})
+        while not self._over.is_set():
+            with self.log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    command,
+                    stdout=log,
+                    stderr=log,
+                    env=env,
+                    cwd=self.stand_in.home,
+                    start_new_session=True,
+                )
+            self._pid_file.write_text(str(self._process.pid))
+            self._process.wait()
+
+    def ask(self, path: str) -> tuple[int, Any]:
+        """Status and JSON that it answers; status 0 while it does not."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", f"/{path}")
+            answer = connection.getresponse()
+            body = answer.read()
+            is_json = "json" in (answer.getheader("Content-Type") or "")
+            return answer.status, json.loads(body) if is_json else None
+        except (OSError, http.client.HTTPException):
+            return 0, None
+        finally:
+            connection.close()
+
+    @property
+    def has_extension(self) -> bool:
+        """Whether the extension answers."""
+        return self.ask("sagemaker-autoshutdown/api/status")[0] == 200
+
+    def wait_until(self, condition: Callable[[], bool], timeout: float = 60) -> None:
+        """Wait for something about it."""
+        end = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > end:
+                raise TimeoutError(self.log.read_text())
+            time.sleep(0.05)
+
+    def end(self) -> None:
+        """End it and its supervisor."""
+        self._over.set()
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)

@@ -1,0 +1,381 @@
+"""The lifecycle scripts in stand-ins of the images: they install, and never keep Studio down."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sagemaker_autoshutdown import __version__
+from sagemaker_autoshutdown.lifecycle.script import Kind, ScriptSettings, normalized, render
+
+from .images import DISTRIBUTION, Environment
+from .standin import Outcome, Server, StandIn
+
+#: Seconds: what the scripts promise, whatever happens.
+BOUND = 60.0
+LIMIT = 1800
+
+
+def kinds_of(image: Environment) -> list[Kind]:
+    """The hosts that an image is for. Notebook instances have no file of their own."""
+    if image.image.is_classic:
+        return [Kind.CLASSIC]
+    if image.image.name == "sagemaker-distribution-2.0.1":
+        return [Kind.SPACE, Kind.NOTEBOOK_INSTANCE]
+    return [Kind.SPACE]
+
+
+def settings_for(stand_in: StandIn, wheel: Path, **more: Any) -> ScriptSettings:
+    """Settings that install the wheel from a path in the image."""
+    place = stand_in.root / "wheels" / wheel.name
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(wheel.read_bytes())
+    options = {
+        "wheel": f"/wheels/{wheel.name}",
+        "sha256": hashlib.sha256(wheel.read_bytes()).hexdigest(),
+        "idle_timeout": LIMIT,
+        **more,
+    }
+    return ScriptSettings(**options)
+
+
+def failed_open(outcome: Outcome) -> str:
+    """The one line in which a run says why nothing was installed."""
+    assert outcome.code == 0
+    assert outcome.seconds < BOUND
+    [line] = outcome.log
+    assert line.startswith("sagemaker-autoshutdown: NOT INSTALLED: ")
+    assert line.endswith(". Studio starts without it.")
+    return line
+
+
+def test_a_script_installs_and_changes_nothing_else(
+    bare_image: Environment, wheel: Path, tmp_path: Path
+) -> None:
+    for kind in kinds_of(bare_image):
+        bare_image.uninstall()
+        before = bare_image.freeze()
+        stand_in = StandIn(kind, bare_image, tmp_path / kind.value)
+        script = render(kind, settings_for(stand_in, wheel))
+        with stand_in.server() as server:
+            assert not server.has_extension
+            first = stand_in.run(script)
+            assert first.log == [
+                f"sagemaker-autoshutdown: installed {__version__}, limit {LIMIT} s; "
+                "the server was restarted with it"
+            ]
+            assert (first.code, first.seconds < BOUND) == (0, True)
+            wait_for_extension(server)
+            _, status = server.ask("sagemaker-autoshutdown/api/status")
+            assert status["host"] == kind.value
+            _, settings = server.ask("sagemaker-autoshutdown/api/settings")
+            assert settings["idle_timeout"]["admin"] == LIMIT
+            pid = server.pid
+
+            again = stand_in.run(script)
+            assert again.log == [
+                f"sagemaker-autoshutdown: {__version__} was installed already, nothing was changed"
+            ]
+            assert (again.code, again.seconds < 15) == (0, True)
+            assert server.pid == pid
+        assert len(stand_in.restarts) == 1
+        added = set(bare_image.freeze()) - set(before)
+        assert [line.partition(" @ ")[0].partition("==")[0] for line in added] == [DISTRIBUTION]
+        assert set(before) <= set(bare_image.freeze())
+
+
+def test_the_settings_hold_against_a_users_own_configuration(
+    one_stand_in: StandIn, wheel: Path
+) -> None:
+    mine = one_stand_in.home / ".jupyter" / "jupyter_server_config.json"
+    mine.parent.mkdir()
+    mine.write_text(json.dumps({"SageMakerAutoShutdown": {"idle_timeout": 999999}}))
+    one_stand_in.run(render(Kind.SPACE, settings_for(one_stand_in, wheel)))
+    with one_stand_in.server() as server:
+        _, settings = server.ask("sagemaker-autoshutdown/api/settings")
+    assert settings["idle_timeout"]["admin"] == LIMIT
+
+
+def test_a_changed_limit_is_in_force_after_the_next_run(one_stand_in: StandIn, wheel: Path) -> None:
+    settings = settings_for(one_stand_in, wheel)
+    one_stand_in.run(render(Kind.SPACE, settings))
+    shorter = replace(settings, idle_timeout=900, more={"max_keep_alive": 3600})
+    with one_stand_in.server() as server:
+        outcome = one_stand_in.run(render(Kind.SPACE, shorter))
+        assert "the server was restarted" in outcome.log[0]
+        server.wait_until(
+            lambda: (
+                (server.ask("sagemaker-autoshutdown/api/settings")[1] or {})
+                .get("idle_timeout", {})
+                .get("admin")
+                == 900
+            )
+        )
+
+
+def test_without_roots_rights_the_environments_own_configuration_has_to_do(
+    one_stand_in: StandIn, wheel: Path
+) -> None:
+    one_stand_in.add_program("id", 'if [ "$1" = -u ]; then echo 1000; else echo root; fi')
+    one_stand_in.add_program("sudo", 'echo "sudo: a password is required" >&2; exit 1')
+    outcome = one_stand_in.run(render(Kind.SPACE, settings_for(one_stand_in, wheel)))
+    assert "users can edit the settings" in outcome.log[0]
+    assert not one_stand_in.fixed_settings.exists()
+    other = Path(outcome.log[0].rpartition(" ")[2])
+    try:
+        with one_stand_in.server() as server:
+            _, settings = server.ask("sagemaker-autoshutdown/api/settings")
+        assert settings["idle_timeout"]["admin"] == LIMIT
+    finally:
+        other.unlink()
+
+
+def test_a_server_that_is_not_up_yet_starts_with_it(one_stand_in: StandIn, wheel: Path) -> None:
+    outcome = one_stand_in.run(render(Kind.SPACE, settings_for(one_stand_in, wheel)))
+    assert "no server was up to be restarted" in outcome.log[0]
+    with one_stand_in.server() as server:
+        assert server.has_extension
+
+
+# ---- what can go wrong -----------------------------------------------------------------------
+
+
+def test_an_index_that_never_answers_does_not_keep_studio_from_starting(
+    one_stand_in: StandIn,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        index = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
+        outcome = one_stand_in.run(render(Kind.SPACE, ScriptSettings(index_url=index)))
+    assert "could not be fetched from the package index" in failed_open(outcome)
+    starts_without(one_stand_in)
+
+
+def test_an_index_that_answers_for_ever_is_given_up_in_time(one_stand_in: StandIn) -> None:
+    script = render(Kind.SPACE, ScriptSettings(index_url=""))
+    assert "\nTIME_LIMIT=50\n" in script
+    with dripping_server() as url:
+        script = script.replace("INDEX_URL=''", f"INDEX_URL='{url}'")
+        outcome = one_stand_in.run(script.replace("TIME_LIMIT=50", "TIME_LIMIT=6"))
+    assert "no answer in time" in failed_open(outcome)
+    assert outcome.seconds < 15
+
+
+def test_a_wheel_that_is_not_the_expected_one_is_not_installed(
+    one_stand_in: StandIn, wheel: Path
+) -> None:
+    settings = settings_for(one_stand_in, wheel, sha256="0" * 64)
+    line = failed_open(one_stand_in.run(render(Kind.SPACE, settings)))
+    assert hashlib.sha256(wheel.read_bytes()).hexdigest() in line
+    assert "0" * 64 in line
+    starts_without(one_stand_in)
+
+
+def test_a_wheel_of_another_version_is_not_left_behind(one_stand_in: StandIn, wheel: Path) -> None:
+    settings = settings_for(one_stand_in, wheel, version="9.9.9")
+    assert "9.9.9 could not be installed" in failed_open(
+        one_stand_in.run(render(Kind.SPACE, settings))
+    )
+    starts_without(one_stand_in)
+
+
+def test_a_wheel_that_is_not_there_is_said(one_stand_in: StandIn) -> None:
+    settings = ScriptSettings(wheel="/wheels/none.whl")
+    assert "/wheels/none.whl" in failed_open(one_stand_in.run(render(Kind.SPACE, settings)))
+
+
+def test_a_home_that_can_not_be_written_to_does_not_matter(
+    one_stand_in: StandIn, wheel: Path
+) -> None:
+    script = render(Kind.SPACE, settings_for(one_stand_in, wheel))
+    outcome = one_stand_in.run(script, HOME="/proc/no-home")
+    assert (outcome.code, outcome.log[0].split(",")[0]) == (
+        0,
+        f"sagemaker-autoshutdown: installed {__version__}",
+    )
+
+
+def test_a_full_disk_leaves_nothing_half_installed(one_stand_in: StandIn, wheel: Path) -> None:
+    script = render(Kind.SPACE, settings_for(one_stand_in, wheel))
+    # No file can grow beyond 8 KB.
+    limited = ("bash", "-c", "ulimit -f 8; trap '' XFSZ; exec \"$0\"")
+    failed_open(one_stand_in.run(script, prefix=limited))
+    assert DISTRIBUTION not in "".join(one_stand_in.environment.freeze())
+    starts_without(one_stand_in)
+    assert "is the disk full?" in failed_open(one_stand_in.run(script, TMPDIR="/proc"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        (Kind.CLASSIC, "for JupyterServer, but this is an app of type JupyterLab"),
+        (Kind.NOTEBOOK_INSTANCE, "for notebook instances, but this is an app of type JupyterLab"),
+    ],
+)
+def test_a_script_attached_to_the_wrong_app_type_says_so(
+    one_stand_in: StandIn, wheel: Path, kind: Kind, says: str
+) -> None:
+    script = render(kind, settings_for(one_stand_in, wheel))
+    line = failed_open(one_stand_in.run(script))
+    assert says.removeprefix("for ") in line
+    starts_without(one_stand_in)
+
+
+def test_an_image_without_the_servers_environment_says_so(one_stand_in: StandIn) -> None:
+    (one_stand_in.root / "opt/conda").unlink()
+    line = failed_open(one_stand_in.run(render(Kind.SPACE)))
+    assert "there is no" in line
+    assert "/opt/conda/bin/python" in line
+
+
+def test_an_image_that_lacks_a_package_says_which(one_stand_in: StandIn, wheel: Path) -> None:
+    environment = one_stand_in.environment
+    hidden = Path(environment.python).parent.parent / "lib"
+    [package] = hidden.glob("python3*/site-packages/prometheus_client")
+    aside = package.with_name("aside")
+    package.rename(aside)
+    try:
+        outcome = one_stand_in.run(render(Kind.SPACE, settings_for(one_stand_in, wheel)))
+    finally:
+        aside.rename(package)
+    assert "missing in its environment: prometheus_client" in failed_open(outcome)
+
+
+def test_settings_that_are_no_json_leave_the_defaults(one_stand_in: StandIn, wheel: Path) -> None:
+    script = render(Kind.SPACE, settings_for(one_stand_in, wheel))
+    script = script.replace("MORE_SETTINGS='{}'", "MORE_SETTINGS='{oops'")
+    outcome = one_stand_in.run(script)
+    assert "the settings are not valid" in outcome.log[0]
+    assert "installed" in outcome.log[1]
+
+
+def test_a_script_edited_on_windows_works_once_it_is_registered(
+    one_stand_in: StandIn, wheel: Path
+) -> None:
+    windows = render(Kind.SPACE, settings_for(one_stand_in, wheel)).replace("\n", "\r\n")
+    outcome = one_stand_in.run(normalized(windows))
+    assert "installed" in outcome.log[0]
+
+
+def test_a_folder_that_the_script_runs_in_can_not_change_what_it_runs(
+    one_stand_in: StandIn, wheel: Path
+) -> None:
+    (one_stand_in.home / "pip.py").write_text("raise SystemExit('not this one')")
+    (one_stand_in.home / "boto3.py").write_text("raise SystemExit('not this one')")
+    script = render(Kind.SPACE, settings_for(one_stand_in, wheel))
+    outcome = one_stand_in.run(script, PYTHONPATH=str(one_stand_in.home), PIP_USER="1")
+    assert "installed" in outcome.log[0]
+
+
+# ---- S3 --------------------------------------------------------------------------------------
+
+
+def test_a_wheel_comes_from_s3_with_the_apps_own_role(one_stand_in: StandIn, wheel: Path) -> None:
+    settings = replace(settings_for(one_stand_in, wheel), wheel=f"s3://bucket/some/{wheel.name}")
+    with bucket({f"/bucket/some/{wheel.name}": wheel.read_bytes()}) as url:
+        outcome = one_stand_in.run(render(Kind.SPACE, settings), AWS_ENDPOINT_URL_S3=url)
+    assert "installed" in outcome.log[0]
+
+
+def test_a_role_that_may_not_read_the_bucket_is_named_in_the_log(
+    one_stand_in: StandIn, wheel: Path
+) -> None:
+    settings = replace(settings_for(one_stand_in, wheel), wheel=f"s3://bucket/{wheel.name}")
+    with bucket({}) as url:
+        outcome = one_stand_in.run(render(Kind.SPACE, settings), AWS_ENDPOINT_URL_S3=url)
+    line = failed_open(outcome)
+    assert f"s3://bucket/{wheel.name}" in line
+    assert "Forbidden" in line
+
+
+# ---- helpers ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def one_stand_in(one_image: Environment, tmp_path: Path) -> Iterator[StandIn]:
+    """A JupyterLab space of one of the images."""
+    yield StandIn(Kind.SPACE, one_image, tmp_path / "root")
+    one_image.uninstall()
+
+
+def wait_for_extension(server: Server) -> None:
+    """Wait until the server that is restarting has it."""
+    server.wait_until(lambda: server.has_extension)
+
+
+def starts_without(stand_in: StandIn) -> None:
+    """The server starts as if nothing had been tried."""
+    with stand_in.server() as server:
+        assert server.ask("api")[0] == 200
+        assert not server.has_extension
+    assert "sagemaker_autoshutdown" not in server.log.read_text()
+
+
+def serving(handler: type[BaseHTTPRequestHandler]) -> Any:
+    """An HTTP server on a free port, as a context that gives its address."""
+
+    class Context:
+        def __enter__(self) -> str:
+            self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+            self.server.daemon_threads = True
+            threading.Thread(target=self.server.serve_forever, daemon=True).start()
+            return f"http://127.0.0.1:{self.server.server_address[1]}"
+
+        def __exit__(self, *_: object) -> None:
+            self.server.shutdown()
+            self.server.server_close()
+
+    return Context()
+
+
+def dripping_server() -> Any:
+    """Answers every request with a byte now and then, so that no read ever times out."""
+    over = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            while not over.wait(0.5):
+                try:
+                    self.wfile.write(b" ")
+                    self.wfile.flush()
+                except OSError:
+                    return
+
+        log_message: Callable[..., None] = lambda *_: None
+
+    return serving(Handler)
+
+
+def bucket(objects: dict[str, bytes]) -> Any:
+    """S3's side of a download; what is not there is forbidden, as for a role without ListBucket."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self._answer(with_body=False)
+
+        def do_GET(self) -> None:
+            self._answer(with_body=True)
+
+        def _answer(self, *, with_body: bool) -> None:
+            content = objects.get(self.path)
+            self.send_response(403 if content is None else 200)
+            self.send_header("Content-Length", str(len(content or b"")))
+            self.send_header("ETag", '"1"')
+            self.end_headers()
+            if with_body and content is not None:
+                self.wfile.write(content)
+
+        log_message: Callable[..., None] = lambda *_: None
+
+    return serving(Handler)

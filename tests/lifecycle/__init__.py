@@ -1,0 +1,1 @@
+"""Lifecycle configurations: scripts, where they are attached, infrastructure code."""
