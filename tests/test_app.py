@@ -77,7 +77,7 @@ async def until(condition: Callable[[], object]) -> None:
     """Let the server work until it is so."""
 
     async def poll() -> None:
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.01)
 
     await asyncio.wait_for(poll(), 20)
@@ -96,7 +96,7 @@ async def test_off_sagemaker_it_loads_without_noise_and_does_nothing(
         if "sagemaker" in record.getMessage().lower() and record.levelno >= logging.WARNING
     ]
     assert ours == []
-    assert not Path(monitor._config.data_dir).exists()  # noqa: ASYNC240
+    assert not Path(monitor._config.data_dir).exists()
 
 
 class TestInClassic:
