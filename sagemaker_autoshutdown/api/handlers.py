@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PREFIX = "sagemaker-autoshutdown/api"
 #: Bytes. What is taken here is a line or two.
 MAX_BODY = 64 * 1024
+METHODS = ("GET", "PUT", "DELETE")
 
 Answer = Callable[..., Awaitable[Any]]
 
@@ -60,6 +61,13 @@ class Handler(APIHandler):
         """``monitor`` and ``records`` are those of this server."""
         self.monitor = monitor
         self.records = records
+
+    def write_error(self, status_code: int, **details: Any) -> None:
+        """As Jupyter does; a 405 also has to say what there is (RFC 9110)."""
+        if status_code == 405:
+            methods = [name for name in METHODS if name.lower() in vars(type(self))]
+            self.set_header("Allow", ", ".join([*methods, "OPTIONS"]))
+        super().write_error(status_code, **details)
 
     def json_object(self) -> dict[str, Any]:
         """The body, which must be a JSON object."""
@@ -148,7 +156,7 @@ class HistoryHandler(Handler):
             self.records,
             limit=requests.event_limit(self.argument("limit")),
             before=None if before is None else requests.moment("before", before),
-            app_name=self.argument("app_name"),
+            app_name=requests.app_filter(self.argument("app_name")),
         )
         return {"events": to_json(events), "next_before": to_json(next_before)}
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..clock import from_iso, to_iso
-from ..config import MAX_SECONDS
+from ..config import MAX_SECONDS, MIN_SECONDS
 from ..costs.report import GroupBy
 from ..errors import InvalidRequest
 from ..settings_file import echo
@@ -53,8 +53,10 @@ def keep_alive_end(body: Mapping[str, Any], now: datetime, longest: timedelta) -
     seconds = body["seconds"]
     most = longest.total_seconds() or MAX_SECONDS
     # Comparing refuses NaN and takes integers of any size.
-    if isinstance(seconds, bool) or not (isinstance(seconds, (int, float)) and 0 < seconds <= most):
-        text = f"must be a number over 0, at most {most:.0f}; got {echo(seconds)}"
+    if isinstance(seconds, bool) or not (
+        isinstance(seconds, (int, float)) and MIN_SECONDS <= seconds <= most
+    ):
+        text = f"must be a number from {MIN_SECONDS:g} to {most:.0f}; got {echo(seconds)}"
         raise InvalidRequest(f"seconds {text}.", {"seconds": text})
     return now + timedelta(seconds=seconds)
 
@@ -79,6 +81,14 @@ def event_limit(text: str | None) -> int:
         return int(text)
     allowed = f"must be a whole number from 1 to {MAX_EVENTS}; got {echo(text)}"
     raise InvalidRequest(f"limit {allowed}.", {"limit": allowed})
+
+
+def app_filter(text: str | None) -> str | None:
+    """The app whose events are asked for; None for all."""
+    if text is not None and not text:
+        allowed = "must be an app's name; leave it out for all apps"
+        raise InvalidRequest(f"app_name {allowed}.", {"app_name": allowed})
+    return text
 
 
 @dataclass(frozen=True)

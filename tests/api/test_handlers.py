@@ -263,6 +263,7 @@ async def test_a_bad_page_is_a_400(checked: Call) -> None:
         {"limit": "\u0663"},
         {"before": "yesterday"},
         {"before": ""},
+        {"app_name": ""},
         {"before": "0001-01-01T00:00:00+23:59"},
     ]:
         reply = await checked("GET", "history", params=query)
@@ -375,6 +376,7 @@ async def test_a_method_that_is_not_there_is_a_405(checked: Call) -> None:
         for path in ("status", "settings", f"apps/{CPU_APP}", "history", "costs"):
             reply = await checked(method, path, None if method == "HEAD" else "{}")
             assert reply.status == 405, (method, path)
+            assert reply.headers["Allow"].endswith(", OPTIONS")
 
 
 class TestWithoutToken:

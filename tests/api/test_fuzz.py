@@ -1,0 +1,78 @@
+"""The REST API under fire: schemathesis makes requests out of ``openapi.yaml``, good ones and bad.
+
+Every answer has to be one that the document knows, in the form that it says; what is wrong has to
+be refused, what is right taken, and nothing may be a fault of the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sagemaker_autoshutdown.clock import to_iso, utcnow
+from sagemaker_autoshutdown.monitor import Monitor
+
+from . import spec
+from .conftest import CPU_APP, GPU_APP
+
+MAX_EXAMPLES = 25
+SECONDS = 60
+
+
+def document_of_today(path: Path) -> Path:
+    """The document, with what a schema can't say: which apps there are, what lies in the future
+    and what before what. So whatever it then calls right has to be taken."""
+    document = spec.load()
+    components, paths = document["components"], document["paths"]
+    name = components["parameters"]["AppName"]
+    name["schema"] = {"anyOf": [{"enum": [CPU_APP, GPU_APP]}, name["schema"]]}
+    by_seconds, by_time = components["schemas"]["KeepAlive"]["oneOf"]
+    by_seconds["properties"]["seconds"]["maximum"] = 86400
+    by_time["properties"]["until"]["enum"] = [to_iso(utcnow() + timedelta(hours=1))]
+    keep_alive = paths[f"{spec.PREFIX}apps/{{app_name}}/keep-alive"]["put"]
+    del keep_alive["requestBody"]["content"]["application/json"]["examples"]["until"]
+    parameters = {part["name"]: part for part in paths[f"{spec.PREFIX}costs"]["get"]["parameters"]}
+    parameters["from"]["schema"]["enum"] = ["2026-01-01T00:00:00Z", "2020-02-29T23:59:59.5Z"]
+    parameters["to"]["schema"]["enum"] = ["2026-09-01T00:00:00Z", "2026-09-01T02:00:00+02:00"]
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+async def test_no_request_gets_an_answer_that_the_document_does_not_know(
+    monitor: Monitor,
+    http_server: object,
+    jp_base_url: str,
+    jp_http_port: int,
+    jp_auth_header: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    await monitor.check()
+    arguments: list[Any] = [
+        "run",
+        document_of_today(tmp_path / "openapi.yaml"),
+        f"--url=http://127.0.0.1:{jp_http_port}{jp_base_url}",
+        f"--header=Authorization: {jp_auth_header['Authorization']}",
+        "--phases=examples,coverage,fuzzing",
+        f"--max-examples={MAX_EXAMPLES}",
+        "--seed=20260901",
+        "--continue-on-failure",
+        "--no-shrink",
+    ]
+    command = [str(Path(sys.executable).with_name("schemathesis")), *map(str, arguments)]
+    output = tmp_path / "output"
+    with output.open("wb") as stream:
+        process = await asyncio.create_subprocess_exec(
+            *command, cwd=tmp_path, stdout=stream, stderr=stream
+        )
+    try:
+        await asyncio.wait_for(process.wait(), SECONDS)
+    except asyncio.TimeoutError:
+        process.kill()
+        await process.wait()
+    assert process.returncode == 0, output.read_text()
+    assert monitor.status().problems == ()
