@@ -17,7 +17,10 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def settings_table() -> str:
     """The table of the administrator's settings, as the README must hold it."""
     rows = ["| setting | default | |", "|---|---|---|"]
-    for name, trait in SageMakerAutoShutdown.class_traits(config=True).items():
+    traits = SageMakerAutoShutdown.class_traits(config=True)
+    # In the order of config.py, which begins with what matters most.
+    for name in (name for name in vars(SageMakerAutoShutdown) if name in traits):
+        trait = traits[name]
         default = trait.default()
         if name in ("data_dir", "resource_metadata_file"):
             shown = "see right"
