@@ -100,6 +100,8 @@ class Resource:
     image_arn: str | None = None
     image_version_arn: str | None = None
     lifecycle_config_arn: str | None = None
+    #: Not asked for: the settings name it.
+    built_in_lifecycle_config_arn: str | None = None
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,16 @@ class Profile:
 
 
 @dataclass(frozen=True)
+class LifecycleConfig:
+    """A lifecycle configuration, of Studio or of notebook instances; ``content`` is the API's."""
+
+    name: str
+    created_at: datetime
+    modified_at: datetime
+    content: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class NotebookInstance:
     """A notebook instance. It can be stopped and started again under the same name."""
 
@@ -221,6 +233,10 @@ class Account:
         self.keep_creation_time = keep_creation_time
         self.domains: dict[str, Domain] = {}
         self.profiles: dict[tuple[str, Owner], Profile] = {}
+        self.lifecycle_configs: dict[str, LifecycleConfig] = {}
+        self.notebook_configs: dict[str, LifecycleConfig] = {}
+        #: Whether an update keeps what it leaves out at every depth (see `operations.lifecycle`).
+        self.deep_updates = False
         self.transitions: list[Transition] = []
         self._apps: dict[AppKey, App] = {}
         self._notebooks: dict[str, NotebookInstance] = {}
@@ -410,6 +426,14 @@ class Account:
         deleting = replace(notebook, status="Deleting", since=now)
         self._put_notebook(deleting)
         return deleting
+
+    def stopped_notebook(self, name: str, now: datetime) -> NotebookInstance:
+        """It, for a change that a notebook instance that runs does not take."""
+        return self._in_status(name, ("Stopped", "Failed"), now)
+
+    def change_notebook(self, notebook: NotebookInstance) -> None:
+        """Put another version of a stopped notebook instance in its place."""
+        self._notebooks[notebook.name] = notebook
 
     def notebook_is_up(self, name: str, run: int, now: datetime) -> None:
         """The notebook instance's server answers."""

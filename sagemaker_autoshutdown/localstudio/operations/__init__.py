@@ -16,6 +16,6 @@ from __future__ import annotations
 from ._table import SERVICES, OperationTable
 
 # Importing a module of operations is what fills the tables.
-from . import apps, domains, notebooks  # isort: skip
+from . import apps, domains, lifecycle, notebooks  # isort: skip
 
-__all__ = ["SERVICES", "OperationTable", "apps", "domains", "notebooks"]
+__all__ = ["SERVICES", "OperationTable", "apps", "domains", "lifecycle", "notebooks"]

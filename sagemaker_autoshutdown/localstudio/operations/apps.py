@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sagemaker_autoshutdown.localstudio import names
@@ -17,6 +18,7 @@ from sagemaker_autoshutdown.localstudio.state import (
 )
 
 from ._table import SAGEMAKER, Answer, Parameters, page
+from .lifecycle import configs_of
 
 if TYPE_CHECKING:
     from sagemaker_autoshutdown.localstudio.studio import LocalStudio
@@ -57,7 +59,7 @@ def resource_of(key: AppKey, spec: Parameters) -> Resource:
         image_arn = names.DEFAULT_IMAGE.arn
     if image_arn is not None and version_arn is None:
         version_arn = names.find_image(image_arn).version_arn
-    return Resource(instance_type, image_arn, version_arn, spec.get("LifecycleConfigArn"))
+    return Resource(instance_type, image_arn, version_arn)
 
 
 @SAGEMAKER.operation("CreateApp")
@@ -69,7 +71,14 @@ async def create_app(studio: LocalStudio, p: Parameters) -> Answer:
         raise invalid(f"AppName must be default for AppType {key.app_type}")
     if key.app_type == "JupyterLab" and key.owner.kind != "space":
         raise invalid("A JupyterLab app needs a SpaceName")
-    app = studio.account.create_app(key, resource_of(key, p.get("ResourceSpec", {})), studio.now())
+    spec = p.get("ResourceSpec", {})
+    chosen, built_in = configs_of(studio.account, key, spec)
+    resource = replace(
+        resource_of(key, spec),
+        lifecycle_config_arn=chosen,
+        built_in_lifecycle_config_arn=built_in,
+    )
+    app = studio.account.create_app(key, resource, studio.now())
     studio.apps.start(app)
     return {"AppArn": key.arn}
 
@@ -87,6 +96,7 @@ async def describe_app(studio: LocalStudio, p: Parameters) -> Answer:
     return {
         **_common(app),
         "AppArn": app.key.arn,
+        "BuiltInLifecycleConfigArn": app.resource.built_in_lifecycle_config_arn,
         "FailureReason": app.failure_reason,
         "LastHealthCheckTimestamp": checked,
         "LastUserActivityTimestamp": checked,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sagemaker_autoshutdown.localstudio import names
+from sagemaker_autoshutdown.localstudio.errors import invalid
 from sagemaker_autoshutdown.localstudio.state import NotebookInstance
 
 from ._table import SAGEMAKER, Answer, Parameters, page
@@ -33,6 +34,9 @@ DEFAULTS = {"VolumeSizeInGB": 5, "DirectInternetAccess": "Enabled", "RootAccess"
 async def create_notebook_instance(studio: LocalStudio, p: Parameters) -> Answer:
     now = studio.now()
     settings = {**DEFAULTS, **{KEPT[name]: p[name] for name in KEPT if name in p}}
+    config = settings.get("NotebookInstanceLifecycleConfigName")
+    if config is not None and config not in studio.account.notebook_configs:
+        raise invalid("RecordNotFound")
     notebook = NotebookInstance(
         p["NotebookInstanceName"], p["InstanceType"], "Pending", now, now, settings=settings
     )
