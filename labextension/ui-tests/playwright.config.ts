@@ -23,7 +23,7 @@ export default defineConfig({
     browserName: 'chromium',
     locale: 'en-US',
     timezoneId: 'UTC',
-    viewport: { width: 1280, height: 900 },
+    viewport: { width: 1280, height: 1300 },
     video: 'off',
     trace: 'off',
     screenshot: 'only-on-failure',

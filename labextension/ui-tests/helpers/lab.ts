@@ -11,6 +11,13 @@ export type Theme =
 
 /** Open JupyterLab with a fresh layout, and wait until it is up. */
 export async function openLab(page: Page, url: string): Promise<void> {
+  // JupyterLab 4 asks; its question lies over the panel.
+  const news = page
+    .locator('.Toastify__toast')
+    .filter({ hasText: 'official Jupyter news' });
+  await page.addLocatorHandler(news, () =>
+    news.getByRole('button', { name: 'No', exact: true }).click()
+  );
   await page.goto(`${url}&reset`);
   await whenUp(page);
 }

@@ -7,7 +7,7 @@
  */
 
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -22,7 +22,7 @@ export interface IStudioOptions {
   /** KernelGateway apps, `IMAGE,INSTANCE_TYPE`. */
   apps?: string[];
   /** Traits of `SageMakerAutoShutdown`. */
-  traits?: Record<string, string | number | boolean>;
+  traits?: Record<string, unknown>;
   /** More arguments for the Jupyter server. */
   serverArguments?: string[];
 }
@@ -50,7 +50,10 @@ export class Studio {
   static async start(options: IStudioOptions = {}): Promise<Studio> {
     const folder = mkdtempSync(join(tmpdir(), 'studio-ui-'));
     const readyFile = join(folder, 'ready.json');
-    const traits = Object.entries(options.traits ?? {});
+    // As an administrator sets them: not every trait can be given on a command line.
+    const configFile = join(folder, 'admin_config.json');
+    const config = { SageMakerAutoShutdown: options.traits ?? {} };
+    writeFileSync(configFile, JSON.stringify(config));
     const child = spawn(
       STUDIO_PYTHON,
       [
@@ -62,9 +65,7 @@ export class Studio {
         `--ready-file=${readyFile}`,
         `--python=${SERVER_PYTHON}`,
         '--',
-        ...traits.map(
-          ([name, value]) => `--SageMakerAutoShutdown.${name}=${python(value)}`
-        ),
+        `--config=${configFile}`,
         ...(options.serverArguments ?? [])
       ],
       { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] }
@@ -153,14 +154,6 @@ export class Studio {
     }
     return text === '' ? null : JSON.parse(text);
   }
-}
-
-function python(value: string | number | boolean): string {
-  return typeof value === 'boolean'
-    ? value
-      ? 'True'
-      : 'False'
-    : String(value);
 }
 
 function pause(milliseconds: number): Promise<void> {

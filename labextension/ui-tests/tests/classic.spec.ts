@@ -1,0 +1,266 @@
+/**
+ * Studio Classic with real kernels: what a user sees of an app's life, and what they do about it.
+ *
+ * The tests follow each other: each leaves the one app as the next finds it.
+ */
+
+import { expect, test, type Locator, type Page } from '@playwright/test';
+
+import { change, onlyApp, settings, status } from '../helpers/api';
+import { openLab, openPanel, PANEL, whenUp } from '../helpers/lab';
+import { run, startSession } from '../helpers/notebook';
+import { Studio } from '../helpers/studio';
+
+const HOUR = 3600;
+
+let studio: Studio;
+let page: Page;
+let panel: Locator;
+let kernelspec: string;
+
+test.describe.configure({ mode: 'serial' });
+
+test.beforeAll(async ({ browser }) => {
+  studio = await Studio.start({
+    apps: ['datascience-1.0,ml.t3.medium'],
+    traits: {
+      active_time: 1,
+      poll_interval: 2,
+      min_idle_timeout: 5,
+      max_idle_timeout: 2 * HOUR,
+      allow_user_settings: [
+        'idle_timeout',
+        'warning_time',
+        'ignore_connections'
+      ]
+    }
+  });
+  const { kernelspecs } = await studio.jupyter<{ kernelspecs: object }>(
+    'GET',
+    'api/kernelspecs'
+  );
+  kernelspec =
+    Object.keys(kernelspecs).find(name => name.endsWith('/datascience-1.0')) ??
+    '';
+  page = await browser.newPage();
+  await openLab(page, studio.labUrl);
+  panel = await openPanel(page);
+});
+
+test.afterAll(async () => {
+  await page.close();
+  await studio.stop();
+});
+
+/** Everything is idle, and will be for a while. */
+test.beforeEach(async () => {
+  await studio.faultsOff();
+  await change(studio, { idle_timeout: HOUR, warning_time: 10 });
+});
+
+/** Lower the limit, so that the app is warned of for so many seconds. */
+async function warnFor(seconds: number): Promise<void> {
+  await change(studio, { idle_timeout: seconds, warning_time: seconds });
+}
+
+function warning(): Locator {
+  return page
+    .locator('.Toastify__toast')
+    .filter({ hasText: 'will be shut down' });
+}
+
+test('the panel and the status bar show what runs and what it costs', async () => {
+  await expect(
+    panel.getByRole('heading', { name: 'ml.t3.medium' })
+  ).toBeVisible();
+  await expect(panel).toContainText('$0.05/h');
+  await expect(panel).toContainText('datascience-1.0');
+  await expect(panel.getByRole('timer')).toHaveText(/^(1 h|\d\d min)$/);
+  const item = page.getByRole('button', { name: /SageMaker AutoShutdown:/ });
+  await expect(item).toContainText('$0.05/h');
+});
+
+test('a running cell keeps its app busy, in words, however silent it is', async () => {
+  const { kernel } = await startSession(studio, 'train.ipynb', kernelspec);
+  await run(page, studio, kernel.id, 'import time; time.sleep(8)');
+  await expect(panel).toContainText('A cell has been running in train.ipynb');
+  await expect(panel.getByText('Busy', { exact: true })).toBeVisible();
+  await expect(panel.getByText('Idle', { exact: true }).first()).toBeVisible();
+  await expect(panel).not.toContainText('A cell has been running');
+});
+
+test('a bad limit is refused in place with what is allowed, and nothing changes', async () => {
+  await panel.getByText('Limits', { exact: true }).click();
+  const field = panel.getByLabel('Shut down after an idle time of', {
+    exact: true
+  });
+  await field.fill('3');
+  await panel.getByLabel('Unit of: Shut down after').selectOption('hours');
+  await panel
+    .getByRole('button', { name: 'Save: Shut down after an idle time of' })
+    .click();
+  await expect(field).toHaveAttribute('aria-invalid', 'true');
+  await expect(panel.getByRole('alert')).toContainText([
+    'Allowed is: 5 s to 2 h.'
+  ]);
+  expect((await settings(studio)).idle_timeout.value).toBe(HOUR);
+});
+
+test('what the administrator fixed is greyed out, with the reason', async () => {
+  await expect(
+    panel.getByLabel('An open terminal keeps its app alive')
+  ).toBeDisabled();
+  await expect(panel).toContainText(
+    'Your administrator has fixed this setting.'
+  );
+});
+
+test('a limit that is changed is kept on the server, over a reload of the page', async () => {
+  const label = 'Shut down after an idle time of';
+  await panel.getByLabel(label, { exact: true }).fill('90');
+  await panel.getByLabel('Unit of: Shut down after').selectOption('minutes');
+  await panel.getByRole('button', { name: `Save: ${label}` }).click();
+  await expect(panel.getByText('Saved')).toBeVisible();
+  expect((await settings(studio)).idle_timeout.value).toBe(90 * 60);
+
+  await page.reload();
+  await whenUp(page);
+  panel = await openPanel(page);
+  await panel.getByText('Limits', { exact: true }).click();
+  await expect(panel.getByLabel(label, { exact: true })).toHaveValue('90');
+  await expect(panel).toContainText("Your administrator's value: 2 h.");
+});
+
+test('an app is kept alive, and the keep-alive is undone, by keyboard', async () => {
+  const keep = panel.getByRole('button', {
+    name: 'Keep datascience-1.0 alive for 4 h'
+  });
+  await keep.focus();
+  await page.keyboard.press('Enter');
+  await expect(panel).toContainText('Kept alive until');
+  await expect(panel.getByText('Kept alive', { exact: true })).toBeVisible();
+  const { kept_until } = await onlyApp(studio);
+  const hours = (Date.parse(kept_until ?? '') - Date.now()) / 3_600_000;
+  expect(hours).toBeGreaterThan(3.9);
+
+  await panel.getByRole('button', { name: 'Undo keeping' }).focus();
+  await page.keyboard.press('Space');
+  await expect(panel).not.toContainText('Kept alive until');
+  expect((await onlyApp(studio)).kept_until).toBeNull();
+});
+
+test('an app is kept alive until a time; one that is past is refused', async () => {
+  await panel.getByRole('button', { name: 'alive until a time' }).click();
+  const field = panel.getByLabel('Keep alive until', { exact: true });
+  await field.fill('2020-01-01T10:00');
+  await panel.getByRole('button', { name: 'Keep', exact: true }).click();
+  await expect(panel.getByRole('alert')).toContainText([
+    'Choose a time in the future.'
+  ]);
+
+  const until = new Date(Date.now() + 3 * HOUR * 1000);
+  await field.fill(until.toISOString().slice(0, 16));
+  await panel.getByRole('button', { name: 'Keep', exact: true }).click();
+  await expect(panel).toContainText('Kept alive until');
+  await panel.getByRole('button', { name: 'Undo keeping' }).click();
+  await expect(panel).not.toContainText('Kept alive until');
+});
+
+test('the warning counts down; "Keep running" keeps the app, and the warning goes', async () => {
+  await warnFor(25);
+  await expect(warning()).toBeVisible();
+  const first = await warning().textContent();
+  await expect(warning()).not.toHaveText(first ?? '');
+  await expect(
+    page.getByRole('button', { name: /SageMaker AutoShutdown:/ })
+  ).toContainText('Shutdown in');
+  await warning().getByRole('button', { name: 'Keep running' }).click();
+  await expect(warning()).toHaveCount(0);
+  await expect(panel).toContainText('Kept alive until');
+  await panel.getByRole('button', { name: 'Undo keeping' }).click();
+});
+
+test('the warning goes when activity resumes', async () => {
+  await warnFor(25);
+  await expect(warning()).toBeVisible();
+  const { kernel } = await startSession(studio, 'again.ipynb', kernelspec);
+  await run(page, studio, kernel.id, 'import time; time.sleep(6)');
+  await expect(warning()).toHaveCount(0);
+});
+
+test('a warning that was closed does not come back for the same deadline', async () => {
+  await warnFor(40);
+  await expect(warning()).toBeVisible();
+  await warning().getByRole('button', { name: /close|hide/i }).click();
+  await expect(warning()).toHaveCount(0);
+  await page.reload();
+  await whenUp(page);
+  panel = await openPanel(page);
+  await expect(panel.getByText('Shutting down soon')).toBeVisible();
+  await expect(warning()).toHaveCount(0);
+});
+
+test('a server that does not answer is said, and forgotten when it is back', async () => {
+  await page.route('**/sagemaker-autoshutdown/api/**', route => route.abort());
+  await page.evaluate(() => window.dispatchEvent(new Event('online')));
+  await expect(panel).toContainText('The server does not answer');
+  await expect(panel).toContainText('datascience-1.0');
+  await page.unroute('**/sagemaker-autoshutdown/api/**');
+  await page.evaluate(() => window.dispatchEvent(new Event('online')));
+  await expect(panel).not.toContainText('The server does not answer');
+});
+
+test('a shutdown that fails is explained, with the IAM action that is missing', async () => {
+  await studio.fault({
+    operation: 'DeleteApp',
+    code: 'AccessDeniedException',
+    message: 'not authorized to perform: sagemaker:DeleteApp'
+  });
+  await warnFor(5);
+  await expect(panel).toContainText('Missing IAM action: sagemaker:DeleteApp');
+  await expect(panel.getByText('Failed', { exact: true })).toBeVisible();
+  await expect(panel).toContainText('1 attempt failed. The next one is at');
+});
+
+test('apps that can not be listed are explained, with the IAM action that is missing', async () => {
+  await studio.fault({
+    operation: 'ListApps',
+    code: 'AccessDeniedException',
+    message: 'not authorized to perform: sagemaker:ListApps'
+  });
+  await expect(panel).toContainText('Missing IAM action: sagemaker:ListApps');
+  await expect(panel.getByText('Not known', { exact: true })).toBeVisible();
+  await studio.faultsOff();
+  await expect(panel).not.toContainText('sagemaker:ListApps');
+});
+
+test('"Shut down now" asks first, and does nothing if the user thinks better of it', async () => {
+  await panel.getByRole('button', { name: 'Shut down datascience' }).click();
+  const dialog = page.getByRole('dialog');
+  await expect(dialog).toContainText('Shut down datascience-1.0 now?');
+  await dialog.getByRole('button', { name: 'Cancel' }).click();
+  await expect(dialog).toHaveCount(0);
+  expect((await onlyApp(studio)).status).toBe('InService');
+});
+
+test('an idle app counts down and goes, while the panel looks on', async () => {
+  const before = (await studio.calls('DeleteApp')).length;
+  await warnFor(8);
+  await expect(panel.getByRole('timer')).toHaveText(/^0:0\d$/);
+  await expect(panel.getByText('Shutting down', { exact: true })).toBeVisible();
+  await expect(panel).toContainText('Nothing is running');
+  await expect(warning()).toHaveCount(0);
+  expect(await studio.calls('DeleteApp')).toHaveLength(before + 1);
+  const { apps } = await status(studio);
+  expect(apps.filter(app => app.status === 'InService')).toEqual([]);
+});
+
+test('"Shut down now" shuts an app down that is not idle at all', async () => {
+  const { kernel } = await startSession(studio, 'new.ipynb', kernelspec);
+  await run(page, studio, kernel.id, 'import time; time.sleep(600)');
+  await panel.getByRole('button', { name: 'Shut down datascience' }).click();
+  const dialog = page.getByRole('dialog');
+  await expect(dialog).toContainText('Still running: new.ipynb');
+  await dialog.getByRole('button', { name: 'Shut down' }).click();
+  await expect(panel).toContainText('Nothing is running');
+});
