@@ -9,6 +9,7 @@ and "not found" all with HTTP status 400.
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
@@ -191,6 +192,29 @@ class Aws:
             answer: dict[str, Any] = _method(self._client(service), operation)(**parameters)
             return answer
 
+    def call_seeing_all(
+        self, service: str, operation: str, parameters: dict[str, Any]
+    ) -> tuple[dict[str, Any], list[str]]:
+        """As `call_blocking`, and the paths of what was answered and this botocore leaves out.
+
+        An older botocore knows fewer members than the service answers with. To write an answer
+        back without them may lose them.
+        """
+        unknown: list[str] = []
+        client = self._client(service)
+        shape = client.meta.service_model.operation_model(operation).output_shape
+
+        def look(response_dict: dict[str, Any] | None, **_: Any) -> None:
+            if response_dict is not None and response_dict["status_code"] == 200:
+                unknown[:] = _unknown_members(shape, json.loads(response_dict["body"] or b"{}"))
+
+        event = f"response-received.{service}.{operation}"
+        client.meta.events.register(event, look)
+        try:
+            return self.call_blocking(service, operation, parameters), unknown
+        finally:
+            client.meta.events.unregister(event, look)
+
     def pages_blocking(
         self, service: str, operation: str, key: str, parameters: dict[str, Any]
     ) -> Iterator[Any]:
@@ -228,6 +252,32 @@ def _items(answer: dict[str, Any], key: str, operation: str) -> list[dict[str, A
     if key not in answer:
         raise AwsError(ErrorKind.OTHER, operation, "MalformedAnswer", f"the answer has no {key}")
     return answer[key] or []
+
+
+def answered_at(answer: object) -> str | None:
+    """The ``Date`` of an answer, or of an :class:`AwsError`, as it was sent; None without one."""
+    response = getattr(getattr(answer, "__cause__", None), "response", answer)
+    if not isinstance(response, dict):
+        return None
+    date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    return date if isinstance(date, str) else None
+
+
+def _unknown_members(shape: Any, value: Any, where: str = "") -> list[str]:
+    """The paths in a JSON answer of which botocore's model does not know the member."""
+    if isinstance(value, dict) and shape is not None and shape.type_name == "structure":
+        return [
+            path
+            for name, each in value.items()
+            for path in (
+                _unknown_members(shape.members[name], each, f"{where}.{name}".lstrip("."))
+                if name in shape.members
+                else [f"{where}.{name}".lstrip(".")]
+            )
+        ]
+    if isinstance(value, list) and shape is not None and shape.type_name == "list":
+        return [path for each in value for path in _unknown_members(shape.member, each, where)]
+    return []
 
 
 def _method(client: Any, operation: str) -> Callable[..., Any]:

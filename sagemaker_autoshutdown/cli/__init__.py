@@ -1,0 +1,61 @@
+"""``jupyter sagemaker-autoshutdown``: one module for each subcommand.
+
+A subcommand's module has ``add_parser(subparsers)``, which makes its parser and sets ``run`` to
+the function that takes the parsed arguments and returns the exit code. Modules that start with an
+underscore are what they share. Nothing is computed here: what is shown comes from the REST API of
+the running server, except for ``doctor``, which also looks for itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from .._version import __version__
+from ._errors import Failed
+
+#: Modules of this package, in the order of the help.
+COMMANDS = ("status", "settings", "keep_alive", "shut_down", "history", "doctor")
+
+EXIT_CODES = """\
+exit codes:
+  0  done
+  1  refused, failed, or (doctor) something would keep it from working
+  2  the command line is wrong
+  3  no Jupyter server with this extension could be reached
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="jupyter sagemaker-autoshutdown",
+        description="Shows and controls the shutdown of idle SageMaker Studio apps.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name in COMMANDS:
+        import_module(f".{name}", __name__).add_parser(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command line and return its exit code."""
+    arguments = parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except Failed as failure:
+        print(failure, file=sys.stderr)
+        return failure.code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader (``| head``) has gone. Python would complain once more when it exits.
+        sys.stdout = None
+        return 141
+    return code

@@ -1,0 +1,40 @@
+"""``history``: what happened, newest first."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from ..clock import from_iso
+from ._server import add_json, add_options, connect
+from ._text import clean
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "history", help="what was shut down, warned of and changed, newest first"
+    )
+    parser.add_argument("--limit", type=int, default=20, help="how many events (default: 20)")
+    parser.add_argument("--app", help="only those of this app")
+    add_json(parser)
+    add_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show what happened."""
+    history = connect(arguments).get("history", limit=arguments.limit, app_name=arguments.app)
+    if arguments.json:
+        print(json.dumps(history, indent=2))
+        return 0
+    for event in history["events"]:
+        at = from_iso(event["at"]).astimezone()
+        print(
+            f"{at:%Y-%m-%d %H:%M:%S}  {event['kind'].replace('_', ' '):<16}  "
+            f"{clean(event['message'])}"
+        )
+    if not history["events"]:
+        print("Nothing has happened yet.")
+    return 0

@@ -1,0 +1,61 @@
+"""``keep-alive``: keeps an app up until a time, or lets it go."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from ..clock import to_iso, utcnow
+from ._server import add_json, add_options, app_path, choose_app, connect
+from ._text import clean, duration, until, when
+
+DEFAULT = "1h"
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "keep-alive",
+        help="keep an app up until a time, or let it go",
+        description="Keeps an app from being shut down for being idle. It ends by itself.",
+    )
+    parser.add_argument(
+        "app", nargs="?", help="its name, or how it begins; may be left out if there is one only"
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--for",
+        dest="seconds",
+        type=duration,
+        default=DEFAULT,
+        metavar="DURATION",
+        help=f"from now on, as 30m or 4h (default: {DEFAULT})",
+    )
+    how.add_argument("--until", metavar="TIME", help="as 18:00 or 2026-09-01T18:00 (local time)")
+    how.add_argument("--end", action="store_true", help="take the keep-alive back")
+    add_json(parser)
+    add_options(parser)
+    parser.set_defaults(run=run, parser=parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Keep it, or let it go."""
+    body: dict[str, Any] = {"seconds": arguments.seconds}
+    if arguments.until is not None:
+        try:
+            body = {"until": to_iso(until(arguments.until, utcnow()))}
+        except argparse.ArgumentTypeError as error:
+            arguments.parser.error(f"argument --until: {error}")
+    client = connect(arguments)
+    status = client.get("status")
+    name = choose_app(status["apps"], arguments.app)["app_name"]
+    path = app_path(name, "/keep-alive")
+    app = client.call("DELETE", path) if arguments.end else client.call("PUT", path, body)
+    if arguments.json:
+        print(json.dumps(app, indent=2))
+    elif app["kept_until"]:
+        print(f"{clean(name)} is kept alive; that ends {when(app['kept_until'], status['now'])}.")
+    else:
+        print(f"{clean(name)} is not kept alive.")
+    return 0

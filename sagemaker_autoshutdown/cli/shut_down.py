@@ -1,0 +1,47 @@
+"""``shut-down``: shuts an app down now."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from ._errors import Misused
+from ._server import add_json, add_options, app_path, choose_app, connect
+from ._text import clean
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "shut-down",
+        help="shut an app down now",
+        description="Shuts an app down, whatever runs in it. Files stay; what was not saved is "
+        "lost. In a space or on a notebook instance, this ends the Jupyter server as well.",
+    )
+    parser.add_argument("app", help="its name, or how it begins")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    add_json(parser)
+    add_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Ask, and shut down."""
+    client = connect(arguments)
+    app = choose_app(client.get("status")["apps"], arguments.app)
+    name = app["app_name"]
+    if not arguments.yes:
+        if not sys.stdin.isatty():
+            raise Misused("Nobody can be asked here: say --yes to shut it down.")
+        question = f"Shut down {clean(name)} on {clean(app['instance_type'])} ({app['state']})?"
+        if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
+            print("Nothing was done.")
+            return 1
+    app = client.call("DELETE", app_path(name))
+    if arguments.json:
+        print(json.dumps(app, indent=2))
+    else:
+        print(f"{clean(name)} is being shut down.")
+    return 0
