@@ -17,7 +17,7 @@ from .._version import __version__
 from ._errors import Failed
 
 #: Modules of this package, in the order of the help.
-COMMANDS = ("status", "settings", "keep_alive", "shut_down", "history", "doctor")
+COMMANDS = ("status", "settings", "keep_alive", "shut_down", "history", "doctor", "lifecycle_config")
 
 EXIT_CODES = """\
 exit codes:

@@ -61,7 +61,7 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
                     f"{clean(error['message'])} {clean(error['remedy'])} Tried "
                     f"{error['attempts']} times; next {when(error['retry_at'], status['now'])}."
                 )
-    elif status["host"] != "none":
+    elif status["host"] != "none" and status["checked_at"]:
         yield "No apps are running."
     if status["totals"]:
         yield ""
