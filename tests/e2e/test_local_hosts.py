@@ -1,0 +1,137 @@
+"""A JupyterLab space and a notebook instance, whose server shuts down the app that it runs in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tornado import websocket
+
+from sagemaker_autoshutdown.localstudio import Fault, LocalStudio
+from sagemaker_autoshutdown.localstudio.runtime import Target
+from sagemaker_autoshutdown.localstudio.testing import BlockingStudio, running_studio
+
+from .conftest import SILENT_CELL, Server, lives, options, until
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Iterator[BlockingStudio]:
+    """Of the test's own: its one app ends with it."""
+    with running_studio(tmp_path) as studio:
+        yield studio
+
+
+def pids_of(studio: BlockingStudio, target: Target) -> list[int]:
+    return [process.pid for process in studio.processes(target)]
+
+
+def type_into_terminal(server: Server, name: str, text: str) -> None:
+    """As the browser does it: over the terminal's websocket."""
+
+    async def send(studio: LocalStudio) -> None:
+        launch = studio.server(server.target)
+        url = f"{launch.url}terminals/websocket/{name}?token={launch.token}"
+        connection = await websocket.websocket_connect(url.replace("http", "ws", 1))
+        await connection.read_message()
+        await connection.write_message(json.dumps(["stdin", text]))
+        # What is typed is echoed: it has arrived.
+        while True:
+            message = await connection.read_message()
+            if message is None or "echoed" in str(message):
+                break
+        connection.close()
+
+    server.studio.run(send)
+
+
+def test_a_space_is_kept_while_something_runs_and_shut_down_when_nothing_does(
+    studio: BlockingStudio,
+) -> None:
+    scene = studio.jupyterlab_space(options=options())
+    server, name = Server(studio, scene.target), scene.app.name
+    kernel = studio.start_kernel(scene.target, path="train.ipynb")
+    studio.execute(scene.target, kernel, SILENT_CELL, wait=False)
+    terminal = studio.request(scene.target, "POST", "api/terminals")["name"]
+    # F18: nothing of it shows in Jupyter.
+    burn = "while :; do :; done"
+    type_into_terminal(server, terminal, f"sh -c '{burn}' & echo 'ech''oed'\r")
+
+    server.limit(2)
+    server.looked(4)
+    kept = server.app(name)
+    assert (kept["state"], kept["reason"], kept["subject"]) == (
+        "busy",
+        "kernel_busy",
+        "train.ipynb",
+    )
+    studio.request(scene.target, "POST", f"api/kernels/{kernel}/interrupt")
+    until(lambda: server.app(name)["reason"] == "background_job", "the job alone")
+    server.looked(4)
+    assert server.app(name)["subject"] == f"terminal {terminal}"
+    assert studio.calls("DeleteApp") == []
+
+    pids = pids_of(studio, scene.target)
+    assert len(pids) >= 4
+    studio.fault(Fault("DeleteApp", times=1, code="AccessDeniedException"))
+    type_into_terminal(server, terminal, "kill %1; echo 'ech''oed'\r")
+    until(lambda: server.app(name)["state"] == "warned", "a warning")
+    error = until(lambda: server.app(name)["error"], "the refusal")
+    assert error["iam_action"] == "sagemaker:DeleteApp"
+    server.ask("DELETE", f"apps/{name}")
+    studio.wait_for(scene.target, "Deleted")
+    assert [pid for pid in pids if lives(pid)] == []
+
+
+def test_a_space_that_is_started_again_begins_anew_with_what_its_user_set(
+    studio: BlockingStudio,
+) -> None:
+    scene = studio.jupyterlab_space(options=options(warning_time=1))
+    server = Server(studio, scene.target)
+    server.limit(2)
+    studio.wait_for(scene.target, "Deleted")
+    created = studio.describe(scene.app).created_at
+    studio.client().create_app(**studio.parameters(scene.app))
+    studio.wait_for(scene.target, "InService")
+    # F27: SageMaker kept the creation time, Jupyter its settings and records.
+    assert studio.describe(scene.app).created_at == created
+    studio.wait_for(scene.target, "Deleted")
+    assert [call.outcome for call in studio.calls("DeleteApp")] == ["ok", "ok"]
+
+
+def test_a_notebook_instance_is_stopped_once_nothing_runs_on_it(studio: BlockingStudio) -> None:
+    scene = studio.notebook_instance(options=options(idle_timeout=2))
+    target = str(scene.target)
+    server = Server(studio, target)
+    # The admin's limit is short from the start: the cell has to be quick.
+    kernel = studio.start_kernel(target)
+    studio.execute(target, kernel, SILENT_CELL, wait=False)
+    server.looked(4)
+    app = server.app(target)
+    assert (app["app_type"], app["state"], app["reason"]) == (
+        "NotebookInstance",
+        "busy",
+        "kernel_busy",
+    )
+    assert studio.calls("StopNotebookInstance") == []
+    pids = pids_of(studio, target)
+    studio.request(target, "POST", f"api/kernels/{kernel}/interrupt")
+    until(lambda: server.app(target)["state"] == "warned", "a warning")
+    studio.wait_for(target, "Stopped")
+    assert [pid for pid in pids if lives(pid)] == []
+    assert len(studio.calls("StopNotebookInstance")) == 1
+
+
+def test_the_last_record_of_a_server_that_ends_with_its_app_is_kept(
+    studio: BlockingStudio,
+) -> None:
+    """A server that deletes its own app has no time left to write."""
+    scene = studio.jupyterlab_space(options=options())
+    server = Server(studio, scene.target)
+    server.limit(1)
+    studio.wait_for(scene.target, "Deleted")
+    studio.client().create_app(**studio.parameters(scene.app))
+    studio.wait_for(scene.target, "InService")
+    kinds: Callable[[], list[str]] = lambda: server.kinds(scene.app.name)  # noqa: E731
+    until(lambda: "shutdown" in kinds(), "the shutdown in the audit trail", timeout=10)
