@@ -17,6 +17,19 @@ from .volumes import Volume
 Connection = sqlite3.Connection
 
 
+class Timeline(NamedTuple):
+    """One run of an app, and what it did all along. ``ended_by`` is the reason of its shutdown,
+    empty where it ended otherwise; ``is_up``: it has not ended."""
+
+    domain_id: str
+    owner: str
+    app_type: str
+    app: str
+    ended_by: str
+    is_up: bool
+    stretches: tuple[Stretch, ...]
+
+
 class Hold(NamedTuple):
     """A keep-alive of an app: from when, until when."""
 
@@ -58,6 +71,33 @@ def runs(db: Connection, start: int, end: int) -> list[Run]:
             "AND r.started_at < ?",
             (start, end),
         )
+    ]
+
+
+def timelines(db: Connection, start: int, end: int) -> list[Timeline]:
+    """What each run did that was up between two times, in order of time."""
+    parts: dict[int, list[Stretch]] = {}
+    for run_id, *columns in db.execute(
+        "SELECT r.id, r.instance, s.started_at, s.ended_at, r.app_name, r.instance_type, s.idle, "
+        "p.usd_per_hour, s.estimated FROM stretches AS s JOIN runs AS r ON r.id = s.run_id "
+        "JOIN prices AS p ON p.id = s.price_id WHERE (r.ended_at IS NULL OR r.ended_at > ?) "
+        "AND r.started_at < ? ORDER BY s.started_at",
+        (start, end),
+    ):
+        instance, began, ended, app, instance_type, idle, usd, estimated = columns
+        parts.setdefault(run_id, []).append(
+            Stretch(
+                instance, began, ended, app, instance_type, idle == 1, to_usd(usd), estimated == 1
+            )
+        )
+    return [
+        Timeline(domain_id, owner, app_type, app, reason, ended is None, tuple(parts[run_id]))
+        for run_id, domain_id, owner, app_type, app, reason, ended in db.execute(
+            "SELECT id, domain_id, owner, app_type, app_name, shutdown_reason, ended_at FROM runs "
+            "WHERE (ended_at IS NULL OR ended_at > ?) AND started_at < ? ORDER BY started_at",
+            (start, end),
+        )
+        if run_id in parts
     ]
 
 

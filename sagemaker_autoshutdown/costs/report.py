@@ -60,7 +60,7 @@ class Report:
         writer = csv.writer(text, lineterminator="\r\n")
         writer.writerow(self.columns)
         for key, money in self.rows:
-            writer.writerow([_cell_text(key), *(_cell(getattr(money, f)) for f in MONEY_FIELDS)])
+            writer.writerow([safe_cell(key), *(_cell(getattr(money, f)) for f in MONEY_FIELDS)])
         return text.getvalue()
 
     def to_json(self, money_to_json: Callable[[Money], Any]) -> dict[str, Any]:
@@ -91,7 +91,7 @@ def _cell(value: Any) -> str:
     return format(value, "f") if not isinstance(value, float) else f"{value:g}"
 
 
-def _cell_text(text: str) -> str:
+def safe_cell(text: str) -> str:
     """A name that a spreadsheet would take for a formula is kept from being one."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
@@ -132,7 +132,7 @@ def report(
     volumes = reads.volumes(db)
     if volumes:
         if group_by is GroupBy.DAY:
-            for day, _ in by_day(first, until):
+            for day, _ in by_day(max(first, volumes[0].since), until):
                 usd = volume_cost(volumes, max(first, day * DAY), min(until, (day + 1) * DAY))
                 if usd:
                     tally(_day(day)).volume += usd

@@ -1,0 +1,128 @@
+"""``costs``: what the instances cost, by day, instance type, instance, app or state."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from ..clock import from_iso, to_iso, utcnow
+from ..costs.report import MONEY_FIELDS, GroupBy, safe_cell
+from ._server import add_options, connect
+from ._text import clean, span, table, until
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "costs",
+        help="what the instances cost, idle and in use",
+        description="What the instances cost. Days are days in UTC. Times without an offset are "
+        "this machine's, a day alone begins at midnight UTC.",
+    )
+    parser.add_argument(
+        "--from",
+        dest="start",
+        type=_moment,
+        metavar="TIME",
+        help="as 2026-09-01 or 2026-09-01T18:00 (default: the first of the month)",
+    )
+    parser.add_argument(
+        "--to", dest="end", type=_moment, metavar="TIME", help="not included (default: now)"
+    )
+    parser.add_argument(
+        "--group-by",
+        choices=[group.value.replace("_", "-") for group in GroupBy],
+        default=GroupBy.DAY.value,
+        help="one row for each (default: day). An instance's cost is divided evenly among the "
+        "apps that are up on it",
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--csv", action="store_true", help="print CSV")
+    form.add_argument("--json", action="store_true", help="print JSON")
+    add_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show the costs."""
+    query = {"from": arguments.start, "to": arguments.end}
+    query["group_by"] = arguments.group_by.replace("-", "_")
+    costs = connect(arguments).get("costs", **query)
+    if arguments.json:
+        print(json.dumps(costs, indent=2))
+    elif arguments.csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(("key", *MONEY_FIELDS))
+        for row in costs["rows"]:
+            cells = (json.dumps(row[name]).strip('"') for name in MONEY_FIELDS)
+            writer.writerow((safe_cell(row["key"]), *cells))
+    else:
+        print("\n".join(lines(costs)))
+    return 0
+
+
+def lines(costs: dict[str, Any]) -> Iterator[str]:
+    """The costs for people."""
+    total = costs["total"]
+    if not costs["rows"]:
+        yield "Nothing was spent in that time, as far as is known."
+        return
+    extra = [name for name in ("avoided_usd", "volume_usd") if Decimal(total[name])]
+    titles = {"avoided_usd": "avoided (est.)", "volume_usd": "volume"}
+    heading = [costs["group_by"].replace("_", " "), "USD", "in use", "idle", "idle %"]
+    yield table(
+        [*heading, *(titles[name] for name in extra)],
+        [
+            *(_row(clean(row["key"]), row, extra) for row in costs["rows"]),
+            _row("total", total, extra),
+        ],
+    )
+    yield ""
+    yield f"From {_local(costs['from'])} to {_local(costs['to'])}."
+    if total["estimated"]:
+        yield "Part of it was not seen but reconstructed: the server was down meanwhile."
+    if total["unpriced_seconds"]:
+        yield (
+            f"Left out: {span(total['unpriced_seconds'])} of instances whose price is not known. "
+            "Administrators can add prices with c.SageMakerAutoShutdown.prices."
+        )
+    if extra:
+        yield "Avoided cost is an estimate. It and volumes are in no sum."
+
+
+def _row(key: str, money: dict[str, Any], extra: list[str]) -> list[str]:
+    share = money["idle_share"]
+    return [
+        key,
+        _usd(money["usd"]),
+        _usd(money["in_use_usd"]),
+        _usd(money["idle_usd"]),
+        "-" if share is None else f"{share:.0%}",
+        *(_usd(money[name]) for name in extra),
+    ]
+
+
+def _usd(amount: str) -> str:
+    """To the cent; what is less is not shown as nothing."""
+    usd = Decimal(amount)
+    return "<0.01" if 0 < usd < Decimal("0.01") else f"{usd:.2f}"
+
+
+def _local(moment: str) -> str:
+    return f"{from_iso(moment).astimezone():%Y-%m-%d %H:%M}"
+
+
+def _moment(text: str) -> str:
+    """A time as the API takes it."""
+    if len(text.strip()) == len("2026-09-01"):
+        text = f"{text.strip()}T00:00Z"
+        try:
+            return to_iso(from_iso(text))
+        except ValueError:
+            pass
+    return to_iso(until(text, utcnow()))

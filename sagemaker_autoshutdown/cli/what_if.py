@@ -1,0 +1,151 @@
+"""``what-if``: what other idle limits would have saved, and whom they would have interrupted.
+
+Reads the ledger itself, since a server need not run for that, and replays it with the live loop's
+own decision.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ._errors import Failed
+from ._text import duration, span, table
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from ..costs.replay import Outcome, Replay
+
+DEFAULT_LIMITS = ("30m", "1h", "2h", "4h")
+DEFAULT_DAYS = 30
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "what-if",
+        help="what other idle limits would have saved",
+        description="Replays what was recorded under other idle limits: what each would have "
+        "saved, and how often it would have interrupted. Each limit stands for all limits, those "
+        "of rules too. An app that was shut down for being idle is taken to have gone on idle.",
+    )
+    parser.add_argument(
+        "--idle-timeout",
+        nargs="+",
+        type=_limit,
+        default=[_limit(text) for text in DEFAULT_LIMITS],
+        metavar="DURATION",
+        help=f"limits to try, as 30m 1h 2h (default: {' '.join(DEFAULT_LIMITS)})",
+    )
+    parser.add_argument(
+        "--days",
+        type=_days,
+        default=DEFAULT_DAYS,
+        help=f"how far to look back (default: {DEFAULT_DAYS})",
+    )
+    parser.add_argument(
+        "--ledger",
+        type=Path,
+        metavar="FILE",
+        help="the ledger (default: ledger.sqlite3 in data_dir)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Replay, and show what came of it."""
+    # Here, so that the other commands need not wait for all of it.
+    import sqlite3
+
+    from ..clock import utcnow
+    from ..costs import reads
+    from ..costs.ledger import FILE_NAME, read_ledger
+    from ..costs.moments import span_us, to_us
+    from ..costs.replay import replay
+    from ..status import to_json
+    from .doctor.settings import admin_settings
+
+    # How long the server warns, and what it calls active.
+    config, _ = admin_settings()
+    path = arguments.ledger or Path(config.data_dir).expanduser() / FILE_NAME
+    end = to_us(utcnow())
+    start = end - span_us(timedelta(days=arguments.days))
+
+    def query(db: sqlite3.Connection) -> Replay:
+        return replay(
+            reads.timelines(db, start, end),
+            reads.keep_alives(db, start, end),
+            config.policy(),
+            [timedelta(seconds=limit) for limit in sorted(set(arguments.idle_timeout))],
+            start,
+            end,
+        )
+
+    try:
+        replayed = read_ledger(path, query)
+    except sqlite3.Error as error:
+        raise Failed(f"The ledger {path} can't be read: {error}.") from None
+    if replayed is None:
+        raise Failed(
+            f"There is no ledger at {path} yet. It is written while the server runs; name another "
+            "one with --ledger."
+        )
+    if arguments.json:
+        print(json.dumps(to_json(replayed), indent=2))
+    else:
+        print("\n".join(lines(replayed, arguments.days)))
+    return 0
+
+
+def lines(replayed: Replay, days: float) -> Iterator[str]:
+    """The outcome for people."""
+    actual = replayed.actual
+    yield (
+        f"In the last {days:g} days, {actual.usd:.2f} USD were spent, {actual.idle_usd:.2f} of "
+        "it while idle. With another idle_timeout it would have been:"
+    )
+    yield ""
+    yield table(
+        ["idle timeout", "USD", "saved", "saved %", "shutdowns", "interrupted"],
+        [_row(outcome, actual.usd) for outcome in replayed.outcomes],
+    )
+    yield ""
+    yield "Interrupted: shutdowns after which the app was used again."
+    if actual.estimated:
+        yield "Part of the record was not seen but reconstructed: the server was down meanwhile."
+
+
+def _row(outcome: Outcome, spent: Decimal) -> list[str]:
+    share = f"{outcome.saved_usd / spent:.0%}" if spent else "-"
+    return [
+        span(outcome.idle_timeout.total_seconds()),
+        f"{outcome.money.usd:.2f}",
+        f"{outcome.saved_usd:.2f}",
+        share,
+        str(outcome.shutdowns),
+        str(outcome.interrupted),
+    ]
+
+
+def _limit(text: str) -> float:
+    seconds = duration(text)
+    if not 1 <= seconds <= 366 * 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 1s and 366d")
+    return seconds
+
+
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = 0
+    if not 0 < days <= 36600:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days over 0")
+    return days
