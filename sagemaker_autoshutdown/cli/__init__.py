@@ -3,7 +3,8 @@
 A subcommand's module has ``add_parser(subparsers)``, which makes its parser and sets ``run`` to
 the function that takes the parsed arguments and returns the exit code. Modules that start with an
 underscore are what they share. Nothing is computed here: what is shown comes from the REST API of
-the running server, except for ``doctor``, which also looks for itself.
+the running server, except for ``doctor``, which also looks for itself, and ``what-if``, which
+replays the ledger.
 """
 
 from __future__ import annotations
@@ -17,7 +18,17 @@ from .._version import __version__
 from ._errors import Failed
 
 #: Modules of this package, in the order of the help.
-COMMANDS = ("status", "settings", "keep_alive", "shut_down", "history", "doctor", "lifecycle_config")
+COMMANDS = (
+    "status",
+    "settings",
+    "keep_alive",
+    "shut_down",
+    "history",
+    "costs",
+    "what_if",
+    "doctor",
+    "lifecycle_config",
+)
 
 EXIT_CODES = """\
 exit codes:

@@ -43,7 +43,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
         enter_app(studio, "two", scene.owner, "ml.g5.48xlarge")
         launch = studio.server(scene.target)
         named = ["--url", launch.url, "--token", launch.token]
-        studio.wait_for_call("ListApps", count=4)
+        studio.wait_for_call("ListApps", count=4, timeout=90)
         yield named
 
 
