@@ -8,6 +8,7 @@ and "not found" all with HTTP status 400.
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import json
 import threading
@@ -133,7 +134,9 @@ async def in_thread(function: Callable[[], T]) -> T:
         except RuntimeError:  # the server stopped meanwhile
             return
 
-    threading.Thread(target=run, name="sagemaker_autoshutdown", daemon=True).start()
+    # Thread.start() waits for the thread to run, and so for it to let go of the interpreter: that
+    # was seen to hold the event loop for 5 ms.
+    _thread.start_new_thread(run, ())
     return await future
 
 
@@ -214,6 +217,20 @@ class Aws:
             return self.call_blocking(service, operation, parameters), unknown
         finally:
             client.meta.events.unregister(event, look)
+
+    def knows(self, service: str, operation: str, path: str) -> bool:
+        """Whether this botocore can send a parameter, such as ``DefaultUserSettings.X.Y``."""
+        shape = self._client(service).meta.service_model.operation_model(operation).input_shape
+        for name in path.split("."):
+            shape = getattr(shape, "members", {}).get(name)
+        return shape is not None
+
+    @property
+    def botocore_version(self) -> str:
+        """The version that makes the calls."""
+        import botocore
+
+        return str(botocore.__version__)
 
     def pages_blocking(
         self, service: str, operation: str, key: str, parameters: dict[str, Any]

@@ -140,16 +140,19 @@ def encode(script: str) -> str:
     if len(content) > MAX_CONTENT:
         raise InvalidScript(
             f"the script takes {len(content)} characters once it is encoded; SageMaker allows "
-            f"{MAX_CONTENT}"
+            f"{MAX_CONTENT}. If another script is to run first, detach that one and let a "
+            "shorter one fetch it"
         )
     return content
 
 
-def config_name(kind: Kind, script: str, version: str = __version__) -> str:
+def config_name(kind: Kind, script: str) -> str:
     """The lifecycle configuration's name: with the version, and new for each other content.
 
     SageMaker's scripts can't be changed once they are created, so the name must tell them apart.
     """
+    installs = re.search(r"^VERSION=['\"]?([\w.+-]+)", script, re.MULTILINE)
+    version = installs[1] if installs else __version__
     digest = hashlib.sha256(normalized(script).encode()).hexdigest()[:8]
     return f"{NAME_PREFIX}{re.sub('[^a-zA-Z0-9]+', '-', version)}-{kind.value}-{digest}"
 

@@ -1,0 +1,373 @@
+"""``lifecycle-config``: installs the extension for a whole domain, from an admin's machine.
+
+What is done is planned in `lifecycle`; here it is shown, asked about and carried out. Of the other
+commands these differ in that they talk to AWS, with the admin's own credentials, and to no server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ..aws import Aws, AwsError
+from ..lifecycle import bundle, coverage, policy
+from ..lifecycle.notebooks import Notebooks
+from ..lifecycle.plan import Lost, Plan, Refused, together
+from ..lifecycle.script import (
+    STUDIO_KINDS,
+    InvalidScript,
+    Kind,
+    ScriptSettings,
+    normalized,
+    render,
+)
+from ..lifecycle.studio import Studio, Target
+from ._errors import Failed, Misused
+from ._text import duration, table
+
+_DEFAULTS = {field.name: field.default for field in fields(ScriptSettings)}
+
+
+class NotDone(Failed):
+    """Nothing, or not all, was done; the message says what to do."""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command with its own commands."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "lifecycle-config",
+        help="install it for a whole domain",
+        description="Installs the extension by lifecycle configurations of SageMaker.",
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    shown = commands.add_parser("render", help="print a script", description="Prints a script.")
+    shown.add_argument("kind", type=Kind, choices=list(Kind), metavar="KIND", help=_kinds(Kind))
+    shown.add_argument("--output", "-o", type=Path, metavar="FILE", help="write it there instead")
+    _add_script_options(shown)
+    shown.set_defaults(run=run_render)
+
+    for name, run, what in (
+        ("install", run_install, "attach it to a domain, user profiles or notebook instances"),
+        ("uninstall", run_uninstall, "take back exactly what install attached"),
+    ):
+        command = commands.add_parser(name, help=what, description=f"{what.capitalize()}.")
+        _add_targets(command)
+        command.add_argument("--yes", "-y", action="store_true", help="do not ask")
+        command.add_argument("--dry-run", action="store_true", help="show the plan and stop")
+        command.set_defaults(run=run)
+        if name == "install":
+            command.add_argument(
+                "--kind",
+                type=Kind,
+                action="append",
+                choices=STUDIO_KINDS,
+                metavar="KIND",
+                help=f"{_kinds(STUDIO_KINDS)} only (default: both)",
+            )
+            command.add_argument(
+                "--script", type=Path, metavar="FILE", help="a script of your own, for one kind"
+            )
+            _add_script_options(command)
+
+    status = commands.add_parser("status", help="who has it", description="Shows who has it.")
+    status.add_argument("--domain-id", metavar="ID", help="default: the only one")
+    status.add_argument(
+        "--notebook-instances", action="store_true", help="notebook instances, not a domain"
+    )
+    status.add_argument("--json", action="store_true", help="machine-readable")
+    _add_region(status)
+    status.set_defaults(run=run_status)
+
+    packed = commands.add_parser(
+        "bundle",
+        help="one file to be put into S3 or an image",
+        description="Writes a wheel, its checksum and the scripts into one .tar.gz file.",
+    )
+    packed.add_argument("wheel_file", type=Path, metavar="WHEEL", help="a wheel of this product")
+    packed.add_argument("--output", "-o", type=Path, metavar="FILE", help="default: beside it")
+    _add_script_options(packed)
+    packed.set_defaults(run=run_bundle)
+
+    allowed = commands.add_parser(
+        "policy", help="the IAM policies", description="Prints an IAM policy."
+    )
+    allowed.add_argument(
+        "whose",
+        choices=("admin", "execution-role"),
+        help="of whoever gives these commands, or of the apps' role",
+    )
+    allowed.add_argument("--wheel", default="", metavar="S3", help="where the apps get the wheel")
+    allowed.set_defaults(run=run_policy)
+
+
+def _kinds(kinds: Any) -> str:
+    return ", ".join(kind.value for kind in kinds)
+
+
+def _add_region(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--region", default="", help="default: that of the AWS configuration")
+
+
+def _add_targets(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--domain-id", metavar="ID", help="default: the only one")
+    parser.add_argument(
+        "--user-profile",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only this user profile of the domain (may be repeated)",
+    )
+    parser.add_argument(
+        "--notebook-instance",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="this notebook instance instead of a domain (may be repeated)",
+    )
+    _add_region(parser)
+
+
+def _add_script_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the script's settings")
+    group.add_argument(
+        "--idle-timeout", type=duration, metavar="DURATION", help="as 2h (default) or 90m"
+    )
+    group.add_argument("--warning-time", type=duration, metavar="DURATION", help="default: 10m")
+    group.add_argument(
+        "--keep-terminals", action="store_true", default=None, help="a terminal holds its app"
+    )
+    group.add_argument(
+        "--set",
+        dest="more",
+        type=_setting,
+        action="append",
+        metavar="NAME=JSON",
+        help="any other setting of the extension (may be repeated)",
+    )
+    group.add_argument(
+        "--wheel",
+        metavar="WHERE",
+        help="s3://BUCKET/KEY, https://... or a path in the image (default: the package index)",
+    )
+    group.add_argument("--sha256", metavar="HEX", help="of the wheel")
+    group.add_argument(
+        "--checksum-of", type=Path, metavar="WHEEL", help="take it from this copy of the wheel"
+    )
+    group.add_argument("--index-url", metavar="URL", help="another package index than pip's own")
+    group.add_argument("--package-version", dest="version", metavar="VERSION", help="another one")
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not NAME=JSON, such as max_keep_alive=3600"
+            if equals
+            else f"{text!r} lacks its value: NAME=JSON"
+        ) from None
+
+
+# ---- the commands
+
+
+def run_render(arguments: argparse.Namespace) -> int:
+    """Print a script, or write it to a file with the line ends that it must have."""
+    script = render(arguments.kind, _script_settings(arguments))
+    if arguments.output is None:
+        sys.stdout.write(script)
+    else:
+        arguments.output.write_bytes(script.encode())
+    return 0
+
+
+def run_install(arguments: argparse.Namespace) -> int:
+    """Attach it."""
+    settings = _script_settings(arguments)
+    own = _own_script(arguments)
+
+    def plan_domain(studio: Studio, target: Target) -> Plan:
+        scripts = {kind: own or render(kind, settings) for kind in arguments.kind or STUDIO_KINDS}
+        return studio.plan_install(target, scripts)
+
+    def plan_notebook(notebooks: Notebooks, name: str) -> Plan:
+        return notebooks.plan_install(name, own or render(Kind.NOTEBOOK_INSTANCE, settings))
+
+    return _carry_out(arguments, plan_domain, plan_notebook, _after_install)
+
+
+def run_uninstall(arguments: argparse.Namespace) -> int:
+    """Take it back."""
+    return _carry_out(
+        arguments,
+        lambda studio, target: studio.plan_uninstall(target),
+        lambda notebooks, name: notebooks.plan_uninstall(name),
+        "What runs keeps it until it is restarted.",
+    )
+
+
+def run_status(arguments: argparse.Namespace) -> int:
+    """Show who has it."""
+    aws = Aws(arguments.region)
+    try:
+        if arguments.notebook_instances:
+            rows = list(coverage.of_notebooks(Notebooks(aws)))
+        else:
+            domain_id = arguments.domain_id or Studio(aws).only_domain()
+            rows = list(coverage.of_domain(aws, domain_id))
+    except (AwsError, Refused) as error:
+        raise _failed(error) from error
+    if arguments.json:
+        print(json.dumps([_row_to_json(row) for row in rows], indent=2))
+        return 0
+    heading = ("OWNER", "KIND", "APP", "RUNS", "NEXT START", "")
+    cells = [
+        (
+            f"{row.owner_kind} {row.owner}",
+            row.kind.value,
+            row.status or "-",
+            (row.runs or "without it") if row.is_up else "-",
+            row.next_start or "without it",
+            row.advice,
+        )
+        for row in rows
+    ]
+    print(table(heading, cells))
+    restart = sum(row.advice == "must restart" for row in rows)
+    print(
+        f"\n{sum(row.next_start is not None for row in rows)} of {len(rows)} have it from their "
+        f"next start on; {restart} must restart."
+    )
+    return 0
+
+
+def run_bundle(arguments: argparse.Namespace) -> int:
+    """Write the bundle and say what to do with it."""
+    try:
+        version = bundle.version_of_wheel(arguments.wheel_file)
+        sha256 = bundle.sha256_of(arguments.wheel_file)
+    except (InvalidScript, OSError) as error:
+        raise Misused(str(error)) from None
+    arguments.sha256, arguments.version = sha256, version
+    settings = _script_settings(arguments)
+    file = arguments.output or arguments.wheel_file.with_name(
+        f"sagemaker-autoshutdown-{version}.tar.gz"
+    )
+    bundle.write(file, arguments.wheel_file, {kind: render(kind, settings) for kind in Kind})
+    print(
+        f"{file}: put it into S3 or an image, and install with --wheel s3://BUCKET/{file.name} "
+        f"(or its path in the image) --sha256 {sha256}"
+    )
+    return 0
+
+
+def run_policy(arguments: argparse.Namespace) -> int:
+    """Print it."""
+    whose = arguments.whose
+    shown = policy.admin_policy() if whose == "admin" else policy.role_policy(arguments.wheel)
+    print(json.dumps(shown, indent=2))
+    return 0
+
+
+# ---- their parts
+
+_after_install = (
+    "It comes with the next start of each app: `lifecycle-config status` says who must restart. "
+    "The apps' role must allow what `lifecycle-config policy execution-role` prints."
+)
+
+
+def _script_settings(arguments: argparse.Namespace) -> ScriptSettings:
+    given = {
+        name: value
+        for name in _DEFAULTS
+        if name != "more" and (value := getattr(arguments, name, None)) is not None
+    }
+    try:
+        if arguments.checksum_of is not None:
+            given["sha256"] = bundle.sha256_of(arguments.checksum_of)
+            given.setdefault("version", bundle.version_of_wheel(arguments.checksum_of))
+        return ScriptSettings(**given, more=dict(arguments.more or ()))
+    except (InvalidScript, OSError) as error:
+        raise Misused(str(error)) from None
+
+
+def _own_script(arguments: argparse.Namespace) -> str | None:
+    if arguments.script is None:
+        return None
+    kinds = 1 if arguments.notebook_instance else len(set(arguments.kind or STUDIO_KINDS))
+    if kinds != 1:
+        raise Misused("--script is for one kind of apps: name it with --kind")
+    try:
+        return normalized(arguments.script.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise Misused(f"--script: {error}") from None
+
+
+def _carry_out(
+    arguments: argparse.Namespace,
+    plan_domain: Callable[[Studio, Target], Plan],
+    plan_notebook: Callable[[Notebooks, str], Plan],
+    afterwards: str,
+) -> int:
+    """Plan, show, ask, do."""
+    if arguments.notebook_instance and (arguments.domain_id or arguments.user_profile):
+        raise Misused("--notebook-instance goes without --domain-id and --user-profile")
+    aws = Aws(arguments.region)
+    try:
+        if arguments.notebook_instance:
+            notebooks = Notebooks(aws)
+            plan = together(*(plan_notebook(notebooks, n) for n in arguments.notebook_instance))
+        else:
+            studio = Studio(aws)
+            domain_id = arguments.domain_id or studio.only_domain()
+            targets = [Target(domain_id, name) for name in arguments.user_profile]
+            plan = together(*(plan_domain(studio, t) for t in targets or [Target(domain_id)]))
+        print(plan.described())
+        if arguments.dry_run or not plan.steps:
+            return 0
+        if not arguments.yes and not _agreed():
+            raise NotDone("Nothing was changed.")
+        plan.carry_out(aws, print)
+    except (AwsError, Refused, Lost, InvalidScript) as error:
+        raise _failed(error) from error
+    print(f"Done, and read back. {afterwards}")
+    return 0
+
+
+def _agreed() -> bool:
+    if not sys.stdin.isatty():
+        raise Misused("nobody can be asked here: give --yes to go ahead, or --dry-run to look")
+    return input("Go ahead? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _failed(error: Exception) -> NotDone:
+    if isinstance(error, AwsError):
+        action = error.iam_action
+        remedy = (
+            f"Your own credentials need {action}; `lifecycle-config policy admin` prints all that "
+            "is needed."
+            if action
+            else error.remedy
+        )
+        return NotDone(f"{error}\n{remedy}")
+    return NotDone(str(error))
+
+
+def _row_to_json(row: coverage.Row) -> Mapping[str, Any]:
+    return {
+        "owner_kind": row.owner_kind,
+        "owner": row.owner,
+        "kind": row.kind.value,
+        "status": row.status,
+        "runs": row.runs,
+        "next_start": row.next_start,
+        "advice": row.advice,
+    }

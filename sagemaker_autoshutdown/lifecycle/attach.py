@@ -1,0 +1,119 @@
+"""Where a lifecycle configuration of ours stands in the settings of a domain or user profile. Pure.
+
+A JupyterLab app runs the *built-in* lifecycle configuration of its settings and then the one that
+its user chose, so ours is the built-in one: users need not choose it, and what they choose stays. A
+JupyterServer app of Studio Classic runs one only, its default. Where the place is taken, ours runs
+what is there first (`combined`) and then installs, so that nothing that ran before is lost.
+
+Settings are dicts in the form of the API (``UserSettings``, ``DefaultSpaceSettings``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from .script import Kind, normalized, version_of
+
+#: What the API's patterns allow in place of an ARN, to take it away.
+NO_ARN = "None"
+
+#: Where another's script ends within ours.
+_END = "END_OF_WHAT_RUNS_FIRST"
+_FIRST = re.compile(r"^# Runs first: (\S+)$", re.MULTILINE)
+
+
+def member(kind: Kind) -> str:
+    """The member of the settings that is about the kind's apps."""
+    return f"{kind.app_type}AppSettings"
+
+
+def current(kind: Kind, settings: Mapping[str, Any]) -> str | None:
+    """The ARN that stands where ours goes, ours or another's."""
+    app = settings.get(member(kind)) or {}
+    if kind is Kind.SPACE:
+        return _arn(app.get("BuiltInLifecycleConfigArn"))
+    return _arn((app.get("DefaultResourceSpec") or {}).get("LifecycleConfigArn"))
+
+
+def is_ours(arn: str | None) -> bool:
+    """Whether an ARN names a lifecycle configuration that this command made."""
+    return arn is not None and version_of(arn) is not None
+
+
+def attached(kind: Kind, settings: Mapping[str, Any], arn: str) -> dict[str, Any]:
+    """The member's new value, with `arn` in our place and all else as it was."""
+    app = dict(settings.get(member(kind)) or {})
+    if kind is Kind.SPACE:
+        app["BuiltInLifecycleConfigArn"] = arn
+        return app
+    spec = app.get("DefaultResourceSpec") or {"InstanceType": "system"}
+    app["DefaultResourceSpec"] = {**spec, "LifecycleConfigArn": arn}
+    # A default must be among those that can be chosen, or the app does not start.
+    listed = [each for each in app.get("LifecycleConfigArns") or () if not is_ours(each)]
+    app["LifecycleConfigArns"] = [*listed, arn]
+    return app
+
+
+def detached(kind: Kind, settings: Mapping[str, Any], before: str | None) -> dict[str, Any]:
+    """The member's new value without ours; `before` is what ours ran first, which gets its place
+    back."""
+    app = dict(settings.get(member(kind)) or {})
+    place = before or NO_ARN
+    if kind is Kind.SPACE:
+        app["BuiltInLifecycleConfigArn"] = place
+        return app
+    app["DefaultResourceSpec"] = {**app["DefaultResourceSpec"], "LifecycleConfigArn": place}
+    app["LifecycleConfigArns"] = [
+        each for each in app.get("LifecycleConfigArns") or () if not is_ours(each)
+    ]
+    return app
+
+
+def without_nothing(value: Any) -> Any:
+    """Settings in a form in which what means nothing is left out, to be compared."""
+    if isinstance(value, Mapping):
+        cleaned = {key: without_nothing(each) for key, each in value.items()}
+        return {key: each for key, each in cleaned.items() if each not in (None, NO_ARN, {}, [])}
+    if isinstance(value, (list, tuple)):
+        return [without_nothing(each) for each in value]
+    return value
+
+
+def differences(expected: Any, found: Any, where: str = "") -> list[str]:
+    """The paths at which two settings differ."""
+    if isinstance(expected, Mapping) and isinstance(found, Mapping):
+        return [
+            path
+            for key in sorted({*expected, *found})
+            for path in differences(expected.get(key), found.get(key), f"{where}.{key}".lstrip("."))
+        ]
+    return [] if expected == found else [where]
+
+
+def combined(script: str, arn: str, other: str) -> str:
+    """Our script, with another's content run before it as SageMaker would have run it.
+
+    Ours runs even if that fails. Then the whole fails, as it would without ours.
+    """
+    first, _, rest = normalized(script).partition("\n")
+    return (
+        f"{first}\n"
+        f"# Runs first: {arn}\n"
+        "# It had this place before, and SageMaker runs one script there.\n"
+        f"(\nfile=$(mktemp)\ncat >\"$file\" <<'{_END}'\n"
+        f"{normalized(other).rstrip()}\n"
+        f'{_END}\nchmod +x "$file"\n"$file"\ncode=$?\nrm -f "$file"\nexit "$code"\n)\nFIRST=$?\n'
+        + rest.replace("\nmain\n", '\n(SECONDS=0 && main)\nexit "$FIRST"\n')
+    )
+
+
+def runs_first(script: str) -> str | None:
+    """The ARN of what a script made by `combined` runs first."""
+    found = _FIRST.search(script)
+    return None if found is None else found[1]
+
+
+def _arn(value: Any) -> str | None:
+    return None if value in (None, "", NO_ARN) else str(value)

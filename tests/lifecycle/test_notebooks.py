@@ -1,0 +1,111 @@
+"""The same for notebook instances, by name."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from sagemaker_autoshutdown import __version__
+from sagemaker_autoshutdown.lifecycle import policy
+from sagemaker_autoshutdown.localstudio import names
+from sagemaker_autoshutdown.localstudio.state import NotebookInstance
+
+from .conftest import Account
+
+NAME = "analysis"
+
+
+def enter(account: Account, name: str = NAME, status: str = "Stopped", **settings: Any) -> None:
+    """A notebook instance, with no process behind it."""
+    now = account.studio.studio.now()
+    notebook = NotebookInstance(name, "ml.t3.medium", status, now, now, settings=settings)
+    account.studio.do(lambda studio: studio.account.create_notebook(notebook, now))
+
+
+def attached(account: Account, name: str = NAME) -> str | None:
+    """The name of what is attached."""
+    described = account.client.describe_notebook_instance(NotebookInstanceName=name)
+    config: str | None = described.get("NotebookInstanceLifecycleConfigName")
+    return config
+
+
+def hooks(account: Account, config: str) -> dict[str, str]:
+    """The scripts of a lifecycle configuration, by hook."""
+    described = account.client.describe_notebook_instance_lifecycle_config(
+        NotebookInstanceLifecycleConfigName=config
+    )
+    return {
+        hook: base64.b64decode(described[hook][0]["Content"]).decode()
+        for hook in ("OnCreate", "OnStart")
+        if described.get(hook)
+    }
+
+
+def test_it_is_attached_to_a_stopped_one_and_taken_off_again(account: Account) -> None:
+    enter(account, RoleArn=names.ROLE_ARN)
+    assert account.run("install", "--yes", "--notebook-instance", NAME)[0] == 0
+    config = attached(account)
+    assert config is not None
+    assert "JupyterSystemEnv" in hooks(account, config)["OnStart"]
+    changes = account.changes()
+    assert account.run("install", "--yes", "--notebook-instance", NAME)[0] == 0
+    assert account.changes() == changes
+
+    _, out, _ = account.run("status", "--notebook-instances", "--json")
+    [row] = json.loads(out)
+    assert (row["owner"], row["next_start"]) == (NAME, __version__)
+
+    assert account.run("uninstall", "--yes", "--notebook-instance", NAME)[0] == 0
+    assert attached(account) is None
+    listed = account.client.list_notebook_instance_lifecycle_configs()
+    assert listed["NotebookInstanceLifecycleConfigs"] == []
+
+
+def test_one_that_runs_is_named_as_needing_a_stop_first(account: Account) -> None:
+    enter(account, status="InService")
+    enter(account, "stopped")
+    code, out, _ = account.run(
+        "install", "--yes", "--notebook-instance", NAME, "--notebook-instance", "stopped"
+    )
+    assert code == 0
+    assert f"{NAME} is InService and can be changed only while it is stopped" in out
+    assert attached(account) is None
+    assert attached(account, "stopped") is not None
+
+
+def test_what_was_there_goes_on_running_and_comes_back(account: Account) -> None:
+    encoded = {
+        hook: [{"Content": base64.b64encode(f"#!/bin/bash\n# {hook}\n".encode()).decode()}]
+        for hook in ("OnCreate", "OnStart")
+    }
+    account.client.create_notebook_instance_lifecycle_config(
+        NotebookInstanceLifecycleConfigName="theirs", **encoded
+    )
+    enter(account, NotebookInstanceLifecycleConfigName="theirs")
+    account.run("install", "--yes", "--notebook-instance", NAME)
+    config = attached(account)
+    assert config not in (None, "theirs")
+    scripts = hooks(account, str(config))
+    assert scripts["OnCreate"] == "#!/bin/bash\n# OnCreate\n"
+    assert "# OnStart" in scripts["OnStart"]
+    account.run("uninstall", "--yes", "--notebook-instance", NAME)
+    assert attached(account) == "theirs"
+
+
+def test_a_name_that_does_not_exist_is_said(account: Account) -> None:
+    code, _, err = account.run("install", "--yes", "--notebook-instance", "nobody")
+    assert (code, "there is no notebook instance nobody" in err) == (1, True)
+
+
+@pytest.mark.parametrize("command", ["install", "uninstall"])
+def test_the_policy_is_all_that_is_needed(account: Account, command: str) -> None:
+    enter(account)
+    if command == "uninstall":
+        account.run("install", "--yes", "--notebook-instance", NAME)
+    begin = len(account.studio.calls())
+    assert account.run(command, "--yes", "--notebook-instance", NAME)[0] == 0
+    called = {f"sagemaker:{call.operation}" for call in account.studio.calls()[begin:]}
+    assert called <= set(policy.ADMIN_NOTEBOOKS[command])
