@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple, TypeVar
@@ -175,12 +176,15 @@ class Tally:
 
     def usd(self, *, idle: bool) -> Fraction:
         """What was spent in one state, exactly."""
+        # Whole numbers by what they are divided by: adding fractions one by one takes long.
+        numerators: dict[int, int] = {}
+        for (usd_per_hour, was_idle, share), duration in self.time.items():
+            if was_idle is idle and usd_per_hour is not None:
+                numerator, denominator = _ratio(usd_per_hour)
+                divisor = denominator * share
+                numerators[divisor] = numerators.get(divisor, 0) + numerator * duration
         return sum(
-            (
-                cost_of(duration, usd_per_hour) / share
-                for (usd_per_hour, was_idle, share), duration in self.time.items()
-                if was_idle is idle and usd_per_hour is not None
-            ),
+            (Fraction(numerator, divisor * HOUR) for divisor, numerator in numerators.items()),
             Fraction(0),
         )
 
@@ -195,6 +199,11 @@ class Tally:
             ),
             Fraction(0),
         )
+
+
+@lru_cache(maxsize=1024)
+def _ratio(usd_per_hour: Decimal) -> tuple[int, int]:
+    return usd_per_hour.as_integer_ratio()
 
 
 def cost_of(duration: int, usd_per_hour: Decimal) -> Fraction:
