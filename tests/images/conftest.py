@@ -25,8 +25,13 @@ def bare_image(request: pytest.FixtureRequest) -> Iterator[Environment]:
 @pytest.fixture(scope="module")
 def one_image() -> Iterator[Environment]:
     """The newest image's environment, for what does not depend on versions."""
-    [newest] = [image for image in IMAGES if image.name == "sagemaker-distribution-4.4.1"]
-    yield from _environment(newest)
+    yield from one_environment("sagemaker-distribution-4.4.1")
+
+
+def one_environment(name: str) -> Iterator[Environment]:
+    """The environment of the image of that name."""
+    [image] = [image for image in IMAGES if image.name == name]
+    yield from _environment(image)
 
 
 def _environment(image: Image) -> Iterator[Environment]:
