@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -220,11 +221,12 @@ def test_a_thread_that_outlives_the_server_ends_in_silence(
             await asyncio.wait_for(in_thread(may_end.wait), 0.01)
 
     asyncio.run(give_up())
+    threads = set(sys._current_frames())
     may_end.set()
-    for thread in threading.enumerate():
-        if thread.name == "sagemaker_autoshutdown":
-            assert thread.daemon
-            thread.join(5)
+    end = time.monotonic() + 5
+    while len(sys._current_frames()) == len(threads):
+        assert time.monotonic() < end
+        time.sleep(0.001)
     assert capfd.readouterr().err == ""
 
 
