@@ -73,11 +73,12 @@ export function day(key: string): string {
   }).format(new Date(`${key}T00:00:00Z`));
 }
 
-/** An amount in USD; cents, and more digits for what is less than a dollar's hundredth. */
+/** An amount in USD, to the cent. */
 export function usd(amount: string | number): string {
   const value = Number(amount);
-  const digits = value !== 0 && Math.abs(value) < 0.01 ? 4 : 2;
-  return money(value, 2, digits);
+  return value > 0 && value < 0.005
+    ? `< ${money(0.01, 2, 2)}`
+    : money(value, 2, 2);
 }
 
 /** A price per hour: prices of small instances need more digits than amounts do. */

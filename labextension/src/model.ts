@@ -12,6 +12,7 @@ import { RequestError, type IClient } from './client';
 import { ServerClock, type Ticker } from './clock';
 import type { App, Costs, Settings, SettingsChange, Status } from './openapi';
 import type { Connection, IAutoShutdown, KeepAliveEnd } from './tokens';
+import { endsWithApp } from './wording';
 
 /** `$id` of the server's event schema, without its version. */
 export const EVENT_SCHEMA =
@@ -111,7 +112,13 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
     try {
       await this._ask();
     } catch {
-      // Told by `connection`.
+      // Told by `connection`; the poll goes on as it is.
+      return;
+    }
+    // The next request may have to come sooner, or later, than it was planned.
+    if (!this.isDisposed) {
+      const { interval } = this._poll.frequency;
+      await this._poll.schedule({ interval, phase: 'resolved' });
     }
   }
 
@@ -204,7 +211,9 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
 
   private _schedule(status: Status): void {
     let interval = INTERVAL_WITH_EVENTS;
-    if (!this._eventsWork) {
+    if (isEnding(status)) {
+      interval = MIN_INTERVAL;
+    } else if (!this._eventsWork) {
       const next = Date.parse(status.next_check_at ?? '');
       const wait = next + AFTER_CHECK - this.now();
       interval = Number.isFinite(wait)
@@ -316,6 +325,14 @@ export namespace AutoShutdownModel {
 /** What the server tells of by an event whenever it changes. */
 function whatEventsTell(status: Status): string {
   return JSON.stringify([status.apps, status.problems, status.check_overdue]);
+}
+
+/** Whether the server is about to end: its last event would be one that nobody can send. */
+function isEnding(status: Status): boolean {
+  return (
+    endsWithApp(status) &&
+    status.apps.some(app => app.state === 'shutting_down')
+  );
 }
 
 function connectionAfter(error: unknown): Connection {

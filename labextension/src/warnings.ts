@@ -55,7 +55,7 @@ export class Warnings {
 
   /** Show what is new, count down, take away what is over. */
   update(): void {
-    const { model, display, notifications } = this._options;
+    const { model, display, notifications, isOpen } = this._options;
     const { status } = model;
     const apps = status && display.notifications ? warnedApps(status) : [];
     this._dismissAllBut(new Set(apps.map(({ key }) => key)));
@@ -74,8 +74,10 @@ export class Warnings {
         }
       } else if (shown.message !== message) {
         shown.message = message;
-        // Does nothing if the user closed it.
-        notifications.update({ id: shown.id, message });
+        // JupyterLab would show a toast again that the user has closed.
+        if (isOpen(shown.id)) {
+          notifications.update({ id: shown.id, message });
+        }
       }
     }
   }
@@ -165,6 +167,8 @@ export namespace Warnings {
     ticker: Ticker;
     trans: TranslationBundle;
     notifications: Notifications;
+    /** Whether the toast of a notification is there: the manager does not know. */
+    isOpen: (id: string) => boolean;
     saver: IDocumentSaver | null;
     /** Of this browser tab: what was warned of is not warned of again after a reload. */
     storage: Storage;

@@ -96,7 +96,9 @@ export function reasonSentence(
         ? trans.__('Nothing is open in it, and it was idle for %1.', lasted)
         : trans.__('No kernel or terminal is open.');
     case 'idle_timeout':
-      return trans.__('Its idle limit is near.');
+      return app.state === 'warned'
+        ? trans.__('Its idle limit is near.')
+        : trans.__('It was idle for longer than its limit.');
     case 'busy_too_long':
       return trans.__('Busy for longer than your administrator allows.');
     case 'user_request':

@@ -29,6 +29,8 @@ export const warningsPlugin: JupyterFrontEndPlugin<void> = {
       ticker,
       trans: load(translator),
       notifications: Notification.manager,
+      // In versions 3 and 4, a toast's element has its notification's id.
+      isOpen: id => document.getElementById(id) !== null,
       saver,
       storage: window.sessionStorage,
       keepRunning: appName =>

@@ -11,12 +11,13 @@ export type Theme =
 
 /** Open JupyterLab with a fresh layout, and wait until it is up. */
 export async function openLab(page: Page, url: string): Promise<void> {
-  // JupyterLab 4 asks; its question lies over the panel.
+  // The question lies over the panel; in JupyterLab 3 another toast may lie over it in turn.
   const news = page
     .locator('.Toastify__toast')
-    .filter({ hasText: 'official Jupyter news' });
+    .filter({ hasText: 'official Jupyter news' })
+    .first();
   await page.addLocatorHandler(news, () =>
-    news.getByRole('button', { name: 'No', exact: true }).click()
+    news.getByRole('button', { name: 'No', exact: true }).dispatchEvent('click')
   );
   await page.goto(`${url}&reset`);
   await whenUp(page);

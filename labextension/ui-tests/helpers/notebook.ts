@@ -39,39 +39,60 @@ export async function run(
     ([address, source]) =>
       new Promise<void>((done, fail) => {
         const socket = new WebSocket(address);
-        socket.onerror = () => fail(new Error('no websocket'));
-        socket.onmessage = ({ data }) => {
-          const message = JSON.parse(String(data)) as {
-            content: { execution_state?: string };
+        const send = (type: string, content: object): string => {
+          const id = crypto.randomUUID();
+          const header = {
+            msg_id: id,
+            msg_type: type,
+            session: 'ui-tests',
+            username: '',
+            date: new Date().toISOString(),
+            version: '5.3'
           };
-          if (message.content.execution_state === 'busy') {
-            done();
-          }
-        };
-        socket.onopen = () =>
           socket.send(
             JSON.stringify({
               channel: 'shell',
-              header: {
-                msg_id: crypto.randomUUID(),
-                msg_type: 'execute_request',
-                session: crypto.randomUUID(),
-                username: '',
-                date: new Date().toISOString(),
-                version: '5.3'
-              },
+              header,
               parent_header: {},
               metadata: {},
-              content: {
-                code: source,
-                silent: false,
-                store_history: false,
-                user_expressions: {},
-                allow_stdin: false,
-                stop_on_error: true
-              }
+              content
             })
           );
+          return id;
+        };
+        // What is sent before the way to the kernel is open gets lost: knock until it answers.
+        let knocking = 0;
+        let executing = '';
+        socket.onerror = () => fail(new Error('no websocket'));
+        socket.onopen = () => {
+          knocking = window.setInterval(
+            () => send('kernel_info_request', {}),
+            300
+          );
+        };
+        socket.onmessage = ({ data }) => {
+          const message = JSON.parse(String(data)) as {
+            header: { msg_type: string };
+            parent_header: { msg_id?: string };
+            content: { execution_state?: string };
+          };
+          if (message.header.msg_type === 'kernel_info_reply' && !executing) {
+            window.clearInterval(knocking);
+            executing = send('execute_request', {
+              code: source,
+              silent: false,
+              store_history: false,
+              user_expressions: {},
+              allow_stdin: false,
+              stop_on_error: true
+            });
+          } else if (
+            message.parent_header.msg_id === executing &&
+            message.content.execution_state === 'busy'
+          ) {
+            done();
+          }
+        };
       }),
     [url, code] as const
   );

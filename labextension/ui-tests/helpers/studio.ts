@@ -7,9 +7,16 @@
  */
 
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 
 const ROOT = resolve(__dirname, '../../..');
 const STUDIO_PYTHON =
@@ -117,6 +124,14 @@ export class Studio {
 
   async faultsOff(): Promise<void> {
     await this._control('DELETE', 'faults');
+  }
+
+  /** The files of that name in all homes. */
+  find(name: string): string[] {
+    const homes = join(this._folder, 'work');
+    return readdirSync(homes, { recursive: true, encoding: 'utf-8' })
+      .filter(path => basename(path) === name)
+      .map(path => join(homes, path));
   }
 
   /** What SageMaker was asked. */

@@ -184,14 +184,17 @@ test('the warning goes when activity resumes', async () => {
   await warnFor(25);
   await expect(warning()).toBeVisible();
   const { kernel } = await startSession(studio, 'again.ipynb', kernelspec);
-  await run(page, studio, kernel.id, 'import time; time.sleep(6)');
+  await run(page, studio, kernel.id, 'import time; time.sleep(12)');
   await expect(warning()).toHaveCount(0);
 });
 
 test('a warning that was closed does not come back for the same deadline', async () => {
-  await warnFor(40);
+  await warnFor(50);
   await expect(warning()).toBeVisible();
   await warning().getByRole('button', { name: /close|hide/i }).click();
+  await expect(warning()).toHaveCount(0);
+  // It would have counted on by now.
+  await expect(panel.getByRole('timer')).toHaveText(/^0:3\d$/);
   await expect(warning()).toHaveCount(0);
   await page.reload();
   await whenUp(page);
@@ -236,7 +239,7 @@ test('apps that can not be listed are explained, with the IAM action that is mis
 
 test('"Shut down now" asks first, and does nothing if the user thinks better of it', async () => {
   await panel.getByRole('button', { name: 'Shut down datascience' }).click();
-  const dialog = page.getByRole('dialog');
+  const dialog = page.locator('.jp-Dialog');
   await expect(dialog).toContainText('Shut down datascience-1.0 now?');
   await dialog.getByRole('button', { name: 'Cancel' }).click();
   await expect(dialog).toHaveCount(0);
@@ -258,8 +261,9 @@ test('an idle app counts down and goes, while the panel looks on', async () => {
 test('"Shut down now" shuts an app down that is not idle at all', async () => {
   const { kernel } = await startSession(studio, 'new.ipynb', kernelspec);
   await run(page, studio, kernel.id, 'import time; time.sleep(600)');
+  await expect(panel).toContainText('A cell has been running in new.ipynb');
   await panel.getByRole('button', { name: 'Shut down datascience' }).click();
-  const dialog = page.getByRole('dialog');
+  const dialog = page.locator('.jp-Dialog');
   await expect(dialog).toContainText('Still running: new.ipynb');
   await dialog.getByRole('button', { name: 'Shut down' }).click();
   await expect(panel).toContainText('Nothing is running');

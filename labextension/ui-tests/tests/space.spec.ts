@@ -1,0 +1,75 @@
+/**
+ * A JupyterLab space, where the server ends with its app: documents are saved, and that is said.
+ */
+
+import { existsSync, readFileSync } from 'node:fs';
+
+import { expect, test, type Locator, type Page } from '@playwright/test';
+
+import { change, onlyApp } from '../helpers/api';
+import { openLab, openPanel } from '../helpers/lab';
+import { Studio } from '../helpers/studio';
+
+let studio: Studio;
+let page: Page;
+let panel: Locator;
+
+test.describe.configure({ mode: 'serial' });
+
+test.beforeAll(async ({ browser }) => {
+  studio = await Studio.start({
+    host: 'space',
+    traits: { active_time: 1, poll_interval: 2 }
+  });
+  page = await browser.newPage();
+  await openLab(page, studio.labUrl);
+  panel = await openPanel(page);
+});
+
+test.afterAll(async () => {
+  await page.close();
+  await studio.stop();
+});
+
+async function write(text: string): Promise<void> {
+  await page.locator('.jp-FileEditor .cm-content, .jp-FileEditor .CodeMirror').click();
+  await page.keyboard.type(text);
+}
+
+test('it is said that unsaved documents are saved', async () => {
+  await expect(panel).toContainText('This JupyterLab');
+  await expect(panel).toContainText('Unsaved documents are saved before');
+  await panel.getByRole('button', { name: 'Shut down This Jup' }).click();
+  const dialog = page.locator('.jp-Dialog');
+  await expect(dialog).toContainText('This JupyterLab ends with it.');
+  await expect(dialog).toContainText('Unsaved documents are saved first.');
+  await dialog.getByRole('button', { name: 'Cancel' }).click();
+});
+
+test('what was not saved is on disk when the server has ended', async () => {
+  const model = { type: 'file', format: 'text', content: '' };
+  await studio.jupyter('PUT', 'api/contents/notes.txt', model);
+  await page.goto(studio.url('lab/tree/notes.txt'));
+  await page.locator('.jp-FileEditor').waitFor();
+  panel = await openPanel(page);
+  await write('written before the warning');
+  await change(studio, { idle_timeout: 25, warning_time: 25 });
+  const warning = page
+    .locator('.Toastify__toast')
+    .filter({ hasText: 'will be shut down' });
+  await expect(warning).toContainText('Unsaved documents are saved first.');
+
+  // Writing on is no activity: only what runs in kernels and terminals is.
+  await expect(panel.getByRole('timer')).toHaveText(/^0:(1\d|0[6-9])$/);
+  await write(', and after it');
+  const { app_name } = await onlyApp(studio);
+  expect(app_name).toBe('default');
+
+  await expect(panel).toContainText('This server was shut down', {
+    timeout: 60_000
+  });
+  const [path] = studio.find('notes.txt');
+  expect(path !== undefined && existsSync(path)).toBe(true);
+  const text = readFileSync(path ?? '', 'utf-8');
+  expect(text).toContain('written before the warning, and after it');
+});
