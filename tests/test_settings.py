@@ -469,6 +469,29 @@ def test_a_disk_that_hangs_hangs_neither_start_nor_change(
         released.set()
 
 
+def test_a_file_that_can_not_be_read_just_now_is_not_written_over(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(data_dir, json.dumps({"version": 1, "settings": {"keep_terminals": True}}))
+    before = (data_dir / "settings.json").read_bytes()
+
+    def denied(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    async def change() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "read_text", denied)
+            settings = await Settings.load(admin(data_dir))
+            await settings.change({"idle_timeout": 3600})
+            assert settings.problems
+        assert (data_dir / "settings.json").read_bytes() == before
+        await settings.change({"warning_time": 60})
+        assert settings.policy.keep_terminals is True, "what it held counts again"
+
+    run(change())
+    assert set(file_of(data_dir)["settings"]) == {"keep_terminals", "idle_timeout", "warning_time"}
+
+
 def test_a_file_that_can_not_be_read_is_neither_put_aside_nor_overwritten(data_dir: Path) -> None:
     # A directory stands for "permission denied", which root never gets.
     (data_dir / "settings.json").mkdir(parents=True)
@@ -541,6 +564,39 @@ def test_changes_that_overlap_end_as_they_were_made(data_dir: Path) -> None:
     stored = file_of(data_dir)
     assert stored["settings"] == {"idle_timeout": 29.0}
     assert set(stored["keep_alive"]) == {"app"}
+
+
+def test_a_change_during_a_slow_write_is_neither_lost_nor_overtaken(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes = []
+    overlapping = threading.Event()
+    real = SettingsFile.write
+
+    def slow(self: SettingsFile, settings: Any, keep_alives: Any) -> Any:
+        writes.append(dict(settings))
+        if len(writes) == 1:
+            # Would the second begin before the first is done, it could be overtaken by it.
+            assert not overlapping.wait(0.3)
+        else:
+            overlapping.set()
+        return real(self, settings, keep_alives)
+
+    monkeypatch.setattr(SettingsFile, "write", slow)
+
+    async def change() -> None:
+        settings = await Settings.load(admin(data_dir))
+        first = asyncio.create_task(settings.change({"idle_timeout": 60}))
+        while not writes:
+            await asyncio.sleep(0)
+        second = asyncio.create_task(settings.change({"keep_terminals": True}))
+        await first
+        assert settings.policy.keep_terminals is True
+        await second
+
+    run(change())
+    assert writes == [{"idle_timeout": 60.0}, {"keep_terminals": True}]
+    assert file_of(data_dir)["settings"] == {"idle_timeout": 60.0, "keep_terminals": True}
 
 
 # ---- shown --------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def moment(name: str, text: object) -> datetime:
     if isinstance(text, str):
         try:
             return from_iso(text)
-        except (ValueError, OverflowError):
+        except ValueError:
             pass
     allowed = f"must be a time as 2026-09-01T18:00:00Z; got {echo(text)}"
     raise InvalidRequest(f"{name} {allowed}.", {name: allowed})

@@ -90,6 +90,22 @@ def test_a_bus_that_knows_the_schema_already_is_used(
     assert len(heard) == 1
 
 
+def test_a_bus_that_takes_numbers_for_versions_is_used_too() -> None:
+    """As that of jupyter_events before 0.11, in the older images."""
+    registered = []
+
+    class Old:
+        schemas: frozenset[str] = frozenset()
+
+        def register_event_schema(self, schema: dict[str, Any]) -> None:
+            if not isinstance(schema["version"], int):
+                raise ValueError("version is not of type 'integer'")
+            registered.append(schema["$id"])
+
+    EventBus(Old())
+    assert registered == [SCHEMA_ID]
+
+
 def test_without_a_bus_nothing_happens(caplog: pytest.LogCaptureFixture) -> None:
     bus = EventBus(None)
     bus.emit(WARNING)
