@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -203,6 +204,23 @@ async def test_an_app_is_shut_down_at_once(studio: BlockingStudio, checked: Call
     assert kept.status == 409
 
 
+async def test_f25_a_shutdown_that_is_denied_is_explained(
+    studio: BlockingStudio, checked: Call
+) -> None:
+    studio.fault(Fault("DeleteApp", code="AccessDeniedException"))
+    await checked("DELETE", f"apps/{GPU_APP}")
+    for _ in range(200):
+        status = (await checked("GET", "status")).body
+        if app_of(status, GPU_APP)["error"]:
+            break
+        await asyncio.sleep(0.05)
+    spec.check("Status", status)
+    app = app_of(status, GPU_APP)
+    assert (app["state"], app["reason"]) == ("failed", "shutdown_failed")
+    assert app["error"]["iam_action"] == "sagemaker:DeleteApp"
+    assert app_of(status, CPU_APP)["error"] is None
+
+
 class TestInDryRun:
     @pytest.fixture
     def traits(self) -> dict[str, Any]:
@@ -299,6 +317,31 @@ async def test_a_bad_question_about_costs_is_a_400(checked: Call) -> None:
         assert reply.status == 400, query
         spec.check("Error", reply.body)
         assert set(reply.body["errors"]) & set(query)
+
+
+# ---- off SageMaker ------------------------------------------------------------------------------
+
+
+class TestOffSageMaker:
+    @pytest.fixture
+    def on_sagemaker(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("RESOURCE_METADATA_FILE", "/nonexistent.json")
+
+    async def test_everything_answers_and_nothing_is_done(
+        self, monitor: Monitor, call: Call, tmp_path: Path
+    ) -> None:
+        status = (await call("GET", "status")).body
+        spec.check("Status", status)
+        assert (status["host"], status["apps"], status["problems"]) == ("none", [], [])
+        assert "/nonexistent.json" in status["message"]
+        spec.check("Settings", (await call("GET", "settings")).body)
+        assert (await call("GET", "history")).body == {"events": [], "next_before": None}
+        costs = (await call("GET", "costs")).body
+        spec.check("Costs", costs)
+        assert costs["rows"] == []
+        assert (await call("DELETE", "apps/default")).status == 404
+        assert (await call("PUT", "apps/default/keep-alive", {"seconds": 60})).status == 404
+        assert not (tmp_path / "records").exists(), "nothing is left on the disk"
 
 
 # ---- who may ------------------------------------------------------------------------------------
