@@ -113,7 +113,7 @@ class ScriptSettings:
             "IDLE_TIMEOUT": f"{self.idle_timeout:g}",
             "WARNING_TIME": f"{self.warning_time:g}",
             "KEEP_TERMINALS": json.dumps(self.keep_terminals),
-            "MORE_SETTINGS": json.dumps(self.more, sort_keys=True),
+            "MORE_SETTINGS": json.dumps(self.more, sort_keys=True, separators=(",", ":")),
         }
 
 
@@ -122,7 +122,7 @@ def render(kind: Kind, settings: ScriptSettings | None = None) -> str:
     settings = settings or ScriptSettings()
     top = _part("settings")
     for name, value in settings._assignments().items():
-        line = f"{name}={value if re.fullmatch(r'[a-z0-9.]+', value) else shlex.quote(value)}"
+        line = f"{name}={shlex.quote(value)}"
         # A function, since a value may hold backslashes.
         top = re.sub(rf"^{name}=.*$", partial(_given, line), top, count=1, flags=re.MULTILINE)
     head = f"#!/bin/bash\n# sagemaker-autoshutdown {settings.version} for {kind.described}.\n#\n"

@@ -1,0 +1,84 @@
+variable "execution_role_name" {
+  description = "The execution role of the apps (its name). Empty to attach the policy yourself."
+  type        = string
+  default     = ""
+}
+
+variable "package_version" {
+  description = "What is installed: this version and no other. Empty for that of the scripts."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^[a-zA-Z0-9.+]*$", var.package_version))
+    error_message = "A version, such as 1.2.3."
+  }
+}
+
+variable "wheel" {
+  description = "Where its wheel or a bundle comes from: s3://BUCKET/KEY, https://... or a path in the image. Empty for the package index."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^((s3://[^/\\s]+/|https://|/)\\S+\\.(whl|tar\\.gz))?$", var.wheel))
+    error_message = "s3://BUCKET/KEY, https://... or an absolute path, of a .whl or .tar.gz (bundle)."
+  }
+}
+
+variable "sha256" {
+  description = "The SHA-256 of the wheel. Empty for no check."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^([0-9a-f]{64})?$", var.sha256))
+    error_message = "64 hexadecimal digits."
+  }
+}
+
+variable "index_url" {
+  description = "Another package index than pip's own."
+  type        = string
+  default     = ""
+}
+
+variable "idle_timeout" {
+  description = "Seconds without activity until an app is shut down."
+  type        = number
+  default     = 7200
+
+  validation {
+    condition     = var.idle_timeout >= 1
+    error_message = "One second at least."
+  }
+}
+
+variable "warning_time" {
+  description = "Seconds before a shutdown in which users are warned."
+  type        = number
+  default     = 600
+
+  validation {
+    condition     = var.warning_time >= 1
+    error_message = "One second at least."
+  }
+}
+
+variable "keep_terminals" {
+  description = "Whether an open terminal keeps its app up."
+  type        = bool
+  default     = false
+}
+
+variable "more_settings" {
+  description = "Any other settings of the extension, by name."
+  type        = any
+  default     = {}
+}
+
+variable "tags" {
+  description = "Tags of what is created."
+  type        = map(string)
+  default     = {}
+}
