@@ -48,7 +48,7 @@ class Receiver:
                 self.send_response(receiver.status)
                 if receiver.retry_after:
                     self.send_header("Retry-After", receiver.retry_after)
-                if receiver.status == 307:
+                if receiver.status in (302, 307):
                     self.send_header("Location", receiver.url + "/elsewhere")
                 self.send_header("Content-Length", "0")
                 self.end_headers()
@@ -178,7 +178,7 @@ def test_a_receiver_that_asks_for_time_gets_it(receiver: Receiver) -> None:
     assert len(receiver.requests) == 2
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 307])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 302, 307])
 def test_what_is_refused_is_dropped_and_counted_and_redirects_are_not_followed(
     receiver: Receiver, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:

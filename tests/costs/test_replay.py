@@ -133,6 +133,17 @@ def test_only_the_time_that_is_asked_for_counts_but_what_was_before_sets_the_clo
     assert outcome(runs, 1, start=3).shutdowns == 0
 
 
+def test_idle_time_goes_on_though_its_record_is_in_pieces() -> None:
+    """As where its price changed meanwhile."""
+    found = outcome([run((0, 1, "use"), (1, 1.5, "idle"), (1.5, 9, "idle"))], 1)
+    assert found.money.usd == Decimal(2)
+
+
+def test_starting_an_app_anew_that_its_user_had_stopped_is_no_interruption() -> None:
+    found = outcome([run((0, 1, "use"), (1, 5, "idle")), run((9, 10, "use"))], 1)
+    assert (found.shutdowns, found.interrupted) == (1, 0)
+
+
 def test_a_gap_in_the_record_starts_anew() -> None:
     runs = [run((0, 1, "idle")), run((5, 6, "idle"))]
     assert outcome(runs, 1.5).shutdowns == 0

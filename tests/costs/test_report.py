@@ -189,7 +189,10 @@ def test_totals_that_grow_look_by_look_are_those_that_are_added_up_anew(world: W
     for minute in range(0, 40, 3):
         at = start + minute * 60
         world.now = after(at)
-        use, since = (Use.HELD, None) if minute < 10 else (Use.IDLE, start + 600)
+        # Idle since before midnight, as is known only after it.
+        use, since = (Use.HELD, None) if minute < 10 else (Use.RECENT, start + 600)
+        if minute > 25:
+            use = Use.IDLE
         look = Look(world.now, HOST, (world.app(use, since, started=start - 3600),))
         dirty = world.ledger.record(look)
         now = to_us(world.now)
@@ -217,6 +220,26 @@ def test_counters_wait_for_what_may_turn_out_to_be_idle_and_never_fall(world: Wo
     look(450, Use.IDLE, 110)
     look(500, Use.HELD, 450)
     assert seen == [(1.0, 0), (1.1, 0), (1.1, 0), (1.1, 3.4), (1.6, 3.4)]
+
+
+def test_a_counter_does_not_fall_when_what_was_unseen_turns_out_to_have_been_idle(
+    world: World,
+) -> None:
+    running = RunningTotals(span_us(CAP))
+    seen = []
+    for at, use, since in (
+        (100, Use.HELD, 0),
+        (200, Use.UNSEEN, None),
+        (300, Use.UNSEEN, None),
+        (400, Use.IDLE, 100),
+        (500, Use.HELD, 400),
+        (900, Use.HELD, 400),
+    ):
+        world.look(at, world.app(use, since))
+        (spent,) = totals(world, running).spent
+        seen.append((round(spent.in_use_usd, 2), round(spent.idle_usd, 2)))
+    # In use: 100 s, as is known in the end, and 500 from 400 on.
+    assert seen == [(1, 0), (2, 0), (3, 0), (3, 3), (3, 3), (6, 3)]
 
 
 def test_counters_go_on_where_they_were_after_a_restart(world: World) -> None:
@@ -282,10 +305,11 @@ def test_a_day_that_turns_out_otherwise_is_added_up_anew(world: World) -> None:
     world.look(near_midnight, world.app(Use.HELD, started=near_midnight - 100))
     world.look(near_midnight + 180, world.app(Use.RECENT, near_midnight + 20))
     world.look(near_midnight + 360, world.app(Use.RECENT, near_midnight + 20))
-    before = rows(ask(world, GroupBy.DAY))
+    midnight = T0.replace(hour=0)  # a whole day is asked for: one whose sum is kept
+    before = rows(ask(world, GroupBy.DAY, start=midnight))
     assert before["2026-11-02"] == ("3.000000", "0.000000")
     world.look(near_midnight + 540, world.app(Use.IDLE, near_midnight + 20))
-    assert rows(ask(world, GroupBy.DAY)) == {
+    assert rows(ask(world, GroupBy.DAY, start=midnight)) == {
         "2026-11-02": ("1.200000", "1.800000"),
         "2026-11-03": ("0.000000", "3.400000"),
     }
