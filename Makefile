@@ -15,7 +15,15 @@ HOST ?= classic
 FOR ?=
 INSTALLED := $(VENV)/.installed
 
-.PHONY: all demo test test-python test-images lint format bench wheel clean system-packages
+# Comes with JupyterLab's builder; with the lock file as it is.
+JLPM := PATH="$(abspath $(BIN)):$$PATH" jlpm
+PANEL := labextension
+PANEL_INSTALLED := $(PANEL)/node_modules/.installed
+BROWSER := $(PANEL)/ui-tests
+BROWSER_INSTALLED := $(BROWSER)/node_modules/.installed
+
+.PHONY: all demo test test-python test-images test-panel test-browser lint format bench wheel \
+	clean system-packages
 
 all: $(INSTALLED)
 
@@ -30,7 +38,7 @@ $(INSTALLED): pyproject.toml
 demo: $(INSTALLED)
 	@$(BIN)/python -m sagemaker_autoshutdown.localstudio.demo --host $(HOST) $(if $(FOR),--for $(FOR))
 
-test: test-python test-images
+test: test-panel test-browser test-images test-python
 
 # What tests need that pip can't install. Said, not installed, where that takes another's rights.
 system-packages:
@@ -43,10 +51,29 @@ test-python: $(INSTALLED) system-packages
 test-images: $(INSTALLED)
 	$(BIN)/python -m pytest tests/images
 
-lint: $(INSTALLED)
+$(PANEL_INSTALLED): $(PANEL)/package.json $(PANEL)/yarn.lock $(INSTALLED)
+	cd $(PANEL) && $(JLPM) install --immutable
+	touch $@
+
+$(BROWSER_INSTALLED): $(BROWSER)/package.json $(BROWSER)/yarn.lock $(INSTALLED)
+	cd $(BROWSER) && $(JLPM) install --immutable
+	touch $@
+
+test-panel: $(PANEL_INSTALLED)
+	cd $(PANEL) && $(JLPM) test
+
+# In a real browser: JupyterLab 4, then Studio Classic's JupyterLab 3.6.
+test-browser: $(BROWSER_INSTALLED) $(PANEL_INSTALLED) system-packages
+	cd $(BROWSER) && $(JLPM) test
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.images studio-classic-jupyterlab3 -- \
+		sh -c 'cd $(BROWSER) && jlpm test'
+
+lint: $(INSTALLED) $(PANEL_INSTALLED) $(BROWSER_INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	cd $(PANEL) && $(JLPM) lint
+	cd $(BROWSER) && $(JLPM) typecheck
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .
@@ -60,5 +87,6 @@ wheel: $(INSTALLED)
 	$(BIN)/uv build --wheel --python $(BIN)/python
 
 clean:
-	rm -rf $(VENV) .venvs build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .venvs build dist $(PANEL)/lib $(PANEL)/node_modules \
+		$(BROWSER)/node_modules sagemaker_autoshutdown/labextension .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
