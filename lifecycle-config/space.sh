@@ -182,7 +182,8 @@ install_wheel() {
         return
     fi
     why=$(reason)
-    # Half of it would be worse than nothing.
+    # Half of it would be worse than nothing, so this has some time of its own.
+    TIME_LIMIT=$((SECONDS + 5))
     pip uninstall -y sagemaker-autoshutdown >/dev/null 2>&1
     give_up "version $VERSION could not be installed from $(basename "$FOUND"): $why"
 }
@@ -233,7 +234,7 @@ main() {
         log "installed $VERSION, limit $IDLE_TIMEOUT s; no server was up to be restarted, it starts with it"
     fi
     # Two that shut down the same app must not surprise anybody.
-    TIME_LIMIT=$((SECONDS + 8))
+    TIME_LIMIT=$((SECONDS + 5))
     python -m sagemaker_autoshutdown.lifecycle.others 2>/dev/null
 }
 

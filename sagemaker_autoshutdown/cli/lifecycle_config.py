@@ -255,15 +255,16 @@ def run_bundle(arguments: argparse.Namespace) -> int:
         sha256 = bundle.sha256_of(arguments.wheel_file)
     except (InvalidScript, OSError) as error:
         raise Misused(str(error)) from None
-    arguments.sha256, arguments.version = sha256, version
-    settings = _script_settings(arguments)
     file = arguments.output or arguments.wheel_file.with_name(
         f"sagemaker-autoshutdown-{version}.tar.gz"
     )
+    arguments.sha256, arguments.version = sha256, version
+    arguments.wheel = arguments.wheel or f"/opt/{file.name}"
+    settings = _script_settings(arguments)
     bundle.write(file, arguments.wheel_file, {kind: render(kind, settings) for kind in Kind})
     print(
-        f"{file}: put it into S3 or an image, and install with --wheel s3://BUCKET/{file.name} "
-        f"(or its path in the image) --sha256 {sha256}"
+        f"Wrote {file}. Put it to {arguments.wheel} and install with\n"
+        f"  --wheel {arguments.wheel} --sha256 {sha256} --package-version {version}"
     )
     return 0
 

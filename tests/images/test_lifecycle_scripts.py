@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,11 +15,13 @@ from typing import Any
 
 import pytest
 
-from sagemaker_autoshutdown import __version__
+from sagemaker_autoshutdown import __version__, cli
 from sagemaker_autoshutdown.lifecycle.script import Kind, ScriptSettings, normalized, render
+from sagemaker_autoshutdown.localstudio import space, user
+from sagemaker_autoshutdown.localstudio.testing import running_studio
 
 from .images import DISTRIBUTION, Environment
-from .standin import Outcome, Server, StandIn
+from .standin import DOMAIN, Outcome, Server, StandIn
 
 #: Seconds: what the scripts promise, whatever happens.
 BOUND = 60.0
@@ -294,6 +297,73 @@ def test_a_role_that_may_not_read_the_bucket_is_named_in_the_log(
     line = failed_open(outcome)
     assert f"s3://bucket/{wheel.name}" in line
     assert "Forbidden" in line
+
+
+def test_a_bundle_in_s3_is_all_that_a_domain_without_internet_needs(
+    one_stand_in: StandIn, wheel: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bundle.tar.gz"
+    where = f"s3://bucket/{file.name}"
+    command = ["lifecycle-config", "bundle", str(wheel), "-o", str(file), "--wheel", where]
+    assert cli.main(command) == 0
+    assert where in capsys.readouterr().out
+    with tarfile.open(file) as archive:
+        [name] = [each for each in archive.getnames() if each.endswith("/space.sh")]
+        member = archive.extractfile(name)
+        assert member is not None
+        script = member.read().decode()
+    with bucket({f"/bucket/{file.name}": file.read_bytes()}) as url:
+        outcome = one_stand_in.run(script, AWS_ENDPOINT_URL_S3=url)
+        damaged = one_stand_in.run(
+            script.replace(where, "s3://bucket/none.tar.gz"), AWS_ENDPOINT_URL_S3=url
+        )
+    assert "installed" in outcome.log[0]
+    assert "was installed already" in damaged.log[0]
+
+
+# ---- beside others ---------------------------------------------------------------------------
+
+
+def test_studios_own_idle_shutdown_is_named_where_it_is_on(
+    one_stand_in: StandIn, wheel: Path, tmp_path: Path
+) -> None:
+    idle = {"IdleSettings": {"LifecycleManagement": "ENABLED", "IdleTimeoutInMinutes": 90}}
+    with running_studio(tmp_path / "studio") as studio:
+        domain_id = studio.create_domain(
+            DefaultUserSettings={"JupyterLabAppSettings": {"AppLifecycleManagement": idle}}
+        )
+        studio.create_owner(user("ada"))
+        studio.create_owner(
+            space("team-a"),
+            OwnershipSettings={"OwnerUserProfileName": "ada"},
+            SpaceSharingSettings={"SharingType": "Private"},
+        )
+        metadata = one_stand_in.metadata.read_text().replace(DOMAIN, domain_id)
+        one_stand_in.metadata.write_text(metadata)
+        script = render(Kind.SPACE, settings_for(one_stand_in, wheel))
+        env = {**studio.aws_environment(), "RESOURCE_METADATA_FILE": str(one_stand_in.metadata)}
+        outcome = one_stand_in.run(script, (), **env)
+    assert "installed" in outcome.log[0]
+    assert "own idle shutdown" in outcome.log[1]
+    assert "90 minutes" in outcome.log[1]
+
+
+def test_an_environment_is_changed_by_its_owner(
+    one_image: Environment, wheel: Path, tmp_path: Path
+) -> None:
+    """On a notebook instance the script is root's, and the environment ec2-user's."""
+    stand_in = StandIn(Kind.NOTEBOOK_INSTANCE, one_image, tmp_path / "root")
+    stand_in.add_program("stat", "echo ec2-user")
+    stand_in.add_program(
+        "sudo", f'printf \'%s\\n\' "$*" >> {stand_in.root}/sudo; shift 3; exec "$@"'
+    )
+    outcome = stand_in.run(render(Kind.NOTEBOOK_INSTANCE, settings_for(stand_in, wheel)))
+    assert "installed" in outcome.log[0]
+    [line] = (stand_in.root / "sudo").read_text().splitlines()
+    assert line.startswith("-n -u ec2-user env ")
+    assert "PIP_USER=0" in line
+    assert " -m pip --no-cache-dir install --no-deps --no-index " in line
+    one_image.uninstall()
 
 
 # ---- helpers ---------------------------------------------------------------------------------
