@@ -52,7 +52,8 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
       name: 'sagemaker-autoshutdown:status',
       factory: () => this._ask(),
       frequency: { interval: MAX_INTERVAL, backoff: true, max: MAX_BACKOFF },
-      standby: 'when-hidden'
+      standby: 'when-hidden',
+      linger: 0
     });
   }
 

@@ -455,7 +455,7 @@ export interface components {
         } | {
             /**
              * Format: date-time
-             * @description In the future; with an offset or `Z`.
+             * @description In the future.
              */
             until: string;
         };
@@ -568,6 +568,15 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
+        /** @description The record of costs and history can't be read just now; it may be later. */
+        Unavailable: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Error"];
+            };
+        };
         /** @description Any other error, for example 405 for a method that is not there or 500 for a fault of ours. */
         Unexpected: {
             headers: {
@@ -627,6 +636,7 @@ export type ResponseForbidden = components['responses']['Forbidden'];
 export type ResponseUnknownApp = components['responses']['UnknownApp'];
 export type ResponseConflict = components['responses']['Conflict'];
 export type ResponseTooLarge = components['responses']['TooLarge'];
+export type ResponseUnavailable = components['responses']['Unavailable'];
 export type ResponseUnexpected = components['responses']['Unexpected'];
 export type ParameterAppName = components['parameters']['AppName'];
 export type $defs = Record<string, never>;
@@ -826,6 +836,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             403: components["responses"]["Forbidden"];
+            503: components["responses"]["Unavailable"];
             default: components["responses"]["Unexpected"];
         };
     };
@@ -859,6 +870,7 @@ export interface operations {
             };
             400: components["responses"]["BadRequest"];
             403: components["responses"]["Forbidden"];
+            503: components["responses"]["Unavailable"];
             default: components["responses"]["Unexpected"];
         };
     };

@@ -7,7 +7,7 @@
 import { expect, test, type Locator, type Page } from '@playwright/test';
 
 import { change, onlyApp, settings, status } from '../helpers/api';
-import { openLab, openPanel, PANEL, whenUp } from '../helpers/lab';
+import { openLab, openPanel, whenUp } from '../helpers/lab';
 import { run, startSession } from '../helpers/notebook';
 import { Studio } from '../helpers/studio';
 

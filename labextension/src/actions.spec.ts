@@ -1,0 +1,97 @@
+import { Dialog } from '@jupyterlab/apputils';
+import { nullTranslator } from '@jupyterlab/translation';
+import { act, waitFor } from '@testing-library/react';
+
+import { Actions } from './actions';
+import { FakeModel } from './testing/fakes';
+import * as fixtures from './testing/fixtures';
+
+const { app, instance, settings, spaceApp, status } = fixtures;
+
+let model: FakeModel;
+const saver = { isNeeded: true, saveAll: jest.fn<Promise<string[]>, []>() };
+
+function actions(withSaver = false): Actions {
+  return new Actions(
+    model,
+    nullTranslator.load(''),
+    withSaver ? saver : null
+  );
+}
+
+/** The dialog that says this, once it is open. */
+async function dialog(text: string): Promise<HTMLElement> {
+  return waitFor(() => {
+    const [open] = document.querySelectorAll<HTMLElement>('.jp-Dialog');
+    expect(open).toHaveTextContent(text);
+    return open as HTMLElement;
+  });
+}
+
+function press(open: HTMLElement, label: string): void {
+  const buttons = [...open.querySelectorAll('button')];
+  act(() => buttons.find(button => button.textContent === label)?.click());
+}
+
+beforeEach(() => {
+  model = new FakeModel();
+  saver.saveAll.mockReset().mockResolvedValue([]);
+});
+
+afterEach(() => Dialog.flush());
+
+test('"Keep running" keeps for an hour, or for as long as is allowed', async () => {
+  await actions().keepRunning('a');
+  expect(model.keepAlive).toHaveBeenCalledWith('a', { seconds: 3600 });
+  model.settings = settings({ max_keep_alive: 600 });
+  await actions().keepRunning('a');
+  expect(model.keepAlive).toHaveBeenLastCalledWith('a', { seconds: 600 });
+});
+
+test('nothing is shut down that the user did not agree to', async () => {
+  const asked = actions().shutDown(app());
+  press(await dialog('now?'), 'Cancel');
+  expect(await asked).toBe(false);
+  expect(model.shutDown).not.toHaveBeenCalled();
+});
+
+test('the question names what still runs, and what goes on costing', async () => {
+  const other = app({ app_name: 'other' });
+  model.show(
+    status({
+      apps: [fixtures.busyApp, other],
+      instances: [instance({ app_names: [app().app_name, 'other'] })]
+    })
+  );
+  const asked = actions().shutDown(fixtures.busyApp);
+  const open = await dialog('now?');
+  expect(open).toHaveTextContent('Still running: train.ipynb.');
+  expect(open).toHaveTextContent('ml.t3.medium goes on costing');
+  press(open, 'Shut down');
+  expect(await asked).toBe(true);
+  expect(model.shutDown).toHaveBeenCalledWith(app().app_name);
+  expect(saver.saveAll).not.toHaveBeenCalled();
+});
+
+test('in a space documents are saved before, and that is said', async () => {
+  model.show(status({ host: 'space', apps: [spaceApp] }));
+  const asked = actions(true).shutDown(spaceApp);
+  const open = await dialog('now?');
+  expect(open).toHaveTextContent('Unsaved documents are saved first.');
+  press(open, 'Shut down');
+  expect(await asked).toBe(true);
+  const [saved] = saver.saveAll.mock.invocationCallOrder;
+  const [ended] = model.shutDown.mock.invocationCallOrder;
+  expect(saved).toBeLessThan(ended ?? 0);
+});
+
+test('what can not be saved is not lost without a word', async () => {
+  saver.saveAll.mockResolvedValue(['a.ipynb']);
+  model.show(status({ host: 'space', apps: [spaceApp] }));
+  const asked = actions(true).shutDown(spaceApp);
+  press(await dialog('now?'), 'Shut down');
+  const second = await dialog('could not be saved: a.ipynb');
+  press(second, 'Cancel');
+  expect(await asked).toBe(false);
+  expect(model.shutDown).not.toHaveBeenCalled();
+});

@@ -1,0 +1,66 @@
+import { nullTranslator } from '@jupyterlab/translation';
+
+import {
+  countdown,
+  day,
+  duration,
+  percent,
+  roughly,
+  time,
+  usd,
+  usdPerHour
+} from './format';
+
+const trans = nullTranslator.load('');
+
+test.each([
+  [0, '0 s'],
+  [59.6, '1 min'],
+  [60, '1 min'],
+  [80, '1 min 20 s'],
+  [599, '9 min 59 s'],
+  [625, '10 min'],
+  [3600, '1 h'],
+  [5400, '1 h 30 min'],
+  [86400, '1 d'],
+  [100000, '1 d 3 h'],
+  [31622400, '366 d'],
+  [-5, '0 s']
+])('%d s is %s', (seconds, text) => {
+  expect(duration(seconds, trans)).toBe(text);
+});
+
+test('what went on for a while has no seconds', () => {
+  expect(roughly(59, trans)).toBe('59 s');
+  expect(roughly(80, trans)).toBe('1 min');
+});
+
+test.each([
+  [7260, '2 h 1 min'],
+  [600, '10 min'],
+  [599, '9:59'],
+  [60.2, '1:01'],
+  [0.4, '0:01'],
+  [-3, '0:00']
+])('a countdown of %d s is %s', (seconds, text) => {
+  expect(countdown(seconds, trans)).toBe(text);
+});
+
+test('money is to the cent, and what is less is not nothing', () => {
+  expect(usd('1234.5')).toBe('$1,234.50');
+  expect(usd('0')).toBe('$0.00');
+  expect(usd('0.0004')).toBe('< $0.01');
+  expect(usdPerHour(0.7364, trans)).toBe('$0.7364/h');
+  expect(usdPerHour(0.05, trans)).toBe('$0.05/h');
+  expect(percent(0.3322)).toBe('33%');
+});
+
+test('a time of another day has its date', () => {
+  const now = new Date(2026, 8, 1, 12).getTime();
+  expect(time(now + 3_600_000, now)).toBe('1:00 PM');
+  expect(time(now + 86_400_000, now)).toMatch(/Sep 2.*12:00 PM/);
+});
+
+test('a day of the costs is that day, in every time zone', () => {
+  expect(day('2026-09-01')).toBe('Sep 1');
+});

@@ -1,0 +1,258 @@
+import { Signal } from '@lumino/signaling';
+
+import { RequestError } from './client';
+import { Ticker } from './clock';
+import { AutoShutdownModel, EVENT_SCHEMA, type IEmission } from './model';
+import { FakeClient } from './testing/fakes';
+import * as fixtures from './testing/fixtures';
+
+const { at, status } = fixtures;
+
+let client: FakeClient;
+let events: Signal<object, IEmission>;
+let ticker: Ticker;
+let model: AutoShutdownModel;
+
+function setHidden(hidden: boolean): void {
+  const visibilityState = hidden ? 'hidden' : 'visible';
+  for (const [name, value] of Object.entries({ hidden, visibilityState })) {
+    Object.defineProperty(document, name, { configurable: true, value });
+  }
+  document.dispatchEvent(new Event('visibilitychange'));
+}
+
+/** Let time pass, and everything that waits for nothing but other code. */
+async function pass(seconds: number): Promise<void> {
+  await jest.advanceTimersByTimeAsync(seconds * 1000);
+}
+
+async function start(options: { events?: boolean } = {}): Promise<void> {
+  model = new AutoShutdownModel({
+    client,
+    ticker,
+    events: options.events ? events : undefined
+  });
+  model.start();
+  await pass(0.1);
+}
+
+function emit(kind: string): void {
+  events.emit({ schema_id: `${EVENT_SCHEMA}v1`, kind });
+}
+
+beforeEach(() => {
+  jest.useFakeTimers({ now: Date.parse(fixtures.NOW) });
+  client = new FakeClient();
+  client.answers.status = status({ next_check_at: null });
+  events = new Signal({});
+  ticker = new Ticker();
+  setHidden(false);
+});
+
+afterEach(() => {
+  model.dispose();
+  jest.useRealTimers();
+});
+
+test('nothing is asked before the start, so that JupyterLab is not held up', async () => {
+  model = new AutoShutdownModel({ client, ticker });
+  await pass(600);
+  expect(client.asked).toEqual([]);
+  expect(model.connection).toBe('connecting');
+});
+
+test('without events the server is asked after each of its own checks', async () => {
+  client.answers.status = status({ next_check_at: at(40) });
+  await start();
+  expect(client.count('status')).toBe(1);
+  await pass(39);
+  expect(client.count('status')).toBe(1);
+  await pass(3);
+  expect(client.count('status')).toBe(2);
+});
+
+test('however fast the server checks, it is asked every 5 s at most', async () => {
+  client.answers.status = status({ next_check_at: at(0.2) });
+  await start();
+  await pass(60);
+  expect(client.count('status')).toBeLessThanOrEqual(13);
+});
+
+test('nothing is asked while the page is hidden, and at once when it is seen again', async () => {
+  await start();
+  setHidden(true);
+  await pass(3600);
+  expect(client.count('status')).toBe(1);
+  setHidden(false);
+  await pass(0.1);
+  expect(client.count('status')).toBe(2);
+});
+
+test('an event is followed at once, even while hidden, and makes asking rare', async () => {
+  await start({ events: true });
+  setHidden(true);
+  emit('warning');
+  await pass(0.1);
+  expect(client.count('status')).toBe(2);
+  setHidden(false);
+  await pass(0.1);
+  const before = client.count('status');
+  await pass(290);
+  expect(client.count('status')).toBe(before);
+});
+
+test('events of others are none of ours', async () => {
+  await start({ events: true });
+  events.emit({ schema_id: 'https://events.jupyter.org/other', kind: 'x' });
+  await pass(0.1);
+  expect(client.count('status')).toBe(1);
+});
+
+test('a change without an event ends the trust in events', async () => {
+  await start({ events: true });
+  emit('status');
+  await pass(0.1);
+  client.answers.status = status({ apps: [], next_check_at: null });
+  await pass(301);
+  const before = client.count('status');
+  await pass(125);
+  expect(client.count('status')).toBeGreaterThanOrEqual(before + 2);
+});
+
+test('an answer from before an event does not hide what the event told of', async () => {
+  await start({ events: true });
+  let answer: (value: ReturnType<typeof status>) => void = () => undefined;
+  client.answers.status = new Promise(resolve => (answer = resolve));
+  const first = model.refresh();
+  await pass(0);
+  emit('gone');
+  client.answers.status = status({ apps: [] });
+  answer(status());
+  await first;
+  await pass(0.1);
+  expect(client.count('status')).toBe(3);
+  expect(model.status?.apps).toEqual([]);
+});
+
+test('a lost connection keeps the last picture, is said, and is forgotten when it is back', async () => {
+  await start();
+  const told: string[] = [];
+  model.stateChanged.connect(() => told.push(model.connection));
+  client.answers.status = new RequestError(0, 'Failed to fetch');
+  await model.refresh();
+  expect(model.connection).toBe('lost');
+  expect(model.connectionError).toBe('Failed to fetch');
+  expect(model.status?.apps).toHaveLength(1);
+
+  client.answers.status = status();
+  await pass(180);
+  expect(model.connection).toBe('connected');
+  expect(model.connectionError).toBe('');
+  expect(told).toContain('lost');
+});
+
+test('a server that is down is asked less and less, but never given up', async () => {
+  await start();
+  client.answers.status = new RequestError(503, 'down');
+  await pass(3600);
+  const asked = client.count('status');
+  expect(asked).toBeGreaterThan(10);
+  expect(asked).toBeLessThan(80);
+});
+
+test.each([
+  [401, 'forbidden'],
+  [403, 'forbidden'],
+  [404, 'missing'],
+  [500, 'lost'],
+  [0, 'lost']
+])('an answer of %i is told as %s', async (code, connection) => {
+  client.answers.status = new RequestError(code, 'no');
+  await start();
+  expect(model.connection).toBe(connection);
+});
+
+test('a sleeping laptop asks as soon as it wakes', async () => {
+  await start();
+  const listening = ticker.subscribe(() => undefined);
+  const before = client.count('status');
+  jest.setSystemTime(Date.now() + 3_600_000);
+  await pass(1.1);
+  expect(client.count('status')).toBeGreaterThan(before);
+  listening.dispose();
+});
+
+test("countdowns go by the server's clock, however wrong this machine's is", async () => {
+  jest.setSystemTime(Date.parse(fixtures.NOW) - 7_200_000);
+  await start();
+  await pass(10);
+  const seconds = (model.now() - Date.parse(fixtures.NOW)) / 1000;
+  expect(seconds).toBeGreaterThan(9);
+  expect(seconds).toBeLessThan(11);
+});
+
+test('limits and costs are asked for only while somebody looks', async () => {
+  await start();
+  await pass(600);
+  expect(client.count('costs') + client.count('settings')).toBe(0);
+  const watching = model.watchDetails();
+  await pass(0.1);
+  expect(model.costs).not.toBeNull();
+  expect(model.settings).not.toBeNull();
+  watching.dispose();
+  const before = client.count('costs');
+  await pass(3600);
+  expect(client.count('costs')).toBe(before);
+});
+
+test('costs are asked for from the first of 30 days, seldom', async () => {
+  await start();
+  model.watchDetails();
+  await pass(290);
+  const asked = client.asked.filter(([name]) => name === 'costs');
+  expect(asked).toEqual([['costs', new Date('2026-08-03T00:00:00Z')]]);
+});
+
+test('limits that another tab has changed are shown', async () => {
+  await start({ events: true });
+  model.watchDetails();
+  await pass(0.1);
+  client.answers.settings = fixtures.settings({ max_keep_alive: 1 });
+  emit('settings');
+  await pass(0.1);
+  expect(model.settings?.max_keep_alive).toBe(1);
+});
+
+test('what an action answers is shown at once, and the rest is asked for', async () => {
+  await start();
+  client.answers.status = new Promise(() => undefined);
+  await model.keepAlive(fixtures.keptApp.app_name, { seconds: 3600 });
+  expect(model.status?.apps[0]?.state).toBe('kept');
+  expect(client.count('status')).toBe(2);
+});
+
+test('an action that is refused changes nothing and says so', async () => {
+  await start();
+  client.answers.app = new RequestError(409, 'It is being shut down already.');
+  await expect(model.shutDown('x')).rejects.toThrow('being shut down already');
+  expect(model.status?.apps[0]?.state).toBe('idle');
+});
+
+test('a server that is ending with its app is watched closely', async () => {
+  client.answers.status = status({
+    host: 'space',
+    apps: [{ ...fixtures.spaceApp, state: 'shutting_down' }]
+  });
+  await start({ events: true });
+  client.answers.status = new RequestError(0, 'Failed to fetch');
+  await pass(6);
+  expect(model.connection).toBe('lost');
+});
+
+test('after the end nothing is asked', async () => {
+  await start({ events: true });
+  model.dispose();
+  emit('warning');
+  await pass(600);
+  expect(client.count('status')).toBe(1);
+});

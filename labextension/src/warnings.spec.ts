@@ -1,0 +1,209 @@
+import { nullTranslator } from '@jupyterlab/translation';
+
+import { Ticker } from './clock';
+import type { App } from './openapi';
+import { FakeDisplay, FakeModel } from './testing/fakes';
+import * as fixtures from './testing/fixtures';
+import { Warnings } from './warnings';
+
+const { app, at, status, warnedApp, spaceApp } = fixtures;
+
+let model: FakeModel;
+let display: FakeDisplay;
+let open: Set<string>;
+const notifications = {
+  notify: jest.fn<string, [string, string, unknown]>(),
+  update: jest.fn(),
+  dismiss: jest.fn()
+};
+const keepRunning = jest.fn();
+const shutDown = jest.fn();
+
+interface IShownAction {
+  label: string;
+  callback: () => void;
+}
+
+function warn(changes: Partial<Warnings.IOptions> = {}): Warnings {
+  const warnings = new Warnings({
+    model,
+    display,
+    ticker: new Ticker(),
+    trans: nullTranslator.load(''),
+    notifications: notifications,
+    isOpen: id => open.has(id),
+    saver: null,
+    storage: window.sessionStorage,
+    keepRunning,
+    shutDown,
+    ...changes
+  });
+  warnings.watch();
+  return warnings;
+}
+
+/** The actions of the last notification. */
+function actions(): IShownAction[] {
+  const [, , options] = notifications.notify.mock.lastCall ?? [];
+  return (options as { actions: IShownAction[] }).actions;
+}
+
+/** What is asked for comes by and by. */
+async function settle(): Promise<void> {
+  await Promise.resolve();
+  await Promise.resolve();
+}
+
+beforeEach(() => {
+  jest.clearAllMocks();
+  window.sessionStorage.clear();
+  open = new Set();
+  let count = 0;
+  notifications.notify.mockImplementation(() => {
+    const id = `n${(count += 1)}`;
+    open.add(id);
+    return id;
+  });
+  model = new FakeModel();
+  display = new FakeDisplay();
+});
+
+test('an app that will be shut down soon is warned of, in words', async () => {
+  model.show(status({ apps: [app(), warnedApp] }));
+  warn();
+  await settle();
+  expect(notifications.notify).toHaveBeenCalledTimes(1);
+  const [message, type] = notifications.notify.mock.lastCall ?? [];
+  expect(type).toBe('warning');
+  expect(message).toMatch(/^pytorch-2.0.0-gpu-py310 will be shut down in 5 min, at /);
+  expect(message?.length).toBeLessThan(140);
+});
+
+test('its buttons are for that app', async () => {
+  model.show(status({ apps: [warnedApp] }));
+  warn();
+  await settle();
+  expect(actions().map(({ label }) => label)).toEqual([
+    'Keep running',
+    'Shut down now'
+  ]);
+  actions().forEach(({ callback }) => callback());
+  expect(keepRunning).toHaveBeenCalledWith(warnedApp.app_name);
+  expect(shutDown).toHaveBeenCalledWith(warnedApp.app_name);
+});
+
+test('"Keep running" is not offered where the administrator allows no keep-alive', async () => {
+  model.settings = fixtures.settings({ max_keep_alive: 0 });
+  model.show(status({ apps: [warnedApp] }));
+  warn();
+  await settle();
+  expect(actions().map(({ label }) => label)).toEqual(['Shut down now']);
+});
+
+test('it counts down in steps that a screen reader can follow', async () => {
+  model.show(status({ apps: [warnedApp] }));
+  const warnings = warn();
+  await settle();
+  for (model.seconds = 0; model.seconds < 272; model.seconds += 1) {
+    warnings.update();
+  }
+  const said = notifications.update.mock.calls.map(
+    ([{ message }]: [{ message: string }]) => / in (.*),/.exec(message)?.[1]
+  );
+  expect(said.slice(0, 4)).toEqual(['4 min', '3 min', '2 min', '1 min 50 s']);
+  expect(said.slice(-2)).toEqual(['10 s', '5 s']);
+});
+
+test('it comes once for a deadline, whatever is looked at again', async () => {
+  model.show(status({ apps: [warnedApp] }));
+  warn();
+  await settle();
+  model.show(status({ apps: [{ ...warnedApp }] }));
+  display.changed.emit();
+  expect(notifications.notify).toHaveBeenCalledTimes(1);
+});
+
+test('a toast that the user closed is not brought back by the countdown', async () => {
+  model.show(status({ apps: [warnedApp] }));
+  const warnings = warn();
+  await settle();
+  open.clear();
+  model.seconds = 200;
+  warnings.update();
+  expect(notifications.update).not.toHaveBeenCalled();
+});
+
+test('a reload of the page does not bring it back', async () => {
+  model.show(status({ apps: [warnedApp] }));
+  warn();
+  await settle();
+  warn();
+  await settle();
+  expect(notifications.notify).toHaveBeenCalledTimes(1);
+});
+
+test('a new deadline is a new warning', async () => {
+  model.show(status({ apps: [warnedApp] }));
+  warn();
+  await settle();
+  model.show(status({ apps: [app({ ...warnedApp, state: 'busy' })] }));
+  expect(notifications.dismiss).toHaveBeenCalledWith('n1');
+  model.show(status({ apps: [{ ...warnedApp, shutdown_at: at(900) }] }));
+  expect(notifications.notify).toHaveBeenCalledTimes(2);
+});
+
+const over: [string, Partial<App>][] = [
+  ['activity resumes', { state: 'busy', shutdown_at: null }],
+  ['it is kept alive', { state: 'kept' }],
+  ['it is being shut down', { state: 'shutting_down' }],
+  ['it could not be shut down', { state: 'failed' }]
+];
+test.each(over)('it goes away when %s', async (_, changes) => {
+  model.show(status({ apps: [warnedApp] }));
+  warn();
+  await settle();
+  model.show(status({ apps: [{ ...warnedApp, ...changes }] }));
+  expect(notifications.dismiss).toHaveBeenCalledWith('n1');
+});
+
+test('it goes away with the setting, and when the app is gone', async () => {
+  model.show(status({ apps: [warnedApp] }));
+  warn();
+  await settle();
+  display.notifications = false;
+  display.changed.emit();
+  expect(notifications.dismiss).toHaveBeenCalledWith('n1');
+});
+
+test.each([
+  ['dry run', status({ dry_run: true, apps: [warnedApp] })],
+  [
+    'a shutdown that the user asked for',
+    status({ apps: [{ ...warnedApp, reason: 'user_request' }] })
+  ],
+  ['an idle app', status({ apps: [app()] })],
+  ['no status at all', null]
+])('there is none for %s', async (_, shown) => {
+  model.show(shown);
+  warn();
+  await settle();
+  expect(notifications.notify).not.toHaveBeenCalled();
+});
+
+test('in a space it says that documents are saved', async () => {
+  model.show(status({ host: 'space', apps: [spaceApp] }));
+  const saver = { isNeeded: true, saveAll: () => Promise.resolve([]) };
+  warn({ saver });
+  await settle();
+  const [message] = notifications.notify.mock.lastCall ?? [];
+  expect(message).toContain('Unsaved documents are saved first.');
+  expect(message?.length).toBeLessThan(140);
+});
+
+test('a broken memory of what was shown is no reason not to warn', async () => {
+  window.sessionStorage.setItem('sagemaker-autoshutdown:warned', '{broken');
+  model.show(status({ apps: [warnedApp] }));
+  warn();
+  await settle();
+  expect(notifications.notify).toHaveBeenCalledTimes(1);
+});
