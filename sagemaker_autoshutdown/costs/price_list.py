@@ -53,18 +53,6 @@ BACK_OFF = timedelta(hours=1)
 _TYPE_IN_USAGE = re.compile(r"[:-](ml\.[a-z0-9-]+\.[a-z0-9-]+)$")
 
 
-def endpoint_region(region: str) -> str | None:
-    """The region of the Price List endpoint to ask for ``region``; None where it can't be asked.
-
-    China and GovCloud are partitions of their own, whose credentials do not work at these.
-    """
-    if region.startswith(("cn-", "us-gov-", "us-iso", "eu-isoe")) or not region:
-        return None
-    if region.startswith(("eu-", "il-", "me-", "af-")):
-        return "eu-central-1"
-    return "ap-south-1" if region.startswith("ap-") else "us-east-1"
-
-
 def fetch_with(pages: Callable[[str, str, str, dict[str, Any]], Iterable[Any]]) -> Fetch:
     """A :data:`Fetch` out of ``Aws.pages_blocking``."""
 

@@ -7,14 +7,17 @@ unpriced: that is shown as such and left out of sums, never counted as 0.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..model import AppType, Price, PriceSource
-from .price_list import PriceListCache
 from .price_table import BUNDLED_TABLE, load_bundled, load_own, own_prices
+
+if TYPE_CHECKING:
+    from .price_list import PriceListCache
 
 #: USD per GB and month of a space's gp3 volume, and the date of that price. AWS lists it per
 #: region; only this one was found, so it stands for all.
@@ -23,12 +26,24 @@ VOLUME_PRICE_REGION = "us-east-1"
 VOLUME_PRICE_DATE = "2026-08-24"
 
 
+def endpoint_region(region: str) -> str | None:
+    """The region of the Price List endpoint to ask for ``region``; None where it can't be asked.
+
+    China and GovCloud are partitions of their own, whose credentials do not work at these.
+    """
+    if region.startswith(("cn-", "us-gov-", "us-iso", "eu-isoe")) or not region:
+        return None
+    if region.startswith(("eu-", "il-", "me-", "af-")):
+        return "eu-central-1"
+    return "ap-south-1" if region.startswith("ap-") else "us-east-1"
+
+
 class PriceBook:
     """Prices of one region. ``price`` answers at once from what is known.
 
-    ``own`` and ``own_file`` are the admin's table; the former wins. ``price_list`` is None where
-    the API is not to be asked. ``problems`` says what is wrong with the admin's table, in words
-    for the admin; prices that could be read apply.
+    ``own`` and ``own_file`` are the admin's table; the former wins. ``price_list`` makes what asks
+    the API; None where it is not to be asked. ``problems`` says what is wrong with the admin's
+    table, in words for the admin; prices that could be read apply.
     """
 
     def __init__(
@@ -37,7 +52,7 @@ class PriceBook:
         *,
         own: Mapping[str, Any] | None = None,
         own_file: str = "",
-        price_list: PriceListCache | None = None,
+        price_list: Callable[[], PriceListCache] | None = None,
         bundled: Path = BUNDLED_TABLE,
         log: logging.Logger | None = None,
     ) -> None:
@@ -45,16 +60,21 @@ class PriceBook:
         self.problems: list[str] = []
         self._own_table = dict(own or {})
         self._own_file = own_file
-        self._price_list = price_list
+        self._make_price_list = price_list
+        self._price_list: PriceListCache | None = None
         self._bundled_path = bundled
+        self._loading = threading.Lock()
         self._own: dict[str, Price] | None = None
         self._bundled: dict[str, Price] = {}
         self._log = log or logging.getLogger(__name__)
 
     def load(self) -> None:
         """Reads the tables, once. ``price`` does so itself; a thread can do it beforehand."""
-        if self._own is not None:
-            return
+        with self._loading:
+            if self._own is None:
+                self._load()
+
+    def _load(self) -> None:
         own: dict[str, Price] = {}
         if self._own_file:
             try:
@@ -69,11 +89,16 @@ class PriceBook:
             self._bundled = load_bundled(self.region, self._bundled_path)
         except (OSError, ValueError) as error:
             self._problem(f"The bundled price table can't be read: {error}")
+        if self._make_price_list is not None:
+            self._price_list = self._make_price_list()
         self._own = own
 
     def price(self, instance_type: str, app_type: AppType) -> Price:
         """The price of an instance of this type that runs an app of this type."""
-        self.load()
+        if self._own is None and self._loading.acquire(blocking=False):
+            # Else a thread is at it, maybe on a disk that hangs: until then there are no prices.
+            self._loading.release()
+            self.load()
         own = (self._own or {}).get(instance_type)
         if own is not None:
             return own

@@ -1,27 +1,17 @@
-"""``GET costs``: what the instances cost between two times, by group. Pure but for the reading."""
+"""What ``GET costs`` answers: amounts by group, as values, JSON and CSV. ``query`` finds them."""
 
 from __future__ import annotations
 
 import csv
 import io
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from functools import lru_cache
 from typing import Any
 
 from ..clock import to_iso
 from ..model import Money
-from . import days, reads
-from .avoided import Avoided, avoided
-from .billing import Tally, by_day, cost_of, moneys
-from .moments import DAY, from_us, to_us
-from .volumes import volume_cost
-
-#: The row of a space's EBS volume, which belongs to no instance type, app or state.
-VOLUME_KEY = "volume"
 
 
 class GroupBy(str, Enum):
@@ -94,86 +84,3 @@ def _cell(value: Any) -> str:
 def safe_cell(text: str) -> str:
     """A name that a spreadsheet would take for a formula is kept from being one."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
-
-
-def report(
-    db: sqlite3.Connection,
-    start: datetime,
-    end: datetime,
-    group_by: GroupBy,
-    *,
-    now: datetime,
-    avoided_cap: int,
-) -> Report:
-    """What was spent from ``start`` to ``end``, and avoided up to ``now``."""
-    first, last = to_us(start), to_us(end)
-    tallies: dict[str, Tally] = {}
-
-    def tally(key: str) -> Tally:
-        if key not in tallies:
-            tallies[key] = Tally()
-        return tallies[key]
-
-    for charge in days.between(db, first, last):
-        keys = charge.apps if group_by is GroupBy.APP else (_KEYS[group_by](charge),)
-        for key in keys:  # an instance's cost is divided evenly among the apps that are up
-            tally(key).add(
-                charge.duration,
-                charge.idle,
-                charge.usd_per_hour,
-                charge.estimated,
-                share=len(keys),
-            )
-    until = min(last, to_us(now))
-    spans = avoided(reads.runs(db, first - avoided_cap, FOR_EVER), avoided_cap)
-    for key, span_start, span_end, span in _avoided_parts(spans, first, until, group_by):
-        if span.usd_per_hour is not None:
-            tally(key).avoided += cost_of(span_end - span_start, span.usd_per_hour)
-    volumes = reads.volumes(db)
-    if volumes:
-        if group_by is GroupBy.DAY:
-            for day, _ in by_day(max(first, volumes[0].since), until):
-                usd = volume_cost(volumes, max(first, day * DAY), min(until, (day + 1) * DAY))
-                if usd:
-                    tally(_day(day)).volume += usd
-        else:
-            usd = volume_cost(volumes, first, until)
-            if usd:
-                tally(VOLUME_KEY).volume += usd
-    each, total = moneys(tallies)
-    return Report(start, end, group_by, tuple(sorted(each.items())), total)
-
-
-FOR_EVER = 1 << 62
-
-
-@lru_cache(maxsize=1024)
-def _day(day: int) -> str:
-    return f"{from_us(day * DAY):%Y-%m-%d}"
-
-
-_KEYS: dict[GroupBy, Callable[[days.DayCharge], str]] = {
-    GroupBy.DAY: lambda charge: _day(charge.day),
-    GroupBy.INSTANCE_TYPE: lambda charge: charge.instance_type,
-    GroupBy.INSTANCE: lambda charge: charge.instance,
-    GroupBy.STATE: lambda charge: "idle" if charge.idle else "in_use",
-}
-
-
-def _avoided_parts(
-    spans: Iterable[Avoided], start: int, end: int, group_by: GroupBy
-) -> Iterator[tuple[str, int, int, Avoided]]:
-    for span in spans:
-        first, last = max(span.start, start), min(span.end, end)
-        if first >= last:
-            continue
-        if group_by is GroupBy.DAY:
-            for day, _ in by_day(first, last):
-                yield _day(day), max(first, day * DAY), min(last, (day + 1) * DAY), span
-        else:
-            key = {
-                GroupBy.INSTANCE_TYPE: span.instance_type,
-                GroupBy.INSTANCE: span.instance,
-                GroupBy.APP: span.app,
-            }.get(group_by, "idle")
-            yield key, first, last, span

@@ -6,13 +6,16 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..aws import Aws, AwsError
 from ..config import SageMakerAutoShutdown
 from ..model import Host, HostKind
-from .price_list import Fetch, PriceListCache, endpoint_region, fetch_with
-from .prices import PriceBook
+from .prices import PriceBook, endpoint_region
 from .tracker import CostTracker
+
+if TYPE_CHECKING:
+    from .price_list import Fetch, PriceListCache
 
 PRICE_CACHE_NAME = "prices.json"
 
@@ -52,13 +55,20 @@ def price_book(
     """Prices as the admin wants them to be found. ``on_call`` is told of each question to the
     Price List, from a thread: operation and outcome."""
     endpoint = endpoint_region(region) if config.price_list_api else None
-    price_list = None
-    if endpoint:
+
+    def price_list() -> PriceListCache:
+        from .price_list import PriceListCache, fetch_with
+
         # Its own client: the Price List answers in three regions only.
-        fetch = _counted(fetch_with(Aws(endpoint).pages_blocking), on_call)
-        price_list = PriceListCache(region, fetch, folder / PRICE_CACHE_NAME, log=log)
+        fetch = _counted(fetch_with(Aws(endpoint or "").pages_blocking), on_call)
+        return PriceListCache(region, fetch, folder / PRICE_CACHE_NAME, log=log)
+
     return PriceBook(
-        region, own=config.prices, own_file=config.price_file, price_list=price_list, log=log
+        region,
+        own=config.prices,
+        own_file=config.price_file,
+        price_list=price_list if endpoint else None,
+        log=log,
     )
 
 

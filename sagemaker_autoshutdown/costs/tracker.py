@@ -9,24 +9,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import queue
-import sqlite3
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ..clock import utcnow
 from ..errors import Unavailable
 from ..model import AppType, Event, Host, Price, Totals, Verdict
-from . import reads
-from .ledger import Ledger
 from .look import Look, Use, instance_key, look_at
 from .moments import span_us, to_us
 from .prices import PriceBook
-from .report import GroupBy, Report, report
-from .totals import RunningTotals, Spent, Summary
+from .report import GroupBy, Report
+
+if TYPE_CHECKING:
+    # Imported in the thread, so that a server's start does not wait for them.
+    import sqlite3
+
+    from .ledger import Ledger
+    from .totals import RunningTotals, Spent, Summary
 
 T = TypeVar("T")
 
@@ -66,11 +69,13 @@ class CostTracker:
         self._volume_asked_at: datetime | None = None
         self._clock = clock
         self._log = log or logging.getLogger(__name__)
-        self._ledger = Ledger(folder, gap=gap, clock=clock, log=self._log)
-        self._totals = RunningTotals(self._cap)
+        self._folder = folder
+        self._gap = gap
+        self._ledger: Ledger | None = None
+        self._totals: RunningTotals | None = None
         self._summary: Summary | None = None
         self._notice = ""
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Callable[[Ledger], object] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -83,7 +88,6 @@ class CostTracker:
                 target=self._work, name="sagemaker_autoshutdown-ledger", daemon=True
             )
             self._thread.start()
-            self._jobs.put(self._open)
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Writes what is still to be written, for ``timeout`` seconds at most, and ends."""
@@ -96,32 +100,44 @@ class CostTracker:
     def flush(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Waits until all that was handed over so far is dealt with. For tests."""
         done = threading.Event()
-        self._jobs.put(done.set)
+        self._jobs.put(lambda ledger: done.set())
         if not done.wait(timeout):
             raise TimeoutError("the ledger did not get there in time")
 
     def _work(self) -> None:
+        ledger = self._open()
         while True:
             job = self._jobs.get()
             if job is None:
-                self._ledger.close()
+                ledger.close()
                 return
             try:
-                job()
+                job(ledger)
             except Exception:
                 self._log.exception("sagemaker_autoshutdown: a record of costs failed")
 
-    def _open(self) -> None:
-        self._prices.load()
-        self._ledger.open()
-        now = to_us(self._clock())
-        self._sum_up(None, now, now)
+    def _open(self) -> Ledger:
+        from .ledger import Ledger
+        from .totals import RunningTotals
 
-    def _sum_up(self, dirty: int | None, now: int, settled: int) -> None:
-        if self._ledger.notice != self._notice:
-            self._notice, dirty = self._ledger.notice, None  # a new ledger: all is different
+        ledger = Ledger(self._folder, gap=self._gap, clock=self._clock, log=self._log)
+        self._ledger, self._totals = ledger, RunningTotals(self._cap)
+        self._prices.load()
+        ledger.open()
+        now = to_us(self._clock())
+        self._sum_up(ledger, None, now, now)
+        return ledger
+
+    def _sum_up(self, ledger: Ledger, dirty: int | None, now: int, settled: int) -> None:
+        import sqlite3
+
+        totals = self._totals
+        if totals is None:
+            return
+        if ledger.notice != self._notice:
+            self._notice, dirty = ledger.notice, None  # a new ledger: all is different
         try:
-            summary = self._ledger.read(lambda db: self._totals.update(db, dirty, now, settled))
+            summary = ledger.read(lambda db: totals.update(db, dirty, now, settled))
         except sqlite3.Error as error:
             self._log.warning("sagemaker_autoshutdown: costs can't be added up: %s", error)
             return
@@ -135,7 +151,7 @@ class CostTracker:
         look = look_at(self._host, verdicts, now, self._active_time, self._prices.price)
         if look is None or self._closed:
             return
-        self._jobs.put(lambda: self._record(look))
+        self._jobs.put(lambda ledger: self._record(ledger, look))
         asked_at = self._volume_asked_at
         if self._ask_volume and (asked_at is None or now - asked_at >= VOLUME_INTERVAL):
             self._volume_asked_at = now
@@ -146,23 +162,23 @@ class CostTracker:
                 daemon=True,
             ).start()
 
-    def _record(self, look: Look) -> None:
-        dirty = self._ledger.record(look)
+    def _record(self, ledger: Ledger, look: Look) -> None:
+        dirty = ledger.record(look)
         now = to_us(look.at)
         if dirty is not None:
             recent = [to_us(app.since) for app in look.apps if app.use is Use.RECENT and app.since]
-            self._sum_up(dirty, now, min(recent, default=now))
+            self._sum_up(ledger, dirty, now, min(recent, default=now))
 
     def _find_volume(self, now: datetime) -> None:
         gigabytes = self._ask_volume() if self._ask_volume else None
         if gigabytes:
             price = self._prices.volume_usd_per_gb_month()
-            self._jobs.put(lambda: self._ledger.set_volume(self._host, now, gigabytes, price))
+            self._jobs.put(lambda ledger: ledger.set_volume(self._host, now, gigabytes, price))
 
     def add_event(self, event: Event) -> None:
         """Take note of an event. Returns at once."""
         if not self._closed:
-            self._jobs.put(lambda: self._ledger.add_event(self._host, event))
+            self._jobs.put(lambda ledger: ledger.add_event(self._host, event))
 
     # ---- what status and the metrics show: memory only ----------------------------------------
 
@@ -194,7 +210,8 @@ class CostTracker:
     @property
     def recording_error(self) -> str:
         """Why nothing is recorded just now, or what was put aside; empty if all is well."""
-        return self._ledger.error or self._ledger.notice
+        ledger = self._ledger
+        return (ledger.error or ledger.notice) if ledger is not None else ""
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -207,23 +224,35 @@ class CostTracker:
         self, limit: int, before: datetime | None = None, app_name: str | None = None
     ) -> list[Event]:
         """The newest events, newest first. Raises ``Unavailable``."""
-        return await self._ask(lambda db: reads.events(db, limit, before, app_name)) or []
+
+        def query(db: sqlite3.Connection) -> list[Event]:
+            from . import reads
+
+            return reads.events(db, limit, before, app_name)
+
+        return await self._ask(query) or []
 
     async def costs(self, start: datetime, end: datetime, group_by: GroupBy) -> Report:
         """What was spent between two times. Raises ``Unavailable``."""
-        found = await self._ask(
-            lambda db: report(db, start, end, group_by, now=self._clock(), avoided_cap=self._cap)
-        )
+
+        def query(db: sqlite3.Connection) -> Report:
+            from .query import report
+
+            return report(db, start, end, group_by, now=self._clock(), avoided_cap=self._cap)
+
+        found = await self._ask(query)
         return found or Report.empty(start, end, group_by)
 
     async def _ask(self, query: Callable[[sqlite3.Connection], T]) -> T | None:
+        import sqlite3
+
         answer: Future[T | None] = Future()
 
-        def job() -> None:
+        def job(ledger: Ledger) -> None:
             if not answer.set_running_or_notify_cancel():
                 return
             try:
-                answer.set_result(self._ledger.read(query))
+                answer.set_result(ledger.read(query))
             except BaseException as error:
                 answer.set_exception(error)
 

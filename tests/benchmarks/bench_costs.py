@@ -25,8 +25,9 @@ from sagemaker_autoshutdown.costs.database import open_for_reading
 from sagemaker_autoshutdown.costs.ledger import FILE_NAME
 from sagemaker_autoshutdown.costs.moments import DAY, SECOND, span_us, to_us
 from sagemaker_autoshutdown.costs.prices import PriceBook
+from sagemaker_autoshutdown.costs.query import report
 from sagemaker_autoshutdown.costs.replay import replay
-from sagemaker_autoshutdown.costs.report import GroupBy, report
+from sagemaker_autoshutdown.costs.report import GroupBy
 from sagemaker_autoshutdown.costs.totals import RunningTotals, Spent
 from sagemaker_autoshutdown.costs.tracker import CostTracker
 from sagemaker_autoshutdown.decide import decide

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import stat
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,9 +16,9 @@ from typing import Any
 import pytest
 
 from sagemaker_autoshutdown.costs import build_prices, price_list
-from sagemaker_autoshutdown.costs.price_list import PriceListCache, choose, endpoint_region
+from sagemaker_autoshutdown.costs.price_list import PriceListCache, choose
 from sagemaker_autoshutdown.costs.price_table import BUNDLED_TABLE, load_own
-from sagemaker_autoshutdown.costs.prices import PriceBook
+from sagemaker_autoshutdown.costs.prices import PriceBook, endpoint_region
 from sagemaker_autoshutdown.model import AppType, PriceSource
 
 KERNEL_GATEWAY = AppType.KERNEL_GATEWAY
@@ -144,7 +145,9 @@ def test_the_admins_table_wins_over_all_others(tmp_path: Path) -> None:
         "ml.g5.xlarge,0.9,us-east-1,\n"
     )
     api = cache(tmp_path, PriceList(instanceName=[item()]))
-    book = PriceBook("us-east-1", own={"ml.g5.xlarge": 0.7}, own_file=str(own), price_list=api)
+    book = PriceBook(
+        "us-east-1", own={"ml.g5.xlarge": 0.7}, own_file=str(own), price_list=lambda: api
+    )
     price = book.price("ml.t3.medium", KERNEL_GATEWAY)
     assert (price.usd_per_hour, price.source, price.date) == (
         Decimal("0.03"),
@@ -186,6 +189,20 @@ def test_a_missing_table_is_named_and_other_prices_apply(tmp_path: Path) -> None
     book = PriceBook("us-east-1", own_file=str(tmp_path / "none.csv"))
     assert book.price("ml.t3.medium", KERNEL_GATEWAY).source is PriceSource.LIST
     assert "none.csv" in book.problems[0]
+
+
+def test_f21_a_price_table_on_a_disk_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
+    fifo = tmp_path / "own.csv"
+    os.mkfifo(fifo)  # opening it waits for a writer
+    book = PriceBook("us-east-1", own_file=str(fifo))
+    loading = threading.Thread(target=book.load, daemon=True)
+    loading.start()
+    while not book._loading.locked():
+        assert loading.is_alive()
+    assert book.price("ml.t3.medium", KERNEL_GATEWAY).source is PriceSource.UNPRICED
+    fifo.write_text("instance_type,usd_per_hour\nml.t3.medium,0.01\n")
+    loading.join(10)
+    assert book.price("ml.t3.medium", KERNEL_GATEWAY).usd_per_hour == Decimal("0.01")
 
 
 # --- the Price List API -----------------------------------------------------------------------
@@ -261,7 +278,7 @@ def test_f11_an_api_that_hangs_is_never_waited_for(tmp_path: Path) -> None:
         yield item(usd="0.04")
 
     prices = cache(tmp_path, hangs)
-    book = PriceBook("us-east-1", price_list=prices)
+    book = PriceBook("us-east-1", price_list=lambda: prices)
     # On this thread, while the other hangs.
     assert book.price("ml.t3.medium", KERNEL_GATEWAY).source is PriceSource.LIST
     assert book.price("ml.z9.mega", KERNEL_GATEWAY).source is PriceSource.UNPRICED

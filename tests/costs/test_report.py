@@ -18,7 +18,8 @@ from sagemaker_autoshutdown.costs.billing import bill, clip
 from sagemaker_autoshutdown.costs.database import open_for_writing
 from sagemaker_autoshutdown.costs.look import Look, Use
 from sagemaker_autoshutdown.costs.moments import DAY, span_us, to_us
-from sagemaker_autoshutdown.costs.report import GroupBy, Report, report
+from sagemaker_autoshutdown.costs.query import report
+from sagemaker_autoshutdown.costs.report import GroupBy, Report
 from sagemaker_autoshutdown.costs.totals import RunningTotals, Summary
 from sagemaker_autoshutdown.model import Money, Price, PriceSource, Reason
 

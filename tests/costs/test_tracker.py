@@ -193,7 +193,7 @@ def test_f21_a_disk_that_hangs_holds_up_nobody(make: Make, monkeypatch: pytest.M
     tracker = make()
     tracker.flush()
     release = threading.Event()
-    tracker._jobs.put(lambda: (release.wait(30), None)[1])
+    tracker._jobs.put(lambda ledger: release.wait(30))
     started = time.perf_counter()
     for seconds in range(60, 6000, 60):
         tracker.observe(verdicts(after(seconds), app()), after(seconds))
@@ -318,6 +318,7 @@ def test_the_price_list_is_asked_only_where_the_admin_and_the_region_allow(
 
     def has_api(region: str, **traits: object) -> bool:
         book = setup.price_book(region, settings(**traits), tmp_path, log)
+        book.load()
         return book._price_list is not None
 
     assert has_api("us-east-2")
