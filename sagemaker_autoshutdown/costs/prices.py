@@ -64,6 +64,7 @@ class PriceBook:
         self._price_list: PriceListCache | None = None
         self._bundled_path = bundled
         self._loading = threading.Lock()
+        self._patience = 0.1
         self._own: dict[str, Price] | None = None
         self._bundled: dict[str, Price] = {}
         self._log = log or logging.getLogger(__name__)
@@ -73,6 +74,14 @@ class PriceBook:
         with self._loading:
             if self._own is None:
                 self._load()
+
+    def _load_or_wait(self) -> None:
+        """Another thread may be loading: it is waited for, but once only and not for long, since
+        the admin's table may lie on a disk that hangs."""
+        patience, self._patience = self._patience, 0.0
+        if self._loading.acquire(timeout=patience):
+            self._loading.release()
+            self.load()
 
     def _load(self) -> None:
         own: dict[str, Price] = {}
@@ -95,10 +104,8 @@ class PriceBook:
 
     def price(self, instance_type: str, app_type: AppType) -> Price:
         """The price of an instance of this type that runs an app of this type."""
-        if self._own is None and self._loading.acquire(blocking=False):
-            # Else a thread is at it, maybe on a disk that hangs: until then there are no prices.
-            self._loading.release()
-            self.load()
+        if self._own is None:
+            self._load_or_wait()
         own = (self._own or {}).get(instance_type)
         if own is not None:
             return own
