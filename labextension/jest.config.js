@@ -28,7 +28,14 @@ module.exports = {
       {
         // Types are checked by `jlpm typecheck`.
         diagnostics: false,
-        tsconfig: { allowJs: true, esModuleInterop: true, isolatedModules: true, jsx: 'react', module: 'CommonJS', target: 'ES2020' }
+        tsconfig: {
+          allowJs: true,
+          esModuleInterop: true,
+          isolatedModules: true,
+          jsx: 'react',
+          module: 'CommonJS',
+          target: 'ES2020'
+        }
       }
     ]
   },

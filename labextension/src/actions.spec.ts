@@ -12,11 +12,7 @@ let model: FakeModel;
 const saver = { isNeeded: true, saveAll: jest.fn<Promise<string[]>, []>() };
 
 function actions(withSaver = false): Actions {
-  return new Actions(
-    model,
-    nullTranslator.load(''),
-    withSaver ? saver : null
-  );
+  return new Actions(model, nullTranslator.load(''), withSaver ? saver : null);
 }
 
 /** The dialog that says this, once it is open. */

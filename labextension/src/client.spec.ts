@@ -114,12 +114,15 @@ test.each([
   // Studio's proxy answers 200 with a page of its own once the app is gone.
   [200, '<html>Please log in</html>', 0, '200 OK'],
   [200, 'null', 0, '200 OK']
-])('an answer that is none of ours is an error: %i %s', async (code, body, status, message) => {
-  answer = { status: code, body };
-  const failed: unknown = await client.status().catch((e: unknown) => e);
-  expect(failed).toBeInstanceOf(RequestError);
-  expect(failed).toMatchObject({ status, message });
-});
+])(
+  'an answer that is none of ours is an error: %i %s',
+  async (code, body, status, message) => {
+    answer = { status: code, body };
+    const failed: unknown = await client.status().catch((e: unknown) => e);
+    expect(failed).toBeInstanceOf(RequestError);
+    expect(failed).toMatchObject({ status, message });
+  }
+);
 
 test('a server that is not there is an error without a status', async () => {
   const settings = ServerConnection.makeSettings({

@@ -4,7 +4,12 @@ import { Signal } from '@lumino/signaling';
 import schema from '../schema/display.json';
 import { DISPLAY_PLUGIN_ID, DisplaySettings } from './display';
 
-const SHOWN = ['area', 'statusBar', 'notifications', 'saveBeforeShutdown'] as const;
+const SHOWN = [
+  'area',
+  'statusBar',
+  'notifications',
+  'saveBeforeShutdown'
+] as const;
 
 test('without a registry the defaults are those of the schema', () => {
   const display = new DisplaySettings();
@@ -16,7 +21,10 @@ test('without a registry the defaults are those of the schema', () => {
 
 test('the registry is followed, now and later', async () => {
   const settings = {
-    composite: { area: 'left', notifications: false } as Record<string, unknown>,
+    composite: { area: 'left', notifications: false } as Record<
+      string,
+      unknown
+    >,
     changed: new Signal<object, void>({})
   };
   const load = jest.fn(() => Promise.resolve(settings));

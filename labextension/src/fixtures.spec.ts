@@ -48,9 +48,12 @@ const examples: [string, string, unknown][] = [
   ].map((app): [string, string, unknown] => ['App', app.reason, app])
 ];
 
-test.each(examples)('a fixture is what the server sends: %s, %s', (name, _, value) => {
-  expect(faults(name, value)).toBeNull();
-});
+test.each(examples)(
+  'a fixture is what the server sends: %s, %s',
+  (name, _, value) => {
+    expect(faults(name, value)).toBeNull();
+  }
+);
 
 test('the check is not blind: a member that is missing is found', () => {
   const incomplete: Partial<App> = fixtures.app();

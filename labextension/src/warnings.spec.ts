@@ -75,7 +75,9 @@ test('an app that will be shut down soon is warned of, in words', async () => {
   expect(notifications.notify).toHaveBeenCalledTimes(1);
   const [message, type] = notifications.notify.mock.lastCall ?? [];
   expect(type).toBe('warning');
-  expect(message).toMatch(/^pytorch-2.0.0-gpu-py310 will be shut down in 5 min, at /);
+  expect(message).toMatch(
+    /^pytorch-2.0.0-gpu-py310 will be shut down in 5 min, at /
+  );
   expect(message?.length).toBeLessThan(140);
 });
 

@@ -165,7 +165,9 @@ describe('actions', () => {
   test('keep alive is offered as far as the administrator allows', () => {
     show(status(), { settings: settings({ max_keep_alive: 7200 }) });
     const group = screen.getByRole('group', { name: /Keep datascience/ });
-    const names = within(group).getAllByRole('button').map(b => b.textContent);
+    const names = within(group)
+      .getAllByRole('button')
+      .map(b => b.textContent);
     expect(names).toEqual(['1 h', 'Until…']);
   });
 
@@ -200,7 +202,9 @@ describe('actions', () => {
     await userEvent.clear(field);
     await userEvent.type(field, '2099-01-01T00:00');
     await userEvent.click(screen.getByRole('button', { name: 'Keep' }));
-    expect(alerts()).toEqual([expect.stringContaining('Your administrator allows 2 h at most')]);
+    expect(alerts()).toEqual([
+      expect.stringContaining('Your administrator allows 2 h at most')
+    ]);
     expect(field).toBeInvalid();
     expect(actions.keepAlive).not.toHaveBeenCalled();
   });
@@ -228,7 +232,11 @@ describe('what is wrong', () => {
       since: at(-60)
     };
     show(status({ problems: [problem] }));
-    expect(alerts()).toEqual([expect.stringContaining('Error: SageMaker did not list the apps.Ask your administrator.Missing IAM action: sagemaker:ListApps')]);
+    expect(alerts()).toEqual([
+      expect.stringContaining(
+        'Error: SageMaker did not list the apps.Ask your administrator.Missing IAM action: sagemaker:ListApps'
+      )
+    ]);
   });
 
   test.each([
@@ -294,7 +302,9 @@ describe('limits', () => {
     const field = screen.getByLabelText(LABEL);
     await userEvent.clear(field);
     await userEvent.type(field, value);
-    await userEvent.click(screen.getByText('Save', { selector: `[aria-label="Save: ${LABEL}"]` }));
+    await userEvent.click(
+      screen.getByText('Save', { selector: `[aria-label="Save: ${LABEL}"]` })
+    );
   }
 
   test('are sent in seconds, only the one that was changed', async () => {

@@ -191,7 +191,9 @@ test('the warning goes when activity resumes', async () => {
 test('a warning that was closed does not come back for the same deadline', async () => {
   await warnFor(50);
   await expect(warning()).toBeVisible();
-  await warning().getByRole('button', { name: /close|hide/i }).click();
+  await warning()
+    .getByRole('button', { name: /close|hide/i })
+    .click();
   await expect(warning()).toHaveCount(0);
   // It would have counted on by now.
   await expect(panel.getByRole('timer')).toHaveText(/^0:3\d$/);

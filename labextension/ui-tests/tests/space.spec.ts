@@ -32,7 +32,9 @@ test.afterAll(async () => {
 });
 
 async function write(text: string): Promise<void> {
-  await page.locator('.jp-FileEditor .cm-content, .jp-FileEditor .CodeMirror').click();
+  await page
+    .locator('.jp-FileEditor .cm-content, .jp-FileEditor .CodeMirror')
+    .click();
   await page.keyboard.type(text);
 }
 
