@@ -1,0 +1,1 @@
+"""How fast and how light: ``python -m tests.benchmarks`` measures and prints, never asserts."""

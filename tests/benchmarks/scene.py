@@ -1,0 +1,170 @@
+"""What is measured: a Jupyter server of its own process, between the local Studio's API and a
+stand-in gateway whose kernels are models (a thousand real ones fit no machine of a developer)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sagemaker_autoshutdown.localstudio import AppKey, user
+from sagemaker_autoshutdown.localstudio.processes import free_port
+from sagemaker_autoshutdown.localstudio.servers import NOT_INHERITED
+from sagemaker_autoshutdown.localstudio.testing import BlockingStudio
+
+from ..localstudio.conftest import enter_app
+from .worker import MARK
+
+ROOT = Path(__file__).parents[2]
+INSTANCE_TYPES = ("ml.t3.medium", "ml.m5.large", "ml.g4dn.xlarge")
+
+
+@dataclass
+class Scene:
+    """A user with apps in service as far as the API can tell, and kernels that are models."""
+
+    studio: BlockingStudio
+    folder: Path
+    apps: list[AppKey]
+    kernels: list[dict[str, Any]]
+
+    def environment(self) -> dict[str, str]:
+        """Of the user's JupyterServer app."""
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.upper().startswith(NOT_INHERITED)
+        }
+        metadata = self.folder / "resource-metadata.json"
+        domain_id = self.apps[0].domain_id
+        document = {
+            "AppType": "JupyterServer",
+            "DomainId": domain_id,
+            "UserProfileName": "ada",
+            "ResourceName": "default",
+        }
+        metadata.write_text(json.dumps(document))
+        home = self.folder / "home"
+        home.mkdir(exist_ok=True)
+        return {
+            **inherited,
+            **self.studio.aws_environment(),
+            "HOME": str(home),
+            "JUPYTER_DATA_DIR": str(home / "data"),
+            "JUPYTER_CONFIG_DIR": str(home / "config"),
+            "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+            "RESOURCE_METADATA_FILE": str(metadata),
+            "PYTHONPATH": str(ROOT),
+        }
+
+
+def scene(
+    studio: BlockingStudio, folder: Path, kernels: int, apps: int = 10, **more: Sequence[float]
+) -> Scene:
+    """``kernels`` kernels in ``apps`` apps; ``busy_until`` says of each until when it is busy."""
+    if "ada" not in {owner.name for _, owner in studio.do(lambda s: list(s.account.profiles))}:
+        studio.create_domain()
+        studio.create_owner(user("ada"))
+        for number in range(apps):
+            # As many types as it takes: four apps fit on an instance.
+            kind = INSTANCE_TYPES[number] if number < 3 else f"ml.m5.{number // 4}xlarge"
+            enter_app(studio, f"app-{number}", instance_type=kind)
+    found = studio.do(lambda s: list(s.account.apps(s.now())))
+    keys = [app.key for app in found if app.key.app_type == "KernelGateway"]
+    types = {app.key: app.resource.instance_type for app in found}
+    busy_until = more.get("busy_until", [0.0] * kernels)
+    models = [
+        {
+            "id": f"{number:08d}-0000-4000-8000-000000000000",
+            "app_name": keys[number % len(keys)].name,
+            "instance_type": types[keys[number % len(keys)]],
+            "busy_until": busy_until[number],
+        }
+        for number in range(kernels)
+    ]
+    return Scene(studio, folder, keys, models)
+
+
+@contextlib.contextmanager
+def gateway(kernels: list[dict[str, Any]]) -> Iterator[str]:
+    """The stand-in gateway; gives its address."""
+    command = [sys.executable, "-m", "tests.benchmarks.gateway", json.dumps({"kernels": kernels})]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
+def server(
+    scene: Scene,
+    gateway_url: str,
+    plan: Mapping[str, Any],
+    *,
+    extension: bool = True,
+    traits: Mapping[str, Any] | None = None,
+) -> Iterator[subprocess.Popen[str]]:
+    """A Jupyter server that does what ``plan`` says and ends."""
+    extensions = {"tests.benchmarks.worker": True, "sagemaker_autoshutdown": extension}
+    command = [
+        sys.executable,
+        "-m",
+        "jupyter_server",
+        "--no-browser",
+        "--allow-root",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={free_port()}",
+        f"--ServerApp.jpserver_extensions={extensions}",
+        f"--ServerApp.root_dir={scene.folder / 'home'}",
+        f"--gateway-url={gateway_url}",
+        "--SageMakerAutoShutdown.price_list_api=False",
+        *(f"--SageMakerAutoShutdown.{name}={value}" for name, value in (traits or {}).items()),
+    ]
+    with (
+        (scene.folder / "server.log").open("w") as log,
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**scene.environment(), "BENCHMARK": json.dumps(plan)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def run(scene: Scene, plan: Mapping[str, Any], **options: Any) -> dict[str, Any]:
+    """What a server measured of itself."""
+    plan = {"kernels": len(scene.kernels), **plan}
+    with gateway(scene.kernels) as url, server(scene, url, plan, **options) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith(MARK):
+                result: dict[str, Any] = json.loads(line[len(MARK) :])
+                if "error" in result:
+                    raise RuntimeError(f"{result['error']}; see {scene.folder / 'server.log'}")
+                return result
+    raise RuntimeError(f"nothing was measured; see {scene.folder / 'server.log'}")
+
+
+@contextlib.contextmanager
+def folder() -> Iterator[Path]:
+    """For one run, and gone after it."""
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
+        yield Path(name)

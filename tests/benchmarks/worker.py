@@ -1,0 +1,206 @@
+"""A server extension that measures the server it is loaded into, prints JSON and ends it.
+
+What to measure is in the environment (``BENCHMARK``), so that the server is started as any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import cProfile
+import io
+import json
+import os
+import pstats
+import statistics
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from jupyter_server.serverapp import ServerApp
+from jupyter_server.utils import ensure_async
+from tornado.httpclient import HTTPRequest
+from tornado.ioloop import IOLoop
+from tornado.simple_httpclient import SimpleAsyncHTTPClient
+
+from sagemaker_autoshutdown.app import SETTINGS_KEY
+from sagemaker_autoshutdown.clock import utcnow
+from sagemaker_autoshutdown.monitor import Monitor
+from sagemaker_autoshutdown.sources import server_token
+
+from .gateway import SPEC
+from .probe import measure
+
+MARK = "BENCHMARK-RESULT "
+#: What the Classic extension's questions are taken to be: what it needs, each over HTTP.
+QUESTIONS = ("api/sessions", "api/kernels", "api/terminals", "api/status")
+
+
+class Worker:
+    """What can be asked of a server."""
+
+    def __init__(self, server: ServerApp, plan: dict[str, Any]) -> None:
+        self.server = server
+        self.plan = plan
+        self.url = f"http://127.0.0.1:{server.port}{server.base_url}"
+        self.client = SimpleAsyncHTTPClient(force_instance=True)
+
+    @property
+    def monitor(self) -> Monitor:
+        """The extension's."""
+        monitor: Monitor = self.server.web_app.settings[SETTINGS_KEY]
+        return monitor
+
+    async def checks(self) -> dict[str, Any]:
+        """Our own check, as the loop makes it."""
+        monitor = self.monitor
+        await monitor.stop()
+        started = time.perf_counter()
+        await monitor.check()
+        first = time.perf_counter() - started
+        costs = await measure(monitor.check, self.plan["times"])
+        apps = monitor.status().apps
+        return {
+            **costs.as_dict(),
+            "first": first,
+            "apps": len(apps),
+            "work": sum(len(app.work) for app in apps),
+            "problems": [problem.message for problem in monitor.status().problems],
+        }
+
+    async def profile(self) -> dict[str, Any]:
+        """Where the event loop's time of our checks goes; for who wants to make them cheaper."""
+        monitor = self.monitor
+        await monitor.stop()
+        await monitor.check()
+        profiler = cProfile.Profile()
+        profiler.enable()
+        for _ in range(self.plan["times"]):
+            await monitor.check()
+        profiler.disable()
+        text = io.StringIO()
+        pstats.Stats(profiler, stream=text).sort_stats("cumulative").print_stats(70)
+        return {"profile": text.getvalue()}
+
+    async def parts(self) -> dict[str, Any]:
+        """CPU milliseconds of the parts of a check, and of nothing at all."""
+        monitor = self.monitor
+        await monitor.stop()
+        await monitor.check()
+        source = monitor._reader.source
+        apps = monitor._snapshot.apps
+
+        async def ledger() -> None:
+            monitor.recorder.observe(monitor._verdicts, utcnow())
+
+        parts: dict[str, Callable[[], Awaitable[Any]]] = {
+            "nothing": lambda: asyncio.sleep(0),
+            "AWS: ListApps": lambda: monitor._adapter.list_apps(utcnow()),
+            "kernels": source.kernels,
+            "terminals": source.terminals,
+            "kernels, terminals and their meaning": lambda: monitor._reader.read(apps, utcnow()),
+            "record": ledger,
+            "the whole check": monitor.check,
+        }
+        return {
+            name: statistics.mean(
+                cost.cpu * 1000 for cost in (await measure(part, self.plan["times"])).each
+            )
+            for name, part in parts.items()
+        }
+
+    async def idle(self) -> dict[str, Any]:
+        """The CPU of the server while the loop sleeps, or where there is none of ours."""
+        if SETTINGS_KEY in self.server.web_app.settings:
+            await self.monitor.stop()
+        await asyncio.sleep(1)
+        cpu, wall = time.process_time(), time.perf_counter()
+        await asyncio.sleep(self.plan["seconds"])
+        return {"cpu_per_second": (time.process_time() - cpu) / (time.perf_counter() - wall)}
+
+    async def in_process_probe(self) -> dict[str, Any]:
+        """As AWS's probe: sessions, kernels and terminals out of the server's objects."""
+        await self._open_notebooks()
+        server = self.server
+        terminals = server.web_app.settings.get("terminal_manager")
+
+        async def work() -> None:
+            await ensure_async(server.session_manager.list_sessions())
+            await ensure_async(server.kernel_manager.list_kernels())
+            if terminals is not None:
+                terminals.list()
+
+        return (await measure(work, self.plan["times"])).as_dict()
+
+    async def http_questions(self) -> dict[str, Any]:
+        """As the Classic extension: four questions to its own server over HTTP."""
+        await self._open_notebooks()
+
+        async def work() -> None:
+            for path in QUESTIONS:
+                await self._get(path)
+
+        return (await measure(work, self.plan["times"])).as_dict()
+
+    async def one_question(self) -> dict[str, Any]:
+        """What the cron script's request costs the server that it asks."""
+        await self._open_notebooks()
+
+        async def work() -> None:
+            await self._get("api/sessions")
+
+        return (await measure(work, self.plan["times"])).as_dict()
+
+    async def listing(self) -> dict[str, Any]:
+        """Jupyter's own listing of the gateway's kernels, for comparison."""
+        await self._open_notebooks()
+
+        async def work() -> None:
+            await ensure_async(self.server.kernel_manager.list_kernels())
+
+        return (await measure(work, self.plan["times"])).as_dict()
+
+    async def wait(self) -> dict[str, Any]:
+        """Let it work until the parent has seen enough."""
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+        return {}
+
+    async def _open_notebooks(self) -> None:
+        for number in range(self.plan["kernels"]):
+            body = {
+                "path": f"notebook-{number}.ipynb",
+                "name": f"notebook-{number}.ipynb",
+                "type": "notebook",
+                "kernel": {"name": SPEC},
+            }
+            await self._get("api/sessions", method="POST", body=json.dumps(body))
+
+    async def _get(self, path: str, **more: Any) -> bytes:
+        headers = {"Authorization": f"token {server_token(self.server)}"}
+        response = await self.client.fetch(HTTPRequest(self.url + path, headers=headers, **more))
+        body: bytes = response.body
+        return body
+
+
+async def _work(server: ServerApp, plan: dict[str, Any]) -> None:
+    result: dict[str, Any]
+    try:
+        # Start-up is over when the server answers.
+        await asyncio.sleep(0.5)
+        job: Callable[[], Awaitable[dict[str, Any]]] = getattr(Worker(server, plan), plan["job"])
+        result = await job()
+    except Exception as error:
+        result = {"error": repr(error)}
+        server.log.exception("the benchmark failed")
+    sys.stdout.write(MARK + json.dumps(result) + "\n")
+    sys.stdout.flush()
+    server.stop(from_signal=True)
+
+
+def _jupyter_server_extension_points() -> list[dict[str, str]]:
+    return [{"module": "tests.benchmarks.worker"}]
+
+
+def _load_jupyter_server_extension(server: ServerApp) -> None:
+    plan = json.loads(os.environ["BENCHMARK"])
+    IOLoop.current().add_callback(_work, server, plan)
