@@ -7,6 +7,7 @@ import json
 import socket
 import tarfile
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -94,6 +95,23 @@ def test_a_script_installs_and_changes_nothing_else(
         added = set(bare_image.freeze()) - set(before)
         assert [line.partition(" @ ")[0].partition("==")[0] for line in added] == [DISTRIBUTION]
         assert set(before) <= set(bare_image.freeze())
+
+
+def test_what_the_wheel_asks_for_is_not_installed_with_it(
+    one_stand_in: StandIn, wheel: Path
+) -> None:
+    """An image may be older than what a later version asks for; its packages stay all the same."""
+    demanding = one_stand_in.root / "demanding" / wheel.name
+    demanding.parent.mkdir()
+    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(demanding, "w") as target:
+        for item in source.infolist():
+            content = source.read(item)
+            if item.filename.endswith("/METADATA"):
+                content = content.replace(b"Requires-Dist: tornado", b"Requires-Dist: tornado>=99,")
+                assert b"tornado>=99" in content
+            target.writestr(item, content)
+    outcome = one_stand_in.run(render(Kind.SPACE, settings_for(one_stand_in, demanding)))
+    assert f"installed {__version__}" in outcome.log[0]
 
 
 def test_the_settings_hold_against_a_users_own_configuration(
@@ -271,11 +289,13 @@ def test_a_script_edited_on_windows_works_once_it_is_registered(
 def test_a_folder_that_the_script_runs_in_can_not_change_what_it_runs(
     one_stand_in: StandIn, wheel: Path
 ) -> None:
-    (one_stand_in.home / "pip.py").write_text("raise SystemExit('not this one')")
-    (one_stand_in.home / "boto3.py").write_text("raise SystemExit('not this one')")
+    for module in ("boto3", "json", "pip", "sagemaker_autoshutdown"):
+        (one_stand_in.home / f"{module}.py").write_text("raise SystemExit('not this one')")
     script = render(Kind.SPACE, settings_for(one_stand_in, wheel))
     outcome = one_stand_in.run(script, PYTHONPATH=str(one_stand_in.home), PIP_USER="1")
-    assert "installed" in outcome.log[0]
+    [line] = outcome.log
+    assert f"installed {__version__}" in line
+    assert one_stand_in.fixed_settings.exists()
 
 
 # ---- S3 --------------------------------------------------------------------------------------
@@ -354,9 +374,8 @@ def test_an_environment_is_changed_by_its_owner(
     """On a notebook instance the script is root's, and the environment ec2-user's."""
     stand_in = StandIn(Kind.NOTEBOOK_INSTANCE, one_image, tmp_path / "root")
     stand_in.add_program("stat", "echo ec2-user")
-    stand_in.add_program(
-        "sudo", f'printf \'%s\\n\' "$*" >> {stand_in.root}/sudo; shift 3; exec "$@"'
-    )
+    note = f'printf "%s\\n" "$*" >> {stand_in.root}/sudo'
+    stand_in.add_program("sudo", f'{note}; shift 3; exec "$@"')
     outcome = stand_in.run(render(Kind.NOTEBOOK_INSTANCE, settings_for(stand_in, wheel)))
     assert "installed" in outcome.log[0]
     [line] = (stand_in.root / "sudo").read_text().splitlines()
