@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +23,8 @@ from .sources import Source, Unreadable
 
 log = logging.getLogger(__name__)
 
+#: Seconds after which kernels are listed again: a cell may have been started meanwhile.
+STALE_AFTER = 1.0
 #: How many models are turned into Work before the event loop gets its turn.
 _CHUNK = 50
 
@@ -64,10 +67,14 @@ class ActivityReader:
     async def read(self, apps: tuple[App, ...], now: datetime) -> Reading:
         """One look at everything that can hold one of ``apps``. Raises nothing: see ``error``."""
         try:
-            kernels = await self.source.kernels()
             terminals = await self.source.terminals()
-            waiting = await self._sessions(kernels)
             busy, notes = await self._background_jobs()
+            # Kernels last: theirs is the state that changes by the second.
+            asked_at = time.monotonic()
+            kernels = await self.source.kernels()
+            waiting = await self._sessions(kernels)
+            if time.monotonic() - asked_at > STALE_AFTER:
+                kernels = await self.source.kernels()
             self._looks += 1
             work = []
             for index, model in enumerate(kernels):

@@ -61,9 +61,16 @@ def _start(parts: Parts, serverapp: ServerApp) -> None:
     if parts.monitor.host.kind is not HostKind.NONE:
         # jupyter_server 1.24 has no hook for its end. What is still to be written takes moments.
         atexit.register(parts.records.close)
-        parts.records.start()
-        parts.metrics.register()
-        _start_remote_write(parts, serverapp)
+        # None of these may keep the others from starting, least of all the loop.
+        for start in (
+            parts.records.start,
+            parts.metrics.register,
+            lambda: _start_remote_write(parts, serverapp),
+        ):
+            try:
+                start()
+            except Exception:
+                serverapp.log.exception("sagemaker_autoshutdown: a part could not be started")
     parts.monitor.start()
 
 

@@ -25,6 +25,9 @@ CALL_TIMEOUT = 60
 #: Tries in all, the first included. Longer waits are the caller's, per app: botocore's own
 #: would hold up all apps.
 ATTEMPTS = 3
+#: Operations that are sent once. What they shut down was looked at just before; to send them again
+#: takes another look, which is the caller's.
+SENT_ONCE = frozenset({"DeleteApp", "StopNotebookInstance"})
 
 
 class ErrorKind(str, Enum):
@@ -192,7 +195,9 @@ class Aws:
     ) -> dict[str, Any]:
         """The same call on the calling thread, which it blocks: for threads and command lines."""
         with _aws_errors(f"{service}:{operation}"):
-            answer: dict[str, Any] = _method(self._client(service), operation)(**parameters)
+            attempts = 1 if operation in SENT_ONCE else ATTEMPTS
+            method = _method(self._client(service, attempts), operation)
+            answer: dict[str, Any] = method(**parameters)
             return answer
 
     def call_seeing_all(
@@ -244,31 +249,37 @@ class Aws:
                 return
             token = {"NextToken": answer["NextToken"]}
 
-    def _client(self, service: str) -> Any:
+    def _client(self, service: str, attempts: int = ATTEMPTS) -> Any:
+        key = service if attempts == ATTEMPTS else f"{service}, {attempts}"
         with self._lock:
-            if service not in self._clients:
+            if key not in self._clients:
                 import boto3
                 from botocore.config import Config
 
-                self._clients[service] = boto3.session.Session().client(
+                self._clients[key] = boto3.session.Session().client(
                     service,
                     region_name=self.region or None,
                     config=Config(
                         connect_timeout=CONNECT_TIMEOUT,
                         read_timeout=READ_TIMEOUT,
-                        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+                        retries={"mode": "standard", "total_max_attempts": attempts},
                         user_agent_extra="sagemaker-autoshutdown",
                     ),
                 )
-            return self._clients[service]
+            return self._clients[key]
+
+
+def member(answer: dict[str, Any], key: str, operation: str) -> Any:
+    """A member that every good answer has. Of a body that is no JSON (a proxy's page) botocore
+    makes an answer without any: that raises :class:`AwsError`."""
+    if key not in answer:
+        raise AwsError(ErrorKind.OTHER, operation, "MalformedAnswer", f"the answer has no {key}")
+    return answer[key]
 
 
 def _items(answer: dict[str, Any], key: str, operation: str) -> list[dict[str, Any]]:
-    """The items of one page. Of a body that is no JSON (a proxy's page) botocore makes an answer
-    without any member: that is not "there are none"."""
-    if key not in answer:
-        raise AwsError(ErrorKind.OTHER, operation, "MalformedAnswer", f"the answer has no {key}")
-    return answer[key] or []
+    """The items of one page. An answer that lacks them does not say that there are none."""
+    return member(answer, key, operation) or []
 
 
 def answered_at(answer: object) -> str | None:

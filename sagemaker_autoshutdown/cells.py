@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,11 @@ class RunningCells:
     def running_in(self, kernel_id: str) -> bool:
         """Whether the kernel has begun a cell and not said that it is done with it."""
         return kernel_id in self._requests
+
+    def forget_all_but(self, kernel_ids: Collection[str]) -> None:
+        """Forget kernels that are gone: one killed in a cell never says that it is done."""
+        for kernel_id in self._requests.keys() - set(kernel_ids):
+            del self._requests[kernel_id]
 
     def hear(self, kernel_id: str, message: list[bytes]) -> None:
         """Take note of a message from the kernel's IOPub channel, in its parts as on the wire."""

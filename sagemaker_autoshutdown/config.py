@@ -288,6 +288,10 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         _check_seconds(proposal.trait.name, proposal.value, zero_is_off=True)
         return cast(float, proposal.value)
 
+    @validate("data_dir", "resource_metadata_file")
+    def _validate_path(self, proposal: Bunch) -> str:
+        return str(Path(proposal.value).expanduser())
+
     @validate("idle_timeout_rules")
     def _validate_rules(self, proposal: Bunch) -> list[Any]:
         for raw in proposal.value:
@@ -350,10 +354,11 @@ def load(parent: LoggingConfigurable) -> tuple[SageMakerAutoShutdown, list[str]]
     settings = SageMakerAutoShutdown(parent=None, log=parent.log)
     settings.parent = parent
     problems: list[str] = []
-    section = {
-        **parent.config.get(SageMakerAutoShutdown.__name__, {}),
-        **_fixed_settings(problems),
-    }
+    own = parent.config.get(SageMakerAutoShutdown.__name__, {})
+    if not isinstance(own, Mapping):
+        problems.append(f"SageMakerAutoShutdown takes settings by name, got {own!r}")
+        own = {}
+    section = {**own, **_fixed_settings(problems)}
     traits = settings.traits(config=True)
     for name, value in section.items():
         if name not in traits:
@@ -365,8 +370,8 @@ def load(parent: LoggingConfigurable) -> tuple[SageMakerAutoShutdown, list[str]]
             if isinstance(value, DeferredConfig):
                 value = value.get_value(traits[name])
             setattr(settings, name, value)
-        except (TraitError, ValueError) as error:
-            problems.append(f"{error} (its default, {getattr(settings, name)!r}, applies)")
+        except Exception as error:  # a number too large for a float, and whatever else
+            problems.append(f"{name}: {error} (its default, {getattr(settings, name)!r}, applies)")
     low, high = settings.min_idle_timeout, settings.max_idle_timeout
     if low is not None and high is not None and low > high:
         problems.append(

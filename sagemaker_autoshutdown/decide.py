@@ -149,7 +149,7 @@ def _decide_app(
         return Verdict(app, Action.KEEP, state, reason, limit, kept_until=kept_until, **details)  # type: ignore[arg-type]
 
     # Nothing is known about an app that SageMaker did not list, not even at a user's request.
-    if snapshot.apps_error:
+    if snapshot.apps_error or app.unseen:
         return keep(State.UNKNOWN, Reason.APPS_UNSEEN), _unseen(past, now)
     if app.status is not AppStatus.IN_SERVICE:
         state, reason = _NOT_IN_SERVICE[app.status]

@@ -160,7 +160,8 @@ class App:
 
     ``run_started_at`` is the start of this run as far as it is known: names are reused, and
     SageMaker's own ``CreationTime`` may predate the run by up to 24 hours. ``status_since`` is when
-    this server first saw the app in its present status. ``failure`` is SageMaker's own reason.
+    this server first saw the app in its present status. ``failure`` is SageMaker's own reason, or
+    why the app is ``unseen``: listed, but without what it takes to decide on it.
     """
 
     name: str
@@ -171,6 +172,7 @@ class App:
     status_since: datetime
     image_arn: str = ""
     failure: str = ""
+    unseen: bool = False
 
 
 class WorkKind(str, Enum):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -160,17 +160,30 @@ class Monitor:
         await self._shutdowns.stop()
 
     async def _run(self) -> None:
-        await self.settings.read()
+        await self._guarded(self.settings.read())
         if self.host.kind is HostKind.NONE:
             return
         while True:
-            try:
-                await self.check()
-                await self._sleep()
-            except Exception as error:
-                # The loop outlives whatever went wrong in one pass, and says so.
-                self._check_failed(error)
+            if not await self._guarded(self._check_and_sleep()):
                 await asyncio.sleep(self._poll.total_seconds())
+
+    async def _check_and_sleep(self) -> None:
+        await self.check()
+        await self._sleep()
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Whether it went well. The loop outlives whatever did not, and says so: an exception, and
+        a cancellation that was not meant for the loop itself."""
+        task = asyncio.get_running_loop().create_task(work)
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        error = asyncio.CancelledError("cancelled") if task.cancelled() else task.exception()
+        if error is not None:
+            self._check_failed(error)
+        return error is None
 
     async def _sleep(self) -> None:
         """Until the next check is due or somebody calls ``wake``; at most an interval by the
@@ -252,7 +265,7 @@ class Monitor:
         for told in self.on_checked:
             told(took)
 
-    def _check_failed(self, error: Exception) -> None:
+    def _check_failed(self, error: BaseException) -> None:
         message = f"A check failed: {type(error).__name__}: {error}"
         before = self._problems.get("check_failed")
         if before is None or before.message != message:
@@ -260,9 +273,12 @@ class Monitor:
             self._log.error("sagemaker_autoshutdown: the traceback of it:", exc_info=error)
         remedy = "It is tried again. If it lasts, please report it with the server's log."
         self._set_problem("check_failed", message, remedy)
-        self._next_check_at = self._now() + self._poll
-        with contextlib.suppress(Exception):  # it may be just what failed
-            self._show(self._now())
+        # What was not seen is unknown, and a deadline that passes meanwhile is void.
+        self._snapshot = replace(self._snapshot, apps_error=message)
+        with contextlib.suppress(Exception):
+            now = self._now()
+            self._decide(now)
+            self._show(now)
 
     def _note_clock(self, now: datetime, monotonic: float) -> None:
         """Void what was announced when the clock was set or the machine slept: users are to have a
@@ -395,10 +411,17 @@ class Monitor:
     def _failed(self, app: App, reason: Reason, failure: Failure) -> None:
         for told in self.on_shutdown:
             told(reason, False)
+        # A request was for its moment: what the user does from now on may be work.
+        self._requested.pop(app.name, None)
         now = self._now()
+        next_try = (
+            f"it is tried again at {to_iso(failure.retry_at)}"
+            if failure.retry_at is not None
+            else "ask again if you still want it"
+        )
         text = (
-            f"shutting down {app.name} failed ({failure.code}: {failure.message}); it is tried "
-            f"again at {to_iso(failure.retry_at)}. {failure.remedy}"
+            f"shutting down {app.name} failed ({failure.code}: {failure.message}); {next_try}. "
+            f"{failure.remedy}"
         )
         self._event(EventKind.FAILURE, app, Reason.SHUTDOWN_FAILED, text, now)
         self._show(now)
@@ -538,7 +561,9 @@ class Monitor:
         self._requested[app_name] = view.run_started_at
         now = self._now()
         self._decide(now)
-        self._shutdowns.start(self._verdicts, now)
+        # This app only: of the others, what is due takes a look of its own.
+        asked_for = [verdict for verdict in self._verdicts if verdict.app.name == app_name]
+        self._shutdowns.start(asked_for, now)
         self._show(now)
         return self.app(app_name)
 

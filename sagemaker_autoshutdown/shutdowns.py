@@ -28,9 +28,16 @@ DENIED_FACTOR = 16
 ACCEPTED_PATIENCE = timedelta(minutes=5)
 
 
+#: How long a user sees that a request of theirs failed, at least.
+TOLD_FOR = timedelta(minutes=5)
+
+
 @dataclass(frozen=True)
 class Failure:
-    """Why shutting an app down failed the last time, and when it is tried again."""
+    """Why shutting an app down failed the last time, and when it is tried again.
+
+    A user's request is not tried again: it was for its moment, and the user may work on since.
+    """
 
     code: str
     message: str
@@ -38,7 +45,7 @@ class Failure:
     iam_action: str | None
     attempts: int
     since: datetime
-    retry_at: datetime
+    retry_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -58,10 +65,21 @@ class _Shutdown:
     task: asyncio.Task[None] | None = None
     accepted_at: datetime | None = None
     failure: Failure | None = None
+    #: Until when a failure is told that is not tried again.
+    told_until: datetime | None = None
 
     @property
     def in_flight(self) -> bool:
         return self.task is not None and not self.task.done()
+
+
+def _is_over(entry: _Shutdown, verdict: Verdict, now: datetime) -> bool:
+    """Whether a shutdown that failed is no more: nobody wants it now, and it has been told."""
+    if verdict.action is Action.SHUT_DOWN:
+        return False
+    if entry.reason is not Reason.USER_REQUEST or entry.told_until is None:
+        return True
+    return now >= entry.told_until
 
 
 def backoff(
@@ -102,13 +120,19 @@ class Shutdowns:
     def progress(self) -> Mapping[str, Progress]:
         """What is under way or failing, by app name."""
         return {
-            name: Progress(entry.reason, entry.requested_at, entry.failure)
+            name: Progress(
+                entry.reason, entry.requested_at, None if entry.in_flight else entry.failure
+            )
             for name, entry in self._by_name.items()
         }
 
     def next_retry_at(self) -> datetime | None:
         """When the next failed one may be tried again."""
-        times = [entry.failure.retry_at for entry in self._by_name.values() if entry.failure]
+        times = [
+            entry.failure.retry_at
+            for entry in self._by_name.values()
+            if entry.failure is not None and entry.failure.retry_at is not None
+        ]
         return min(times, default=None)
 
     def follow(self, verdicts: Iterable[Verdict], now: datetime) -> None:
@@ -125,7 +149,7 @@ class Shutdowns:
                 verdict is None
                 or verdict.app.run_started_at != entry.app.run_started_at
                 or verdict.app.status is not AppStatus.IN_SERVICE
-                or (entry.failure is not None and verdict.action is not Action.SHUT_DOWN)
+                or (entry.failure is not None and _is_over(entry, verdict, now))
                 or (entry.accepted_at is not None and now - entry.accepted_at > ACCEPTED_PATIENCE)
             ):
                 del self._by_name[name]
@@ -143,8 +167,9 @@ class Shutdowns:
             if entry is not None:
                 if entry.in_flight or entry.accepted_at is not None:
                     continue
-                asked_anew = verdict.reason is Reason.USER_REQUEST is not entry.reason
-                if entry.failure is not None and entry.failure.retry_at > now and not asked_anew:
+                retry_at = entry.failure.retry_at if entry.failure is not None else None
+                asked_for = verdict.reason is Reason.USER_REQUEST
+                if retry_at is not None and retry_at > now and not asked_for:
                     continue
             else:
                 entry = self._by_name[name] = _Shutdown(verdict.app, verdict.reason, now)
@@ -179,6 +204,9 @@ class Shutdowns:
         now = self.now()
         before = entry.failure
         attempts = (before.attempts if before else 0) + 1
+        wait = backoff(error.kind, attempts, self.poll_interval, self.jitter)
+        again = entry.reason is not Reason.USER_REQUEST
+        entry.told_until = now + max(wait, TOLD_FOR)
         entry.failure = Failure(
             code=error.code,
             message=error.message or str(error),
@@ -186,6 +214,6 @@ class Shutdowns:
             iam_action=error.iam_action,
             attempts=attempts,
             since=before.since if before else now,
-            retry_at=now + backoff(error.kind, attempts, self.poll_interval, self.jitter),
+            retry_at=now + wait if again else None,
         )
         self.on_failed(entry.app, entry.reason, entry.failure)

@@ -70,8 +70,10 @@ class InProcessSource:
     async def kernels(self) -> Models:
         if _gateway_enabled():
             return await _gateway_kernels()
-        models = await ensure_async(self._serverapp.kernel_manager.list_kernels())
-        return [self._with_cell(model) for model in _models("kernels", models)]
+        listed = await ensure_async(self._serverapp.kernel_manager.list_kernels())
+        models = _models("kernels", listed)
+        self._cells.forget_all_but({str(model.get("id")) for model in models})
+        return [self._with_cell(model) for model in models]
 
     def _with_cell(self, model: dict[str, Any]) -> dict[str, Any]:
         if model.get("execution_state") == "idle" and self._cells.running_in(model.get("id", "")):

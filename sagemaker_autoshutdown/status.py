@@ -17,6 +17,7 @@ from ._version import __version__
 from .clock import to_iso
 from .model import (
     REASON_TEXT,
+    Action,
     AppStatus,
     AppType,
     Host,
@@ -155,6 +156,9 @@ def _app_view(verdict: Verdict, work: tuple[Work, ...], progress: Progress | Non
     if progress is None or app.status is not AppStatus.IN_SERVICE:
         return view
     failure = progress.failure
+    if failure is not None and verdict.action is not Action.SHUT_DOWN:
+        # Nothing is tried again, so the app is what it is.
+        return replace(view, error=failure)
     if failure is None:
         state, reason, since = State.SHUTTING_DOWN, progress.reason, progress.requested_at
     else:

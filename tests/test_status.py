@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
@@ -30,8 +31,11 @@ def verdict(found: App, state: State = State.IDLE) -> Verdict:
     return Verdict(found, Action.KEEP, state, Reason.NO_KERNELS, LIMIT, idle_since=START)
 
 
-def view(found: App, progress: Progress | None = None) -> AppView:
-    (only,) = app_views([verdict(found)], [], {found.name: progress} if progress else {})
+def view(found: App, progress: Progress | None = None, *, due: bool = False) -> AppView:
+    decided = verdict(found)
+    if due:
+        decided = replace(decided, action=Action.SHUT_DOWN)
+    (only,) = app_views([decided], [], {found.name: progress} if progress else {})
     return only
 
 
@@ -49,7 +53,7 @@ class TestApps:
         )
 
     def test_f25_a_shutdown_that_fails_is_shown_with_what_is_wrong(self) -> None:
-        shown = view(app(), Progress(Reason.IDLE_TIMEOUT, at(hours=2), FAILURE))
+        shown = view(app(), Progress(Reason.IDLE_TIMEOUT, at(hours=2), FAILURE), due=True)
         assert (shown.state, shown.reason, shown.error) == (
             State.FAILED,
             Reason.SHUTDOWN_FAILED,

@@ -11,7 +11,7 @@ import re
 from datetime import datetime
 from typing import Any
 
-from ..aws import Aws
+from ..aws import Aws, AwsError, ErrorKind
 from ..model import App, AppStatus, AppType, Host, OwnerKind
 from .runs import Listed, RunTracker, status_of
 
@@ -64,11 +64,18 @@ class ClassicAdapter:
         for name, item in listed.items():
             run = runs[name]
             key = (name, run.started_at)
-            found = _resource(item.get("ResourceSpec")) or self._resources.get(key)
+            found, failure = _resource(item.get("ResourceSpec")) or self._resources.get(key), ""
             if found is None:
-                found = await self._describe(name)
-            resources[key] = found
-            instance_type, image = found
+                try:
+                    found = await self._describe(name)
+                except AwsError as error:
+                    if error.kind is ErrorKind.NOT_FOUND:
+                        continue  # gone since it was listed
+                    # Without its instance type its limit is not known. The others' are.
+                    failure = f"{error}. {error.remedy}"
+            if found is not None:
+                resources[key] = found
+            instance_type, image = found or ("", "")
             apps.append(
                 App(
                     name=name,
@@ -78,6 +85,8 @@ class ClassicAdapter:
                     run_started_at=run.started_at,
                     status_since=run.status_since,
                     image_arn=image,
+                    failure=failure,
+                    unseen=bool(failure),
                 )
             )
         self._resources = resources

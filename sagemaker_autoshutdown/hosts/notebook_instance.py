@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ..aws import Aws
+from ..aws import Aws, member
 from ..model import App, AppStatus, AppType, Host
 from .local import LocalAdapter, machine_started_at
 from .runs import Listed, RunTracker
@@ -35,7 +35,8 @@ class NotebookInstanceAdapter(LocalAdapter):
         answer = await self._aws.call(
             "sagemaker", "DescribeNotebookInstance", NotebookInstanceName=name
         )
-        status = _STATUS.get(answer["NotebookInstanceStatus"], AppStatus.PENDING)
+        said = member(answer, "NotebookInstanceStatus", "sagemaker:DescribeNotebookInstance")
+        status = _STATUS.get(said, AppStatus.PENDING)
         # LastModifiedTime moves with every start and stop, CreationTime never.
         modified = answer.get("LastModifiedTime") or answer.get("CreationTime")
         run = self._runs.look([Listed(name, status, modified)], now)[name]

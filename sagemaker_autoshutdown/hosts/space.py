@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from ..aws import Aws
+from ..aws import Aws, member
 from ..model import App, AppType, Host
 from .local import LocalAdapter, machine_started_at
 from .runs import Listed, RunTracker, status_of
@@ -30,7 +30,7 @@ class SpaceAdapter(LocalAdapter):
     async def list_apps(self, now: datetime) -> tuple[App, ...]:
         """This server's own app."""
         answer = await self._aws.call("sagemaker", "DescribeApp", **self._key)
-        status = status_of(answer["Status"])
+        status = status_of(member(answer, "Status", "sagemaker:DescribeApp"))
         name = self.host.app_name
         run = self._runs.look([Listed(name, status, answer.get("CreationTime"))], now)[name]
         spec = answer.get("ResourceSpec") or {}
