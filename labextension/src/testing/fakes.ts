@@ -18,7 +18,7 @@ import * as fixtures from './fixtures';
 /** A server that answers what it is told to, and notes what it was asked. */
 export class FakeClient implements IClient {
   readonly asked: unknown[][] = [];
-  answers: {
+  readonly answers: {
     status: Status | Error | Promise<Status>;
     settings: Settings | Error;
     costs: Costs | Error;
@@ -35,28 +35,44 @@ export class FakeClient implements IClient {
     return this.asked.filter(([name]) => name === what).length;
   }
 
-  status = this._answer('status', 'status');
-  settings = this._answer('settings', 'settings');
-  changeSettings = this._answer('changeSettings', 'settings');
-  keepAlive = this._answer('keepAlive', 'app');
-  endKeepAlive = this._answer('endKeepAlive', 'app');
-  shutDown = this._answer('shutDown', 'app');
-  costs = this._answer('costs', 'costs');
+  status(): Promise<Status> {
+    return this._answer(this.answers.status, 'status');
+  }
 
-  private _answer<K extends keyof FakeClient['answers']>(
-    name: keyof IClient,
-    kind: K
-  ): (
-    ...args: unknown[]
-  ) => Promise<Awaited<Exclude<FakeClient['answers'][K], Error>>> {
-    return async (...args) => {
-      this.asked.push([name, ...args]);
-      const answer = await this.answers[kind];
-      if (answer instanceof Error) {
-        throw answer;
-      }
-      return answer as Awaited<Exclude<FakeClient['answers'][K], Error>>;
-    };
+  settings(): Promise<Settings> {
+    return this._answer(this.answers.settings, 'settings');
+  }
+
+  changeSettings(...args: unknown[]): Promise<Settings> {
+    return this._answer(this.answers.settings, 'changeSettings', ...args);
+  }
+
+  keepAlive(...args: unknown[]): Promise<App> {
+    return this._answer(this.answers.app, 'keepAlive', ...args);
+  }
+
+  endKeepAlive(...args: unknown[]): Promise<App> {
+    return this._answer(this.answers.app, 'endKeepAlive', ...args);
+  }
+
+  shutDown(...args: unknown[]): Promise<App> {
+    return this._answer(this.answers.app, 'shutDown', ...args);
+  }
+
+  costs(...args: unknown[]): Promise<Costs> {
+    return this._answer(this.answers.costs, 'costs', ...args);
+  }
+
+  private async _answer<T>(
+    answer: T | Error | Promise<T>,
+    ...asked: unknown[]
+  ): Promise<T> {
+    this.asked.push(asked);
+    const given = await answer;
+    if (given instanceof Error) {
+      throw given;
+    }
+    return given;
   }
 }
 
