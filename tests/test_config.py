@@ -154,3 +154,16 @@ def test_the_metadata_file_may_be_elsewhere(monkeypatch: pytest.MonkeyPatch) -> 
 def test_every_setting_tells_its_unit() -> None:
     for name in (*SECONDS, *SECONDS_OR_OFF):
         assert "econds" in SageMakerAutoShutdown.class_traits()[name].help
+
+
+@pytest.mark.parametrize("section", [None, [], "idle", 7])
+def test_a_section_that_is_none_leaves_the_defaults_in_force(section: object) -> None:
+    config, problems = loaded(Config(SageMakerAutoShutdown=section))
+    assert config.policy() == Policy()
+    assert len(problems) == 1
+
+
+def test_a_number_that_no_float_can_hold_is_refused_not_raised() -> None:
+    config, problems = loaded(idle_timeout=10**400)
+    assert config.policy() == Policy()
+    assert "idle_timeout" in problems[0]
