@@ -67,8 +67,7 @@ def test_an_idle_app_is_shut_down_and_a_busy_one_kept(image: Environment, tmp_pa
         make = _classic_apps if image.image.is_classic else _spaces
         busy, server, make_idle = make(studio)
         kernel = studio.start_kernel(busy, path="train.ipynb")
-        studio.execute(busy, kernel, "import time")
-        wait_until(lambda: _state(studio, busy, kernel) == "idle", "the server to hear the kernel")
+        wait_until(lambda: _is_heard(studio, busy, kernel), "the server to hear the kernel")
         studio.execute(busy, kernel, "time.sleep(1000)", wait=False)
         if not image.image.is_classic:
             _ask_debugger(studio, server, kernel)
@@ -89,9 +88,12 @@ def test_an_idle_app_is_shut_down_and_a_busy_one_kept(image: Environment, tmp_pa
         assert "Traceback" not in studio.log(server)
 
 
-def _state(studio: BlockingStudio, app: AppKey, kernel: str) -> str:
-    """A kernel's state as its server tells it."""
-    return {model["id"]: str(model["execution_state"]) for model in studio.kernels(app)}[kernel]
+def _is_heard(studio: BlockingStudio, app: AppKey, kernel: str) -> bool:
+    """Whether the server hears what the kernel says: it subscribes while the kernel starts, and
+    may miss the first words."""
+    studio.execute(app, kernel, "import time")
+    states = {model["id"]: model["execution_state"] for model in studio.kernels(app)}
+    return bool(states[kernel] == "idle")
 
 
 def _ask_debugger(studio: BlockingStudio, server: Target, kernel: str) -> None:
