@@ -142,7 +142,9 @@ def _config(kind: Kind) -> str:
         Fn::Base64: !Join
 """
         depth = 10
-    script = f'- ""\n- - !Sub |+\n{indent(_top(kind), " " * 6)}  - |\n{indent(_rest(kind), " " * 6)}'
+    script = (
+        f'- ""\n- - !Sub |+\n{indent(_top(kind), " " * 6)}  - |\n{indent(_rest(kind), " " * 6)}'
+    )
     return f"  {RESOURCES[kind]}:\n{about}{indent(script, ' ' * depth)}"
 
 
