@@ -1,3 +1,25 @@
 """Fixtures shared by all tests."""
 
+from __future__ import annotations
+
+import os
+
+import pytest
+
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
+
+#: Why a test may be skipped; the README says so too. Any other skip is a failure in CI.
+MAY_BE_MISSING = ("is not on this machine", "terraform")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A skip that nobody explained hides a test that does not run."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not os.environ.get("CI") or reporter is None:
+        return
+    for report in reporter.stats.get("skipped", []):
+        reason = str(report.longrepr)
+        if not any(known in reason for known in MAY_BE_MISSING):
+            reporter.write_line(f"a skip that the README does not explain: {reason}", red=True)
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
