@@ -56,7 +56,7 @@ $(PANEL_INSTALLED): $(PANEL)/package.json $(PANEL)/yarn.lock $(INSTALLED)
 	touch $@
 
 $(BROWSER_INSTALLED): $(BROWSER)/package.json $(BROWSER)/yarn.lock $(INSTALLED)
-	cd $(BROWSER) && $(JLPM) install --immutable
+	cd $(BROWSER) && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 $(JLPM) install --immutable
 	touch $@
 
 test-panel: $(PANEL_INSTALLED)
@@ -82,11 +82,12 @@ format: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks
 
-wheel: $(INSTALLED)
+wheel: $(PANEL_INSTALLED)
 	rm -rf dist
+	cd $(PANEL) && $(JLPM) build:prod
 	$(BIN)/uv build --wheel --python $(BIN)/python
 
 clean:
-	rm -rf $(VENV) .venvs build dist $(PANEL)/lib $(PANEL)/node_modules \
-		$(BROWSER)/node_modules sagemaker_autoshutdown/labextension .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .venvs build dist $(PANEL)/lib $(PANEL)/node_modules $(PANEL)/*.tsbuildinfo \
+		$(BROWSER)/node_modules $(BROWSER)/test-results sagemaker_autoshutdown/labextension .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

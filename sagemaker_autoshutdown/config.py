@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import sys
@@ -369,8 +370,16 @@ def load(parent: LoggingConfigurable) -> tuple[SageMakerAutoShutdown, list[str]]
         try:
             if isinstance(value, DeferredConfig):
                 value = value.get_value(traits[name])
+                if isinstance(traits[name], Union) and isinstance(value, str):
+                    # A list on the command line, which traitlets leaves as it is for a Union.
+                    value = ast.literal_eval(value)
             setattr(settings, name, value)
         except Exception as error:  # a number too large for a float, and whatever else
+            if name == "allow_user_settings":
+                # A slip must not give users more than the admin meant to.
+                settings.allow_user_settings = False
+                problems.append(f"{name}: {error} (so users may change none of their settings)")
+                continue
             problems.append(f"{name}: {error} (its default, {getattr(settings, name)!r}, applies)")
     low, high = settings.min_idle_timeout, settings.max_idle_timeout
     if low is not None and high is not None and low > high:

@@ -139,7 +139,7 @@ def test_settings_that_users_may_change_are_named_or_refused() -> None:
     config, (problem,) = loaded(allow_user_settings=["idle_time"])
     assert "idle_time" in problem
     assert "ignore_connections" in problem
-    assert config.allow_user_settings is True
+    assert config.allow_user_settings is False
 
 
 def test_the_metadata_file_may_be_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,3 +167,22 @@ def test_a_number_that_no_float_can_hold_is_refused_not_raised() -> None:
     config, problems = loaded(idle_timeout=10**400)
     assert config.policy() == Policy()
     assert "idle_timeout" in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "applies"),
+    [("['idle_timeout']", ["idle_timeout"]), ("False", False), ("True", True)],
+)
+def test_what_users_may_change_can_be_said_on_the_command_line(text: str, applies: object) -> None:
+    application = Application()
+    application.parse_command_line([f"--SageMakerAutoShutdown.allow_user_settings={text}"])
+    config, problems = load(application)
+    assert (config.allow_user_settings, problems) == (applies, [])
+
+
+def test_a_slip_in_what_users_may_change_gives_them_nothing_more() -> None:
+    application = Application()
+    application.parse_command_line(["--SageMakerAutoShutdown.allow_user_settings=nonsense"])
+    config, problems = load(application)
+    assert config.allow_user_settings is False
+    assert "users may change none" in problems[0]

@@ -171,6 +171,17 @@ class TestEachAppOnItsOwn:
         one.run(hours=2, minutes=7)
         assert deleted(one) == ["a", "a"]
 
+    def test_an_app_that_was_started_again_at_once_is_not_said_to_be_going(
+        self, make: Callable[..., Server]
+    ) -> None:
+        one = make("a").start()
+        one.sagemaker.deleting = timedelta(0)
+        one.run(hours=2, seconds=1)
+        assert deleted(one) == ["a"]
+        one.sagemaker.apps = [SageMakerApp("a", created_at=one.now())]
+        one.run(hours=2, minutes=1, seconds=30)
+        assert one.app("a").state is State.ACTIVE
+
     def test_f20_a_failed_app_is_shown_and_not_touched(self, make: Callable[..., Server]) -> None:
         one = make("a", "b")
         one.sagemaker.apps[0].status = "Failed"
@@ -210,6 +221,9 @@ class TestWhatAwsAnswers:
         ]
         assert gaps[:3] == [timedelta(minutes=minutes) for minutes in (8, 16, 32)]
         assert set(gaps[3:]) == {timedelta(hours=1)}
+        error = one.app("a").error
+        assert error is not None
+        assert (error.since, error.attempts) == (at(hours=2), len(one.sagemaker.deletions))
 
     def test_other_errors_are_retried_after_30_s_then_later_and_later(
         self, make: Callable[..., Server]
@@ -546,8 +560,21 @@ class TestUsers:
         one = make("a").start()
         one.run(minutes=1)
         one.do(one.monitor.keep_alive("a", at(hours=20)))
+        assert one.do(one.monitor.shut_down("a")).kept_until is None
+        one.run(minutes=2)
+        assert deleted(one) == ["a"]
+
+    def test_a_keep_alive_takes_back_a_request_that_has_failed_so_far(
+        self, make: Callable[..., Server]
+    ) -> None:
+        one = make("a").start()
+        one.sagemaker.errors["DeleteApp"] = DENIED
+        one.run(minutes=1)
         one.do(one.monitor.shut_down("a"))
         one.run(minutes=2)
+        one.sagemaker.errors.clear()
+        assert one.do(one.monitor.keep_alive("a", at(hours=20))).state is State.KEPT
+        one.run(hours=19)
         assert deleted(one) == ["a"]
 
     def test_a_request_is_retried_at_once_when_it_is_made_again(
@@ -697,7 +724,7 @@ class TestLife:
     def test_off_sagemaker_nothing_is_asked(self, make: Callable[..., Server]) -> None:
         one = make(host=Host(HostKind.NONE, message="not on SageMaker")).start()
         one.run(hours=9)
-        assert (one.sagemaker.asked, one.jupyter.looks) == ([], 0)
+        assert (one.sagemaker.asked, one.jupyter.looks, one.recorder.looks) == ([], 0, 0)
         assert (one.status.host, one.status.message) == (HostKind.NONE, "not on SageMaker")
         assert not one.status.check_overdue
 
