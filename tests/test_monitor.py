@@ -30,7 +30,7 @@ from .virtual import (
     kernel_model,
     server,
 )
-from .worlds import at
+from .worlds import START, at
 
 WARNINGS = (EventKind.WARNING, EventKind.WARNING_OVER)
 
@@ -175,7 +175,8 @@ class TestEachAppOnItsOwn:
         self, make: Callable[..., Server]
     ) -> None:
         one = make("a").start()
-        one.sagemaker.deleting = timedelta(0)
+        # It is gone and back before anybody looks again.
+        one.sagemaker.forgetful = True
         one.run(hours=2, seconds=1)
         assert deleted(one) == ["a"]
         one.sagemaker.apps = [SageMakerApp("a", created_at=one.now())]
@@ -560,7 +561,8 @@ class TestUsers:
         one = make("a").start()
         one.run(minutes=1)
         one.do(one.monitor.keep_alive("a", at(hours=20)))
-        assert one.do(one.monitor.shut_down("a")).kept_until is None
+        one.do(one.monitor.shut_down("a"))
+        assert one.monitor.settings.kept_until({"a": START}) == {}
         one.run(minutes=2)
         assert deleted(one) == ["a"]
 
