@@ -81,6 +81,7 @@ format: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks.bench_costs
 
 wheel: $(PANEL_INSTALLED)
 	rm -rf dist
