@@ -88,7 +88,7 @@ test('nothing is asked while the page is hidden, and at once when it is seen aga
   expect(client.count('status')).toBe(2);
 });
 
-test('an event is followed at once, even while hidden, and makes asking rare', async () => {
+test('an event is followed at once, even while hidden, and makes asking rarer', async () => {
   await start({ events: true });
   setHidden(true);
   emit('warning');
@@ -97,7 +97,7 @@ test('an event is followed at once, even while hidden, and makes asking rare', a
   setHidden(false);
   await pass(0.1);
   const before = client.count('status');
-  await pass(290);
+  await pass(50);
   expect(client.count('status')).toBe(before);
 });
 
@@ -255,4 +255,13 @@ test('after the end nothing is asked', async () => {
   emit('warning');
   await pass(600);
   expect(client.count('status')).toBe(1);
+});
+
+test('an event that was lost with its connection is made up for within a minute', async () => {
+  await start({ events: true });
+  emit('status');
+  await pass(0.1);
+  const before = client.count('status');
+  await pass(65);
+  expect(client.count('status')).toBeGreaterThan(before);
 });

@@ -21,8 +21,11 @@ export const EVENT_SCHEMA =
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const DAY = 24 * 60 * MINUTE;
-/** Between two requests where events tell of changes; only costs and clocks change then. */
-const INTERVAL_WITH_EVENTS = 5 * MINUTE;
+/**
+ * Between two requests where events tell of changes; only costs and clocks change then. No longer,
+ * since an event that is sent while the connection is down is not sent again.
+ */
+const INTERVAL_WITH_EVENTS = MINUTE;
 /** Without them: after each of the server's own checks, but within these bounds. */
 const MIN_INTERVAL = 5 * SECOND;
 const MAX_INTERVAL = MINUTE;
@@ -31,6 +34,8 @@ const AFTER_CHECK = SECOND;
 /** While the server does not answer: from the poll's interval up to this. */
 const MAX_BACKOFF = 2 * MINUTE;
 const COSTS_MAX_AGE = 5 * MINUTE;
+/** Settings are asked for again after this. */
+const SETTINGS_MAX_AGE = 5 * MINUTE;
 export const COST_DAYS = 30;
 
 /** One message of Jupyter's event bus. */
@@ -192,7 +197,12 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
       this._connectionError =
         error instanceof Error ? error.message : String(error);
       if (this._connection === 'missing') {
-        this._status = null;
+        if (this._status === null) {
+          this._stateChanged.emit();
+          throw error;
+        }
+        // It was there a moment ago: a proxy answers in place of a server that is gone.
+        this._connection = 'lost';
       }
       this._stateChanged.emit();
       throw error;
@@ -233,13 +243,18 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
       return;
     }
     const costsAreOld = Date.now() - this._costsAskedAt > COSTS_MAX_AGE;
+    // Somebody else may have changed them: another tab, the command line.
+    const settingsAreOld =
+      this._settings === null ||
+      Date.now() - this._settingsAskedAt > SETTINGS_MAX_AGE;
     await Promise.all([
-      regained || this._settings === null ? this._fetchSettings() : undefined,
+      regained || settingsAreOld ? this._fetchSettings() : undefined,
       regained || costsAreOld ? this._fetchCosts() : undefined
     ]);
   }
 
   private async _fetchSettings(): Promise<void> {
+    this._settingsAskedAt = Date.now();
     try {
       this._settings = await this._client.settings();
       this._stateChanged.emit();
@@ -306,6 +321,7 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
   private _status: Status | null = null;
   private _settings: Settings | null = null;
   private _costs: Costs | null = null;
+  private _settingsAskedAt = 0;
   private _costsAskedAt = -Infinity;
   private _watchers = 0;
   private _asking: Promise<void> | null = null;
