@@ -52,6 +52,8 @@ async def test_f14_looking_is_no_activity_of_the_server(
     jp_serverapp: ServerApp, kind: type[InProcessSource | RestSource]
 ) -> None:
     kernel_id = await start_kernel(jp_serverapp)
+    # What the kernel says while it starts is activity, but not of our making.
+    jp_serverapp.kernel_manager.stop_watching_activity(kernel_id)
     jp_serverapp.web_app.settings["terminal_manager"].create()
     settings = jp_serverapp.web_app.settings
     source = kind(jp_serverapp)
