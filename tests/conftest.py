@@ -6,6 +6,9 @@ import os
 
 import pytest
 
+# No test asks the real Price List: nothing listens there.
+os.environ.setdefault("AWS_ENDPOINT_URL_PRICING", "http://127.0.0.1:9")
+
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
 #: Why a test may be skipped; the README says so too. Any other skip is a failure in CI.

@@ -197,12 +197,7 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
       this._connectionError =
         error instanceof Error ? error.message : String(error);
       if (this._connection === 'missing') {
-        if (this._status === null) {
-          this._stateChanged.emit();
-          throw error;
-        }
-        // It was there a moment ago: a proxy answers in place of a server that is gone.
-        this._connection = 'lost';
+        this._status = null;
       }
       this._stateChanged.emit();
       throw error;

@@ -6,6 +6,7 @@ unpriced: that is shown as such and left out of sums, never counted as 0.
 
 from __future__ import annotations
 
+import csv
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -88,7 +89,7 @@ class PriceBook:
         if self._own_file:
             try:
                 own.update(load_own(Path(self._own_file).expanduser(), self.region))
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, RuntimeError, csv.Error) as error:
                 self._problem(f"The price table price_file can't be used: {error}")
         try:
             own.update(own_prices(self._own_table))

@@ -69,9 +69,10 @@ class RunningTotals:
         today = now // DAY
         spans = _first_days(now)
         if dirty is None or dirty < today * DAY or today != self._today:
-            self._today = today
             self._before = _before(db, spans, today)
             self._forget_runs(db, spans["last_30_days"] * DAY)
+            # Last: what could not be read is read anew the next time.
+            self._today = today
         self._follow_runs(db, spans["last_30_days"] * DAY)
         of_today: Tallies = {}
         for charge in days.between(db, today * DAY, FOR_EVER):

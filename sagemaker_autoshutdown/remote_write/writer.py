@@ -81,7 +81,8 @@ class RemoteWriter:
         self._gather = gather
         self._counts = counts
         self._interval = interval
-        self._headers = dict(headers or {})
+        # A token out of a file ends with a line end, which no header may hold.
+        self._headers = {name: str(value).strip() for name, value in (headers or {}).items()}
         self._sign = sign
         self._clock = clock
         self._log = log or logging.getLogger(__name__)
@@ -204,6 +205,9 @@ class RemoteWriter:
             if error.code == 429 or error.code >= 500:
                 return "failed", why, _seconds(error.headers.get("Retry-After"))
             return "refused", why, None
+        except ValueError as error:
+            # What http.client says of a header that it refuses holds the header: not for a log.
+            return "refused", f"{type(error).__name__}: check remote_write_headers", None
         except Exception as error:  # the edge: no route, no credentials, TLS, a proxy
             return "failed", str(error) or type(error).__name__, None
 

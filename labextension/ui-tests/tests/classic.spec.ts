@@ -168,7 +168,7 @@ test('an app is kept alive until a time; one that is past is refused', async () 
 
 test('the warning counts down; "Keep running" keeps the app, and the warning goes', async () => {
   await warnFor(25);
-  await expect(warning()).toBeVisible();
+  await expect(warning()).toHaveCount(1);
   const first = await warning().textContent();
   await expect(warning()).not.toHaveText(first ?? '');
   await expect(
@@ -182,7 +182,7 @@ test('the warning counts down; "Keep running" keeps the app, and the warning goe
 
 test('the warning goes when activity resumes', async () => {
   await warnFor(25);
-  await expect(warning()).toBeVisible();
+  await expect(warning()).toHaveCount(1);
   const { kernel } = await startSession(studio, 'again.ipynb', kernelspec);
   await run(page, studio, kernel.id, 'import time; time.sleep(12)');
   await expect(warning()).toHaveCount(0);
@@ -190,7 +190,7 @@ test('the warning goes when activity resumes', async () => {
 
 test('a warning that was closed does not come back for the same deadline', async () => {
   await warnFor(50);
-  await expect(warning()).toBeVisible();
+  await expect(warning()).toHaveCount(1);
   await warning()
     .getByRole('button', { name: /close|hide/i })
     .click();
