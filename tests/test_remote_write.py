@@ -333,4 +333,3 @@ def test_samples_are_gathered_on_the_loop_and_sent_off_it(receiver: Receiver) ->
     labels = dict(samples[0].series)
     assert labels["account_id"] == "123456789012"
     assert labels["domain"] == "d-1"
-
