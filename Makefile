@@ -9,6 +9,8 @@
 #   make clean               back to a fresh clone
 
 PYTHON ?= python3
+# Real processes on a small machine: in CI what fails is tried once more, and the report says so.
+RERUN := $(if $(CI),--reruns 1)
 VENV := .venv
 BIN := $(VENV)/bin
 HOST ?= classic
@@ -45,11 +47,11 @@ system-packages:
 	@tests/install-system-packages.sh
 
 test-python: $(INSTALLED) system-packages
-	$(BIN)/python -m pytest --ignore tests/images
+	$(BIN)/python -m pytest $(RERUN) --ignore tests/images
 
 # The product in stand-ins of the images of the field.
 test-images: $(INSTALLED)
-	$(BIN)/python -m pytest tests/images
+	$(BIN)/python -m pytest $(RERUN) tests/images
 
 $(PANEL_INSTALLED): $(PANEL)/package.json $(PANEL)/yarn.lock $(INSTALLED)
 	cd $(PANEL) && $(JLPM) install --immutable
