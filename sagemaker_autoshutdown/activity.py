@@ -17,7 +17,7 @@ from typing import Any
 
 from .clock import from_iso
 from .hosts import HostAdapter
-from .model import App, Work, WorkKind
+from .model import TRANSIENT_STATES, App, Work, WorkKind
 from .processes import BackgroundJobs
 from .sources import Source, Unreadable
 
@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 STALE_AFTER = 1.0
 #: How many models are turned into Work before the event loop gets its turn.
 _CHUNK = 50
-
-_TRANSIENT = frozenset({"starting", "restarting", "autorestarting"})
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,7 @@ class ActivityReader:
         since = self._since(("kernel", kernel_id), state, now)
         last_activity = self._last_activity(("kernel", kernel_id), model, now)
         # What was in a passing state when this server first looked may have been so for weeks.
-        if self._looks == 1 and state in _TRANSIENT and last_activity is not None:
+        if self._looks == 1 and state in TRANSIENT_STATES and last_activity is not None:
             self._seen[("kernel", kernel_id)].since = since = min(since, last_activity)
         connections = model.get("connections")
         return Work(

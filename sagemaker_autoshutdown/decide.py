@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from .config import Policy
 from .model import (
+    TRANSIENT_STATES,
     Action,
     App,
     AppStatus,
@@ -25,8 +26,6 @@ from .model import (
     WorkKind,
 )
 
-#: Kernel states whose clock starts when the state does. A kernel can hang in any of them.
-_TRANSIENT_STATES = frozenset({"starting", "restarting", "autorestarting"})
 #: Kernel states in which nothing runs any more, or yet.
 _IDLE_STATES = frozenset({"idle", "dead", "terminating"})
 
@@ -273,7 +272,7 @@ def _hold(item: Work, policy: Policy, now: datetime) -> _Hold | None:
         return _Hold(Reason.TERMINAL_KEPT, item) if policy.keep_terminals else None
     if item.kind is WorkKind.SESSION:
         return None
-    if item.state not in _IDLE_STATES and item.state not in _TRANSIENT_STATES:
+    if _runs(item):
         if not _held_too_long(item, policy, now):
             reason = Reason.KERNEL_BUSY if item.state == "busy" else Reason.KERNEL_STATE_UNKNOWN
             cap = policy.max_busy_time
@@ -284,20 +283,24 @@ def _hold(item: Work, policy: Policy, now: datetime) -> _Hold | None:
     return None
 
 
+def _runs(kernel: Work) -> bool:
+    """Whether a cell runs, as far as is known: a state that nobody knows counts as if."""
+    return kernel.state not in _IDLE_STATES and kernel.state not in TRANSIENT_STATES
+
+
 def _held_too_long(item: Work, policy: Policy, now: datetime) -> bool:
     return (
         bool(policy.max_busy_time)
         and item.kind is WorkKind.KERNEL
         and not item.background_job
-        and item.state not in _IDLE_STATES
-        and item.state not in _TRANSIENT_STATES
+        and _runs(item)
         and now - item.state_since >= policy.max_busy_time
     )
 
 
 def _last_active(item: Work) -> datetime:
     """When ``item`` was last active, given that it does not hold its app now."""
-    if item.kind is WorkKind.KERNEL and item.state in _TRANSIENT_STATES:
+    if item.kind is WorkKind.KERNEL and item.state in TRANSIENT_STATES:
         return item.state_since
     if item.last_activity is None:
         return item.state_since

@@ -183,6 +183,10 @@ class WorkKind(str, Enum):
     SESSION = "session"
 
 
+#: Kernel states whose clock starts when the state does. A kernel can hang in any of them.
+TRANSIENT_STATES = frozenset({"starting", "restarting", "autorestarting"})
+
+
 @dataclass(frozen=True)
 class Work:
     """A kernel, a terminal, or a session that has no kernel yet, as last seen.

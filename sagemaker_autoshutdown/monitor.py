@@ -273,6 +273,7 @@ class Monitor:
             self._log.error("sagemaker_autoshutdown: the traceback of it:", exc_info=error)
         remedy = "It is tried again. If it lasts, please report it with the server's log."
         self._set_problem("check_failed", message, remedy)
+        self._next_check_at = self._now() + self._poll
         # What was not seen is unknown, and a deadline that passes meanwhile is void.
         self._snapshot = replace(self._snapshot, apps_error=message)
         with contextlib.suppress(Exception):

@@ -126,6 +126,9 @@ def test_a_loop_that_is_cancelled_from_inside_goes_on(make: Callable[..., Server
     kernels, one.jupyter.kernels = one.jupyter.kernels, cancelled  # type: ignore[method-assign]
     one.run(minutes=3)
     assert [problem.code for problem in one.monitor.status().problems] == ["check_failed"]
+    next_check_at = one.monitor.status().next_check_at
+    assert next_check_at is not None
+    assert next_check_at >= one.now()
     assert one.app("a").state is State.UNKNOWN
     one.jupyter.kernels = kernels  # type: ignore[method-assign]
     one.run(hours=3)
