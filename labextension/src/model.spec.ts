@@ -265,3 +265,110 @@ test('an event that was lost with its connection is made up for within a minute'
   await pass(65);
   expect(client.count('status')).toBeGreaterThan(before);
 });
+
+describe('a request that fails between two polls', () => {
+  test('is made up for within seconds, not when the next poll was due', async () => {
+    await start({ events: true });
+    emit('status');
+    await pass(0.1);
+    client.answers.status = new RequestError(0, 'Failed to fetch');
+    emit('status');
+    await pass(0.1);
+    expect(model.connection).toBe('lost');
+    client.answers.status = status({ next_check_at: null });
+    await pass(6);
+    expect(model.connection).toBe('connected');
+  });
+
+  test('is not made up for more and more often', async () => {
+    await start({ events: true });
+    client.answers.status = new RequestError(503, 'down');
+    await model.refresh();
+    const gaps: number[] = [];
+    let last = client.count('status');
+    let since = 0;
+    for (let second = 0; second < 600; second += 1) {
+      await pass(1);
+      since += 1;
+      if (client.count('status') > last) {
+        gaps.push(since);
+        last = client.count('status');
+        since = 0;
+      }
+    }
+    expect(gaps.slice(0, 5)).toEqual([5, 10, 20, 40, 80]);
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(120);
+  });
+});
+
+test("a proxy's 404 while the server restarts is no extension that is missing", async () => {
+  await start();
+  client.answers.status = new RequestError(404, '404 Not Found');
+  await model.refresh();
+  expect(model.connection).toBe('lost');
+  expect(model.status).not.toBeNull();
+});
+
+test('limits that were changed while nobody looked are shown to who looks again', async () => {
+  await start();
+  model.watchDetails().dispose();
+  await pass(0.1);
+  client.answers.settings = fixtures.settings({ max_keep_alive: 1 });
+  model.watchDetails();
+  await pass(0.1);
+  expect(model.settings?.max_keep_alive).toBe(1);
+});
+
+describe('limits that are asked for and changed at once', () => {
+  const before = fixtures.settings({ max_keep_alive: 1 });
+  const after = fixtures.settings({ max_keep_alive: 2 });
+
+  test('an answer from before a change does not undo it on the screen', async () => {
+    await start({ events: true });
+    model.watchDetails();
+    await pass(0.1);
+    const old = deferred(before);
+    client.answers.settings = old.promise;
+    emit('settings');
+    client.answers.settings = after;
+    await model.changeSettings({ idle_timeout: 600 });
+    expect(model.settings).toEqual(after);
+    old.resolve();
+    await pass(0.1);
+    expect(model.settings).toEqual(after);
+  });
+
+  test('what is asked while a change is under way waits for it', async () => {
+    await start();
+    const changed = deferred(after);
+    client.answers.settings = changed.promise;
+    const changing = model.changeSettings({ idle_timeout: 600 });
+    client.answers.settings = before;
+    model.watchDetails();
+    await pass(0.1);
+    expect(client.count('settings')).toBe(0);
+    changed.resolve();
+    client.answers.settings = after;
+    await changing;
+    await pass(0.1);
+    expect(client.count('settings')).toBe(1);
+    expect(model.settings).toEqual(after);
+  });
+
+  test('a change that is refused keeps nothing from being asked', async () => {
+    await start();
+    client.answers.settings = new RequestError(400, 'no');
+    await expect(model.changeSettings({ idle_timeout: 1 })).rejects.toThrow();
+    client.answers.settings = after;
+    model.watchDetails();
+    await pass(0.1);
+    expect(model.settings).toEqual(after);
+  });
+});
+
+/** An answer that comes when it is told to. */
+function deferred<T>(value: T): { promise: Promise<T>; resolve: () => void } {
+  let resolve = (): void => undefined;
+  const promise = new Promise<T>(done => (resolve = () => done(value)));
+  return { promise, resolve };
+}

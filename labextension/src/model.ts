@@ -31,7 +31,7 @@ const MIN_INTERVAL = 5 * SECOND;
 const MAX_INTERVAL = MINUTE;
 /** After the server's check, so as to see what came of it. */
 const AFTER_CHECK = SECOND;
-/** While the server does not answer: from the poll's interval up to this. */
+/** While the server does not answer: from the least interval, doubling, up to this. */
 const MAX_BACKOFF = 2 * MINUTE;
 const COSTS_MAX_AGE = 5 * MINUTE;
 /** Settings are asked for again after this. */
@@ -56,10 +56,10 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
       auto: false,
       name: 'sagemaker-autoshutdown:status',
       factory: () => this._ask(),
-      frequency: { interval: MAX_INTERVAL, backoff: true, max: MAX_BACKOFF },
       standby: 'when-hidden',
       linger: 0
     });
+    this._askNextIn(MAX_INTERVAL);
   }
 
   get stateChanged(): ISignal<this, void> {
@@ -115,12 +115,7 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
   }
 
   async refresh(): Promise<void> {
-    try {
-      await this._ask();
-    } catch {
-      // Told by `connection`; the poll goes on as it is.
-      return;
-    }
+    await this._ask();
     // The next request may have to come sooner, or later, than it was planned.
     if (!this.isDisposed) {
       const { interval } = this._poll.frequency;
@@ -130,7 +125,8 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
 
   watchDetails(): IDisposable {
     this._watchers += 1;
-    void this._updateDetails();
+    // Nobody told of changes while nobody looked, if there are no events.
+    void this._updateDetails({ settings: true });
     return new DisposableDelegate(() => {
       this._watchers -= 1;
     });
@@ -156,24 +152,23 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
   }
 
   async changeSettings(change: SettingsChange): Promise<void> {
-    this._settings = await this._client.changeSettings(change);
-    this._stateChanged.emit();
+    const changed = this._showNewer(() => this._client.changeSettings(change));
+    this._changing = Promise.allSettled([this._changing, changed]);
+    await changed;
     await this.refresh();
   }
 
-  /** Ask for the status. Requests that come while one is under way share one that follows it:
-   * its answer may be from before what they want to see. */
+  /** Ask for the status; never rejects, see `connection`. Requests that come while one is under way
+   * share one that follows it: its answer may be from before what they want to see. */
   private _ask(): Promise<void> {
     if (this._asking === null) {
       this._asking = this._askOnce().finally(() => (this._asking = null));
       return this._asking;
     }
-    this._askingNext ??= this._asking
-      .catch(() => undefined)
-      .then(() => {
-        this._askingNext = null;
-        return this._ask();
-      });
+    this._askingNext ??= this._asking.then(() => {
+      this._askingNext = null;
+      return this._ask();
+    });
     return this._askingNext;
   }
 
@@ -189,18 +184,19 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
       this._status = status;
       this._connection = 'connected';
       this._connectionError = '';
-      this._schedule(status);
+      this._failures = 0;
+      this._askNextIn(this._intervalAfter(status));
       this._stateChanged.emit();
-      void this._updateDetails(regained);
+      void this._updateDetails({ settings: regained, costs: regained });
     } catch (error) {
-      this._connection = connectionAfter(error);
+      this._connection = connectionAfter(error, this._status !== null);
       this._connectionError =
         error instanceof Error ? error.message : String(error);
-      if (this._connection === 'missing') {
-        this._status = null;
-      }
+      this._askNextIn(
+        Math.min(MIN_INTERVAL * 2 ** this._failures, MAX_BACKOFF)
+      );
+      this._failures += 1;
       this._stateChanged.emit();
-      throw error;
     }
   }
 
@@ -215,25 +211,30 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
     }
   }
 
-  private _schedule(status: Status): void {
-    let interval = INTERVAL_WITH_EVENTS;
+  private _intervalAfter(status: Status): number {
     if (isEnding(status)) {
-      interval = MIN_INTERVAL;
-    } else if (!this._eventsWork) {
-      const next = Date.parse(status.next_check_at ?? '');
-      const wait = next + AFTER_CHECK - this.now();
-      interval = Number.isFinite(wait)
-        ? Math.min(Math.max(wait, MIN_INTERVAL), MAX_INTERVAL)
-        : MAX_INTERVAL;
+      return MIN_INTERVAL;
     }
-    this._poll.frequency = {
-      interval,
-      backoff: true,
-      max: Math.max(interval, MAX_BACKOFF)
-    };
+    if (this._eventsWork) {
+      return INTERVAL_WITH_EVENTS;
+    }
+    const next = Date.parse(status.next_check_at ?? '');
+    const wait = next + AFTER_CHECK - this.now();
+    return Number.isFinite(wait)
+      ? Math.min(Math.max(wait, MIN_INTERVAL), MAX_INTERVAL)
+      : MAX_INTERVAL;
   }
 
-  private async _updateDetails(regained = false): Promise<void> {
+  /** Not the poll's own backoff: it starts from the last interval, which was long while all was
+   * well, and knows nothing of the requests between its own. */
+  private _askNextIn(interval: number): void {
+    this._poll.frequency = { interval, backoff: false, max: MAX_BACKOFF };
+  }
+
+  /** Ask for what is old, or what must be asked for. */
+  private async _updateDetails(
+    must: { settings?: boolean; costs?: boolean } = {}
+  ): Promise<void> {
     if (this._watchers === 0 || this._status?.host === 'none') {
       return;
     }
@@ -243,18 +244,30 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
       this._settings === null ||
       Date.now() - this._settingsAskedAt > SETTINGS_MAX_AGE;
     await Promise.all([
-      regained || settingsAreOld ? this._fetchSettings() : undefined,
-      regained || costsAreOld ? this._fetchCosts() : undefined
+      must.settings || settingsAreOld ? this._fetchSettings() : undefined,
+      must.costs || costsAreOld ? this._fetchCosts() : undefined
     ]);
   }
 
   private async _fetchSettings(): Promise<void> {
     this._settingsAskedAt = Date.now();
+    // Asked now, it could be answered from before the change that is under way.
+    await this._changing;
     try {
-      this._settings = await this._client.settings();
-      this._stateChanged.emit();
+      await this._showNewer(() => this._client.settings());
     } catch {
       // The status is asked for as well, and says what is wrong.
+    }
+  }
+
+  /** Show settings, unless those of a later request are shown already. */
+  private async _showNewer(ask: () => Promise<Settings>): Promise<void> {
+    const turn = (this._settingsTurn += 1);
+    const settings = await ask();
+    if (turn > this._settingsShown) {
+      this._settingsShown = turn;
+      this._settings = settings;
+      this._stateChanged.emit();
     }
   }
 
@@ -317,8 +330,12 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
   private _settings: Settings | null = null;
   private _costs: Costs | null = null;
   private _settingsAskedAt = 0;
+  private _settingsTurn = 0;
+  private _settingsShown = 0;
+  private _changing: Promise<unknown> = Promise.resolve();
   private _costsAskedAt = -Infinity;
   private _watchers = 0;
+  private _failures = 0;
   private _asking: Promise<void> | null = null;
   private _askingNext: Promise<void> | null = null;
   private _toldSinceAsked = false;
@@ -347,13 +364,14 @@ function isEnding(status: Status): boolean {
   );
 }
 
-function connectionAfter(error: unknown): Connection {
+function connectionAfter(error: unknown, wasThere: boolean): Connection {
   switch (error instanceof RequestError ? error.status : 0) {
     case 401:
     case 403:
       return 'forbidden';
     case 404:
-      return 'missing';
+      // A proxy answers so too, while there is no server behind it.
+      return wasThere ? 'lost' : 'missing';
     default:
       return 'lost';
   }

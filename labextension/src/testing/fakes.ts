@@ -20,7 +20,7 @@ export class FakeClient implements IClient {
   readonly asked: unknown[][] = [];
   readonly answers: {
     status: Status | Error | Promise<Status>;
-    settings: Settings | Error;
+    settings: Settings | Error | Promise<Settings>;
     costs: Costs | Error;
     app: App | Error;
   } = {
