@@ -330,6 +330,7 @@ describe('limits that are asked for and changed at once', () => {
     const old = deferred(before);
     client.answers.settings = old.promise;
     emit('settings');
+    await pass(0.1);
     client.answers.settings = after;
     await model.changeSettings({ idle_timeout: 600 });
     expect(model.settings).toEqual(after);
