@@ -18,7 +18,11 @@ let server: Server;
 let client: Client;
 let requests: { request: IncomingMessage; body: string }[];
 /** What is answered; null is nothing at all. */
-let answer: { status: number; body: string } | null;
+let answer: {
+  status: number;
+  body: string;
+  headers?: Record<string, string>;
+} | null;
 
 beforeAll(done => {
   server = createServer((request, response) => {
@@ -27,7 +31,7 @@ beforeAll(done => {
     request.on('end', () => {
       requests.push({ request, body });
       if (answer !== null) {
-        response.writeHead(answer.status);
+        response.writeHead(answer.status, answer.headers);
         response.end(answer.body);
       }
     });
@@ -111,9 +115,8 @@ test('a refusal says what is allowed', async () => {
 
 test.each([
   [502, '<html>Bad gateway</html>', 502, '502 Bad Gateway'],
-  // Studio's proxy answers 200 with a page of its own once the app is gone.
-  [200, '<html>Please log in</html>', 0, '200 OK'],
-  [200, 'null', 0, '200 OK']
+  [200, 'null', 0, '200 OK'],
+  [200, 'It works!', 0, '200 OK']
 ])(
   'an answer that is none of ours is an error: %i %s',
   async (code, body, status, message) => {
@@ -123,6 +126,30 @@ test.each([
     expect(failed).toMatchObject({ status, message });
   }
 );
+
+describe('a login that has ended asks for a new one', () => {
+  test.each([
+    ['by a page of its own', 200, '<!doctype html><p>Log in</p>', {}],
+    ['by a way elsewhere', 302, '', { location: 'https://login.test/' }]
+  ])('%s', async (_, status, body, headers) => {
+    answer = { status, body, headers };
+    await expect(client.status()).rejects.toMatchObject({
+      name: 'RequestError',
+      status: 403
+    });
+    expect(requests).toHaveLength(1);
+  });
+
+  test('as browsers hide where a redirect leads', async () => {
+    const hidden = { type: 'opaqueredirect', status: 0, ok: false };
+    const settings = ServerConnection.makeSettings({
+      baseUrl: 'http://127.0.0.1/',
+      fetch: () => Promise.resolve(hidden as Response)
+    });
+    const asked = new Client(settings).status();
+    await expect(asked).rejects.toMatchObject({ status: 403 });
+  });
+});
 
 test('a server that is not there is an error without a status', async () => {
   const settings = ServerConnection.makeSettings({

@@ -18,6 +18,7 @@ import type { KeepAliveEnd } from './tokens';
 const API = 'sagemaker-autoshutdown/api';
 /** A connection that hangs must not keep the next request from being made. */
 const TIMEOUT_MS = 30_000;
+const FORBIDDEN = 403;
 
 /** What a request can fail of; `status` is 0 where there was no answer. */
 export class RequestError extends Error {
@@ -90,6 +91,8 @@ export class Client implements IClient {
         {
           method,
           signal: abort.signal,
+          // None of our answers leads elsewhere; that of a proxy that wants a new login does.
+          redirect: 'manual',
           ...(body && { body: JSON.stringify(body) })
         },
         this._settings
@@ -118,6 +121,9 @@ function keepAlivePath(appName: string): string {
 
 /** The JSON of a good answer; a proxy's login page is none, whatever its status says. */
 async function answer<T>(response: Response): Promise<T> {
+  if (isRedirect(response)) {
+    throw new RequestError(FORBIDDEN, 'the login page was answered');
+  }
   const text = await response.text();
   let data: unknown;
   try {
@@ -128,10 +134,21 @@ async function answer<T>(response: Response): Promise<T> {
   if (response.ok && typeof data === 'object' && data !== null) {
     return data as T;
   }
+  if (response.ok && text.trimStart().startsWith('<')) {
+    throw new RequestError(FORBIDDEN, 'a web page was answered');
+  }
   const error = (data ?? {}) as Partial<ApiError>;
   throw new RequestError(
     response.ok ? 0 : response.status,
     error.message ?? `${response.status} ${response.statusText}`.trim(),
     error.errors
+  );
+}
+
+/** Browsers hide a redirect's status, and where it leads. */
+function isRedirect(response: Response): boolean {
+  return (
+    response.type === 'opaqueredirect' ||
+    (response.status >= 300 && response.status < 400)
   );
 }
