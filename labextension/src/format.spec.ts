@@ -64,3 +64,16 @@ test('a time of another day has its date', () => {
 test('a day of the costs is that day, in every time zone', () => {
   expect(day('2026-09-01')).toBe('Sep 1');
 });
+
+test.each(['en-US@posix', 'c', ''])(
+  'a browser whose language is "%s" shows times and money all the same',
+  language => {
+    const spy = jest.spyOn(navigator, 'language', 'get');
+    spy.mockReturnValue(language);
+    expect(usd('1.5')).toMatch(/1.50/);
+    expect(percent(0.5)).toMatch(/50/);
+    expect(time(0, 0)).not.toBe('');
+    expect(day('2026-09-01')).toMatch(/Sep/);
+    spy.mockRestore();
+  }
+);

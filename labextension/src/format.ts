@@ -53,11 +53,21 @@ export function countdown(seconds: number, trans: TranslationBundle): string {
   return `${Math.floor(left / MINUTE)}:${rest}`;
 }
 
+/** The browser's language, unless it is none: a Chromium in the C locale says `en-US@posix`. */
+function locale(): string | undefined {
+  const { language } = navigator;
+  try {
+    return Intl.getCanonicalLocales(language)[0];
+  } catch {
+    return undefined;
+  }
+}
+
 /** A time of day, with its date unless that is today's. Takes milliseconds of Unix time. */
 export function time(at: number, now: number): string {
   const date = new Date(at);
   const isToday = date.toDateString() === new Date(now).toDateString();
-  return new Intl.DateTimeFormat(navigator.language, {
+  return new Intl.DateTimeFormat(locale(), {
     hour: 'numeric',
     minute: '2-digit',
     ...(!isToday && { day: 'numeric', month: 'short' })
@@ -66,7 +76,7 @@ export function time(at: number, now: number): string {
 
 /** A day in UTC (`2026-09-01`), as costs have it. */
 export function day(key: string): string {
-  return new Intl.DateTimeFormat(navigator.language, {
+  return new Intl.DateTimeFormat(locale(), {
     day: 'numeric',
     month: 'short',
     timeZone: 'UTC'
@@ -88,14 +98,14 @@ export function usdPerHour(amount: number, trans: TranslationBundle): string {
 
 /** A part of one as a percentage. */
 export function percent(share: number): string {
-  return new Intl.NumberFormat(navigator.language, {
+  return new Intl.NumberFormat(locale(), {
     style: 'percent',
     maximumFractionDigits: 0
   }).format(share);
 }
 
 function money(value: number, least: number, most: number): string {
-  return new Intl.NumberFormat(navigator.language, {
+  return new Intl.NumberFormat(locale(), {
     style: 'currency',
     currency: 'USD',
     currencyDisplay: 'narrowSymbol',
