@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from .script import Kind, normalized, version_of
+from .script import Kind, made_by_command, normalized
 
 #: What the API's patterns allow in place of an ARN, to take it away.
 NO_ARN = "None"
@@ -39,7 +39,7 @@ def current(kind: Kind, settings: Mapping[str, Any]) -> str | None:
 
 def is_ours(arn: str | None) -> bool:
     """Whether an ARN names a lifecycle configuration that this command made."""
-    return arn is not None and version_of(arn) is not None
+    return arn is not None and made_by_command(arn)
 
 
 def attached(kind: Kind, settings: Mapping[str, Any], arn: str) -> dict[str, Any]:

@@ -26,9 +26,24 @@ from ..config import SageMakerAutoShutdown
 MAX_CONTENT = 16_384
 #: How the names of our lifecycle configurations begin, whatever their version.
 NAME_PREFIX = "sagemaker-autoshutdown-"
+#: What the API takes, in characters of a lifecycle configuration's name.
+MAX_NAME = 63
 
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_WHEEL = re.compile(r"(s3://[^/\s]+/|https://|/)\S+\.(whl|tar\.gz)")
+#: What may stand at the top of a script, the same for the command, CloudFormation and Terraform, in
+#: the syntax that Python, Java and Go share. Nothing of it means anything to a shell within quotes.
+VERSION = (
+    r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*((a|b|rc)(0|[1-9][0-9]*))?(\.post(0|[1-9][0-9]*))?"
+    r"(\.dev(0|[1-9][0-9]*))?(\+[a-z0-9]+(\.[a-z0-9]+)*)?"
+)
+WHEEL = r"(s3://[a-z0-9][a-z0-9.-]*/|https://|/)[a-zA-Z0-9._/:@%+=~,-]+\.(whl|tar\.gz)"
+SHA256 = r"[0-9a-f]{64}"
+INDEX_URL = r"https?://[a-zA-Z0-9._/:@%+=~,?&-]+"
+
+#: The end is a digest of the content, or the template's revision (no digest begins with r).
+_NAME = re.compile(
+    NAME_PREFIX + r"(?P<version>[a-zA-Z0-9-]+?)-(?:classic|space|notebook-instance)-"
+    r"(?:[0-9a-f]{8}|(?P<revision>r[a-zA-Z0-9]{1,8}))"
+)
 
 
 class InvalidScript(ValueError):
@@ -79,13 +94,23 @@ class ScriptSettings:
 
     def __post_init__(self) -> None:
         """Raises `InvalidScript` for what would only fail in the app, when nobody looks."""
-        if self.wheel and not _WHEEL.fullmatch(self.wheel):
+        if not re.fullmatch(VERSION, self.version):
+            raise InvalidScript(
+                f"a version is written as the package index has it, such as 1.2.3 or 1.2.3rc1: "
+                f"{self.version!r}"
+            )
+        if self.wheel and not re.fullmatch(WHEEL, self.wheel):
             raise InvalidScript(
                 f"where the wheel comes from is s3://BUCKET/KEY, https://... or an absolute path, "
-                f"of a .whl or .tar.gz (bundle): {self.wheel!r}"
+                f"of a .whl or .tar.gz (bundle), in letters, digits and ._/:@%+=~,-: {self.wheel!r}"
             )
-        if self.sha256 and not _SHA256.fullmatch(self.sha256):
+        if self.sha256 and not re.fullmatch(SHA256, self.sha256):
             raise InvalidScript(f"a SHA-256 is 64 hexadecimal digits: {self.sha256!r}")
+        if self.index_url and not re.fullmatch(INDEX_URL, self.index_url):
+            raise InvalidScript(
+                f"a package index is https://... or http://..., in letters, digits and "
+                f"._/:@%+=~,?&-: {self.index_url!r}"
+            )
         own = {"idle_timeout", "warning_time", "keep_terminals"} & set(self.more)
         if own:
             raise InvalidScript(f"{', '.join(sorted(own))} has an option of its own")
@@ -146,24 +171,34 @@ def encode(script: str) -> str:
     return content
 
 
-def config_name(kind: Kind, script: str) -> str:
+def config_name(kind: Kind, script: str, *more: str) -> str:
     """The lifecycle configuration's name: with the version, and new for each other content.
 
-    SageMaker's scripts can't be changed once they are created, so the name must tell them apart.
+    SageMaker's scripts can't be changed once they are created, so the name must tell them apart;
+    `more` is what the configuration holds beside the script.
     """
-    installs = re.search(r"^VERSION=['\"]?([\w.+-]+)", script, re.MULTILINE)
-    version = installs[1] if installs else __version__
-    digest = hashlib.sha256(normalized(script).encode()).hexdigest()[:8]
-    return f"{NAME_PREFIX}{re.sub('[^a-zA-Z0-9]+', '-', version)}-{kind.value}-{digest}"
+    # The last: what is run first may have a VERSION of its own.
+    installs = re.findall(r"^VERSION=['\"]?([\w.+-]+)", script, re.MULTILINE)
+    version = re.sub("[^a-zA-Z0-9]+", "-", installs[-1] if installs else __version__)
+    content = "\0".join([normalized(script), *more])
+    end = f"-{kind.value}-{hashlib.sha256(content.encode()).hexdigest()[:8]}"
+    return NAME_PREFIX + version[: MAX_NAME - len(NAME_PREFIX + end)].strip("-") + end
 
 
 def version_of(name: str) -> str | None:
-    """The version that a name made by `config_name` tells, dots restored; None for others' names.
+    """The version that a name tells, dots restored, whether `config_name` made it or the
+    CloudFormation template; None for others' names.
 
-    A name with an account and region before it (an ARN) will do.
+    A name with an account and region before it (an ARN) will do. Long versions may be cut off.
     """
-    found = re.search(rf"(?:^|/){NAME_PREFIX}(.+)-(?:classic|space|notebook-instance)-", name)
-    return None if found is None else found[1].replace("-", ".")
+    found = _NAME.fullmatch(name.rpartition("/")[2])
+    return None if found is None else found["version"].replace("-", ".")
+
+
+def made_by_command(name: str) -> bool:
+    """Whether a name, or the name in an ARN, is one that `config_name` makes."""
+    found = _NAME.fullmatch(name.rpartition("/")[2])
+    return found is not None and found["revision"] is None
 
 
 def _given(line: str, _: re.Match[str]) -> str:

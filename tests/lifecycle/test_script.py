@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import shutil
 import subprocess
 import sys
@@ -83,12 +84,12 @@ def test_a_checkout_with_crlf_line_ends_registers_lf(
     "value", ["it's", 'a "b" $HOME `id`', "back\\slash \\1", "$(touch /tmp/x)", "ünicode"]
 )
 def test_no_value_can_become_a_command(value: str, tmp_path: Path) -> None:
-    rendered = render(Kind.SPACE, ScriptSettings(index_url=value))
+    rendered = render(Kind.SPACE, ScriptSettings(more={"data_dir": value}))
     top = rendered.partition("# ---- Nothing to edit below.")[0]
     file = tmp_path / "top.sh"
-    file.write_text(top + '\nprintf %s "$INDEX_URL"\n')
+    file.write_text(top + '\nprintf %s "$MORE_SETTINGS"\n')
     told = subprocess.run(["/bin/bash", str(file)], capture_output=True, text=True, check=True)
-    assert told.stdout == value
+    assert json.loads(told.stdout) == {"data_dir": value}
 
 
 @pytest.mark.parametrize(
@@ -97,6 +98,8 @@ def test_no_value_can_become_a_command(value: str, tmp_path: Path) -> None:
         ({"wheel": "wheel.whl"}, "absolute path"),
         ({"wheel": "s3://bucket"}, "s3://BUCKET/KEY"),
         ({"wheel": "http://plain/x.whl"}, "https://"),
+        ({"wheel": "/it's here/x.whl"}, "in letters, digits"),
+        ({"index_url": "https://a b/"}, "a package index is"),
         ({"sha256": "abc"}, "64 hexadecimal digits"),
         ({"idle_timeout": 0}, "idle_timeout is in seconds"),
         ({"more": {"idle_timout_rules": []}}, "idle_timout_rules is no setting"),
