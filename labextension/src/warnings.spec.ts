@@ -1,8 +1,15 @@
 import { nullTranslator } from '@jupyterlab/translation';
+import type { IDisposable } from '@lumino/disposable';
 
 import { Ticker } from './clock';
 import type { App } from './openapi';
-import { FakeDisplay, FakeModel } from './testing/fakes';
+import { OnceOverTabs } from './once';
+import {
+  FakeDisplay,
+  FakeLocks,
+  FakeModel,
+  FakeStorage
+} from './testing/fakes';
 import * as fixtures from './testing/fixtures';
 import { Warnings } from './warnings';
 
@@ -19,10 +26,15 @@ const notifications = {
 const keepRunning = jest.fn();
 const shutDown = jest.fn();
 
+let locks: FakeLocks;
+let tab: OnceOverTabs.IOptions;
+
 interface IShownAction {
   label: string;
-  callback: () => void;
+  callback: (event: Event) => void;
 }
+
+const watching: IDisposable[] = [];
 
 function warn(changes: Partial<Warnings.IOptions> = {}): Warnings {
   const warnings = new Warnings({
@@ -33,12 +45,12 @@ function warn(changes: Partial<Warnings.IOptions> = {}): Warnings {
     notifications: notifications,
     isOpen: id => open.has(id),
     saver: null,
-    storage: window.sessionStorage,
+    once: new OnceOverTabs(tab),
     keepRunning,
     shutDown,
     ...changes
   });
-  warnings.watch();
+  watching.push(warnings.watch());
   return warnings;
 }
 
@@ -50,13 +62,28 @@ function actions(): IShownAction[] {
 
 /** What is asked for comes by and by. */
 async function settle(): Promise<void> {
-  await Promise.resolve();
-  await Promise.resolve();
+  await jest.advanceTimersByTimeAsync(0);
+}
+
+function setHidden(hidden: boolean): void {
+  Object.defineProperty(document, 'hidden', {
+    configurable: true,
+    value: hidden
+  });
+  document.dispatchEvent(new Event('visibilitychange'));
+}
+
+/** A tab of the same browser. */
+function newTab(): OnceOverTabs.IOptions {
+  return { tab: new FakeStorage(), browser: window.localStorage, locks };
 }
 
 beforeEach(() => {
+  jest.useFakeTimers();
   jest.clearAllMocks();
-  window.sessionStorage.clear();
+  window.localStorage.clear();
+  locks = new FakeLocks();
+  tab = newTab();
   open = new Set();
   let count = 0;
   notifications.notify.mockImplementation(() => {
@@ -66,6 +93,11 @@ beforeEach(() => {
   });
   model = new FakeModel();
   display = new FakeDisplay();
+});
+
+afterEach(() => {
+  watching.forEach(each => each.dispose());
+  jest.useRealTimers();
 });
 
 test('an app that will be shut down soon is warned of, in words', async () => {
@@ -89,7 +121,7 @@ test('its buttons are for that app', async () => {
     'Keep running',
     'Shut down now'
   ]);
-  actions().forEach(({ callback }) => callback());
+  actions().forEach(({ callback }) => callback(new Event('click')));
   expect(keepRunning).toHaveBeenCalledWith(warnedApp.app_name);
   expect(shutDown).toHaveBeenCalledWith(warnedApp.app_name);
 });
@@ -100,6 +132,30 @@ test('"Keep running" is not offered where the administrator allows no keep-alive
   warn();
   await settle();
   expect(actions().map(({ label }) => label)).toEqual(['Shut down now']);
+});
+
+test('the warning stays while the question is asked, so that who says no has it still', async () => {
+  model.show(status({ apps: [warnedApp] }));
+  warn();
+  await settle();
+  for (const { callback } of actions()) {
+    const event = new Event('click', { cancelable: true });
+    callback(event);
+    expect(event.defaultPrevented).toBe(true);
+  }
+});
+
+test('a toast that is not there yet is brought up to date once it is', async () => {
+  model.show(status({ apps: [warnedApp] }));
+  const warnings = warn();
+  await settle();
+  open.clear();
+  model.seconds = 200;
+  warnings.update();
+  expect(notifications.update).not.toHaveBeenCalled();
+  open.add('n1');
+  warnings.update();
+  expect(notifications.update).toHaveBeenCalledTimes(1);
 });
 
 test('it counts down in steps that a screen reader can follow', async () => {
@@ -139,6 +195,7 @@ test('a reload of the page does not bring it back', async () => {
   model.show(status({ apps: [warnedApp] }));
   warn();
   await settle();
+  locks.closeHolder();
   warn();
   await settle();
   expect(notifications.notify).toHaveBeenCalledTimes(1);
@@ -151,6 +208,7 @@ test('a new deadline is a new warning', async () => {
   model.show(status({ apps: [app({ ...warnedApp, state: 'busy' })] }));
   expect(notifications.dismiss).toHaveBeenCalledWith('n1');
   model.show(status({ apps: [{ ...warnedApp, shutdown_at: at(900) }] }));
+  await settle();
   expect(notifications.notify).toHaveBeenCalledTimes(2);
 });
 
@@ -203,9 +261,78 @@ test('in a space it says that documents are saved', async () => {
 });
 
 test('a broken memory of what was shown is no reason not to warn', async () => {
-  window.sessionStorage.setItem('sagemaker-autoshutdown:warned', '{broken');
+  const { tab: own, browser } = tab;
+  own.setItem('sagemaker-autoshutdown:warned', '{broken');
+  browser.setItem('sagemaker-autoshutdown:warned', '{"no": "list"}');
   model.show(status({ apps: [warnedApp] }));
   warn();
   await settle();
   expect(notifications.notify).toHaveBeenCalledTimes(1);
+});
+
+describe('over the tabs of a browser', () => {
+  beforeEach(() => model.show(status({ apps: [warnedApp] })));
+
+  test('two tabs do not warn twice', async () => {
+    warn();
+    warn({ once: new OnceOverTabs(newTab()) });
+    await settle();
+    expect(notifications.notify).toHaveBeenCalledTimes(1);
+    await jest.advanceTimersByTimeAsync(10_000);
+    expect(notifications.notify).toHaveBeenCalledTimes(1);
+  });
+
+  test('nor does one that is opened later', async () => {
+    warn();
+    await jest.advanceTimersByTimeAsync(6000);
+    warn({ once: new OnceOverTabs(newTab()) });
+    await settle();
+    expect(notifications.notify).toHaveBeenCalledTimes(1);
+  });
+
+  test('a tab that is closed right away hands the warning on to the next', async () => {
+    warn();
+    warn({ once: new OnceOverTabs(newTab()) });
+    await jest.advanceTimersByTimeAsync(2000);
+    locks.closeHolder();
+    await settle();
+    expect(notifications.notify).toHaveBeenCalledTimes(2);
+  });
+
+  test('a warning that the user closed at once comes in no other tab', async () => {
+    warn();
+    warn({ once: new OnceOverTabs(newTab()) });
+    await jest.advanceTimersByTimeAsync(2000);
+    open.clear();
+    await jest.advanceTimersByTimeAsync(1000);
+    locks.closeHolder();
+    await settle();
+    expect(notifications.notify).toHaveBeenCalledTimes(1);
+  });
+
+  test('a tab that nobody looks at leaves it to the one that is looked at', async () => {
+    setHidden(true);
+    warn();
+    await settle();
+    expect(notifications.notify).not.toHaveBeenCalled();
+    setHidden(false);
+    await settle();
+    expect(notifications.notify).toHaveBeenCalledTimes(1);
+  });
+
+  test('without locks, over plain HTTP, the first tab warns', async () => {
+    warn({ once: new OnceOverTabs({ ...newTab(), locks: undefined }) });
+    await settle();
+    warn({ once: new OnceOverTabs({ ...newTab(), locks: undefined }) });
+    await settle();
+    expect(notifications.notify).toHaveBeenCalledTimes(1);
+  });
+
+  test('what is over is not written down again and again', async () => {
+    warn();
+    const writing = jest.spyOn(Storage.prototype, 'setItem');
+    await jest.advanceTimersByTimeAsync(60_000);
+    expect(writing).toHaveBeenCalledTimes(1);
+    writing.mockRestore();
+  });
 });

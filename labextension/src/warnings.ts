@@ -1,6 +1,6 @@
 /**
  * The notification before a shutdown: counts down, goes away when the shutdown does, and comes
- * once for each deadline.
+ * once for each deadline, in one of a browser's tabs.
  */
 
 import type { Notification } from '@jupyterlab/apputils';
@@ -9,6 +9,7 @@ import { DisposableSet, type IDisposable } from '@lumino/disposable';
 
 import type { Ticker } from './clock';
 import { duration, secondsUntil, time } from './format';
+import type { ITurn, OnceOverTabs } from './once';
 import type { App, Status } from './openapi';
 import type { IAutoShutdown, IDisplaySettings, IDocumentSaver } from './tokens';
 import { canAct, distinctTitle } from './wording';
@@ -19,19 +20,25 @@ export type Notifications = Pick<
   'notify' | 'update' | 'dismiss'
 >;
 
-const SHOWN_KEY = 'sagemaker-autoshutdown:warned';
-const MAX_REMEMBERED = 50;
+/** A toast that was open for so long was seen. */
+const SEEN_AFTER_MS = 5000;
 
 interface IShown {
   id: string;
-  key: string;
   message: string;
+  since: number;
+  wasOpen: boolean;
+}
+
+/** An app, the deadline that it is warned of, and a name for both. */
+interface IWarned {
+  app: App;
+  at: string;
+  key: string;
 }
 
 export class Warnings {
-  constructor(private readonly _options: Warnings.IOptions) {
-    this._remembered = remembered(_options.storage);
-  }
+  constructor(private readonly _options: Warnings.IOptions) {}
 
   /** Warn until the result is disposed of. */
   watch(): IDisposable {
@@ -55,30 +62,60 @@ export class Warnings {
 
   /** Show what is new, count down, take away what is over. */
   update(): void {
-    const { model, display, notifications, isOpen } = this._options;
-    const { status } = model;
-    const apps = status && display.notifications ? warnedApps(status) : [];
-    this._dismissAllBut(new Set(apps.map(({ key }) => key)));
-    if (apps.length > 0 && !this._mayKeepKnown) {
+    const warned = this._warned();
+    this._dismissAllBut(new Set(warned.map(({ key }) => key)));
+    if (warned.length > 0 && !this._mayKeepKnown) {
       // Whether "Keep running" can be offered is up to the administrator.
       void this._learnSettings();
       return;
     }
-    for (const { app, key, at } of apps) {
-      const message = this._message(app, at, status?.apps ?? []);
-      const shown = this._shown.get(app.app_name);
-      if (shown === undefined) {
-        if (!this._remembered.has(key)) {
-          this._remember(key);
-          this._show(app, key, message);
-        }
-      } else if (shown.message !== message) {
-        shown.message = message;
-        // JupyterLab would show a toast again that the user has closed.
-        if (isOpen(shown.id)) {
-          notifications.update({ id: shown.id, message });
-        }
+    for (const each of warned) {
+      const shown = this._shown.get(each.key);
+      if (shown !== undefined) {
+        this._countDown(each, shown);
+      } else if (!this._turns.has(each.key)) {
+        this._warnOnce(each.key);
       }
+    }
+  }
+
+  private _warned(): IWarned[] {
+    const { model, display } = this._options;
+    return model.status !== null && display.notifications
+      ? warnedApps(model.status)
+      : [];
+  }
+
+  /** A page that nobody looks at leaves it to another, or waits. */
+  private _warnOnce(key: string): void {
+    const { once } = this._options;
+    if (document.hidden || once.isOver(key)) {
+      return;
+    }
+    const turn = once.take(key, () => {
+      const now = this._warned().find(each => each.key === key);
+      if (now !== undefined) {
+        this._show(now);
+      }
+    });
+    this._turns.set(key, turn);
+  }
+
+  private _countDown(warned: IWarned, shown: IShown): void {
+    const { notifications, isOpen } = this._options;
+    const message = this._message(warned);
+    if (isOpen(shown.id)) {
+      shown.wasOpen = true;
+      if (shown.message !== message) {
+        shown.message = message;
+        notifications.update({ id: shown.id, message });
+      }
+    } else if (shown.wasOpen) {
+      // The user closed it. JupyterLab would show it again if it were updated.
+      this._turns.get(warned.key)?.end();
+    }
+    if (Date.now() - shown.since >= SEEN_AFTER_MS) {
+      this._turns.get(warned.key)?.end();
     }
   }
 
@@ -91,45 +128,57 @@ export class Warnings {
     }
   }
 
-  private _show(app: App, key: string, message: string): void {
+  private _show(warned: IWarned): void {
     const { trans, model, notifications, keepRunning, shutDown } =
       this._options;
+    const { app, key } = warned;
+    // The warning stays until its deadline is gone: the user may think better of it, or it may fail.
+    const doing =
+      (action: (appName: string) => void) => (event: MouseEvent) => {
+        event.preventDefault();
+        action(app.app_name);
+      };
     const actions: Notification.IAction[] = [
-      {
-        label: trans.__('Shut down now'),
-        callback: () => shutDown(app.app_name)
-      }
+      { label: trans.__('Shut down now'), callback: doing(shutDown) }
     ];
     if (model.settings?.max_keep_alive !== 0) {
       actions.unshift({
         label: trans.__('Keep running'),
         caption: trans.__('Keep it alive for an hour'),
         displayType: 'accent',
-        callback: () => keepRunning(app.app_name)
+        callback: doing(keepRunning)
       });
     }
+    const message = this._message(warned);
     const id = notifications.notify(message, 'warning', {
       autoClose: false,
       actions
     });
-    this._shown.set(app.app_name, { id, key, message });
+    const since = Date.now();
+    this._shown.set(key, { id, message, since, wasOpen: false });
   }
 
   private _dismissAllBut(keys: ReadonlySet<string>): void {
-    for (const [name, shown] of this._shown) {
-      if (!keys.has(shown.key)) {
-        this._shown.delete(name);
+    for (const [key, turn] of this._turns) {
+      if (!keys.has(key)) {
+        this._turns.delete(key);
+        turn.end();
+      }
+    }
+    for (const [key, shown] of this._shown) {
+      if (!keys.has(key)) {
+        this._shown.delete(key);
         this._options.notifications.dismiss(shown.id);
       }
     }
   }
 
   /** Short: JupyterLab cuts what is longer than 140 characters. */
-  private _message(app: App, at: string, apps: readonly App[]): string {
+  private _message({ app, at }: IWarned): string {
     const { trans, model, saver } = this._options;
     const now = model.now();
     const seconds = shownSeconds(secondsUntil(at, now));
-    const title = distinctTitle(app, apps, trans);
+    const title = distinctTitle(app, model.status?.apps ?? [], trans);
     const text =
       seconds > 0
         ? trans.__(
@@ -144,18 +193,8 @@ export class Warnings {
       : text;
   }
 
-  private _remember(key: string): void {
-    this._remembered.add(key);
-    const latest = [...this._remembered].slice(-MAX_REMEMBERED);
-    try {
-      this._options.storage.setItem(SHOWN_KEY, JSON.stringify(latest));
-    } catch {
-      // Then a reload of the page may warn again.
-    }
-  }
-
   private readonly _shown = new Map<string, IShown>();
-  private readonly _remembered: Set<string>;
+  private readonly _turns = new Map<string, ITurn>();
   private _learning = false;
   private _mayKeepKnown = false;
 }
@@ -170,14 +209,13 @@ export namespace Warnings {
     /** Whether the toast of a notification is there: the manager does not know. */
     isOpen: (id: string) => boolean;
     saver: IDocumentSaver | null;
-    /** Of this browser tab: what was warned of is not warned of again after a reload. */
-    storage: Storage;
+    once: OnceOverTabs;
     keepRunning: (appName: string) => void;
     shutDown: (appName: string) => void;
   }
 }
 
-function warnedApps(status: Status): { app: App; key: string; at: string }[] {
+function warnedApps(status: Status): IWarned[] {
   return status.apps.flatMap(app =>
     app.state === 'warned' &&
     app.shutdown_at !== null &&
@@ -200,15 +238,4 @@ function warnedApps(status: Status): { app: App; key: string; at: string }[] {
 function shownSeconds(seconds: number): number {
   const step = seconds > 120 ? 60 : seconds > 30 ? 10 : 5;
   return Math.max(0, Math.ceil(seconds / step) * step);
-}
-
-function remembered(storage: Storage): Set<string> {
-  try {
-    const keys: unknown = JSON.parse(storage.getItem(SHOWN_KEY) ?? '[]');
-    return new Set(
-      Array.isArray(keys) ? keys.filter(key => typeof key === 'string') : []
-    );
-  } catch {
-    return new Set();
-  }
 }

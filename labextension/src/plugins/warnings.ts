@@ -6,6 +6,7 @@ import { Notification } from '@jupyterlab/apputils';
 import { ITranslator } from '@jupyterlab/translation';
 
 import { CommandIDs } from '../commands';
+import { OnceOverTabs } from '../once';
 import { IAutoShutdown, IDisplaySettings, IDocumentSaver } from '../tokens';
 import { Warnings } from '../warnings';
 import { load, ticker } from './shared';
@@ -32,7 +33,11 @@ export const warningsPlugin: JupyterFrontEndPlugin<void> = {
       // In versions 3 and 4, a toast's element has its notification's id.
       isOpen: id => document.getElementById(id) !== null,
       saver,
-      storage: window.sessionStorage,
+      once: new OnceOverTabs({
+        tab: window.sessionStorage,
+        browser: window.localStorage,
+        locks: (navigator as Partial<Navigator>).locks
+      }),
       keepRunning: appName =>
         void app.commands.execute(CommandIDs.keepRunning, { appName }),
       shutDown: appName =>

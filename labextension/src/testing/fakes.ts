@@ -6,6 +6,7 @@ import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
 import { Signal } from '@lumino/signaling';
 
 import type { IClient } from '../client';
+import type { ILocks } from '../once';
 import type { App, Costs, Settings, Status } from '../openapi';
 import type {
   Area,
@@ -117,4 +118,48 @@ export class FakeDisplay implements IDisplaySettings {
   statusBar = true;
   notifications = true;
   saveBeforeShutdown = true;
+}
+
+/** A tab's own storage. */
+export class FakeStorage implements Storage {
+  get length(): number {
+    return this._items.size;
+  }
+  clear = (): void => this._items.clear();
+  getItem = (key: string): string | null => this._items.get(key) ?? null;
+  key = (index: number): string | null =>
+    [...this._items.keys()][index] ?? null;
+  removeItem = (key: string): void => void this._items.delete(key);
+  setItem = (key: string, value: string): void =>
+    void this._items.set(key, value);
+
+  private readonly _items = new Map<string, string>();
+}
+
+/** The locks of a browser, which one tab after the other holds. All have one name. */
+export class FakeLocks implements ILocks {
+  async request(
+    _: string,
+    { signal }: { signal: AbortSignal },
+    whileHeld: () => Promise<void>
+  ): Promise<void> {
+    const before = this._last;
+    let free = (): void => undefined;
+    const freed = new Promise<void>(done => (free = done));
+    this._last = before.then(() => freed);
+    await before;
+    this._holder = free;
+    if (!signal.aborted) {
+      await Promise.race([whileHeld(), freed]);
+    }
+    free();
+  }
+
+  /** Close the tab that holds the lock. */
+  closeHolder(): void {
+    this._holder();
+  }
+
+  private _last: Promise<void> = Promise.resolve();
+  private _holder = (): void => undefined;
 }
