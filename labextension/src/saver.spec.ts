@@ -2,7 +2,7 @@ import { Widget } from '@lumino/widgets';
 
 import { DocumentSaver } from './saver';
 import { FakeDisplay, FakeModel } from './testing/fakes';
-import { at, spaceApp, status } from './testing/fixtures';
+import { app, at, busyApp, spaceApp, status } from './testing/fixtures';
 
 interface IDocument {
   path: string;
@@ -146,4 +146,62 @@ test('nothing is saved where the user does not want it', async () => {
   await pass(272);
   expect(opened.save).not.toHaveBeenCalled();
   watching.dispose();
+});
+
+describe('a page that nothing tells of a deadline, hidden in JupyterLab 3', () => {
+  const busy = { ...spaceApp, ...busyApp, idle_timeout: 600 };
+  /** What the server would answer: busy for a while, then idle with a deadline. */
+  let idleAt: number;
+
+  beforeEach(() => {
+    idleAt = 400;
+    model.show(status({ host: 'space', apps: [busy] }));
+    model.refresh.mockImplementation(() => {
+      if (model.seconds >= idleAt) {
+        const shutdown_at = at(idleAt + busy.idle_timeout);
+        model.show(
+          status({ host: 'space', apps: [{ ...spaceApp, shutdown_at }] })
+        );
+      }
+      return Promise.resolve();
+    });
+  });
+
+  test('learns of it in time to save', async () => {
+    const opened = document('a.ipynb');
+    const watching = saver().watch();
+    await pass(idleAt + busy.idle_timeout);
+    expect(opened.save).toHaveBeenCalled();
+    watching.dispose();
+  });
+
+  test('asks seldom, and not before anything could have come about', async () => {
+    const watching = saver().watch();
+    await pass(440);
+    expect(model.refresh).not.toHaveBeenCalled();
+    await pass(20);
+    expect(model.refresh).toHaveBeenCalledTimes(1);
+    watching.dispose();
+    await pass(2 * busy.idle_timeout);
+    expect(model.refresh).toHaveBeenCalledTimes(1);
+  });
+
+  test('asks at most every half minute, however short the limit', async () => {
+    idleAt = Infinity;
+    model.show(
+      status({ host: 'space', apps: [{ ...busy, idle_timeout: 10 }] })
+    );
+    const watching = saver().watch();
+    await pass(300);
+    expect(model.refresh).toHaveBeenCalledTimes(10);
+    watching.dispose();
+  });
+
+  test('asks nothing where the server outlives its apps', async () => {
+    model.show(status({ host: 'classic', apps: [app(), busy] }));
+    const watching = saver().watch();
+    await pass(3 * busy.idle_timeout);
+    expect(model.refresh).not.toHaveBeenCalled();
+    watching.dispose();
+  });
 });

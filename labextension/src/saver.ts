@@ -15,7 +15,11 @@ import { canAct, endsWithApp } from './wording';
 
 /** Seconds before a deadline at which documents are saved. More than once, since a user may go on
  * writing; and early, since a hidden page's timers may be a minute late. */
-const SAVE_BEFORE = [150, 60, 20, 5];
+const SAVE_BEFORE = [150, 60, 20, 5] as const;
+/** Seconds between two questions whether there is a deadline, at least. */
+const LOOK_INTERVAL = 30;
+/** Seconds: a longer timer would overflow. */
+const LONGEST_WAIT = 86_400;
 
 /** The part of JupyterLab's document manager that is needed. */
 export type Documents = Pick<IDocumentManager, 'contextForWidget'>;
@@ -76,6 +80,7 @@ export class DocumentSaver implements IDocumentSaver {
       this._saves = 0;
     }
     if (deadline === null) {
+      this._lookAgain();
       return;
     }
     const left = secondsUntil(deadline, this._options.model.now());
@@ -86,9 +91,24 @@ export class DocumentSaver implements IDocumentSaver {
     }
     const next = SAVE_BEFORE[due];
     if (next !== undefined) {
-      // At most a day at a time: a longer timer would overflow.
-      const wait = Math.min((left - next) * 1000, 86_400_000);
-      this._timer = setTimeout(() => this._update(), wait);
+      const wait = Math.min(left - next, LONGEST_WAIT);
+      this._timer = setTimeout(() => this._update(), wait * 1000);
+    }
+  }
+
+  /** Nobody tells a hidden page of a deadline where there are no events: ask before one that came
+   * about just now is near. Asking is no activity. */
+  private _lookAgain(): void {
+    const { model } = this._options;
+    if (this.isNeeded) {
+      const limits = model.status?.apps.map(app => app.idle_timeout) ?? [];
+      const soonest = Math.min(...limits) - SAVE_BEFORE[0];
+      const wait = Math.min(Math.max(soonest, LOOK_INTERVAL), LONGEST_WAIT);
+      this._timer = setTimeout(() => {
+        // Also if there is no answer.
+        this._lookAgain();
+        void model.refresh();
+      }, wait * 1000);
     }
   }
 
