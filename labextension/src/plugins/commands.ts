@@ -59,7 +59,8 @@ export const commandsPlugin: JupyterFrontEndPlugin<void> = {
     commands.addCommand(CommandIDs.shutDown, {
       label: trans.__('Shut Down the App Now…'),
       caption: trans.__('Shut a SageMaker app down, whatever runs in it'),
-      isEnabled: args => appsOf(args['appName']).length === 1,
+      isEnabled: args =>
+        model.status?.dry_run === false && appsOf(args['appName']).length === 1,
       execute: args =>
         tell(async () => {
           const [only] = appsOf(args['appName']);
