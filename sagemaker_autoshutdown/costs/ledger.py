@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from ..clock import to_iso, utcnow
 from ..model import Event, Host, Price
-from . import days
+from . import days, reads
 from .database import (
     Locked,
     TooNew,
@@ -43,6 +43,20 @@ Write = Callable[[sqlite3.Connection], None]
 
 
 T = TypeVar("T")
+
+
+class _Unwritable(Exception):
+    """A write fails for a reason of its own: its ``__cause__``."""
+
+    def __init__(self, write: Write) -> None:
+        self.write = write
+
+
+def _is_of_the_disk(error: Exception) -> bool:
+    """Whether any other write would have failed as well."""
+    return isinstance(error, (sqlite3.OperationalError, OSError)) or (
+        isinstance(error, sqlite3.DatabaseError) and is_broken(error)
+    )
 
 
 class Ledger:
@@ -69,7 +83,8 @@ class Ledger:
         self._db: sqlite3.Connection | None = None
         self._lock: WriterLock | None = None
         self._pending: deque[Write] = deque(maxlen=MAX_PENDING)
-        self._last_look = 0
+        self._overflows = False
+        self._behind: int | None = None
         self._dirty: int | None = None
 
     # ---- writing ---------------------------------------------------------------------------
@@ -84,20 +99,16 @@ class Ledger:
         at = to_us(look.at)
 
         def write(db: sqlite3.Connection) -> None:
-            if at <= self._last_look:
+            last = reads.last_look(db, look.host)
+            self._behind = last if last is not None and last - at > self._gap else None
+            if last is not None and at <= last:
                 return  # recorded already, by another server or before the clock was put back
             dirty = write_look(db, look, self._gap)
             days.forget_since(db, dirty)
             days.keep_until(db, at // DAY)
-            self._last_look = at
             self._dirty = dirty if self._dirty is None else min(dirty, self._dirty)
 
         self._write(write)
-        if self._last_look - at > self._gap and not self.error:
-            self._set_error(
-                f"The clock is behind the last record ({to_iso(from_us(self._last_look))}), so "
-                "nothing is recorded until then. Check the clock of this machine."
-            )
         if self._pending:
             return None
         dirty, self._dirty = self._dirty, None
@@ -121,8 +132,12 @@ class Ledger:
             self._lock = None
 
     def _write(self, write: Write) -> None:
-        if len(self._pending) == MAX_PENDING:
-            self._log.warning("the ledger can't be written for long: the oldest record is dropped")
+        if len(self._pending) == MAX_PENDING and not self._overflows:
+            self._overflows = True
+            self._log.warning(
+                "Costs and history could not be recorded for so long that the oldest records are "
+                "dropped from now on"
+            )
         self._pending.append(write)
         self._flush()
 
@@ -130,16 +145,18 @@ class Ledger:
         """Writes all that is pending, all or nothing. Never raises."""
         try:
             try:
-                self._commit()
+                lost = self._commit_all()
             except sqlite3.DatabaseError as error:
                 if not is_broken(error):
                     raise
                 self._begin_anew(error)
-                self._commit()
+                lost = self._commit_all()
         except Locked as error:
-            # That server sees the same apps: to record them too would count them twice.
-            self._pending.clear()
-            self._set_error(f"Costs and history are not recorded here: {error}.")
+            # What that server has recorded too is left out when it is gone.
+            self._set_error(
+                f"Costs and history are not recorded here: {error}. What happens is kept in memory "
+                "and recorded when that server ends."
+            )
         except TooNew as error:
             self._set_error(f"Costs and history are not recorded: {error}.")
         except (sqlite3.OperationalError, OSError) as error:
@@ -149,27 +166,56 @@ class Ledger:
             )
             self._disconnect()
         except Exception as error:
-            # Not the disk's fault, so that trying the same again would fail for ever.
-            self._pending.clear()
-            self._log.exception("A record of costs or history could not be written")
-            self._set_error(f"A record of costs or history was lost ({error}). Please report it.")
+            self._log.exception("The record of costs and history could not be written")
+            self._set_error(f"Costs and history can't be recorded ({error}). Please report it.")
         else:
-            if self.error:
-                self._log.info("Costs and history are recorded again")
-            self.error = ""
+            self._overflows = False
+            self._set_error(lost or self._clock_error())
+
+    def _clock_error(self) -> str:
+        if self._behind is None:
+            return ""
+        return (
+            f"The clock is behind the last record ({to_iso(from_us(self._behind))}), so nothing is "
+            "recorded until then. Check the clock of this machine."
+        )
+
+    def _commit_all(self) -> str:
+        """Writes what is pending, but for what can't be: says what was lost, if anything was."""
+        lost = ""
+        while True:
+            try:
+                self._commit()
+            except _Unwritable as error:
+                # Not the disk's fault, so that trying the same again would fail for ever.
+                self._pending.remove(error.write)
+                self._log.error(
+                    "A record of costs or history could not be written", exc_info=error.__cause__
+                )
+                lost = (
+                    f"A record of costs or history was lost ({error.__cause__}). Please report it."
+                )
+            else:
+                return lost
 
     def _commit(self) -> None:
+        """One transaction. Raises :class:`_Unwritable`, and what keeps all from being written."""
         db = self._connect()
         if not self._pending:
             return
-        before = self._last_look, self._dirty
+        before = self._behind, self._dirty
         db.execute("BEGIN IMMEDIATE")
         try:
             for write in self._pending:
-                write(db)
+                try:
+                    write(db)
+                except Exception as error:
+                    if _is_of_the_disk(error):
+                        raise
+                    raise _Unwritable(write) from error
             db.execute("COMMIT")
         except BaseException:
-            self._last_look, self._dirty = before
+            self._behind, self._dirty = before
             with contextlib.suppress(sqlite3.Error):
                 db.execute("ROLLBACK")
             raise
@@ -185,8 +231,6 @@ class Ledger:
             if self._lock is None:
                 self._lock = WriterLock(folder / LOCK_NAME)
             self._db = open_for_writing(self.path)
-            (seen_at,) = self._db.execute("SELECT max(seen_at) FROM runs").fetchone()
-            self._last_look = seen_at or 0
         return self._db
 
     def _disconnect(self) -> None:
@@ -206,7 +250,10 @@ class Ledger:
 
     def _set_error(self, message: str) -> None:
         if message != self.error:
-            self._log.warning("%s", message)
+            if message:
+                self._log.warning("%s", message)
+            else:
+                self._log.info("Costs and history are recorded again")
         self.error = message
 
     # ---- reading ---------------------------------------------------------------------------

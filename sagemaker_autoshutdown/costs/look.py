@@ -43,7 +43,11 @@ class Use(str, Enum):
 
 @dataclass(frozen=True)
 class AppLook:
-    """One billed app at one look. ``since`` is when its present use began, where that is known."""
+    """One billed app at one look. ``since`` is when its present use began, where that is known.
+
+    Of an app that is ``unseen`` (SageMaker lists it, but could not say on what it runs) neither the
+    instance nor the price means anything.
+    """
 
     app: App
     instance: str
@@ -81,7 +85,7 @@ def look_at(
     apps = []
     for verdict in verdicts:
         app = verdict.app
-        if verdict.reason is Reason.APPS_UNSEEN:
+        if verdict.reason is Reason.APPS_UNSEEN and not app.unseen:
             return None
         if app.status not in BILLED:
             continue

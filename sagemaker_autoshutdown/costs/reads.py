@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
-from ..model import Event, EventKind, Reason
+from ..model import Event, EventKind, Host, HostKind, Reason
 from .avoided import Run
 from .billing import Stretch
 from .moments import from_us, to_us
@@ -109,13 +109,37 @@ def runs_version(db: Connection) -> tuple[object, ...]:
     return version
 
 
-def kinds(db: Connection) -> dict[str, tuple[str, str]]:
-    """The instance type and the app type of each instance; the latest where they changed."""
+def app_types(db: Connection, host: Host) -> dict[str, str]:
+    """The instances that this host's owner ever had, with the type of their apps.
+
+    A home folder can be shared by several owners, or be a copy of another's.
+    """
     return {
-        instance: (instance_type, app_type)
-        for instance, instance_type, app_type in db.execute(
-            "SELECT instance, instance_type, app_type FROM runs WHERE id IN "
-            "(SELECT max(id) FROM runs GROUP BY instance)"
+        instance: app_type
+        for instance, app_type in db.execute(
+            "SELECT DISTINCT instance, app_type FROM runs WHERE domain_id = ? AND owner = ?",
+            (host.domain_id, host.owner),
+        )
+        if host.kind is not HostKind.NOTEBOOK_INSTANCE or instance == host.app_name
+    }
+
+
+def last_look(db: Connection, host: Host) -> int | None:
+    """When the apps of this host's owner were last seen; None if never."""
+    row = db.execute(
+        "SELECT at FROM looks WHERE domain_id = ? AND owner = ?", (host.domain_id, host.owner)
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def unsettled(db: Connection, host: Host) -> dict[tuple[str, str], int]:
+    """Since when apps count as in use that may turn out to have been idle, by instance and app."""
+    return {
+        (instance, app): since
+        for instance, app, since in db.execute(
+            "SELECT instance, app_name, held_until FROM runs WHERE domain_id = ? AND owner = ? "
+            "AND ended_at IS NULL AND NOT idle AND held_until < seen_at",
+            (host.domain_id, host.owner),
         )
     }
 

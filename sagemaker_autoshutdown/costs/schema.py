@@ -33,7 +33,7 @@ CREATE TABLE runs (
     seen_at INTEGER NOT NULL,       -- the last look at which it was up
     ended_at INTEGER,               -- NULL: it is up
     idle INTEGER NOT NULL,          -- its state at the last look
-    held_until INTEGER NOT NULL,    -- the last look at which something held it
+    held_until INTEGER NOT NULL,    -- until when it was used for sure
     price_id INTEGER NOT NULL REFERENCES prices,
     shutdown_reason TEXT NOT NULL DEFAULT ''  -- of a shutdown that SageMaker accepted
 );
@@ -92,7 +92,18 @@ CREATE TABLE days_until (day INTEGER NOT NULL);
 INSERT INTO days_until VALUES (0);
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+_VERSION_2 = """
+-- The last look at the apps of each owner: what was not up then, was not up then.
+CREATE TABLE looks (
+    domain_id TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (domain_id, owner)
+) WITHOUT ROWID;
+INSERT INTO looks SELECT domain_id, owner, max(seen_at) FROM runs GROUP BY domain_id, owner;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
 
 
 class TooNew(Exception):

@@ -2,20 +2,25 @@
 
 A look changes the present day, seldom an earlier one: the days before are added up once. What is
 shown is a frozen :class:`Summary`, made on the recording thread and read by any other.
+
+``Spent`` is what counters show. They must not fall, not even over a restart or a crash: Prometheus
+takes a counter that falls for one that began anew, and counts all of it twice. So they follow from
+the ledger alone, and hold only what no later look can take back: time that may yet turn out to have
+been idle is left out, and an instance that is not up avoids cost until the last look, no longer.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from fractions import Fraction
+from typing import TypeVar
 
-from ..model import Money, Totals
+from ..model import Host, Money, Totals
 from . import days, reads
 from .avoided import Avoided, avoided
-from .billing import Tally, apportion, bill, clip, cost_of, moneys
+from .billing import Charge, Stretch, Tally, apportion, bill, clip, cost_of, moneys
 from .moments import DAY, from_us
 from .volumes import volume_cost
 
@@ -23,6 +28,8 @@ from .volumes import volume_cost
 FOR_EVER = 1 << 62
 #: Days, the present one included, whose totals are shown.
 LAST_DAYS = 30
+
+K = TypeVar("K")
 
 #: By instance.
 Tallies = dict[str, Tally]
@@ -32,7 +39,8 @@ Kind = tuple[str, str]
 
 @dataclass(frozen=True)
 class Spent:
-    """What instances of one type with apps of one type cost since records began, in USD."""
+    """What instances of one type with apps of one type cost since records began, in USD. Each
+    amount only ever grows as long as the ledger is there."""
 
     instance_type: str
     app_type: str
@@ -51,40 +59,49 @@ class Summary:
 
 
 class RunningTotals:
-    """Keeps the totals of one ledger. ``cap`` (microseconds) bounds avoided cost."""
+    """Keeps the totals of one owner in one ledger: ``host``'s. Others may have used the same home
+    folder. ``cap`` (microseconds) bounds avoided cost."""
 
-    def __init__(self, cap: int) -> None:
+    def __init__(self, host: Host, cap: int) -> None:
+        self._host = host
         self._cap = cap
         self._today = -1
         self._before: dict[str, Tallies] = {}
+        self._counted_before: dict[Kind, Tally] = {}
         self._runs_version: tuple[object, ...] = ()
-        self._kinds: dict[str, Kind] = {}
+        self._app_types: dict[str, str] = {}
         self._avoided: list[Avoided] = []
-        self._avoided_before: dict[str, Fraction] = {}
-        self._highest: dict[tuple[str, str, int], float] = {}
+        self._avoided_before: dict[Kind, Fraction] = {}
 
-    def update(self, db: sqlite3.Connection, dirty: int | None, now: int, settled: int) -> Summary:
+    def update(self, db: sqlite3.Connection, dirty: int | None, now: int) -> Summary:
         """The totals as of ``now``. Nothing before ``dirty`` has changed since the last update
-        (None: anything may have). What is after ``settled`` may still turn out to be idle."""
+        (None: anything may have)."""
         today = now // DAY
         spans = _first_days(now)
-        if dirty is None or dirty < today * DAY or today != self._today:
-            self._before = _before(db, spans, today)
-            self._forget_runs(db, spans["last_30_days"] * DAY)
-            # Last: what could not be read is read anew the next time.
+        anew = dirty is None or dirty < today * DAY or today != self._today
+        if anew:
+            self._today = -1  # until all is read: what could not be read is read anew next time
+        self._follow_runs(db, spans["last_30_days"] * DAY, anew)
+        if anew:
+            self._add_up_before(db, spans, today)
             self._today = today
-        self._follow_runs(db, spans["last_30_days"] * DAY)
         of_today: Tallies = {}
-        for charge in days.between(db, today * DAY, FOR_EVER):
-            _count(of_today, charge)
-        volumes = reads.volumes(db)
+        counted: dict[Kind, Tally] = {}
+        for charge in self._charges(db, today * DAY, FOR_EVER):
+            _count(of_today, charge.instance, charge)
+            _count(counted, self._kind(charge), charge)
+        volumes = [
+            volume
+            for volume in reads.volumes(db)
+            if (volume.domain_id, volume.owner) == (self._host.domain_id, self._host.owner)
+        ]
         overall = {}
         by_instance: dict[str, dict[str, Money]] = {}
         for name, first_day in spans.items():
             start = first_day * DAY
             tallies = _sum(self._before[name], of_today)
-            for instance, usd in self._avoided_between(start, now).items():
-                tallies.setdefault(instance, Tally()).avoided += usd
+            for span, usd in _avoided_usd(self._avoided, start, now):
+                tallies.setdefault(span.instance, Tally()).avoided += usd
             each, total = moneys(tallies)
             volume = apportion([volume_cost(volumes, start, now)])[1]
             overall[name] = replace(total, volume_usd=volume)
@@ -93,63 +110,103 @@ class RunningTotals:
         return Summary(
             Totals(**overall),
             {instance: Totals(**spent) for instance, spent in by_instance.items()},
-            self._spent(db, of_today, settled, now),
+            self._spent(db, _sum(self._counted_before, counted)),
         )
 
-    # ---- avoided cost ------------------------------------------------------------------------
+    def _charges(self, db: sqlite3.Connection, start: int, end: int) -> Iterator[days.DayCharge]:
+        for charge in days.between(db, start, end):
+            if charge.instance in self._app_types:
+                yield charge
 
-    def _forget_runs(self, db: sqlite3.Connection, start: int) -> None:
-        """Adds up what was avoided before ``start``: that no longer changes."""
-        self._runs_version = ()
-        self._avoided_before = _avoided_usd(
-            avoided(reads.runs(db, 0, FOR_EVER), self._cap), 0, start
-        )
+    def _kind(self, billed: days.DayCharge | Charge | Avoided) -> Kind:
+        # Not only by instance: a space can go on on another type, and what it cost stays where
+        # it was.
+        return billed.instance_type, self._app_types[billed.instance]
 
-    def _follow_runs(self, db: sqlite3.Connection, start: int) -> None:
+    def _add_up_before(self, db: sqlite3.Connection, spans: Mapping[str, int], today: int) -> None:
+        """Adds up what was spent before today, in each span and in all."""
+        before: dict[str, Tallies] = {name: {} for name in spans}
+        counted: dict[Kind, Tally] = {}
+        for charge in self._charges(db, 0, today * DAY):
+            _count(counted, self._kind(charge), charge)
+            for name, first_day in spans.items():
+                if charge.day >= first_day:
+                    _count(before[name], charge.instance, charge)
+        self._before, self._counted_before = before, counted
+
+    def _follow_runs(self, db: sqlite3.Connection, start: int, anew: bool) -> None:
+        """Keeps what was avoided since ``start``; what was before no longer changes."""
         version = reads.runs_version(db)
-        if version != self._runs_version:
-            # Runs that ended longer ago than the cap avoid nothing after ``start``.
-            self._avoided = avoided(reads.runs(db, start - self._cap, FOR_EVER), self._cap)
-            self._kinds = reads.kinds(db)
-            self._runs_version = version
+        if version == self._runs_version and not anew:
+            return
+        self._runs_version = ()
+        self._app_types = reads.app_types(db, self._host)
+        if anew:
+            self._avoided_before = {}
+            for span, usd in _avoided_usd(self._avoided_since(db, 0), 0, start):
+                _add(self._avoided_before, self._kind(span), usd)
+        # Runs that ended longer ago than the cap avoid nothing after ``start``.
+        self._avoided = self._avoided_since(db, start - self._cap)
+        self._runs_version = version
 
-    def _avoided_between(self, start: int, end: int) -> dict[str, Fraction]:
-        return _avoided_usd(self._avoided, start, end)
+    def _avoided_since(self, db: sqlite3.Connection, start: int) -> list[Avoided]:
+        return [
+            span
+            for span in avoided(reads.runs(db, start, FOR_EVER), self._cap)
+            if span.instance in self._app_types
+        ]
 
     # ---- counters ----------------------------------------------------------------------------
 
-    def _spent(
-        self, db: sqlite3.Connection, of_today: Tallies, settled: int, now: int
-    ) -> tuple[Spent, ...]:
-        """What was spent in all, without what may still turn out to be idle."""
-        amounts: dict[Kind, list[Fraction]] = {}
-
-        def add(instance: str, which: int, usd: Fraction) -> None:
-            sums = amounts.setdefault(self._kinds.get(instance, ("", "")), [Fraction(0)] * 3)
-            sums[which] += usd
-
-        for instance, tally in _sum(self._before["all"], of_today).items():
-            add(instance, 0, tally.usd(idle=False))
-            add(instance, 1, tally.usd(idle=True))
-        if settled < now:
-            for charge in bill(clip(reads.stretches(db, settled, FOR_EVER), settled, FOR_EVER)):
-                if charge.usd_per_hour is not None:
-                    usd = cost_of(charge.end - charge.start, charge.usd_per_hour)
-                    add(charge.instance, int(charge.idle), -usd)
-        start = _first_days(now)["last_30_days"] * DAY
-        for before in (self._avoided_before, self._avoided_between(start, now)):
-            for instance, usd in before.items():
-                add(instance, 2, usd)
+    def _spent(self, db: sqlite3.Connection, counted: Mapping[Kind, Tally]) -> tuple[Spent, ...]:
+        """What was spent in all, as far as that is settled."""
+        in_use = {kind: tally.usd(idle=False) for kind, tally in counted.items()}
+        idle = {kind: tally.usd(idle=True) for kind, tally in counted.items()}
+        for charge, sign in _in_doubt(db, self._host):
+            if charge.usd_per_hour is not None and not charge.idle:
+                usd = cost_of(charge.end - charge.start, charge.usd_per_hour)
+                _add(in_use, self._kind(charge), sign * usd)
+        saved = dict(self._avoided_before)
+        start = (self._today - (LAST_DAYS - 1)) * DAY
+        for span, usd in _avoided_usd(self._avoided, start, reads.last_look(db, self._host) or 0):
+            _add(saved, self._kind(span), usd)
         return tuple(
-            Spent(*kind, *(self._rising(kind, which, sums[which]) for which in range(3)))
-            for kind, sums in sorted(amounts.items())
+            Spent(*kind, *(float(amounts.get(kind, 0)) for amounts in (in_use, idle, saved)))
+            for kind in sorted({*in_use, *saved})
         )
 
-    def _rising(self, kind: Kind, which: int, amount: Fraction) -> float:
-        """A counter never falls: a correction of the record shows once it is made up for."""
-        key = (*kind, which)
-        self._highest[key] = max(float(amount), self._highest.get(key, 0.0))
-        return self._highest[key]
+
+def _in_doubt(db: sqlite3.Connection, host: Host) -> Iterator[tuple[Charge, int]]:
+    """What counts as in use and may turn out to have been idle: all that is billed since it may
+    (to be taken off: -1), and the same as it would be billed if it were idle (+1)."""
+    unsettled = reads.unsettled(db, host)
+    if not unsettled:
+        return
+    since = min(unsettled.values())
+    instances = {instance for instance, _ in unsettled}
+    tail = [
+        stretch
+        for stretch in clip(reads.stretches(db, since, FOR_EVER), since, FOR_EVER)
+        if stretch.instance in instances
+    ]
+    for charge in bill(tail):
+        yield charge, -1
+    for charge in bill(_if_idle(tail, unsettled)):
+        yield charge, 1
+
+
+def _if_idle(
+    stretches: Iterable[Stretch], unsettled: Mapping[tuple[str, str], int]
+) -> Iterator[Stretch]:
+    """The stretches as they would be if all that is unsettled turned out to have been idle."""
+    for stretch in stretches:
+        since = unsettled.get((stretch.instance, stretch.app))
+        if since is None or stretch.idle or stretch.end <= since:
+            yield stretch
+            continue
+        if stretch.start < since:
+            yield stretch._replace(end=since)
+        yield stretch._replace(start=max(stretch.start, since), idle=True)
 
 
 def _first_days(now: int) -> dict[str, int]:
@@ -162,41 +219,30 @@ def _first_days(now: int) -> dict[str, int]:
     }
 
 
-def _before(db: sqlite3.Connection, spans: Mapping[str, int], today: int) -> dict[str, Tallies]:
-    """What was spent in each span, and in all, before today."""
-    found: dict[str, Tallies] = {name: {} for name in (*spans, "all")}
-    for charge in days.between(db, 0, today * DAY):
-        _count(found["all"], charge)
-        for name, first_day in spans.items():
-            if charge.day >= first_day:
-                _count(found[name], charge)
-    return found
-
-
-def _count(tallies: Tallies, charge: days.DayCharge) -> None:
-    tally = tallies.get(charge.instance)
+def _count(tallies: dict[K, Tally], key: K, charge: days.DayCharge) -> None:
+    tally = tallies.get(key)
     if tally is None:
-        tally = tallies[charge.instance] = Tally()
+        tally = tallies[key] = Tally()
     tally.add(charge.duration, charge.idle, charge.usd_per_hour, charge.estimated)
 
 
-def _sum(one: Tallies, other: Tallies) -> Tallies:
-    found: Tallies = {}
+def _sum(one: Mapping[K, Tally], other: Mapping[K, Tally]) -> dict[K, Tally]:
+    found: dict[K, Tally] = {}
     for tallies in (one, other):
-        for instance, tally in tallies.items():
-            found.setdefault(instance, Tally()).merge(tally)
+        for key, tally in tallies.items():
+            found.setdefault(key, Tally()).merge(tally)
     return found
 
 
-def _avoided_usd(spans: Iterable[Avoided], start: int, end: int) -> dict[str, Fraction]:
-    """What was avoided between two times, by instance."""
-    time: dict[tuple[str, Decimal], int] = {}
+def _add(amounts: dict[Kind, Fraction], kind: Kind, usd: Fraction) -> None:
+    amounts[kind] = amounts.get(kind, Fraction(0)) + usd
+
+
+def _avoided_usd(
+    spans: Iterable[Avoided], start: int, end: int
+) -> Iterator[tuple[Avoided, Fraction]]:
+    """What each avoided between two times, where its price is known."""
     for span in spans:
         duration = min(span.end, end) - max(span.start, start)
         if duration > 0 and span.usd_per_hour is not None:
-            key = (span.instance, span.usd_per_hour)
-            time[key] = time.get(key, 0) + duration
-    usd: dict[str, Fraction] = {}
-    for (instance, usd_per_hour), duration in time.items():
-        usd[instance] = usd.get(instance, Fraction(0)) + cost_of(duration, usd_per_hour)
-    return usd
+            yield span, cost_of(duration, span.usd_per_hour)

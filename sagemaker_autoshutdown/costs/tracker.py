@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, TypeVar
 from ..clock import utcnow
 from ..errors import Unavailable
 from ..model import AppType, Event, Host, Price, Totals, Verdict
-from .look import Look, Use, instance_key, look_at
-from .moments import span_us, to_us
+from .look import Look, instance_key, look_at
+from .moments import DAY, span_us, to_us
 from .prices import PriceBook
 from .report import GroupBy, Report
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from .totals import RunningTotals, Spent, Summary
 
 T = TypeVar("T")
+
+#: Later than all that could have changed.
+_NOTHING = 1 << 62
 
 #: Seconds to wait for the ledger's answer: a disk that hangs must not keep a request for ever.
 READ_TIMEOUT = 30.0
@@ -65,6 +68,9 @@ class CostTracker:
         self._prices = prices
         self._active_time = active_time
         self._cap = span_us(avoided_cost_cap)
+        self._has_recorded = False
+        self._dirty: int | None = None
+        self._summed_day = -1
         self._ask_volume = ask_volume
         self._volume_asked_at: datetime | None = None
         self._clock = clock
@@ -113,6 +119,9 @@ class CostTracker:
                 return
             try:
                 job(ledger)
+                if to_us(self._clock()) // DAY != self._summed_day:
+                    # Nothing may have been recorded: "today" is to be today all the same.
+                    self._sum_up(ledger, to_us(self._clock()))
             except Exception:
                 self._log.exception("sagemaker_autoshutdown: a record of costs failed")
 
@@ -121,28 +130,29 @@ class CostTracker:
         from .totals import RunningTotals
 
         ledger = Ledger(self._folder, gap=self._gap, clock=self._clock, log=self._log)
-        self._ledger, self._totals = ledger, RunningTotals(self._cap)
+        self._ledger, self._totals = ledger, RunningTotals(self._host, self._cap)
         self._prices.load()
         ledger.open()
-        now = to_us(self._clock())
-        self._sum_up(ledger, None, now, now)
+        self._sum_up(ledger, to_us(self._clock()))
         return ledger
 
-    def _sum_up(self, ledger: Ledger, dirty: int | None, now: int, settled: int) -> None:
+    def _sum_up(self, ledger: Ledger, now: int) -> None:
         import sqlite3
 
         totals = self._totals
         if totals is None:
             return
         if ledger.notice != self._notice:
-            self._notice, dirty = ledger.notice, None  # a new ledger: all is different
+            self._notice, self._dirty = ledger.notice, None  # a new ledger: all is different
+        dirty = self._dirty
         try:
-            summary = ledger.read(lambda db: totals.update(db, dirty, now, settled))
+            summary = ledger.read(lambda db: totals.update(db, dirty, now))
         except sqlite3.Error as error:
             self._log.warning("sagemaker_autoshutdown: costs can't be added up: %s", error)
             return
         if summary is not None:
             self._summary = summary
+            self._dirty, self._summed_day = _NOTHING, now // DAY
 
     # ---- what the loop hands over ------------------------------------------------------------
 
@@ -164,10 +174,11 @@ class CostTracker:
 
     def _record(self, ledger: Ledger, look: Look) -> None:
         dirty = ledger.record(look)
-        now = to_us(look.at)
         if dirty is not None:
-            recent = [to_us(app.since) for app in look.apps if app.use is Use.RECENT and app.since]
-            self._sum_up(ledger, dirty, now, min(recent, default=now))
+            if self._dirty is not None:
+                self._dirty = min(dirty, self._dirty)
+            self._sum_up(ledger, to_us(look.at))
+            self._has_recorded = True
 
     def _find_volume(self, now: datetime) -> None:
         gigabytes = self._ask_volume() if self._ask_volume else None
@@ -203,9 +214,13 @@ class CostTracker:
         return summary.instances.get(key) or Totals()
 
     def spent(self) -> tuple[Spent, ...]:
-        """What was spent since records began, by instance type and app type."""
+        """What was spent since records began, by instance type and app type.
+
+        Nothing before this server has recorded a look: another one may be recording, and showing,
+        the same.
+        """
         summary = self._summary
-        return summary.spent if summary else ()
+        return summary.spent if summary and self._has_recorded else ()
 
     @property
     def recording_error(self) -> str:

@@ -7,6 +7,10 @@ Between two looks an app counts as what it was at the earlier one, unless the la
 better: idle time is counted from ``idle_since``, back to the last look at which the app was held.
 A gap that is longer than the looks are apart (the server was down) is reconciled: an app that is
 still in the same run was up in between, which is marked as estimated.
+
+What a look has settled stays as it is, whatever later ones say: no run begins before a look at
+which it was not up, and no time is turned idle in which the app was known to be used. Counters rest
+on that (see ``totals``).
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..model import Event, EventKind, Host, Price
+from . import reads
 from .look import AppLook, Look, Use
 from .moments import to_us
 
@@ -51,23 +56,27 @@ def write_look(db: Connection, look: Look, gap: int) -> int:
     """
     at = to_us(look.at)
     dirty = at
+    last_look = reads.last_look(db, look.host)
     up = {(run.app_type, run.app_name): run for run in _runs_up(db, look.host)}
     for app in look.apps:
         run = up.pop((app.app.app_type.value, app.app.name), None)
-        not_before = 0
         if run is not None and not _goes_on(run, app, at, gap):
-            dirty = min(dirty, _end(db, run, min(at, to_us(app.app.run_started_at)), at, gap))
-            if at - run.seen_at > gap and run.shutdown_reason:
-                # It was deleted and started again unseen; SageMaker's CreationTime may be the old
-                # one, so that nothing tells when.
-                not_before = at
+            dirty = min(dirty, _end_unseen(db, run, gap))
             run = None
-        if run is None:
-            dirty = min(dirty, _begin(db, look, app, at, gap, not_before))
-        else:
+        if run is not None:
             dirty = min(dirty, _go_on(db, look.host, run, app, at, gap))
+        elif not app.app.unseen:  # else it is not known on what instance it runs
+            start = _start(app, at, gap, last_look)
+            dirty = min(dirty, _begin(db, look, app, at, gap, start))
     for run in up.values():
-        dirty = min(dirty, _end(db, run, at, at, gap))
+        if at - run.seen_at > gap:
+            dirty = min(dirty, _end_unseen(db, run, gap))
+        else:
+            dirty = min(dirty, _end(db, run, at))
+    db.execute(
+        "INSERT OR REPLACE INTO looks (domain_id, owner, at) VALUES (?, ?, ?)",
+        (look.host.domain_id, look.host.owner, at),
+    )
     return dirty
 
 
@@ -85,19 +94,25 @@ def _goes_on(run: _Run, app: AppLook, at: int, gap: int) -> bool:
     """Whether an app that is up is in the run that is recorded as up."""
     return (
         to_us(app.app.run_started_at) <= run.seen_at
-        and app.app.instance_type == run.instance_type
+        and (app.app.unseen or app.app.instance_type == run.instance_type)
         and not (run.shutdown_reason and at - run.seen_at > gap)
     )
 
 
-def _begin(db: Connection, look: Look, app: AppLook, at: int, gap: int, not_before: int) -> int:
+def _start(app: AppLook, at: int, gap: int, last_look: int | None) -> int:
+    """When a run that is new began: not before a look at which it was not up.
+
+    SageMaker keeps the CreationTime of an app that is started again within a day. Where it says
+    what can't be and the last look is long ago, nothing tells when, and the run counts from now on.
+    """
+    start = min(at, to_us(app.app.run_started_at))
+    if last_look is None or start >= last_look:
+        return start
+    return at if at - last_look > gap else last_look
+
+
+def _begin(db: Connection, look: Look, app: AppLook, at: int, gap: int, start: int) -> int:
     """Records a run that is new; returns its start."""
-    (ended_at,) = db.execute(
-        "SELECT max(ended_at) FROM runs WHERE domain_id = ? AND owner = ? AND app_type = ? "
-        "AND app_name = ?",
-        (look.host.domain_id, look.host.owner, app.app.app_type.value, app.app.name),
-    ).fetchone()
-    start = min(at, max(to_us(app.app.run_started_at), not_before, ended_at or 0))
     price_id = _price_id(db, look.host, app, at)
     cursor = db.execute(
         "INSERT INTO runs (region, domain_id, owner, app_type, app_name, instance_type, instance, "
@@ -137,8 +152,8 @@ def _begin(db: Connection, look: Look, app: AppLook, at: int, gap: int, not_befo
 def _go_on(db: Connection, host: Host, run: _Run, app: AppLook, at: int, gap: int) -> int:
     """Records that a run went on; returns from when on something changed."""
     price_id = run.price_id
-    if app.price.usd_per_hour is None and _is_priced(db, price_id):
-        new_price_id = price_id  # a price that is not known for the moment
+    if app.app.unseen or (app.price.usd_per_hour is None and _is_priced(db, price_id)):
+        new_price_id = price_id  # one that is not known for the moment
     else:
         new_price_id = _price_id(db, host, app, at)
     dirty = run.seen_at
@@ -174,7 +189,10 @@ def _extend(
         turned = at if since is None or idle == run.idle else min(at, max(seen_at, since))
         _append(db, run, seen_at, turned, run.idle, estimated)
         _append(db, run, turned, at, idle, estimated)
-    held_until = at if app.use is Use.HELD else run.held_until
+    if app.use is Use.HELD:
+        held_until = at
+    else:
+        held_until = run.held_until if since is None else max(run.held_until, min(since, at))
     db.execute(
         "UPDATE runs SET seen_at = ?, idle = ?, held_until = ?, price_id = ? WHERE id = ?",
         (at, int(idle), held_until, price_id, run.id),
@@ -241,25 +259,36 @@ def _merge_tail(db: Connection, run: _Run, since: int) -> None:
             db.execute("UPDATE stretches SET started_at = ? WHERE id = ?", (start, later[0]))
 
 
-def _end(db: Connection, run: _Run, end: int, at: int, gap: int) -> int:
-    """Records that a run is over; returns from when on something changed.
+def _end(db: Connection, run: _Run, end: int) -> int:
+    """Records that a run is over, as was seen; returns from when on something changed.
 
-    It went on until it was seen to be gone, as what it was at the last look. Where the server was
-    down meanwhile, nothing is known beyond the last look: it ends there, as an estimate.
+    It went on until it was seen to be gone, as what it was at the last look.
     """
     dirty = run.seen_at
-    if at - run.seen_at > gap:
-        end, dirty = run.seen_at, run.started_at
-        db.execute(
-            "UPDATE stretches SET estimated = 1 WHERE id = (SELECT id FROM stretches "
-            "WHERE run_id = ? ORDER BY ended_at DESC LIMIT 1)",
-            (run.id,),
-        )
-    else:
-        end = max(end, run.seen_at)
-        _append(db, run, run.seen_at, end, run.idle, False)
+    _append(db, run, run.seen_at, end, run.idle, False)
     db.execute("UPDATE runs SET ended_at = ?, seen_at = ? WHERE id = ?", (end, end, run.id))
     return dirty
+
+
+def _end_unseen(db: Connection, run: _Run, gap: int) -> int:
+    """Records that a run is over whose end nobody saw; returns from when on something changed.
+
+    Nothing is known beyond the last look: it ends there, and its last while counts as estimated.
+    """
+    row = db.execute(
+        "SELECT id, started_at, ended_at, idle, price_id FROM stretches WHERE run_id = ? "
+        "ORDER BY ended_at DESC LIMIT 1",
+        (run.id,),
+    ).fetchone()
+    since = run.seen_at - gap
+    if row is not None and row[1] < since < row[2]:
+        stretch_id, _, end, idle, price_id = row
+        db.execute("UPDATE stretches SET ended_at = ? WHERE id = ?", (since, stretch_id))
+        _insert(db, run.id, since, end, bool(idle), True, price_id)
+    elif row is not None:
+        db.execute("UPDATE stretches SET estimated = 1 WHERE id = ?", (row[0],))
+    db.execute("UPDATE runs SET ended_at = seen_at WHERE id = ?", (run.id,))
+    return max(run.started_at, since)
 
 
 def _price_id(db: Connection, host: Host, app: AppLook, at: int) -> int:
@@ -317,8 +346,17 @@ def write_event(db: Connection, host: Host, event: Event) -> None:
     if event.kind is EventKind.SHUTDOWN and event.reason is not None:
         db.execute(
             "UPDATE runs SET shutdown_reason = ? WHERE domain_id = ? AND owner = ? "
-            "AND ended_at IS NULL AND app_type = ? AND app_name = ?",
-            (event.reason.value, host.domain_id, host.owner, event.app_type, event.app_name),
+            "AND app_type = ? AND app_name = ? AND started_at <= ? "
+            "AND (ended_at IS NULL OR ended_at >= ?)",
+            (
+                event.reason.value,
+                host.domain_id,
+                host.owner,
+                event.app_type,
+                event.app_name,
+                at,
+                at,
+            ),
         )
 
 

@@ -84,10 +84,10 @@ def a_year(folder: Path) -> None:
                 ),
                 "200 ms" if group_by is GroupBy.DAY else "",
             )
-        running = RunningTotals(span_us(CAP))
+        running = RunningTotals(HOST, span_us(CAP))
         now = to_us(END) + 3600 * SECOND
-        say("totals, from nothing (at start)", lambda: running.update(db, None, now, now), times=3)
-        say("totals, after a look", lambda: running.update(db, now, now, now), times=20)
+        say("totals, from nothing (at start)", lambda: running.update(db, None, now), times=3)
+        say("totals, after a look", lambda: running.update(db, now, now), times=20)
         start, end = to_us(END - YEAR), to_us(END)
         limits = [timedelta(hours=hours) for hours in (0.5, 1, 2)]
         say(

@@ -87,11 +87,11 @@ class World:
         self.now = after(seconds)
         self.ledger.record(Look(self.now, HOST, apps))
 
-    def shut_down(self, seconds: float, reason: Reason, name: str = "a") -> None:
+    def shut_down(
+        self, seconds: float, reason: Reason, name: str = "a", app_type: str = "KernelGateway"
+    ) -> None:
         self.now = after(seconds)
-        event = Event(
-            self.now, EventKind.SHUTDOWN, "down", name, "KernelGateway", "ml.t3.medium", reason
-        )
+        event = Event(self.now, EventKind.SHUTDOWN, "down", name, app_type, "ml.t3.medium", reason)
         self.ledger.add_event(HOST, event)
 
     def stretches(self) -> list[tuple[str, float, float, str]]:
@@ -193,10 +193,10 @@ def test_a_name_that_is_used_again_is_another_run(world: World) -> None:
     world.look(120, world.app(started=100))
     runs = sorted(world.ledger.read(lambda db: reads.runs(db, 0, 1 << 62)) or [])
     assert [(from_us(r.start), r.end and from_us(r.end)) for r in runs] == [
-        (after(0), after(100)),
+        (after(0), after(60)),
         (after(100), None),
     ]
-    assert world.money().usd == Decimal("1.2")
+    assert world.money().usd == Decimal("0.8")
 
 
 def test_an_app_on_another_instance_type_is_another_run(world: World) -> None:
