@@ -166,6 +166,13 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         "client holds its app.",
     ).tag(config=True)
 
+    ignore_detached_jobs: List[str] = List(
+        Unicode(),
+        default_value=["*-agent", "code-server", "dbus-*", "docker*", "mlflow", "tensorboard"],
+        help="Programs that hold nothing once they have left their terminal or notebook, whatever "
+        "CPU they use (shell-style patterns); ['*'] is all of them.",
+    ).tag(config=True)
+
     dry_run = Bool(
         False,
         help="Watch, warn and record, but shut nothing down.",
@@ -230,7 +237,7 @@ class SageMakerAutoShutdown(LoggingConfigurable):
     remote_write_url = Unicode(
         help="Where to send metrics by Prometheus remote write, an https:// URL; empty: nowhere. "
         "Needs the extra remote-write.",
-    ).tag(config=True)
+    ).tag(config=True, secret=True)
 
     remote_write_interval = Float(
         60.0,
@@ -240,7 +247,7 @@ class SageMakerAutoShutdown(LoggingConfigurable):
     remote_write_headers: Dict[str, Any] = Dict(
         help="Headers for the receiver of metrics, such as {'X-Scope-OrgID': 'team'} or an "
         "Authorization. Whoever can read the server's configuration can read them.",
-    ).tag(config=True)
+    ).tag(config=True, secret=True)
 
     remote_write_sigv4 = Bool(
         False,
@@ -311,8 +318,7 @@ class SageMakerAutoShutdown(LoggingConfigurable):
     def _validate_remote_write_url(self, proposal: Bunch) -> str:
         if proposal.value and not proposal.value.lower().startswith(("https://", "http://")):
             raise TraitError(
-                "SageMakerAutoShutdown.remote_write_url begins with https:// (or http://); got "
-                f"{proposal.value!r}"
+                "SageMakerAutoShutdown.remote_write_url begins with https:// (or http://)"
             )
         return cast(str, proposal.value)
 
@@ -380,7 +386,11 @@ def load(parent: LoggingConfigurable) -> tuple[SageMakerAutoShutdown, list[str]]
                 settings.allow_user_settings = False
                 problems.append(f"{name}: {error} (so users may change none of their settings)")
                 continue
-            problems.append(f"{name}: {error} (its default, {getattr(settings, name)!r}, applies)")
+            what: object = error
+            if traits[name].metadata.get("secret"):
+                # What traitlets says of a value holds it, and problems are logged and shown.
+                what = f"not a value for it. {traits[name].help}"
+            problems.append(f"{name}: {what} (its default, {getattr(settings, name)!r}, applies)")
     low, high = settings.min_idle_timeout, settings.max_idle_timeout
     if low is not None and high is not None and low > high:
         problems.append(
@@ -392,10 +402,8 @@ def load(parent: LoggingConfigurable) -> tuple[SageMakerAutoShutdown, list[str]]
 
 
 def _fixed_settings(problems: list[str]) -> dict[str, Any]:
-    """What ``FIXED_SETTINGS_FILE`` says; nothing, and a problem, where it can't be read."""
-    # Another root than / is for tests, as in the lifecycle scripts, which write that file.
-    for root in (os.environ.get("SAGEMAKER_AUTOSHUTDOWN_ROOT", ""), sys.prefix):
-        file = Path(root + FIXED_SETTINGS_FILE)
+    """What the first ``FIXED_SETTINGS_FILE`` says that can be read; a problem for any other."""
+    for file in (Path(FIXED_SETTINGS_FILE), Path(sys.prefix + FIXED_SETTINGS_FILE)):
         try:
             document = json.loads(file.read_text(encoding="utf-8"))
             return dict(document[SageMakerAutoShutdown.__name__])
@@ -403,5 +411,4 @@ def _fixed_settings(problems: list[str]) -> dict[str, Any]:
             continue
         except (OSError, ValueError, KeyError, TypeError) as error:
             problems.append(f"{file} can't be read, so what it fixes does not apply: {error!r}")
-            return {}
     return {}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from pathlib import Path
 
 import pytest
 from traitlets.config import Config, LoggingConfigurable
 
-from sagemaker_autoshutdown.config import FIXED_SETTINGS_FILE, load
+from sagemaker_autoshutdown import config
+from sagemaker_autoshutdown.config import load
 
 
 class Server(LoggingConfigurable):
@@ -18,9 +20,8 @@ class Server(LoggingConfigurable):
 
 @pytest.fixture
 def fixed_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("SAGEMAKER_AUTOSHUTDOWN_ROOT", str(tmp_path))
-    file = tmp_path / FIXED_SETTINGS_FILE.lstrip("/")
-    file.parent.mkdir(parents=True)
+    file = tmp_path / "settings.json"
+    monkeypatch.setattr(config, "FIXED_SETTINGS_FILE", str(file))
     return file
 
 
@@ -47,7 +48,33 @@ def test_a_broken_file_is_said_and_does_not_keep_the_extension_from_loading(
 
 
 def test_without_such_a_file_nothing_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fixed_file: Path,
 ) -> None:
-    monkeypatch.setenv("SAGEMAKER_AUTOSHUTDOWN_ROOT", str(tmp_path))
+    assert not fixed_file.exists()
     assert load(server(idle_timeout=60))[1] == []
+
+
+def test_a_broken_file_in_etc_does_not_hide_the_environments(
+    fixed_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "environment"))
+    other = Path(f"{sys.prefix}{fixed_file}")
+    other.parent.mkdir(parents=True)
+    other.write_text(json.dumps({"SageMakerAutoShutdown": {"dry_run": True}}))
+    fixed_file.write_text("{")
+    settings, [problem] = load(server(dry_run=False))
+    assert settings.dry_run is True
+    assert f"{fixed_file} can't be read" in problem
+    fixed_file.write_text(json.dumps({"SageMakerAutoShutdown": {"dry_run": False}}))
+    assert load(server())[0].dry_run is False
+
+
+def test_no_variable_of_a_users_names_another_place_for_it(
+    fixed_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = Path(f"{tmp_path}{fixed_file}")
+    elsewhere.parent.mkdir(parents=True)
+    elsewhere.write_text(json.dumps({"SageMakerAutoShutdown": {"idle_timeout": 999999}}))
+    monkeypatch.setenv("SAGEMAKER_AUTOSHUTDOWN_ROOT", str(tmp_path))
+    fixed_file.write_text(json.dumps({"SageMakerAutoShutdown": {"idle_timeout": 1800}}))
+    assert load(server())[0].idle_timeout == 1800

@@ -128,10 +128,10 @@ def _config(kind: Kind) -> str:
     Properties:
       NotebookInstanceLifecycleConfigName: !Sub {name}
       OnStart:
-        - Content:
-            Fn::Base64: !Join
+      - Content:
+          Fn::Base64: !Join
 """
-        depth = 14
+        depth = 10
     else:
         about = f"""\
     Type: AWS::SageMaker::StudioLifecycleConfig
@@ -141,9 +141,10 @@ def _config(kind: Kind) -> str:
       StudioLifecycleConfigContent:
         Fn::Base64: !Join
 """
-        depth = 10
+        depth = 8
+    # As little indented as can be: what may be given without a bucket is limited.
     script = (
-        f'- ""\n- - !Sub |+\n{indent(_top(kind), " " * 6)}  - |\n{indent(_rest(kind), " " * 6)}'
+        f'- ""\n- - !Sub |+\n{indent(_top(kind), " " * 4)}  - |\n{indent(_rest(kind), " " * 4)}'
     )
     return f"  {RESOURCES[kind]}:\n{about}{indent(script, ' ' * depth)}"
 

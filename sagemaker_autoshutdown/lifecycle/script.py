@@ -135,8 +135,8 @@ class ScriptSettings:
             "WHEEL": self.wheel,
             "SHA256": self.sha256,
             "INDEX_URL": self.index_url,
-            "IDLE_TIMEOUT": f"{self.idle_timeout:g}",
-            "WARNING_TIME": f"{self.warning_time:g}",
+            "IDLE_TIMEOUT": _number(self.idle_timeout),
+            "WARNING_TIME": _number(self.warning_time),
             "KEEP_TERMINALS": json.dumps(self.keep_terminals),
             "MORE_SETTINGS": json.dumps(self.more, sort_keys=True, separators=(",", ":")),
         }
@@ -151,7 +151,8 @@ def render(kind: Kind, settings: ScriptSettings | None = None) -> str:
         # A function, since a value may hold backslashes.
         top = re.sub(rf"^{name}=.*$", partial(_given, line), top, count=1, flags=re.MULTILINE)
     head = f"#!/bin/bash\n# sagemaker-autoshutdown {settings.version} for {kind.described}.\n#\n"
-    return normalized(head + "\n".join([top, _part(kind.value), _part("common")]))
+    parts = [kind.value, *(["studio"] if kind in STUDIO_KINDS else []), "common"]
+    return normalized(head + "\n".join([top, *map(_part, parts)]))
 
 
 def normalized(script: str) -> str:
@@ -199,6 +200,11 @@ def made_by_command(name: str) -> bool:
     """Whether a name, or the name in an ARN, is one that `config_name` makes."""
     found = _NAME.fullmatch(name.rpartition("/")[2])
     return found is not None and found["revision"] is None
+
+
+def _number(seconds: float) -> str:
+    """All its digits, and none that say nothing."""
+    return str(int(seconds)) if seconds == int(seconds) else repr(float(seconds))
 
 
 def _given(line: str, _: re.Match[str]) -> str:

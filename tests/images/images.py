@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sagemaker_autoshutdown.config import FIXED_SETTINGS_FILE
+
 ROOT = Path(__file__).resolve().parents[2]
 CONSTRAINTS = Path(__file__).with_name("constraints")
 KEPT = ROOT / ".venvs"
@@ -84,8 +86,14 @@ class Environment:
         uv("pip", "install", "--python", self.python, "--no-deps", "--reinstall", str(wheel))
 
     def uninstall(self) -> None:
-        """Take the product out again, if it is there."""
+        """Take the product and its settings out again, if they are there."""
         uv("pip", "uninstall", "--python", self.python, DISTRIBUTION)
+        self.fixed_settings.unlink(missing_ok=True)
+
+    @property
+    def fixed_settings(self) -> Path:
+        """Where an installer without root's rights fixes settings."""
+        return self.folder / FIXED_SETTINGS_FILE.lstrip("/")
 
 
 def find_python(version: str) -> str | None:

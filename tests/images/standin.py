@@ -85,6 +85,9 @@ class StandIn:
         place = root / PLACES[kind]
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(environment.folder)
+        # The extension can't be told of another root than /, but looks here as well.
+        environment.fixed_settings.parent.mkdir(parents=True, exist_ok=True)
+        environment.fixed_settings.symlink_to(self.fixed_settings)
         self.metadata = root / "opt/ml/metadata/resource-metadata.json"
         self.metadata.parent.mkdir(parents=True, exist_ok=True)
         self.metadata.write_text(json.dumps(METADATA[kind]))
@@ -118,7 +121,6 @@ class StandIn:
         env |= {
             "HOME": str(self.home),
             "PATH": f"{self.programs}{os.pathsep}{os.environ['PATH']}",
-            "SAGEMAKER_AUTOSHUTDOWN_ROOT": str(self.root),
             "AWS_EC2_METADATA_DISABLED": "true",
             "AWS_ACCESS_KEY_ID": "STANDIN",
             "AWS_SECRET_ACCESS_KEY": "not-a-secret",
@@ -131,7 +133,9 @@ class StandIn:
         return env | (dict(more) if more else {})
 
     def run(self, script: str, prefix: tuple[str, ...] = (), **env: str) -> Outcome:
-        """Run a script as SageMaker does when the app starts."""
+        """Run a script as SageMaker does when the app starts, with this root in place of /."""
+        assert script.count("\nROOT=''\n") == 1
+        script = script.replace("\nROOT=''\n", f"\nROOT='{self.root}'\n")
         file = self.root / "on-start"
         file.write_bytes(script.encode())
         file.chmod(0o755)

@@ -51,7 +51,6 @@ def test_from_one_command_to_an_idle_app_that_is_shut_down(
     options = ServerOptions(
         python=stand_in.environment.python,
         frontend="lab",
-        env={"SAGEMAKER_AUTOSHUTDOWN_ROOT": str(stand_in.root)},
     )
     with running_studio(tmp_path / "studio", server=options) as studio:
         for name, value in studio.aws_environment().items():

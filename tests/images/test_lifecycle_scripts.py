@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import socket
 import tarfile
 import threading
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from sagemaker_autoshutdown import __version__, cli
+from sagemaker_autoshutdown.config import FIXED_SETTINGS_FILE
 from sagemaker_autoshutdown.lifecycle.script import Kind, ScriptSettings, normalized, render
 from sagemaker_autoshutdown.localstudio import space, user
 from sagemaker_autoshutdown.localstudio.testing import running_studio
@@ -146,18 +148,15 @@ def test_a_changed_limit_is_in_force_after_the_next_run(one_stand_in: StandIn, w
 def test_without_roots_rights_the_environments_own_configuration_has_to_do(
     one_stand_in: StandIn, wheel: Path
 ) -> None:
-    one_stand_in.add_program("id", 'if [ "$1" = -u ]; then echo 1000; else echo root; fi')
-    one_stand_in.add_program("sudo", 'echo "sudo: a password is required" >&2; exit 1')
+    without_root(one_stand_in)
     outcome = one_stand_in.run(render(Kind.SPACE, settings_for(one_stand_in, wheel)))
     assert "users can edit the settings" in outcome.log[0]
     assert not one_stand_in.fixed_settings.exists()
-    other = Path(outcome.log[0].rpartition(" ")[2])
-    try:
-        with one_stand_in.server() as server:
-            _, settings = server.ask("sagemaker-autoshutdown/api/settings")
-        assert settings["idle_timeout"]["admin"] == LIMIT
-    finally:
-        other.unlink()
+    assert outcome.log[0].endswith(f" {one_stand_in.root}/opt/conda{FIXED_SETTINGS_FILE}")
+    assert not one_stand_in.environment.fixed_settings.is_symlink()
+    with one_stand_in.server() as server:
+        _, settings = server.ask("sagemaker-autoshutdown/api/settings")
+    assert settings["idle_timeout"]["admin"] == LIMIT
 
 
 def test_a_server_that_is_not_up_yet_starts_with_it(one_stand_in: StandIn, wheel: Path) -> None:
@@ -182,10 +181,10 @@ def test_an_index_that_never_answers_does_not_keep_studio_from_starting(
 
 def test_an_index_that_answers_for_ever_is_given_up_in_time(one_stand_in: StandIn) -> None:
     script = render(Kind.SPACE, ScriptSettings(index_url=""))
-    assert "\nTIME_LIMIT=50\n" in script
+    assert "\nINSTALL_TIME=25\n" in script
     with dripping_server() as url:
         script = script.replace("INDEX_URL=''", f"INDEX_URL='{url}'")
-        outcome = one_stand_in.run(script.replace("TIME_LIMIT=50", "TIME_LIMIT=6"))
+        outcome = one_stand_in.run(script.replace("INSTALL_TIME=25", "INSTALL_TIME=6"))
     assert "no answer in time" in failed_open(outcome)
     assert outcome.seconds < 15
 
@@ -270,12 +269,52 @@ def test_an_image_that_lacks_a_package_says_which(one_stand_in: StandIn, wheel: 
     assert "missing in its environment: prometheus_client" in failed_open(outcome)
 
 
-def test_settings_that_are_no_json_leave_the_defaults(one_stand_in: StandIn, wheel: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"), [("MORE_SETTINGS", "'{dry_run: true}'"), ("IDLE_TIMEOUT", "24h")]
+)
+def test_settings_that_are_no_json_do_not_become_the_defaults(
+    one_stand_in: StandIn, wheel: Path, name: str, value: str
+) -> None:
+    """The admin meant to watch only, or for an app to stay up for a day."""
     script = render(Kind.SPACE, settings_for(one_stand_in, wheel))
-    script = script.replace("MORE_SETTINGS='{}'", "MORE_SETTINGS='{oops'")
-    outcome = one_stand_in.run(script)
-    assert "the settings are not valid" in outcome.log[0]
-    assert "installed" in outcome.log[1]
+    script = re.sub(rf"^{name}=.*", f"{name}={value}", script, flags=re.MULTILINE)
+    line = failed_open(one_stand_in.run(script))
+    assert f"the settings can't be used: {value.strip(chr(39))} is no JSON" in line
+    starts_without(one_stand_in)
+
+
+def test_settings_that_can_not_be_written_do_not_become_the_defaults(
+    one_stand_in: StandIn, wheel: Path
+) -> None:
+    one_stand_in.add_program("install", 'echo "install: No space left on device" >&2; exit 1')
+    script = render(Kind.SPACE, settings_for(one_stand_in, wheel))
+    line = failed_open(one_stand_in.run(script))
+    assert "the settings can't be written to /etc, nor to " in line
+    assert "No space left on device" in line
+    starts_without(one_stand_in)
+
+
+def test_settings_of_another_time_are_not_taken_for_the_admins(
+    one_stand_in: StandIn, wheel: Path
+) -> None:
+    """The extension would read those in /etc, not the new ones in the environment."""
+    settings = settings_for(one_stand_in, wheel)
+    without_root(one_stand_in)
+    one_stand_in.fixed_settings.parent.mkdir(parents=True)
+    one_stand_in.fixed_settings.write_text("{}")
+    line = failed_open(one_stand_in.run(render(Kind.SPACE, settings)))
+    assert f"{one_stand_in.fixed_settings} holds other settings, and can't be replaced" in line
+    assert "a password is required" in line
+
+
+def test_time_that_runs_out_is_not_taken_for_a_slip_in_the_settings(
+    one_stand_in: StandIn, wheel: Path
+) -> None:
+    script = render(Kind.SPACE, settings_for(one_stand_in, wheel))
+    script = script.replace("    write_settings\n", "    TIME_LIMIT=0\n    write_settings\n")
+    line = failed_open(one_stand_in.run(script))
+    assert "no answer in time" in line
+    assert "JSON" not in line
 
 
 def test_a_script_edited_on_windows_works_once_it_is_registered(
@@ -379,9 +418,10 @@ def test_an_environment_is_changed_by_its_owner(
     outcome = stand_in.run(render(Kind.NOTEBOOK_INSTANCE, settings_for(stand_in, wheel)))
     assert "installed" in outcome.log[0]
     [line] = (stand_in.root / "sudo").read_text().splitlines()
-    assert line.startswith("-n -u ec2-user env ")
-    assert "PIP_USER=0" in line
-    assert " -m pip --no-cache-dir install --no-deps --no-index " in line
+    # The time is watched by who can end it.
+    assert re.match("-n -u ec2-user timeout -k 2 [0-9]+ env ", line)
+    assert " -m pip --isolated " in line
+    assert " install --no-deps --no-index " in line
     one_image.uninstall()
 
 
@@ -393,6 +433,12 @@ def one_stand_in(one_image: Environment, tmp_path: Path) -> Iterator[StandIn]:
     """A JupyterLab space of one of the images."""
     yield StandIn(Kind.SPACE, one_image, tmp_path / "root")
     one_image.uninstall()
+
+
+def without_root(stand_in: StandIn) -> None:
+    """As for a user who is nobody special and may not become anybody else."""
+    stand_in.add_program("id", 'if [ "$1" = -u ]; then echo 1000; else exec /usr/bin/id "$@"; fi')
+    stand_in.add_program("sudo", 'echo "sudo: a password is required" >&2; exit 1')
 
 
 def wait_for_extension(server: Server) -> None:

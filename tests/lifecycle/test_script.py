@@ -65,7 +65,7 @@ def test_a_script_that_is_too_long_is_refused_before_the_api_does() -> None:
         encode("#" * MAX_CONTENT)
 
 
-def test_a_checkout_with_crlf_line_ends_registers_lf(
+def test_f9_a_checkout_with_crlf_line_ends_registers_lf(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = render(Kind.SPACE)
@@ -112,6 +112,14 @@ def test_what_would_only_fail_in_the_app_is_refused_now(
 ) -> None:
     with pytest.raises(InvalidScript, match=says):
         ScriptSettings(**settings)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(10_000_001.0, "10000001"), (86400.0, "86400"), (1234567.5, "1234567.5")]
+)
+def test_a_long_limit_is_not_rounded(seconds: float, told: str) -> None:
+    script = render(Kind.SPACE, ScriptSettings(idle_timeout=seconds, warning_time=seconds))
+    assert f"\nIDLE_TIMEOUT={told}\nWARNING_TIME={told}\n" in script
 
 
 @pytest.mark.parametrize("kind", Kind)

@@ -7,9 +7,3 @@ find_python() {
         PYTHON="$ROOT/opt/conda/envs/studio/bin/python"
     fi
 }
-
-# What the image has for it, else what that does.
-restart_server() {
-    bounded restart-jupyter-server ||
-        bounded as_root supervisorctl -c "$ROOT/etc/supervisor/conf.d/supervisord.conf" restart jupyterlabserver
-}

@@ -1,9 +1,13 @@
-# Seconds for all of this together; SageMaker gives up after 300.
-TIME_LIMIT=50
-# Another root than / is for tests.
-ROOT="${SAGEMAKER_AUTOSHUTDOWN_ROOT:-}"
+# Seconds, of the 300 after which SageMaker gives up: to install it, for the server to restart, and
+# what another script that runs first may take.
+INSTALL_TIME=25
+RESTART_TIME=20
+FIRST_TIME=190
+ROOT=''
 PYTHON=''
 WORK=''
+# The version that was there.
+HAD=''
 CHANGED=''
 
 log() {
@@ -12,44 +16,55 @@ log() {
 
 # The one way out of a failure: said in one line, and Studio starts.
 give_up() {
-    log "NOT INSTALLED: $*. Studio starts without it."
+    local then='without it'
+    [ -z "$HAD" ] || then="with version $HAD, which was there"
+    log "NOT INSTALLED: $*. Studio starts $then."
     exit 0
 }
 
 clean_up() {
-    [ -z "$WORK" ] || rm -rf "$WORK"
+    rm -rf "$WORK"
     exit 0
 }
 
-# Runs a command in the time that is left, with `as_root` before it as root.
-bounded() {
-    local left=$((TIME_LIMIT - SECONDS)) code
-    if [ "$1" = as_root ]; then
-        shift
-        [ "$(id -u)" = 0 ] || set -- sudo -n "$@"
+as_root() {
+    [ "$(id -u)" = 0 ] || set -- sudo -n "$@"
+    "$@"
+}
+
+# An environment is changed by its owner.
+as_owner() {
+    local bin owner
+    bin=$(dirname "$PYTHON")
+    owner=$(stat -c %U "$bin")
+    if [ "$owner" != "$(id -un)" ] && { [ ! -w "$bin" ] || [ "$(id -u)" = 0 ]; }; then
+        set -- sudo -n -u "$owner" "$@"
     fi
-    [ "$left" -gt 0 ] && timeout -k 2 "$left" "$@"
-    code=$?
-    case $((left > 0 ? code : 124)) in
-        124 | 137) echo "no answer in time" >&2 ;;
-    esac
+    "$@"
+}
+
+# Runs a command in the time that is left; after as_root or as_owner it is they who watch the time,
+# since nobody can end what another runs.
+bounded() {
+    local as='' left=$((TIME_LIMIT - SECONDS)) code=124
+    case "$1" in as_*) as=$1 && shift ;; esac
+    if [ "$left" -gt 0 ]; then
+        $as timeout -k 2 "$left" "$@"
+        code=$?
+    fi
+    case "$code" in 124 | 137) echo "no answer in time" >&2 ;; esac
     return "$code"
 }
 
 # The server's Python, without what a user's variables and folders would add to it.
 python() {
-    bounded "$PYTHON" -B -E -s "$@"
+    bounded "$PYTHON" -B -E -s -X utf8 "$@"
 }
 
-# pip, without what a user's settings would make of it. An environment is changed by its owner.
+# pip for a local file: nobody's settings have a say in where that goes.
 pip() {
-    local as=(env) owner
-    owner=$(stat -c %U "$(dirname "$PYTHON")")
-    if [ "$1" != download ] && [ "$owner" != "$(id -un)" ]; then
-        [ -w "$(dirname "$PYTHON")" ] && [ "$(id -u)" != 0 ] || as=(sudo -n -u "$owner" env)
-    fi
-    bounded "${as[@]}" PIP_USER=0 PIP_NO_INPUT=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_RETRIES=1 \
-        PIP_DEFAULT_TIMEOUT=10 "$PYTHON" -E -s -m pip --no-cache-dir "$@"
+    bounded as_owner env PIP_CONFIG_FILE=/dev/null "$PYTHON" -E -s -m pip --isolated --no-input \
+        --disable-pip-version-check --no-cache-dir "$@"
 }
 
 # What went wrong last, in one line.
@@ -87,109 +102,165 @@ if tuple(int(part) for part in version("jupyter_server").split(".")[:2]) < (1, 2
 PY
 }
 
+# The version that is there, if it is whole.
 installed_version() {
-    python -c 'from importlib.metadata import version; print(version("sagemaker-autoshutdown"))' 2>/dev/null
+    python - 2>/dev/null <<'PY'
+from importlib.metadata import distribution
+found = distribution("sagemaker-autoshutdown")
+if all(file.suffix == ".pyc" or file.locate().exists() for file in found.files):
+    print(found.version)
+PY
+}
+
+# The extension reads these before Jupyter's configuration, so that users' own files don't overrule
+# them. A user who has sudo can edit them in /etc, until the app starts again; in the environment,
+# which is for where there is no root, without it. Nothing is installed without them: the defaults
+# may be far from what is meant.
+write_settings() {
+    local fixed="$ROOT/etc/sagemaker-autoshutdown/settings.json" other
+    python - "$IDLE_TIMEOUT" "$WARNING_TIME" "$KEEP_TERMINALS" "$MORE_SETTINGS" \
+        >"$WORK/settings.json" 2>"$WORK/output" <<'PY' || give_up "the settings can't be used: $(reason)"
+import json, sys
+settings = {}
+for name, text in zip(["idle_timeout", "warning_time", "keep_terminals", ""], sys.argv[1:]):
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        sys.exit("%s is no JSON: %s" % (text, error))
+    settings.update({name: value} if name else value)
+print(json.dumps({"SageMakerAutoShutdown": settings}, indent=2, sort_keys=True))
+PY
+    ! cmp -s "$WORK/settings.json" "$fixed" || return
+    ! put "$fixed" as_root || return
+    [ ! -e "$fixed" ] || give_up "$fixed holds other settings, and can't be replaced: $(reason)"
+    other="$(dirname "$(dirname "$PYTHON")")/etc/sagemaker-autoshutdown/settings.json"
+    cmp -s "$WORK/settings.json" "$other" || put "$other" ||
+        give_up "the settings can't be written to /etc, nor to $other: $(reason)"
+    log "users can edit the settings: /etc can't be written to, they are in $other"
+}
+
+# Replaces a file of settings whole, so that nobody reads half of it.
+put() {
+    # shellcheck disable=SC2016
+    bounded ${2:+"$2"} sh -c 'install -D -m 644 "$1" "$2.new" && mv -f "$2.new" "$2"' \
+        put "$WORK/settings.json" "$1" >"$WORK/output" 2>&1 && CHANGED=yes
+}
+
+# The image's own pip settings may name the index, a user's may not. Wheels only, since anything
+# else would be run to be looked at.
+download_from_index() {
+    bounded env -u XDG_CONFIG_HOME HOME="$WORK" "$PYTHON" -E -s -m pip --no-input --no-cache-dir \
+        --disable-pip-version-check download --no-deps --only-binary :all: --dest "$WORK/wheel" \
+        ${INDEX_URL:+--index-url "$INDEX_URL"} "sagemaker-autoshutdown==$VERSION"
 }
 
 download() {
     python - "$WHEEL" "$WORK/wheel" <<'PY'
-import os, shutil, sys
+import os, sys
 source, folder = sys.argv[1:]
 target = os.path.join(folder, os.path.basename(source))
 if source.startswith("s3://"):
     import boto3
-    from botocore.config import Config
     bucket, _, key = source[5:].partition("/")
-    config = Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 2})
-    boto3.client("s3", config=config).download_file(bucket, key, target)
+    boto3.client("s3").download_file(bucket, key, target)
 else:
-    from urllib.request import urlopen
-    with urlopen(source, timeout=10) as answer, open(target, "wb") as file:
-        shutil.copyfileobj(answer, file)
+    from urllib.request import urlretrieve
+    urlretrieve(source, target)
 PY
 }
 
 # Puts the wheel into $FOUND.
 fetch_wheel() {
-    local from="$WORK/wheel"
+    local from="$WORK/wheel" sum
     mkdir "$from"
-    case "$WHEEL" in
-        '') pip download --no-deps --dest "$from" ${INDEX_URL:+--index-url "$INDEX_URL"} "sagemaker-autoshutdown==$VERSION" ;;
-        s3://* | https://*) download ;;
-        *) bounded cp "$ROOT$WHEEL" "$from" ;;
-    esac >"$WORK/output" 2>&1 || give_up "it could not be fetched from ${WHEEL:-the package index}: $(reason)"
-    case "$WHEEL" in
-        *.tar.gz) bounded tar -xzf "$from/$(basename "$WHEEL")" -C "$from" --strip-components 1 ;;
-    esac >"$WORK/output" 2>&1 || give_up "the bundle $WHEEL can't be read: $(reason)"
+    {
+        case "$WHEEL" in
+            '') download_from_index ;;
+            s3://* | https://*) download ;;
+            *) bounded cp "$ROOT$WHEEL" "$from" ;;
+        esac && case "$WHEEL" in
+            *.tar.gz) bounded tar -xzf "$from/${WHEEL##*/}" -C "$from" --strip-components 1 ;;
+        esac
+    } >"$WORK/output" 2>&1 || give_up "it could not be fetched from ${WHEEL:-the package index}: $(reason)"
     FOUND=$(compgen -G "$from/*.whl" | head -n 1)
     [ -n "$FOUND" ] || give_up "there is no wheel in ${WHEEL:-what the package index gave}"
-    local sum
     sum=$(sha256sum "$FOUND" | cut -c 1-64)
     [ "${SHA256:-$sum}" = "$sum" ] || give_up "the wheel's SHA-256 is $sum, not $SHA256"
 }
 
+# Whether it would work here, before anything is changed.
+try_wheel() {
+    python - "$FOUND" "$WORK/trial" <<'PY'
+import sys, zipfile
+wheel, folder = sys.argv[1:]
+zipfile.ZipFile(wheel).extractall(folder)
+sys.path.insert(0, folder)
+import sagemaker_autoshutdown.app
+PY
+}
+
 install_wheel() {
-    local FOUND='' why
-    [ "$(installed_version)" != "$VERSION" ] || return
+    local FOUND='' over=() why
+    [ "$HAD" != "$VERSION" ] || return
     fetch_wheel
+    # What was broken off half-way can only be written over.
+    [ -n "$HAD" ] || over=(--ignore-installed)
     chmod -R a+rX "$WORK"
-    if pip install --no-deps --no-index "$FOUND" >"$WORK/output" 2>&1 &&
-        python -c 'import sagemaker_autoshutdown.app' >"$WORK/output" 2>&1 &&
+    if try_wheel >"$WORK/output" 2>&1 &&
+        pip install --no-deps --no-index "${over[@]}" "$FOUND" >"$WORK/output" 2>&1 &&
         [ "$(installed_version)" = "$VERSION" ]; then
         CHANGED=yes
         return
     fi
     why=$(reason)
-    # Half of it would be worse than nothing, so this has some time of its own.
+    # pip puts back what it took away, if it can. Half of it would be worse than nothing.
     TIME_LIMIT=$((SECONDS + 5))
-    pip uninstall -y sagemaker-autoshutdown >/dev/null 2>&1
+    if [ -z "$HAD" ] || [ "$(installed_version)" != "$HAD" ]; then
+        HAD=''
+        pip uninstall -y sagemaker-autoshutdown >/dev/null 2>&1
+    fi
     give_up "version $VERSION could not be installed from $(basename "$FOUND"): $why"
 }
 
-# The extension reads these before Jupyter's configuration, so that users' own files don't overrule
-# them. A user who has sudo can still edit them in /etc, until the app starts again. Without root
-# they are kept in the environment, where users may edit them without it.
-write_settings() {
-    local fixed="$ROOT/etc/sagemaker-autoshutdown/settings.json" other
-    other="$(python -c 'import sys; print(sys.prefix)')/etc/sagemaker-autoshutdown/settings.json"
-    python - "$MORE_SETTINGS" "$IDLE_TIMEOUT" "$WARNING_TIME" "$KEEP_TERMINALS" \
-        >"$WORK/settings.json" 2>"$WORK/output" <<'PY'
-import json, sys
-more, idle, warning, terminals = map(json.loads, sys.argv[1:])
-own = {"idle_timeout": idle, "warning_time": warning, "keep_terminals": terminals}
-print(json.dumps({"SageMakerAutoShutdown": {**own, **more}}, indent=2, sort_keys=True))
-PY
-    if [ ! -s "$WORK/settings.json" ]; then
-        log "the settings are not valid, so the extension's defaults apply: $(reason)"
-    elif cmp -s "$WORK/settings.json" "$fixed"; then
-        return
-    elif bounded as_root install -D -m 644 "$WORK/settings.json" "$fixed" 2>"$WORK/output"; then
-        CHANGED=yes
-    elif cmp -s "$WORK/settings.json" "$other"; then
-        return
-    elif bounded install -D -m 644 "$WORK/settings.json" "$other" 2>>"$WORK/output"; then
-        log "users can edit the settings: /etc can't be written to, so they are in $other"
-        CHANGED=yes
+# In the background, so that nothing ends it while the server is down.
+restart() {
+    local end=$((SECONDS + RESTART_TIME)) said="installed $VERSION, limit $IDLE_TIMEOUT s"
+    set -m
+    restart_server >"$WORK/output" 2>&1 </dev/null &
+    set +m
+    while kill -0 $! 2>/dev/null; do
+        if [ "$SECONDS" -ge "$end" ]; then
+            log "$said; the server takes long to restart with it, and goes on with that"
+            return
+        fi
+        sleep 0.2
+    done
+    if wait $!; then
+        log "$said; the server was restarted with it"
     else
-        log "the settings could not be written, so the extension's defaults apply: $(reason)"
+        log "$said; no server was up to be restarted ($(reason)), it starts with it"
     fi
 }
 
 main() {
+    # Whatever the environment has switched on.
+    set +eu +o pipefail
     trap clean_up EXIT HUP INT TERM
+    umask 022
     # Nothing of the folder that this runs in is to be imported.
     cd /
+    [ "$SECONDS" -lt "$FIRST_TIME" ] || give_up "what runs first took $SECONDS s"
+    TIME_LIMIT=$((SECONDS + INSTALL_TIME))
     WORK=$(mktemp -d 2>/dev/null) || give_up "there is no place for temporary files (is the disk full?)"
     check_place
     check_needs
-    install_wheel
+    HAD=$(installed_version)
     write_settings
-    if [ -z "$CHANGED" ]; then
-        log "$VERSION was installed already, nothing was changed"
-    elif restart_server >"$WORK/output" 2>&1; then
-        log "installed $VERSION, limit $IDLE_TIMEOUT s; the server was restarted with it"
+    install_wheel
+    if [ -n "$CHANGED" ]; then
+        restart
     else
-        log "installed $VERSION, limit $IDLE_TIMEOUT s; no server was up to be restarted, it starts with it"
+        log "$VERSION was installed already, nothing was changed"
     fi
     # Two that shut down the same app must not surprise anybody.
     TIME_LIMIT=$((SECONDS + 5))

@@ -7,6 +7,5 @@ find_python() {
 
 # Not waited for: systemd may be starting the server at this moment.
 restart_server() {
-    bounded systemctl is-active --quiet jupyter-server &&
-        bounded systemctl --no-block restart jupyter-server
+    systemctl is-active jupyter-server && systemctl --no-block restart jupyter-server
 }

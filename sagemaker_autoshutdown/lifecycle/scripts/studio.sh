@@ -1,0 +1,8 @@
+# What the image has for it, else what that does. Whatever fails half-way, the server is up again.
+restart_server() {
+    restart-jupyter-server || supervise restart || supervise start
+}
+
+supervise() {
+    as_root supervisorctl -c "$ROOT/etc/supervisor/conf.d/supervisord.conf" "$1" jupyterlabserver
+}
