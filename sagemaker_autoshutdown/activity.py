@@ -10,15 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from .clock import from_iso
+from .detached import DetachedJob
 from .hosts import HostAdapter
 from .model import TRANSIENT_STATES, App, Work, WorkKind
-from .processes import BackgroundJobs
+from .processes import BackgroundJobs, Jobs
 from .sources import Source, Unreadable
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class ActivityReader:
         """One look at everything that can hold one of ``apps``. Raises nothing: see ``error``."""
         try:
             terminals = await self.source.terminals()
-            busy, notes = await self._background_jobs()
+            jobs, notes = await self._background_jobs()
             # Kernels last: theirs is the state that changes by the second.
             asked_at = time.monotonic()
             kernels = await self.source.kernels()
@@ -78,12 +79,13 @@ class ActivityReader:
             for index, model in enumerate(kernels):
                 if index % _CHUNK == _CHUNK - 1:
                     await asyncio.sleep(0)
-                work.append(self._kernel(model, apps, now, busy))
+                work.append(self._kernel(model, apps, now, jobs.below))
             work += [self._session(session, apps, now) for session in waiting]
             for model in terminals:
-                terminal = self._terminal(model, apps, now, busy)
+                terminal = self._terminal(model, apps, now, jobs.below)
                 if terminal is not None:
                     work.append(terminal)
+            work += [self._process(job, apps, now) for job in jobs.detached]
         except Unreadable as error:
             return Reading(error=str(error))
         except Exception as error:
@@ -114,28 +116,25 @@ class ActivityReader:
         }
         return self._waiting
 
-    async def _background_jobs(self) -> tuple[frozenset[Hashable], tuple[str, ...]]:
+    async def _background_jobs(self) -> tuple[Jobs, tuple[str, ...]]:
         roots = self.source.processes()
-        if not roots:
-            return frozenset(), ()
+        if roots is None:
+            return Jobs(), ()
         from .aws import in_thread
 
         try:
             return await in_thread(lambda: self.jobs.look(roots)), ()
         except ImportError:
-            return frozenset(), (
-                "psutil is not installed, so jobs in the background of a terminal or a kernel "
-                "can't be seen",
-            )
+            return Jobs(), ("psutil is not installed, so jobs in the background can't be seen",)
         except Exception as error:
-            return frozenset(), (f"background jobs can't be seen: {error}",)
+            return Jobs(), (f"background jobs can't be seen: {error}",)
 
     def _kernel(
         self,
         model: dict[str, Any],
         apps: tuple[App, ...],
         now: datetime,
-        jobs: frozenset[Hashable],
+        jobs: Collection[Hashable],
     ) -> Work:
         kernel_id = str(model.get("id") or "")
         state = str(model.get("execution_state") or "")
@@ -170,12 +169,24 @@ class ActivityReader:
             apps=self.adapter.kernel_apps({}, apps),
         )
 
+    def _process(self, job: DetachedJob, apps: tuple[App, ...], now: datetime) -> Work:
+        return Work(
+            kind=WorkKind.PROCESS,
+            id=str(job.pid),
+            label=job.program,
+            state="",
+            state_since=min(job.started_at, now),
+            last_activity=None,
+            apps=self.adapter.kernel_apps({}, apps),
+            background_job=True,
+        )
+
     def _terminal(
         self,
         model: dict[str, Any],
         apps: tuple[App, ...],
         now: datetime,
-        jobs: frozenset[Hashable],
+        jobs: Collection[Hashable],
     ) -> Work | None:
         name = str(model.get("name") or "")
         held = self.adapter.terminal_apps(name, apps)

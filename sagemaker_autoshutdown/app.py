@@ -27,6 +27,7 @@ from .hosts import adapter_for, detect
 from .metrics import Metrics
 from .model import Event, Host, HostKind
 from .monitor import Monitor
+from .processes import BackgroundJobs
 from .settings import Settings
 from .sources import InProcessSource, RestSource
 from .status import Problem
@@ -121,7 +122,7 @@ def build(serverapp: ServerApp) -> Parts:
 
     monitor = Monitor(
         adapter=adapter,
-        reader=ActivityReader(source, adapter),
+        reader=ActivityReader(source, adapter, BackgroundJobs(ignored=config.ignore_detached_jobs)),
         settings=Settings.of(config),
         config=config,
         recorder=records,

@@ -96,6 +96,7 @@ class _Hold:
 _HOLD_ORDER = (
     Reason.KERNEL_BUSY,
     Reason.BACKGROUND_JOB,
+    Reason.DETACHED_JOB,
     Reason.KERNEL_STATE_UNKNOWN,
     Reason.TERMINAL_KEPT,
     Reason.CONNECTED,
@@ -266,6 +267,8 @@ def _strongest_hold(work: Iterable[Work], policy: Policy, now: datetime) -> _Hol
 
 def _hold(item: Work, policy: Policy, now: datetime) -> _Hold | None:
     """Why ``item`` keeps its app up right now, if it does."""
+    if item.kind is WorkKind.PROCESS:
+        return _Hold(Reason.DETACHED_JOB, item)
     if item.background_job:
         return _Hold(Reason.BACKGROUND_JOB, item)
     if item.kind is WorkKind.TERMINAL:

@@ -80,6 +80,7 @@ class Reason(str, Enum):
     KERNEL_BUSY = "kernel_busy"
     KERNEL_STATE_UNKNOWN = "kernel_state_unknown"
     BACKGROUND_JOB = "background_job"
+    DETACHED_JOB = "detached_job"
     CONNECTED = "connected"
     TERMINAL_KEPT = "terminal_kept"
     KEEP_ALIVE = "keep_alive"
@@ -106,6 +107,7 @@ REASON_TEXT: Mapping[Reason, str] = {
     Reason.KERNEL_BUSY: "a cell is running",
     Reason.KERNEL_STATE_UNKNOWN: "a kernel is in a state that is not known to be idle",
     Reason.BACKGROUND_JOB: "a background job is using CPU",
+    Reason.DETACHED_JOB: "a job that runs outside of any terminal or notebook is using CPU",
     Reason.CONNECTED: "a browser is connected to a kernel, which counts as use here",
     Reason.TERMINAL_KEPT: "a terminal is open, which counts as use here",
     Reason.KEEP_ALIVE: "kept alive by the user",
@@ -181,6 +183,7 @@ class WorkKind(str, Enum):
     KERNEL = "kernel"
     TERMINAL = "terminal"
     SESSION = "session"
+    PROCESS = "process"
 
 
 #: Kernel states whose clock starts when the state does. A kernel can hang in any of them.
@@ -189,7 +192,8 @@ TRANSIENT_STATES = frozenset({"starting", "restarting", "autorestarting"})
 
 @dataclass(frozen=True)
 class Work:
-    """A kernel, a terminal, or a session that has no kernel yet, as last seen.
+    """A kernel, a terminal, a session that has no kernel yet, or a process that has left its
+    terminal or kernel and uses CPU, as last seen.
 
     ``state`` is Jupyter's ``execution_state`` (empty where there is none). ``state_since`` is when
     this state was first seen, or earlier where Jupyter knows better. ``apps`` names every app that

@@ -1,115 +1,86 @@
-"""Work on this machine that Jupyter can't see: CPU time used below a kernel or a terminal's shell.
-
-Needs psutil, which is in every Studio image but Classic's, where no kernel runs on this machine.
-"""
+"""Work on this machine that Jupyter can't see: CPU time used below a kernel or a terminal's shell,
+and by jobs that have left theirs (see ``detached``)."""
 
 from __future__ import annotations
 
+import os
 import time
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from .detached import DetachedJob, DetachedJobs
+from .meter import Meter
+from .process_table import Process, ProcessTable, below, children_of, this_machine
+
 K = TypeVar("K", bound=Hashable)
 
-#: From this share of one CPU on, a job counts as running. Language servers, debuggers and shells
-#: that wait stay far below it.
-BUSY_SHARE = 0.05
 #: Seconds that two readings must lie apart to tell a share.
 MIN_INTERVAL = 1.0
 
 
 @dataclass(frozen=True)
-class Process:
-    """One process: its parent, its start (it tells a reused id), and CPU seconds used by itself
-    and by those of its children that have ended."""
+class Jobs:
+    """What uses CPU: the kernels and shells with a job below, and the jobs that have none above."""
 
-    parent: int
-    started: float
-    own_cpu: float
-    ended_children_cpu: float
-
-
-def read_processes() -> dict[int, Process]:
-    """All processes of this machine by id. Raises ``ImportError`` where psutil is missing."""
-    import psutil
-
-    found = {}
-    for process in psutil.process_iter(["ppid", "create_time", "cpu_times"]):
-        cpu = process.info["cpu_times"]
-        if cpu is None:  # not ours to see
-            continue
-        found[process.pid] = Process(
-            parent=process.info["ppid"] or 0,
-            started=process.info["create_time"],
-            own_cpu=cpu.user + cpu.system,
-            # macOS has these too; Windows does not
-            ended_children_cpu=getattr(cpu, "children_user", 0.0)
-            + getattr(cpu, "children_system", 0.0),
-        )
-    return found
+    below: frozenset[Hashable] = frozenset()
+    detached: tuple[DetachedJob, ...] = ()
 
 
 class BackgroundJobs:
-    """Tells which kernels and terminals have a job below them, from reading to reading.
+    """Tells which jobs there are, from reading to reading.
 
     Not thread safe: one reading at a time.
     """
 
     def __init__(
         self,
-        read: Callable[[], dict[int, Process]] = read_processes,
+        table: ProcessTable | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        ignored: Collection[str] = (),
+        server: int | None = None,
     ) -> None:
-        self._read = read
+        """``ignored`` names programs that are no job once they have left their terminal, as
+        shell-style patterns; ``server`` is the Jupyter server's process id, by default this one."""
+        self._table = table if table is not None else this_machine()
         self._monotonic = monotonic
-        self._readings: dict[Hashable, tuple[float, float, float]] = {}
-        self._busy: frozenset[Hashable] = frozenset()
+        self._meter = Meter()
+        self._detached = DetachedJobs(
+            self._table, ignored, os.getpid() if server is None else server
+        )
+        self._found = Jobs()
         self._read_at = float("-inf")
 
-    def look(self, roots: Mapping[K, int]) -> frozenset[K]:
-        """Those of ``roots`` (a key for each kernel or shell, with its process id) below which
-        CPU time is used. Blocks for some milliseconds; call it in a thread.
+    def look(self, roots: Mapping[K, int]) -> Jobs:
+        """The jobs that use CPU. ``roots`` holds a key for each kernel or shell, with its process
+        id. Blocks for some milliseconds; call it in a thread.
 
-        The first reading of a root tells nothing yet: it counts as not busy.
+        The first reading of a process tells nothing yet: it counts as not busy.
         """
         now = self._monotonic()
         if now - self._read_at >= MIN_INTERVAL:
             self._read_at = now
-            self._busy = self._measure(roots, now)
-        return frozenset(key for key in roots if key in self._busy)
+            processes = self._table.read()
+            children = children_of(processes)
+            busy = self._below(roots, processes, children, now)
+            detached = self._detached.look(processes, children, roots.values(), now)
+            self._found = Jobs(busy, detached)
+        return Jobs(
+            frozenset(key for key in roots if key in self._found.below), self._found.detached
+        )
 
-    def _measure(self, roots: Mapping[K, int], now: float) -> frozenset[Hashable]:
-        processes = self._read()
-        children: dict[int, list[int]] = defaultdict(list)
-        for pid, process in processes.items():
-            children[process.parent].append(pid)
-        busy = set()
-        readings: dict[Hashable, tuple[float, float, float]] = {}
-        for key, pid in roots.items():
-            root = processes.get(pid)
-            if root is None:
-                continue
-            cpu = root.ended_children_cpu + sum(
-                processes[below].own_cpu + processes[below].ended_children_cpu
-                for below in _descendants(pid, children)
-            )
-            readings[key] = (now, root.started, cpu)
-            before = self._readings.get(key)
-            if before is not None and before[1] == root.started:
-                elapsed, used = now - before[0], cpu - before[2]
-                if used >= BUSY_SHARE * elapsed:
-                    busy.add(key)
-        self._readings = readings
-        return frozenset(busy)
-
-
-def _descendants(pid: int, children: Mapping[int, list[int]]) -> list[int]:
-    found: list[int] = []
-    todo = list(children.get(pid, ()))
-    while todo:
-        below = todo.pop()
-        found.append(below)
-        todo.extend(children.get(below, ()))
-    return found
+    def _below(
+        self,
+        roots: Mapping[K, int],
+        processes: Mapping[int, Process],
+        children: Mapping[int, list[int]],
+        now: float,
+    ) -> frozenset[K]:
+        """Those of ``roots`` below which CPU time is used; the shell's own is none of a job's."""
+        used = {
+            (key, processes[pid].started): processes[pid].ended_children_cpu
+            + sum(processes[child].cpu for child in below([pid], children))
+            for key, pid in roots.items()
+            if pid in processes
+        }
+        return frozenset(key for key, _ in self._meter.busy(used, now))

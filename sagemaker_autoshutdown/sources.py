@@ -54,9 +54,9 @@ class Source(Protocol):
         """Sessions, or None if they were not read. Raises nothing: kernels count without them."""
         ...
 
-    def processes(self) -> Mapping[tuple[str, str], int]:
+    def processes(self) -> Mapping[tuple[str, str], int] | None:
         """Process ids of kernels and terminals on this machine, by ``("kernel", id)`` or
-        ``("terminal", name)``."""
+        ``("terminal", name)``; None where the apps are on other machines."""
         ...
 
 
@@ -163,9 +163,9 @@ class RestSource:
         self._sessions_at = self._monotonic()
         return sessions
 
-    def processes(self) -> Mapping[tuple[str, str], int]:
+    def processes(self) -> Mapping[tuple[str, str], int] | None:
         """None: kernels are in apps elsewhere, and system terminals on the free server."""
-        return {}
+        return None
 
     async def _get(self, path: str) -> Any:
         serverapp = self._serverapp

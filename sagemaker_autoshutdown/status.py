@@ -51,7 +51,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class WorkStatus:
-    """A kernel, terminal or session. ``shared``: it could belong to another app as well."""
+    """A kernel, terminal, session or process. ``shared``: it could be another app's as well."""
 
     kind: WorkKind
     id: str

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Installs the programs that tests run and pip can't bring: a Prometheus server with promtool, and
-# Chromium. On Debian and its kin, as root; elsewhere it says what to install.
+# Installs the programs that tests run and pip can't bring: a Prometheus server with promtool,
+# Chromium and tmux. On Debian and its kin, as root; elsewhere it says what to install.
 set -eu
 
 missing=""
-for pair in promtool:prometheus chromium:chromium; do
+for pair in promtool:prometheus chromium:chromium tmux:tmux; do
     command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair##*:}"
 done
 [ -n "$missing" ] || exit 0

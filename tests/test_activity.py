@@ -12,8 +12,10 @@ from sagemaker_autoshutdown.activity import ActivityReader, Reading
 from sagemaker_autoshutdown.aws import Aws
 from sagemaker_autoshutdown.hosts import adapter_for
 from sagemaker_autoshutdown.model import Work, WorkKind
-from sagemaker_autoshutdown.processes import BackgroundJobs, Process
+from sagemaker_autoshutdown.process_table import Process
+from sagemaker_autoshutdown.processes import BackgroundJobs
 
+from .machine import FROM_A_TERMINAL, INIT, SERVER, Machine
 from .virtual import CLASSIC, IMAGE, SPACE, Jupyter, kernel_model
 from .worlds import START, app, at
 
@@ -260,52 +262,72 @@ class TestTerminals:
         assert work.kind is WorkKind.TERMINAL
 
 
-class Machine(Jupyter):
+class Local(Jupyter):
     """A kernel and a terminal with processes on this machine."""
 
     def processes(self) -> Mapping[tuple[str, str], int]:
         return {("kernel", "kernel-of-a"): 10, ("terminal", "1"): 20}
 
 
+class NoTable(Machine):
+    """Processes can't be read."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def read(self) -> dict[int, Process]:
+        raise self.error
+
+
 class TestBackgroundJobs:
-    def reader(self, jobs: BackgroundJobs) -> Reader:
-        reader = Reader(SPACE, jobs)
-        reader.jupyter = reader.reader.source = Machine()
+    def reader(self, machine: Machine) -> Reader:
+        machine.add(10, SERVER)
+        machine.add(20, SERVER, "bash")
+        reader = Reader(SPACE, machine.jobs)
+        reader.jupyter = reader.reader.source = Local()
         reader.jupyter.kernel_models = [kernel_model()]
         reader.jupyter.terminal_models = [{"name": "1"}]
         return reader
 
     async def test_f18_a_job_below_a_terminal_is_its_terminals(self) -> None:
-        clock = [0.0]
-
-        def processes() -> dict[int, Process]:
-            return {
-                10: Process(1, 0.0, 0.0, 0.0),
-                20: Process(1, 0.0, 0.0, 0.0),
-                21: Process(20, 0.0, own_cpu=clock[0], ended_children_cpu=0.0),
-            }
-
-        reader = self.reader(BackgroundJobs(processes, lambda: clock[0]))
+        machine = Machine()
+        reader = self.reader(machine)
+        machine.add(21, 20)
         await reader.look()
-        clock[0] = 60.0
+        machine.time += 60
+        machine.use(21, 60)
         reading = await reader.look(at(minutes=1))
         assert {work.id: work.background_job for work in reading.work} == {
             "kernel-of-a": False,
             "1": True,
         }
 
-    async def test_without_psutil_that_is_noted_and_the_rest_is_seen(self) -> None:
-        def missing() -> dict[int, Process]:
-            raise ImportError("psutil")
+    async def test_a_job_that_has_left_its_terminal_is_work_though_nothing_else_is_there(
+        self,
+    ) -> None:
+        machine = Machine()
+        reader = Reader(SPACE, machine.jobs)
+        reader.jupyter.on_this_machine = {}
+        machine.add(21, INIT, "train", FROM_A_TERMINAL)
+        assert (await reader.look()).work == ()
+        machine.time += 60
+        machine.use(21, 60)
+        (work,) = (await reader.look(at(minutes=1))).work
+        assert (work.kind, work.id, work.label) == (WorkKind.PROCESS, "21", "train")
+        assert (work.background_job, work.state_since) == (True, START)
+        assert work.apps == {"a", "b"}
 
-        reading = await self.reader(BackgroundJobs(missing)).look()
+    async def test_in_classic_the_processes_of_the_free_server_are_not_looked_at(self) -> None:
+        reading = await Reader(jobs=NoTable(AssertionError("looked")).jobs).look()
+        assert (reading.work, reading.notes) == ((), ())
+
+    async def test_without_psutil_that_is_noted_and_the_rest_is_seen(self) -> None:
+        reading = await self.reader(NoTable(ImportError("psutil"))).look()
         assert len(reading.work) == 2
         assert "psutil is not installed" in reading.notes[0]
 
     async def test_processes_that_can_not_be_read_are_noted_too(self) -> None:
-        def hidden() -> dict[int, Process]:
-            raise PermissionError("/proc")
-
-        reading = await self.reader(BackgroundJobs(hidden)).look()
+        reading = await self.reader(NoTable(PermissionError("/proc"))).look()
         assert (len(reading.work), reading.error) == (2, "")
         assert "/proc" in reading.notes[0]

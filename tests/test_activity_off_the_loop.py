@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from sagemaker_autoshutdown.activity import ActivityReader
 from sagemaker_autoshutdown.aws import Aws
 from sagemaker_autoshutdown.hosts.space import SpaceAdapter
-from sagemaker_autoshutdown.processes import BackgroundJobs, Process
+from sagemaker_autoshutdown.process_table import Process
 
+from .machine import SERVER, Machine
 from .virtual import SPACE, Jupyter, kernel_model
 from .worlds import START, app
 
@@ -31,13 +32,18 @@ class Busy(Jupyter):
 async def test_f21_100_kernels_with_200_children_are_looked_at_off_the_event_loop() -> None:
     went_on = threading.Event()
 
-    def read() -> dict[int, Process]:
-        # Waits for the loop: on the loop's own thread it would wait in vain.
-        assert went_on.wait(20), "the event loop was held up"
-        children = {1000 + n: Process(100 + n % KERNELS, 0.0, 0.0, 0.0) for n in range(CHILDREN)}
-        return {**{100 + n: Process(1, 0.0, 0.0, 0.0) for n in range(KERNELS)}, **children}
+    class Slow(Machine):
+        def read(self) -> dict[int, Process]:
+            # Waits for the loop: on the loop's own thread it would wait in vain.
+            assert went_on.wait(20), "the event loop was held up"
+            return super().read()
 
-    reader = ActivityReader(Busy(), SpaceAdapter(SPACE, Aws("us-east-2")), BackgroundJobs(read))
+    machine = Slow()
+    for n in range(KERNELS):
+        machine.add(100 + n, SERVER)
+    for n in range(CHILDREN):
+        machine.add(1000 + n, 100 + n % KERNELS)
+    reader = ActivityReader(Busy(), SpaceAdapter(SPACE, Aws("us-east-2")), machine.jobs)
     asyncio.get_running_loop().call_later(0.05, went_on.set)
     reading = await reader.read((app("a"),), START)
     assert (reading.error, reading.notes) == ("", ())

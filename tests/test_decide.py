@@ -169,6 +169,14 @@ def test_f17_a_cell_that_still_prints_is_not_given_up() -> None:
         assert world.one(at(hours=hours)).action is Action.KEEP
 
 
+def test_a_job_that_has_left_its_terminal_holds_its_app_and_is_told_of() -> None:
+    job = kernel("", kind=WorkKind.PROCESS, label="python train.py", background_job=True)
+    verdict = World(work=(job,)).one(at(days=9))
+    assert (verdict.action, verdict.state) == (Action.KEEP, State.BUSY)
+    assert (verdict.reason, verdict.subject) == (Reason.DETACHED_JOB, "python train.py")
+    assert verdict.since == START
+
+
 def test_f18_a_background_job_holds_its_app_whatever_its_kernel_or_terminal_says() -> None:
     for item in (kernel("idle", background_job=True), terminal(background_job=True)):
         world = World(work=(item,))

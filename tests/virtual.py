@@ -108,6 +108,8 @@ class Jupyter:
         self.session_models: Any = []
         self.looks = 0
         self.hangs = False
+        #: Process ids of kernels and terminals; None where they are on other machines.
+        self.on_this_machine: Mapping[tuple[str, str], int] | None = None
 
     async def kernels(self) -> Models:
         self.looks += 1
@@ -121,8 +123,8 @@ class Jupyter:
     async def sessions(self, *, names_needed: bool) -> Models | None:
         return None if isinstance(self.session_models, Exception) else self.session_models
 
-    def processes(self) -> Mapping[tuple[str, str], int]:
-        return {}
+    def processes(self) -> Mapping[tuple[str, str], int] | None:
+        return self.on_this_machine
 
     @staticmethod
     def _given(what: str, models: Any) -> Models:

@@ -200,12 +200,13 @@ export interface components {
          * @description Why the app is in its state. `reason_text` says it in English.
          * @enum {string}
          */
-        Reason: "kernel_busy" | "kernel_state_unknown" | "background_job" | "connected" | "terminal_kept" | "keep_alive" | "recently_active" | "no_recent_activity" | "no_kernels" | "idle_timeout" | "busy_too_long" | "user_request" | "dry_run" | "app_starting" | "app_deleting" | "app_failed" | "activity_unseen" | "apps_unseen" | "shutdown_failed";
+        Reason: "kernel_busy" | "kernel_state_unknown" | "background_job" | "detached_job" | "connected" | "terminal_kept" | "keep_alive" | "recently_active" | "no_recent_activity" | "no_kernels" | "idle_timeout" | "busy_too_long" | "user_request" | "dry_run" | "app_starting" | "app_deleting" | "app_failed" | "activity_unseen" | "apps_unseen" | "shutdown_failed";
         /**
-         * @description A kernel, a terminal, or a session that has no kernel yet.
+         * @description A kernel, a terminal, a session that has no kernel yet, or a process that has left its
+         *     terminal or kernel and uses CPU.
          * @enum {string}
          */
-        WorkKind: "kernel" | "terminal" | "session";
+        WorkKind: "kernel" | "terminal" | "session" | "process";
         /**
          * @description Where a price is from: the admin's own table, the AWS Price List API, the list bundled with
          *     this package, an estimate, or nowhere.
@@ -304,7 +305,7 @@ export interface components {
         Work: {
             kind: components["schemas"]["WorkKind"];
             id: string;
-            /** @description A notebook's path, a terminal's name. */
+            /** @description A notebook's path, a terminal's name, a process's program. */
             label: string;
             /**
              * @description Jupyter's execution state; empty where there is none.
@@ -316,7 +317,7 @@ export interface components {
             last_activity: components["schemas"]["OptionalTime"];
             /** @description Connected clients. */
             connections: number;
-            /** @description A process under it uses CPU. */
+            /** @description A process under it, or it itself, uses CPU. */
             background_job: boolean;
             /** @description It could belong to another app as well, and holds each of them. */
             shared: boolean;
