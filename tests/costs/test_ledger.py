@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import stat
@@ -221,6 +222,20 @@ def test_a_clock_that_was_put_back_is_said(world: World) -> None:
     assert world.ledger.error == ""
 
 
+def test_a_clock_that_is_behind_is_said_once_and_not_at_every_look(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    world.look(7200, world.app())
+    for at in range(60, 600, 60):
+        world.look(at, world.app())
+    world.look(7260, world.app())
+    assert [record.message.split(" (")[0] for record in caplog.records] == [
+        "The clock is behind the last record",
+        "Costs and history are recorded again",
+    ]
+
+
 # --- while the server was down --------------------------------------------------------------------
 
 
@@ -271,11 +286,75 @@ def test_f27_an_app_that_was_shut_down_did_not_go_on_though_its_creation_time_sa
     assert world.stretches() == [("a", 0, 60, "use?"), ("a", 7200, 7260, "use")]
 
 
+def test_f27_a_run_whose_creation_time_is_that_of_an_earlier_one_bills_no_time_in_between(
+    world: World,
+) -> None:
+    """Stopped by the user in Studio, and started again within a day while nobody looked."""
+    world.look(60, world.app())
+    world.look(120)
+    world.restart()
+    world.look(7200, world.app(started=0))
+    world.look(7260, world.app(started=0))
+    assert world.stretches() == [("a", 0, 120, "use"), ("a", 7200, 7260, "use")]
+
+
+def test_f27_a_run_that_comes_back_between_looks_begins_at_the_look_that_missed_it(
+    world: World,
+) -> None:
+    world.look(60, world.app())
+    world.look(120)
+    world.look(180, world.app(started=0))
+    assert world.stretches() == [("a", 0, 120, "use"), ("a", 120, 180, "use")]
+    assert len(world.ledger.read(lambda db: reads.runs(db, 0, 1 << 62)) or []) == 2
+
+
+def test_a_quick_restart_of_an_app_does_not_bill_the_time_it_was_down(world: World) -> None:
+    """A space's server ends with its app: nobody saw when."""
+    world.look(60, world.app())
+    world.restart()
+    world.look(240, world.app(started=230))
+    assert world.stretches() == [("a", 0, 60, "use?"), ("a", 230, 240, "use")]
+
+
+def test_only_the_end_of_a_run_that_nobody_saw_end_is_estimated(world: World) -> None:
+    for at in range(60, 7201, 60):
+        world.look(at, world.app())
+    world.restart()
+    world.look(86400)
+    assert world.stretches() == [("a", 0, 6960, "use"), ("a", 6960, 7200, "use?")]
+
+
 def test_an_app_that_was_up_before_the_install_is_estimated_since_its_start(
     world: World,
 ) -> None:
     world.look(7200, world.app(Use.IDLE, 3600))
     assert world.stretches() == [("a", 0, 3600, "use?"), ("a", 3600, 7200, "idle?")]
+
+
+# --- apps that SageMaker lists without saying on what they run --------------------------------------
+
+
+def unseen(world: World, **facts: object) -> AppLook:
+    look = world.app(**facts)  # type: ignore[arg-type]
+    app = replace(look.app, unseen=True, instance_type="")
+    return AppLook(app, "", Use.UNSEEN, None, Price("", None, PriceSource.UNPRICED))
+
+
+def test_an_app_that_can_not_be_described_goes_on_as_it_was_on_the_instance_it_was_on(
+    world: World,
+) -> None:
+    world.look(60, world.app())
+    world.look(120, unseen(world))
+    world.look(180, world.app())
+    assert world.stretches() == [("a", 0, 180, "use")]
+    assert world.money().usd == Decimal("1.8")
+
+
+def test_a_new_app_that_can_not_be_described_yet_is_no_app_on_no_instance(world: World) -> None:
+    world.look(60, unseen(world))
+    world.look(120, unseen(world), world.app(name="b"))
+    world.look(180, world.app(started=100), world.app(name="b"))
+    assert world.stretches() == [("a", 120, 180, "use"), ("b", 60, 180, "use")]
 
 
 # --- prices ---------------------------------------------------------------------------------------
@@ -332,6 +411,66 @@ def test_a_second_server_on_the_same_home_counts_nothing_twice(world: World) -> 
     assert other.error == ""
     world.ledger = other
     assert world.stretches() == [("a", 0, 180, "use")]
+    events = other.read(lambda db: reads.events(db, 10)) or []
+    assert [event.message for event in events] == ["from the second"]
+
+
+def test_a_server_of_another_owner_on_the_same_home_is_recorded_when_its_turn_comes(
+    world: World,
+) -> None:
+    """Say a private and a shared space that mount one folder: neither sees the other's apps."""
+    bob = Host(HostKind.CLASSIC, "us-east-1", "d-1", "bob")
+    bobs = world.app(name="bobs")
+    world.look(60, world.app())
+    other = world.open()
+    for at in range(60, 600, 60):
+        other.record(Look(after(at), bob, (bobs,)))
+        world.look(at + 1, world.app())
+    world.ledger.close()
+    other.record(Look(after(600), bob, (bobs,)))
+    world.ledger = other
+    assert other.error == ""
+    assert world.stretches() == [("a", 0, 541, "use"), ("bobs", 0, 600, "use")]
+
+
+def test_a_shutdown_that_is_recorded_late_is_not_taken_for_one_of_the_next_run(
+    world: World,
+) -> None:
+    world.look(60, world.app())
+    world.look(120)
+    world.look(180, world.app(started=150))
+    world.shut_down(90, Reason.IDLE_TIMEOUT)
+    runs = sorted(world.ledger.read(lambda db: reads.runs(db, 0, 1 << 62)) or [])
+    assert [run.ended_by for run in runs] == ["idle_timeout", ""]
+
+
+def test_one_record_that_can_not_be_written_takes_no_other_with_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    world = World(tmp_path / "file" / "data")
+    world.look(60, world.app())
+    event = Event(after(61), EventKind.SETTINGS, "before")
+    world.ledger.add_event(HOST, event)
+    world.ledger.add_event(HOST, replace(event, app_name=object()))  # type: ignore[arg-type]
+    (tmp_path / "file").unlink()
+    world.ledger.add_event(HOST, replace(event, message="after"))
+    assert "lost" in world.ledger.error
+    assert world.stretches() == [("a", 0, 60, "use")]
+    events = world.ledger.read(lambda db: reads.events(db, 10)) or []
+    assert [found.message for found in events] == ["after", "before"]
+    world.look(120, world.app())
+    assert world.ledger.error == ""
+    world.ledger.close()
+
+
+def test_a_disk_that_takes_nothing_is_not_said_at_every_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ledger_module, "MAX_PENDING", 5)
+    (tmp_path / "file").write_text("")
+    world = World(tmp_path / "file" / "data")
+    for at in range(60, 1200, 60):
+        world.look(at, world.app())
+    assert len(caplog.records) == 2  # it can't be recorded; what is oldest is dropped
 
 
 _WRITER = """
@@ -483,6 +622,29 @@ def test_an_older_ledger_is_brought_up_to_date_with_all_that_is_in_it(
     assert world.ledger.read(lambda db: db.execute("SELECT note FROM runs").fetchall()) == [
         ("none",)
     ]
+
+
+def test_a_ledger_of_the_first_version_goes_on_from_its_last_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "data" / FILE_NAME
+    path.parent.mkdir()
+    with monkeypatch.context() as old, contextlib.closing(sqlite3.connect(path)) as db:
+        old.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        db.isolation_level = None
+        schema.migrate(db)
+        db.execute("INSERT INTO prices VALUES (1, '', 'ml.t3.medium', '', '36', 'list', '', 0)")
+        db.execute(
+            "INSERT INTO runs VALUES (1, '', 'd-1', 'ada', 'KernelGateway', 'a', 'ml.t3.medium', "
+            "'d-1/ada/ml.t3.medium', ?, ?, NULL, 0, ?, 1, '')",
+            (to_us(T0), to_us(after(60)), to_us(after(60))),
+        )
+    world = World(path.parent)
+    world.ledger.open()
+    assert world.ledger.read(lambda db: reads.last_look(db, HOST)) == to_us(after(60))
+    world.look(120, world.app())
+    assert (world.ledger.error, world.stretches()) == ("", [("a", 60, 120, "use")])
+    world.ledger.close()
 
 
 def test_a_migration_that_fails_leaves_the_ledger_as_it_was(
