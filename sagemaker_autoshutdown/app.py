@@ -88,6 +88,8 @@ def _start_remote_write(parts: Parts, serverapp: ServerApp) -> None:
         return
     if writer is not None:
         atexit.register(writer.close)
+        # A space's server ends with its app: what it last knew has to leave before.
+        parts.monitor.on_shutdown.append(lambda *_: writer.wake())
         writer.start()
 
 

@@ -6,14 +6,17 @@ import asyncio
 import http.server
 import logging
 import math
+import socket
 import struct
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from prometheus_client.core import GaugeMetricFamily
 from traitlets.config import Config, LoggingConfigurable
+from traitlets.config.loader import DeferredConfigString
 
 from sagemaker_autoshutdown import config as config_module
 from sagemaker_autoshutdown.aws import sigv4_headers
@@ -24,6 +27,8 @@ from sagemaker_autoshutdown.remote_write import writer as writer_module
 from sagemaker_autoshutdown.remote_write.encode import STALE, MissingExtra, Sample, Series, decode
 from sagemaker_autoshutdown.remote_write.setup import remote_writer, series_of
 from sagemaker_autoshutdown.remote_write.writer import RemoteWriter
+
+from .prometheus import wait_for
 
 HOST = Host(HostKind.CLASSIC, "us-east-2", "d-1", "ada", account_id="123456789012")
 
@@ -38,20 +43,24 @@ class Receiver:
     def __init__(self) -> None:
         self.status = 204
         self.retry_after: str | None = None
+        self.answer: Callable[[dict[str, str]], str] = lambda headers: ""
         self.requests: list[tuple[dict[str, str], bytes]] = []
         receiver = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.requests.append(({k.lower(): v for k, v in self.headers.items()}, body))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                receiver.requests.append((headers, body))
+                answer = receiver.answer({"path": self.path, **headers}).encode()
                 self.send_response(receiver.status)
                 if receiver.retry_after:
                     self.send_header("Retry-After", receiver.retry_after)
                 if receiver.status in (302, 307):
                     self.send_header("Location", receiver.url + "/elsewhere")
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
+                self.wfile.write(answer)
 
             def log_message(self, *_: object) -> None:
                 return
@@ -96,15 +105,15 @@ class Counts:
 class Sender:
     """A writer on a clock of its own."""
 
-    def __init__(self, receiver: Receiver, **options: Any) -> None:
+    def __init__(self, receiver: Receiver, url: str = "", **options: Any) -> None:
         self.now = 1_000_000.0
         self.gathered: list[tuple[Series, float]] = [(series("a"), 1.0), (series("b"), 2.0)]
         self.counts = Counts()
         self.writer = RemoteWriter(
-            receiver.url,
+            url or receiver.url,
             lambda: self.gathered,
             self.counts,
-            interval=60,
+            interval=3600,
             clock=lambda: self.now,
             **options,
         )
@@ -232,14 +241,220 @@ def test_credentials_that_can_not_be_had_are_a_failure_to_try_again(receiver: Re
     assert receiver.requests == []
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://x/", "prometheus:9090"])
-def test_only_a_url_of_http_is_a_receiver(url: str) -> None:
-    with pytest.raises(ValueError, match="https://"):
+SECRET = "s3cr3t/t0ken"  # noqa: S105
+QUOTED = "s3cr3t%2Ft0ken"
+
+
+def echo(headers: dict[str, str]) -> str:
+    return f"no rights: {headers}"
+
+
+@pytest.mark.parametrize(
+    ("url", "headers"),
+    [
+        ("{}", {"Authorization": f"Bearer {SECRET}"}),
+        ("{}", {"X-Scope-OrgID": SECRET}),
+        ("{}", {"Authorization": f"Bearer {SECRET}\nX-Evil: 1"}),
+        ("{}", {f"Authorization {SECRET}": "Bearer"}),
+        ("{}", {"Authorization": f"Bearer {SECRET} \u2014"}),
+        (f"{{}}?token={SECRET}", {}),
+        (f"{{}}?token={QUOTED}", {}),
+        (f"{{}}?token={SECRET} ", {}),
+        (f"{{}}?a=b c&token={SECRET}", {}),
+        (f"http://ada:{SECRET.replace('/', '')}@{{host}}/write", {}),
+        (f"http://ada:{QUOTED}@{{host}}/write", {}),
+        (f"http://ada:{SECRET.replace('/', '')}@127.0.0.1:1/write", {}),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+@pytest.mark.parametrize("status", [204, 302, 400, 401, 403, 429, 500])
+def test_no_token_gets_into_the_log(
+    receiver: Receiver,
+    url: str,
+    headers: dict[str, str],
+    status: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    receiver.status, receiver.answer = status, echo
+    host = receiver.url.split("/")[2]
+    sender = Sender(receiver, url.format(receiver.url, host=host), headers=headers)
+    for _ in range(3):
+        sender.tick(100_000)
+    receiver.status = 204
+    sender.tick(100_000)
+    assert status == 204 or "metrics" in caplog.text
+    for secret in (SECRET, QUOTED, SECRET.replace("/", ""), "s3cr3t"):
+        assert secret not in caplog.text
+
+
+def test_what_amazon_quotes_of_a_signed_request_is_not_logged(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    def sign(*_: object) -> dict[str, str]:
+        return {"X-Amz-Security-Token": SECRET, "Authorization": f"AWS4-HMAC-SHA256 {SECRET}"}
+
+    sender = Sender(receiver, sign=sign)
+    receiver.status, receiver.answer = 403, echo
+    sender.tick()
+    assert "403" in caplog.text
+    assert SECRET not in caplog.text
+
+
+def test_a_long_answer_is_not_cut_in_the_middle_of_a_token(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    sender = Sender(receiver, headers={"Authorization": f"Bearer {SECRET}"})
+    receiver.status, receiver.answer = 403, lambda headers: "x" * 270 + SECRET * 2
+    sender.tick()
+    assert "s3cr3t" not in caplog.text
+
+
+def test_a_url_with_a_user_and_password_logs_in(receiver: Receiver) -> None:
+    host = receiver.url.split("/")[2]
+    Sender(receiver, f"http://ada:p%40ss@{host}/write").tick()
+    Sender(receiver, f"http://ada:x@{host}/write", headers={"authorization": "Bearer y"}).tick()
+    sent = [headers["authorization"] for headers, _ in receiver.requests]
+    assert sent == ["Basic YWRhOnBAc3M=", "Bearer y"]
+
+
+def test_a_token_with_a_line_end_is_sent_without_it(receiver: Receiver) -> None:
+    Sender(receiver, headers={"Authorization": "Bearer abc\n"}).tick()
+    assert receiver.requests[0][0]["authorization"] == "Bearer abc"
+
+
+def test_a_receiver_that_refuses_for_days_is_told_of_once_a_day_and_when_it_changes(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    sender = Sender(receiver)
+    receiver.status = 401
+    for _ in range(24 * 60):
+        sender.tick(60)
+    assert caplog.text.count("refuses metrics (401") == 1
+    sender.tick(60)
+    assert caplog.text.count("refuses metrics (401") == 2
+    receiver.status = 404
+    sender.tick(60)
+    sender.tick(60)
+    assert caplog.text.count("refuses metrics (404") == 1
+    assert sender.counts.requests["refused"] == 24 * 60 + 3
+
+
+def test_a_receiver_that_now_takes_and_now_refuses_does_not_fill_the_log(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    sender = Sender(receiver)
+    for number in range(120):  # two hours
+        receiver.status = (400, 204)[number % 2]
+        sender.tick(60)
+    assert caplog.text.count("refuses metrics") == caplog.text.count("sent again") == 2
+
+
+def test_an_answer_that_breaks_off_is_still_an_answer(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> bytes:
+        raise ConnectionResetError
+
+    sender = Sender(receiver)
+    receiver.status = 401
+    monkeypatch.setattr("urllib.error.HTTPError.read", broken, raising=False)
+    sender.tick()
+    assert sender.counts.requests["refused"] == 1
+
+
+# --- the end --------------------------------------------------------------------------------------
+
+
+def test_the_last_values_are_sent_before_the_server_is_gone_and_then_their_series_end(
+    receiver: Receiver,
+) -> None:
+    sender = Sender(receiver)
+    sender.tick()
+    sender.gathered = [(series("a"), 7.0)]
+    sender.writer.start()
+    sender.writer.close(30)
+    _, last, ends = receiver.received()
+    assert [(sample.series, sample.value) for sample in last[:1]] == [(series("a"), 7.0)]
+    assert [sample.series for sample in ends] == [series("a")]
+    assert struct.pack("<d", ends[0].value) == struct.pack("<d", STALE)
+    assert ends[0].timestamp > last[0].timestamp
+
+
+def test_a_receiver_that_hangs_holds_up_the_servers_end_for_moments_only() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        writer = RemoteWriter(
+            f"http://127.0.0.1:{hanging.getsockname()[1]}/", list, Counts(), interval=3600
+        )
+        writer._seen = {series("a")}
+        writer.start()
+        started = time.monotonic()
+        writer.close(0.3)
+        assert time.monotonic() - started < 3
+
+
+def test_a_back_off_does_not_keep_the_last_values(receiver: Receiver) -> None:
+    sender = Sender(receiver)
+    receiver.status = 500
+    sender.tick()
+    receiver.status = 204
+    sender.writer.start()
+    sender.writer.close(30)
+    assert [len(samples) for samples in receiver.received()[1:]] == [2, 2, 2]
+
+
+def test_a_shutdown_does_not_wait_for_the_interval(receiver: Receiver) -> None:
+    sender = Sender(receiver)
+    sender.writer.start()
+    sender.writer.wake()
+    wait_for(lambda: receiver.requests, "a request")
+    sender.gathered = [(series("a"), 8.0)]
+    sender.writer.wake()
+    wait_for(lambda: len(receiver.requests) > 1, "another")
+    assert receiver.received()[1][0].value == 8.0
+    sender.writer.close(30)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "ftp://x/",
+        "prometheus:9090",
+        f"ada:{SECRET}@prometheus:9090",
+        f"ftp://ada:{SECRET}@x/",
+        f"https://?token={SECRET}",
+        f"https://ada:x@prometheus:{SECRET}",
+        f"https://[{SECRET}/",
+    ],
+)
+def test_only_a_url_of_http_is_a_receiver_and_a_wrong_one_is_not_repeated(url: str) -> None:
+    with pytest.raises(ValueError, match="https://") as refused:
         RemoteWriter(url, list, Counts(), interval=60)
+    assert "s3cr3t" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("remote_write_url", f"ada:{SECRET}@prometheus:9090"),
+        ("remote_write_url", [SECRET]),
+        ("remote_write_headers", f"Bearer {SECRET}"),
+        ("remote_write_headers", [SECRET]),
+        ("remote_write_headers", DeferredConfigString(f"Bearer {SECRET}")),
+        ("remote_write_headers", DeferredConfigString(f"{{'Authorization': '{SECRET}'")),
+    ],
+)
+def test_a_setting_that_is_refused_does_not_show_its_token(
+    name: str, value: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     config = Config()
-    config.SageMakerAutoShutdown.remote_write_url = url
-    _, problems = config_module.load(LoggingConfigurable(config=config))
-    assert "https://" in problems[0]
+    config.SageMakerAutoShutdown[name] = value
+    _, (problem,) = config_module.load(LoggingConfigurable(config=config))
+    assert name in problem
+    assert name != "remote_write_url" or "https://" in problem
+    assert "s3cr3t" not in problem + caplog.text
 
 
 def test_amazons_signature_is_botocores(

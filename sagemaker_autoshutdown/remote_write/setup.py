@@ -87,7 +87,10 @@ def series_of(families: Iterable[Metric], common: dict[str, str]) -> list[tuple[
 def _on_loop(
     loop: asyncio.AbstractEventLoop, function: Callable[[], list[tuple[Series, float]]]
 ) -> list[tuple[Series, float]]:
-    """The function's result, called on the loop: what it reads is the loop's."""
+    """The function's result, called on the loop: what it reads is the loop's. When the server ends,
+    nothing runs on the loop any more that it could meet."""
+    if not loop.is_running():
+        return function()
     answer: Future[list[tuple[Series, float]]] = Future()
 
     def call() -> None:

@@ -10,28 +10,29 @@ import logging
 import random
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from .encode import STALE, Sample, Series, encode
+from .receiver import FAILED, OK, REFUSED, Answer, Receiver, Sign
 
 #: Seconds to wait for a receiver.
 TIMEOUT = 10.0
+#: Seconds that the last samples may take when the server ends.
+CLOSE_TIMEOUT = 3.0
 #: Samples that wait at most: an hour of a busy server, some megabytes.
 MAX_PENDING = 50_000
 #: Seconds after which a sample is no longer sent: receivers refuse what is older than an hour.
 MAX_AGE = 3600.0
 #: Seconds between tries of what failed: the first, and the most.
 FIRST_BACK_OFF, MAX_BACK_OFF = 1.0, 120.0
+#: Seconds after which trouble is told again: while it lasts, and when it was over.
+TELL_AGAIN, TELL_ANEW = 86_400.0, 3600.0
 
 #: Labels and value of each series at this moment.
 Gather = Callable[[], Iterable[tuple[Series, float]]]
-#: Headers that prove who sends a body to a URL, beyond those given.
-Sign = Callable[[str, bytes, Mapping[str, str]], Mapping[str, str]]
 
 
 class Counts(Protocol):
@@ -60,7 +61,8 @@ class _Batch:
 class RemoteWriter:
     """Sends what ``gather`` gives to ``url`` every ``interval`` seconds.
 
-    ``gather`` is called in this thread; it is the caller's to hand that over to a loop.
+    ``gather`` is called in this thread; it is the caller's to hand that over to a loop. Raises
+    ``ValueError`` where ``url`` is none.
     """
 
     def __init__(
@@ -75,26 +77,23 @@ class RemoteWriter:
         clock: Callable[[], float] = time.time,
         log: logging.Logger | None = None,
     ) -> None:
-        if not url.lower().startswith(("http://", "https://")):
-            raise ValueError(f"remote_write_url is a URL that begins with https://; got {url!r}")
-        self._url = url
+        self._receiver = Receiver(url, headers, sign)
         self._gather = gather
         self._counts = counts
         self._interval = interval
-        # A token out of a file ends with a line end, which no header may hold.
-        self._headers = {name: str(value).strip() for name, value in (headers or {}).items()}
-        self._sign = sign
         self._clock = clock
         self._log = log or logging.getLogger(__name__)
+        self._trouble = _Trouble(clock, self._log)
         self._batches: deque[_Batch] = deque()
         self._pending = 0
         self._seen: set[Series] = set()
+        self._last_timestamp = 0
         self._failures = 0
         self._not_before = 0.0
+        self._woken = threading.Event()
         self._stop = threading.Event()
+        self._close_by = 0.0
         self._thread: threading.Thread | None = None
-        # Redirects would carry the headers, and with them credentials, elsewhere.
-        self._opener = urllib.request.build_opener(_NoRedirects)
 
     def start(self) -> None:
         """Starts the thread, once."""
@@ -104,33 +103,61 @@ class RemoteWriter:
             )
             self._thread.start()
 
-    def close(self, timeout: float = 0.0) -> None:
-        """Ends the thread, waiting for ``timeout`` seconds at most."""
+    def wake(self) -> None:
+        """Sends now, and not only when the interval is over."""
+        self._woken.set()
+
+    def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
+        """Ends the thread, which sends the last values and that their series end: ``timeout``
+        seconds at most. Not to be called from the loop that ``gather`` asks."""
+        self._close_by = time.monotonic() + timeout
         self._stop.set()
+        self._woken.set()
         if self._thread is not None:
             self._thread.join(timeout)
 
     def _run(self) -> None:
         # Not all servers of a domain that starts in the morning in the same second.
         delay = random.uniform(0, min(self._interval, 5.0))  # noqa: S311
-        while not self._stop.wait(delay):
+        while True:
+            self._woken.wait(delay)
+            self._woken.clear()
+            if self._stop.is_set():
+                break
             started = time.monotonic()
-            try:
-                self.tick()
-            except Exception:
-                self._log.exception("sagemaker_autoshutdown: metrics could not be sent")
+            self._guarded(self.tick)
             delay = max(0.0, self._interval - (time.monotonic() - started))
+        self._guarded(self._finish)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception:
+            self._log.exception("sagemaker_autoshutdown: metrics could not be sent")
 
     def tick(self) -> None:
         """Gathers samples and sends what waits. One pass of the thread."""
         self._take(list(self._gather()))
         self._drop_old()
-        self._send()
+        while not self._stop.is_set() and self._clock() >= self._not_before:
+            if not self._send_oldest(TIMEOUT):
+                break
         self._counts.set_remote_pending(self._pending)
+
+    def _finish(self) -> None:
+        """The last pass: the last values, and at once that their series have ended, since a server
+        that is gone can't say so. One try, whatever failed before."""
+        self._take(list(self._gather()))
+        self._take([])
+        self._drop_old()
+        while (left := self._close_by - time.monotonic()) > 0:
+            if not self._send_oldest(min(TIMEOUT, left)):
+                break
 
     def _take(self, gathered: list[tuple[Series, float]]) -> None:
         now = self._clock()
-        timestamp = int(now * 1000)
+        # No two samples of a series at one time.
+        timestamp = self._last_timestamp = max(int(now * 1000), self._last_timestamp + 1)
         samples = [Sample(series, value, timestamp) for series, value in gathered]
         present = {series for series, _ in gathered}
         # Without this a receiver shows an app that is gone for five more minutes.
@@ -152,71 +179,66 @@ class RemoteWriter:
         self._pending -= batch.samples
         self._counts.count_remote_samples(outcome, batch.samples)
 
-    def _send(self) -> None:
-        while self._batches and self._clock() >= self._not_before and not self._stop.is_set():
-            outcome, why, wait = self._post(self._batches[0].body)
-            self._counts.count_remote_request(outcome)
-            if outcome == "failed":
-                self._back_off(why, wait)
-                return
-            if outcome == "refused":
-                self._log.warning(
-                    "sagemaker_autoshutdown: %s refuses metrics (%s): they are dropped. Check "
-                    "remote_write_url, and the rights and headers that it asks for",
-                    self._url,
-                    why,
-                )
-            elif self._failures:
-                self._log.info("sagemaker_autoshutdown: metrics can be sent again")
-            self._failures, self._not_before = 0, 0.0
-            self._forget("sent" if outcome == "ok" else "dropped")
-
-    def _back_off(self, why: str, wait: float | None) -> None:
-        if not self._failures:
-            self._log.warning(
-                "sagemaker_autoshutdown: metrics can't be sent to %s (%s); they are kept for an "
-                "hour, and it is tried again",
-                self._url,
-                why,
+    def _send_oldest(self, timeout: float) -> bool:
+        """Whether the oldest batch is dealt with, so that the next one may follow."""
+        if not self._batches:
+            return False
+        answer = self._receiver.post(self._batches[0].body, timeout)
+        self._counts.count_remote_request(answer.outcome)
+        if answer.outcome == FAILED:
+            self._trouble.tell(
+                FAILED,
+                "metrics can't be sent to %s (%s); they are kept for an hour, and it is tried "
+                "again",
+                self._receiver.shown,
+                answer.why,
             )
+            self._back_off(answer)
+            return False
+        if answer.outcome == REFUSED:
+            self._trouble.tell(
+                f"{REFUSED} {answer.kind}",
+                "%s refuses metrics (%s): they are dropped. Check remote_write_url, and the "
+                "rights and headers that it asks for",
+                self._receiver.shown,
+                answer.why,
+            )
+        else:
+            self._trouble.over("metrics can be sent again")
+        self._failures, self._not_before = 0, 0.0
+        self._forget("sent" if answer.outcome == OK else "dropped")
+        return True
+
+    def _back_off(self, answer: Answer) -> None:
         self._failures += 1
         delay = min(FIRST_BACK_OFF * 2 ** min(self._failures - 1, 10), MAX_BACK_OFF)
-        self._not_before = self._clock() + max(delay, min(wait or 0.0, MAX_BACK_OFF))
-
-    def _post(self, body: bytes) -> tuple[str, str, float | None]:
-        """What became of a request: ``ok``, ``failed`` (try again) or ``refused``; why; and how
-        long the receiver asks to wait."""
-        headers = {
-            "Content-Type": "application/x-protobuf",
-            "Content-Encoding": "snappy",
-            "X-Prometheus-Remote-Write-Version": "0.1.0",
-            "User-Agent": "sagemaker-autoshutdown",
-            **self._headers,
-        }
-        try:
-            if self._sign is not None:
-                headers.update(self._sign(self._url, body, headers))
-            request = urllib.request.Request(self._url, body, headers, method="POST")  # noqa: S310
-            with self._opener.open(request, timeout=TIMEOUT):
-                return "ok", "", None
-        except urllib.error.HTTPError as error:
-            with error:
-                why = f"{error.code} {error.reason}: {error.read(300).decode(errors='replace')}"
-            if error.code == 429 or error.code >= 500:
-                return "failed", why, _seconds(error.headers.get("Retry-After"))
-            return "refused", why, None
-        except ValueError as error:
-            # What http.client says of a header that it refuses holds the header: not for a log.
-            return "refused", f"{type(error).__name__}: check remote_write_headers", None
-        except Exception as error:  # the edge: no route, no credentials, TLS, a proxy
-            return "failed", str(error) or type(error).__name__, None
+        self._not_before = self._clock() + max(delay, min(answer.wait or 0.0, MAX_BACK_OFF))
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
-        """None: a redirect is an error."""
-        return
+class _Trouble:
+    """Tells of trouble once: again when it is another, once a day while it lasts, and an hour after
+    it was over at the soonest, since some comes and goes all the time."""
 
+    def __init__(self, clock: Callable[[], float], log: logging.Logger) -> None:
+        self._clock = clock
+        self._log = log
+        self._quiet_until: dict[str, float] = {}
+        self._told = False
 
-def _seconds(text: str | None) -> float | None:
-    return float(text) if text and text.isascii() and text.isdigit() else None
+    def tell(self, kind: str, text: str, *arguments: object) -> None:
+        """There is trouble of this kind."""
+        now = self._clock()
+        if now >= self._quiet_until.get(kind, 0.0):
+            self._quiet_until[kind] = now + TELL_AGAIN
+            self._told = True
+            self._log.warning("sagemaker_autoshutdown: " + text, *arguments)
+
+    def over(self, text: str) -> None:
+        """There is none now."""
+        if self._told:
+            self._told = False
+            soon = self._clock() + TELL_ANEW
+            self._quiet_until = {
+                kind: min(until, soon) for kind, until in self._quiet_until.items()
+            }
+            self._log.info("sagemaker_autoshutdown: " + text)

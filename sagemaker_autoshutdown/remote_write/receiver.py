@@ -1,0 +1,144 @@
+"""One receiver: where it is, how a body gets there, and what it answers.
+
+Owns the request and its secrets: headers, signature, and a password or query in the URL. None of
+them is in what it says, whatever the receiver or a library put into an error. It neither keeps nor
+repeats anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+#: Headers that prove who sends a body to a URL, beyond those given.
+Sign = Callable[[str, bytes, Mapping[str, str]], Mapping[str, str]]
+
+OK, FAILED, REFUSED = "ok", "failed", "refused"
+
+_FIXED_HEADERS = {
+    "Content-Type": "application/x-protobuf",
+    "Content-Encoding": "snappy",
+    "X-Prometheus-Remote-Write-Version": "0.1.0",
+    "User-Agent": "sagemaker-autoshutdown",
+}
+#: Bytes that are read of an answer, and characters that are told: what is cut off in between can't
+#: leave half a secret, which nobody would know for one.
+_READ, _SAID = 4096, 300
+#: What is shorter is no secret, and replacing it would make a message unreadable.
+_SHORTEST_SECRET = 4
+
+
+class Answer(NamedTuple):
+    """What became of a request.
+
+    ``outcome`` is ``ok``, ``failed`` (to be tried again) or ``refused``; ``why`` is for a log and
+    ``kind`` is the same for answers that mean the same; ``wait`` is how many seconds the receiver
+    asks to wait.
+    """
+
+    outcome: str
+    why: str = ""
+    kind: str = ""
+    wait: float | None = None
+
+
+class Receiver:
+    """Takes remote writes at ``url``. Raises ``ValueError`` where that is no URL of HTTP."""
+
+    def __init__(
+        self, url: str, headers: Mapping[str, str] | None = None, sign: Sign | None = None
+    ) -> None:
+        parts = _split(url)
+        host = parts.netloc.rpartition("@")[2]
+        # A token out of a file ends with a line end, which no header may hold.
+        self._headers = {name: str(value).strip() for name, value in (headers or {}).items()}
+        if parts.username is not None and "authorization" not in map(str.lower, self._headers):
+            self._headers["Authorization"] = _basic(parts)
+        password = parts.password or ""
+        self._secrets = {password, unquote(password), parts.query}
+        self._secrets.update(value for _, value in parse_qsl(parts.query))
+        self._url = parts._replace(netloc=host, fragment="").geturl()
+        self._sign = sign
+        #: The URL without what may be secret.
+        self.shown = f"{parts.scheme}://{host}{parts.path}"
+        # Redirects would carry the headers, and with them credentials, elsewhere.
+        self._opener = urllib.request.build_opener(_NoRedirects)
+
+    def post(self, body: bytes, timeout: float) -> Answer:
+        """Sends a body. Blocks for about ``timeout`` seconds at most; never raises."""
+        headers = {**_FIXED_HEADERS, **self._headers}
+        try:
+            if self._sign is not None:
+                headers.update(self._sign(self._url, body, headers))
+            request = urllib.request.Request(self._url, body, headers, method="POST")  # noqa: S310
+            with self._opener.open(request, timeout=timeout):
+                return Answer(OK)
+        except urllib.error.HTTPError as error:
+            with error:
+                said = f"{error.code} {error.reason}: {_beginning(error)}"
+            outcome = FAILED if error.code == 429 or error.code >= 500 else REFUSED
+            why = self._without_secrets(said, headers)[:_SAID]
+            return Answer(outcome, why, str(error.code), _seconds(error.headers.get("Retry-After")))
+        except http.client.InvalidURL:
+            return Answer(REFUSED, "it is no URL: check remote_write_url", "url")
+        except ValueError as error:
+            # What http.client says of a header that it refuses holds the header.
+            kind = type(error).__name__
+            return Answer(REFUSED, f"{kind}: check remote_write_headers", kind)
+        except Exception as error:  # the edge: no route, no credentials, TLS, a proxy
+            kind = type(error).__name__
+            return Answer(FAILED, self._without_secrets(str(error) or kind, headers), kind)
+
+    def _without_secrets(self, text: str, headers: Mapping[str, str]) -> str:
+        """A receiver may quote the request in its answer, as Amazon's do with a wrong signature."""
+        secrets = set(self._secrets)
+        for name, value in headers.items():
+            if _FIXED_HEADERS.get(name) != value:
+                # The first of several words names the scheme, as in "Bearer ...".
+                secrets.update((value, *value.split()[1:]))
+        for secret in sorted(secrets, key=len, reverse=True):
+            if len(secret) >= _SHORTEST_SECRET:
+                text = text.replace(secret, "***")
+        return text
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        """None: a redirect is an error."""
+        return
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url.strip())
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parts
+    except ValueError:  # its text holds a part of the URL
+        pass
+    # Not the URL: what is taken for a wrong one may hold a password.
+    raise ValueError(
+        "remote_write_url is no URL of a receiver: it is like "
+        "https://prometheus.example.com/api/v1/write"
+    )
+
+
+def _basic(parts: SplitResult) -> str:
+    """The header for the user and password of a URL, which urllib does not understand."""
+    text = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+def _beginning(error: urllib.error.HTTPError) -> str:
+    try:
+        return error.read(_READ).decode(errors="replace")
+    except Exception:  # the connection broke in the middle of the answer: its code is enough
+        return ""
+
+
+def _seconds(text: str | None) -> float | None:
+    return float(text) if text and text.isascii() and text.isdigit() else None
