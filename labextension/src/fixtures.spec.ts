@@ -13,7 +13,7 @@ import addFormats from 'ajv-formats';
 import { parse } from 'yaml';
 
 import { EVENT_SCHEMA } from './model';
-import type { App } from './openapi';
+import type { App, Money } from './openapi';
 import * as fixtures from './testing/fixtures';
 
 const API = join(__dirname, '../../sagemaker_autoshutdown/api');
@@ -54,6 +54,52 @@ test.each(examples)(
     expect(faults(name, value)).toBeNull();
   }
 );
+
+describe('sums that a reader of the pictures would add up', () => {
+  const { totals, instances } = status({
+    apps: [fixtures.warnedApp, fixtures.busyApp]
+  });
+  const costs = fixtures.costs();
+  /** In cents, so as to be exact. */
+  const cents = (moneys: Money[], part: 'usd' | 'in_use_usd' | 'idle_usd') =>
+    moneys.reduce((sum, each) => sum + Math.round(Number(each[part]) * 100), 0);
+  const PARTS = ['usd', 'in_use_usd', 'idle_usd'] as const;
+
+  test('the days make the total, and the last is today', () => {
+    for (const part of PARTS) {
+      expect(cents(costs.rows, part)).toBe(cents([costs.total], part));
+    }
+    expect(costs.total).toEqual(totals?.last_30_days);
+    const last = costs.rows[costs.rows.length - 1];
+    expect(last?.key).toBe(fixtures.NOW.slice(0, 10));
+    expect(last?.usd).toBe(totals?.today.usd);
+  });
+
+  test('use and idle make the cost, and its share', () => {
+    const all = [
+      ...costs.rows,
+      ...Object.values(totals ?? {}),
+      ...instances.flatMap(({ cost }) => (cost ? [cost.today] : []))
+    ];
+    for (const each of all) {
+      expect(cents([each], 'in_use_usd') + cents([each], 'idle_usd')).toBe(
+        cents([each], 'usd')
+      );
+      expect(each.idle_share).toBeCloseTo(
+        Number(each.idle_usd) / Number(each.usd)
+      );
+    }
+  });
+
+  test('instances cost no more today than is said of today', () => {
+    const today = instances.flatMap(({ cost }) => (cost ? [cost.today] : []));
+    expect(today).toHaveLength(2);
+    for (const part of PARTS) {
+      const most = cents(totals ? [totals.today] : [], part);
+      expect(cents(today, part)).toBeLessThanOrEqual(most);
+    }
+  });
+});
 
 test('the check is not blind: a member that is missing is found', () => {
   const incomplete: Partial<App> = fixtures.app();

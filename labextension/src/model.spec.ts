@@ -210,7 +210,7 @@ test('costs are asked for from the first of 30 days, seldom', async () => {
   model.watchDetails();
   await pass(290);
   const asked = client.asked.filter(([name]) => name === 'costs');
-  expect(asked).toEqual([['costs', new Date('2026-08-03T00:00:00Z')]]);
+  expect(asked).toEqual([['costs', new Date('2026-08-20T00:00:00Z')]]);
 });
 
 test('limits that another tab has changed are shown', async () => {

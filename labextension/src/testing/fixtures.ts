@@ -15,7 +15,7 @@ import type {
 } from '../openapi';
 
 /** The server's clock in all fixtures. */
-export const NOW = '2026-09-01T12:00:00Z';
+export const NOW = '2026-09-18T12:00:00Z';
 
 /** A time so many seconds after `NOW`. */
 export function at(seconds: number): string {
@@ -199,16 +199,40 @@ export function money(changes: Partial<Money> = {}): Money {
   };
 }
 
+/** What each of the thirty days up to `NOW` cost, in cents; ten of them nothing. */
+const DAYS = Array.from({ length: 30 }, (_, index) => {
+  const isOff = index % 3 === 0;
+  const inUse = isOff ? 0 : 80 + (index % 5) * 30;
+  const idle = isOff ? 0 : ([40, 150, 90, 20][index % 4] ?? 0);
+  return { key: at((index - 29) * 24 * HOUR).slice(0, 10), inUse, idle };
+});
+
+/** The costs of the days from `first` on, so that all sums agree. */
+function sum(first: string, changes: Partial<Money> = {}): Money {
+  const days = DAYS.filter(({ key }) => key >= first);
+  const inUse = days.reduce((cents, each) => cents + each.inUse, 0);
+  const idle = days.reduce((cents, each) => cents + each.idle, 0);
+  return money({
+    usd: dollars(inUse + idle),
+    in_use_usd: dollars(inUse),
+    idle_usd: dollars(idle),
+    idle_share: inUse + idle === 0 ? null : idle / (inUse + idle),
+    avoided_usd: '0',
+    ...changes
+  });
+}
+
+function dollars(cents: number): string {
+  return (cents / 100).toFixed(2);
+}
+
+const TODAY = NOW.slice(0, 10);
+
 export const totals: Totals = {
-  today: money({ usd: '1.20', in_use_usd: '0.90', idle_usd: '0.30' }),
-  month: money({ usd: '12.34', idle_usd: '3.08', estimated: true }),
-  last_30_days: money({
-    usd: '30.10',
-    in_use_usd: '20.10',
-    idle_usd: '10.00',
-    idle_share: 0.3322,
+  today: sum(TODAY, { avoided_usd: '0.80' }),
+  month: sum(`${NOW.slice(0, 8)}01`, { avoided_usd: '5.20', estimated: true }),
+  last_30_days: sum('', {
     avoided_usd: '8.75',
-    volume_usd: '0.56',
     estimated: true,
     unpriced_seconds: 5400
   })
@@ -226,6 +250,33 @@ export function instance(changes: Partial<Instance> = {}): Instance {
     cost: null,
     ...changes
   };
+}
+
+/** The instance of an app, up for as long as it and paid for as long. */
+function instanceOf(app: App): Instance {
+  const usdPerHour = app.instance_type === 'ml.g4dn.xlarge' ? 0.7364 : 0.05;
+  const cents = (since: string | null): number =>
+    since === null
+      ? 0
+      : Math.round(
+          ((Date.parse(NOW) - Date.parse(since)) / 36_000) * usdPerHour
+        );
+  const all = cents(app.run_started_at);
+  const idle = cents(app.idle_since);
+  const cost = money({
+    usd: dollars(all),
+    in_use_usd: dollars(all - idle),
+    idle_usd: dollars(idle),
+    idle_share: idle / all,
+    avoided_usd: '0'
+  });
+  return instance({
+    instance_type: app.instance_type,
+    app_names: [app.app_name],
+    usd_per_hour: String(usdPerHour),
+    up_since: app.run_started_at,
+    cost: { today: cost, month: cost, last_30_days: cost }
+  });
 }
 
 /** A user of Studio Classic with one idle app. */
@@ -247,17 +298,7 @@ export function status(changes: Partial<Status> = {}): Status {
     problems: [],
     notes: [],
     apps,
-    instances: apps
-      .filter(each => each.status !== 'Failed')
-      .map(each =>
-        instance({
-          instance_type: each.instance_type,
-          app_names: [each.app_name],
-          usd_per_hour:
-            each.instance_type === 'ml.g4dn.xlarge' ? '0.7364' : '0.05',
-          cost: { today: money(), month: money(), last_30_days: money() }
-        })
-      ),
+    instances: apps.filter(each => each.status !== 'Failed').map(instanceOf),
     totals,
     recording_error: '',
     ...changes
@@ -336,24 +377,22 @@ export function settings(changes: Partial<Settings> = {}): Settings {
 
 /** Twenty days of cost in the thirty before `NOW`. */
 export function costs(): Costs {
-  const rows = Array.from({ length: 30 }, (_, index) => {
-    const inUse = (index % 3) * 0.7 + (index % 5) * 0.2;
-    const idle = (index % 4) * 0.25;
-    return {
-      key: at((index - 29) * 24 * HOUR).slice(0, 10),
-      ...money({
-        usd: (inUse + idle).toFixed(2),
-        in_use_usd: inUse.toFixed(2),
-        idle_usd: idle.toFixed(2),
-        idle_share: inUse + idle === 0 ? null : idle / (inUse + idle)
-      })
-    };
-  }).filter(row => Number(row.usd) > 0);
   return {
     from: at(-29 * 24 * HOUR),
     to: NOW,
     group_by: 'day',
-    rows,
+    rows: DAYS.filter(({ inUse, idle }) => inUse + idle > 0).map(
+      ({ key, inUse, idle }) => ({
+        key,
+        ...money({
+          usd: dollars(inUse + idle),
+          in_use_usd: dollars(inUse),
+          idle_usd: dollars(idle),
+          idle_share: idle / (inUse + idle),
+          avoided_usd: '0'
+        })
+      })
+    ),
     total: totals.last_30_days
   };
 }
