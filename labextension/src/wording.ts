@@ -20,17 +20,22 @@ export function appTitle(app: App, trans: TranslationBundle): string {
   }
 }
 
-/** Titles, told apart by instance type where two apps would have the same. */
+/** Titles, told apart by instance type where two apps would have the same, else by name. */
 export function distinctTitle(
   app: App,
   apps: readonly App[],
   trans: TranslationBundle
 ): string {
   const title = appTitle(app, trans);
-  const others = apps.filter(other => other.app_name !== app.app_name);
-  return others.some(other => appTitle(other, trans) === title)
-    ? trans.__('%1 on %2', title, app.instance_type)
-    : title;
+  const namesakes = apps.filter(
+    other => other.app_name !== app.app_name && appTitle(other, trans) === title
+  );
+  if (namesakes.length === 0) {
+    return title;
+  }
+  return namesakes.some(other => other.instance_type === app.instance_type)
+    ? trans.__('%1 (%2)', title, app.app_name)
+    : trans.__('%1 on %2', title, app.instance_type);
 }
 
 export function stateLabel(state: State, trans: TranslationBundle): string {
@@ -46,6 +51,24 @@ export function stateLabel(state: State, trans: TranslationBundle): string {
   };
   // A newer server may know more states than this panel.
   return (labels as Partial<typeof labels>)[state] ?? state;
+}
+
+/** A kernel's state, as Jupyter has it. */
+export function kernelStateLabel(
+  state: string,
+  trans: TranslationBundle
+): string {
+  const labels: Record<string, string> = {
+    starting: trans.__('starting'),
+    idle: trans.__('idle'),
+    busy: trans.__('busy'),
+    restarting: trans.__('restarting'),
+    autorestarting: trans.__('restarting by itself'),
+    terminating: trans.__('ending'),
+    dead: trans.__('dead'),
+    unknown: trans.__('state not known')
+  };
+  return labels[state] ?? state;
 }
 
 /** Why an app is in its state, as a sentence. `now` is in milliseconds of Unix time. */
@@ -73,6 +96,10 @@ export function reasonSentence(
       return about
         ? trans.__('A background job of %1 is using CPU.', about)
         : trans.__('A background job is using CPU.');
+    case 'detached_job':
+      return about
+        ? trans.__('%1 is using CPU in the background.', about)
+        : trans.__('A program is using CPU in the background.');
     case 'connected':
       return about
         ? trans.__('A browser has %1 open, which counts as use here.', about)

@@ -9,7 +9,7 @@ import {
   time
 } from '../format';
 import type { App, Work } from '../openapi';
-import { appTitle, canAct, reasonSentence } from '../wording';
+import { appTitle, canAct, kernelStateLabel, reasonSentence } from '../wording';
 import type { IContext } from './context';
 import { KeepAliveControls } from './KeepAliveControls';
 import { Notice } from './Notice';
@@ -19,18 +19,22 @@ import { Ticking } from './Ticking';
 /** One app: its state and why, when it goes, and what can be done about it. */
 export function AppCard(props: {
   app: App;
+  /** Its title, told apart from those of the others. */
+  name: string;
   dryRun: boolean;
   /** The longest keep-alive in seconds; null while it is not known. */
   longestKeepAlive: number | null;
   context: IContext;
 }): React.JSX.Element {
-  const { app, dryRun, longestKeepAlive, context } = props;
+  const { app, name, dryRun, longestKeepAlive, context } = props;
   const { trans, actions } = context;
-  const title = appTitle(app, trans);
   const [error, setError] = React.useState('');
   const [isBusy, setBusy] = React.useState(false);
 
   const run = async (action: () => Promise<unknown>): Promise<void> => {
+    if (isBusy) {
+      return;
+    }
     setError('');
     setBusy(true);
     try {
@@ -45,7 +49,7 @@ export function AppCard(props: {
   return (
     <li className="jp-AutoShutdown-app" data-state={app.state}>
       <div className="jp-AutoShutdown-appHeader">
-        <h4 title={app.app_name}>{title}</h4>
+        <h4 tabIndex={-1}>{appTitle(app, trans)}</h4>
         <StateBadge state={app.state} trans={trans} />
       </div>
       <p>
@@ -65,8 +69,8 @@ export function AppCard(props: {
           </span>
           <button
             type="button"
-            disabled={isBusy}
-            aria-label={trans.__('Undo keeping %1 alive', title)}
+            aria-disabled={isBusy}
+            aria-label={trans.__('Undo keeping %1 alive', name)}
             onClick={() => void run(() => actions.endKeepAlive(app))}
           >
             {trans.__('Undo')}
@@ -74,12 +78,12 @@ export function AppCard(props: {
         </div>
       )}
       {app.error && <ShutdownError app={app} context={context} />}
-      <WorkList app={app} context={context} />
+      <Details app={app} context={context} />
       {canAct(app) && (
         <div className="jp-AutoShutdown-actions">
           <KeepAliveControls
             app={app}
-            title={title}
+            name={name}
             longest={longestKeepAlive}
             context={context}
             run={run}
@@ -89,8 +93,8 @@ export function AppCard(props: {
             <button
               type="button"
               className="jp-AutoShutdown-danger"
-              disabled={isBusy}
-              aria-label={trans.__('Shut down %1 now', title)}
+              aria-disabled={isBusy}
+              aria-label={trans.__('Shut down %1 now', name)}
               onClick={() => void run(() => actions.shutDown(app))}
             >
               {trans.__('Shut down now')}
@@ -198,47 +202,55 @@ function ShutdownError(props: {
   const { error } = app;
   const retryAt = error?.retry_at ?? null;
   return (
-    <Notice kind="error" trans={trans} iamAction={error?.iam_action}>
+    <Notice
+      kind="error"
+      trans={trans}
+      iamAction={error?.iam_action}
+      aside={
+        <>
+          {trans._n(
+            '%1 attempt failed.',
+            '%1 attempts failed.',
+            error?.attempts ?? 0
+          )}{' '}
+          {retryAt !== null && (
+            <Ticking
+              context={context}
+              text={now =>
+                trans.__(
+                  'The next one is at %1.',
+                  time(Date.parse(retryAt), now)
+                )
+              }
+            />
+          )}
+        </>
+      }
+    >
       {error?.message}
       <div>{error?.remedy}</div>
-      <div>
-        {trans._n(
-          '%1 attempt failed.',
-          '%1 attempts failed.',
-          error?.attempts ?? 0
-        )}{' '}
-        {retryAt !== null && (
-          <Ticking
-            context={context}
-            text={now =>
-              trans.__('The next one is at %1.', time(Date.parse(retryAt), now))
-            }
-          />
-        )}
-      </div>
     </Notice>
   );
 }
 
-/** The kernels and terminals in an app. */
-function WorkList(props: {
-  app: App;
-  context: IContext;
-}): React.JSX.Element | null {
+/** The kernels and terminals in an app, and its full name. */
+function Details(props: { app: App; context: IContext }): React.JSX.Element {
   const { app, context } = props;
   const { trans } = context;
-  if (app.work.length === 0) {
-    return null;
-  }
   return (
     <details className="jp-AutoShutdown-work">
       <summary>
-        {trans._n(
-          '%1 kernel or terminal',
-          '%1 kernels and terminals',
-          app.work.length
-        )}
+        {app.work.length === 0
+          ? trans.__('Details')
+          : trans._n(
+              '%1 kernel or terminal',
+              '%1 kernels and terminals',
+              app.work.length
+            )}
       </summary>
+      <p className="jp-AutoShutdown-hint">
+        {trans.__('Name: %1', app.app_name)}
+      </p>
       <ul>
         {app.work.map(work => (
           <li key={`${work.kind} ${work.id}`}>
@@ -261,13 +273,14 @@ function workDetails(work: Work, now: number, context: IContext): string {
   const kinds = {
     kernel: trans.__('kernel'),
     terminal: trans.__('terminal'),
-    session: trans.__('session without a kernel')
+    session: trans.__('session without a kernel'),
+    process: trans.__('program in the background')
   };
   const details: string[] = [
     (kinds as Partial<typeof kinds>)[work.kind] ?? work.kind
   ];
   if (work.state) {
-    details.push(work.state);
+    details.push(kernelStateLabel(work.state, trans));
   }
   if (work.background_job) {
     details.push(trans.__('background job'));

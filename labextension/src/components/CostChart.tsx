@@ -4,6 +4,7 @@ import { day, percent, usd } from '../format';
 import { COST_DAYS } from '../model';
 import type { Costs } from '../openapi';
 import type { IContext } from './context';
+import { CostTable } from './CostTable';
 import { useUniqueId } from './hooks';
 
 const WIDTH = 300;
@@ -11,7 +12,7 @@ const HEIGHT = 64;
 const GAP = 2;
 const DAY_MS = 86_400_000;
 
-interface IDay {
+export interface IDay {
   key: string;
   inUse: number;
   idle: number;
@@ -95,6 +96,7 @@ export function CostChart(props: {
         <span className="jp-AutoShutdown-keyInUse">{trans.__('In use')}</span>
         <span className="jp-AutoShutdown-keyIdle">{trans.__('Idle')}</span>
       </figcaption>
+      <CostTable days={days} context={context} />
     </figure>
   );
 }

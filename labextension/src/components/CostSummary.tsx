@@ -40,7 +40,7 @@ export function CostSummary(props: {
             </tbody>
           </table>
           <Avoided totals={totals} context={context} />
-          <Remarks money={totals.last_30_days} context={context} />
+          <Remarks totals={totals} context={context} />
         </>
       )}
       {costs !== null && <CostChart costs={costs} context={context} />}
@@ -86,11 +86,14 @@ function Avoided(props: {
 
 /** What the sums leave out or guess. */
 function Remarks(props: {
-  money: Money;
+  totals: Totals;
   context: IContext;
 }): React.JSX.Element {
-  const { money, context } = props;
+  const { totals, context } = props;
   const { trans } = context;
+  // A month may be longer than 30 days.
+  const estimated = Object.values(totals).some(money => money.estimated);
+  const money = totals.last_30_days;
   return (
     <div className="jp-AutoShutdown-hint">
       {Number(money.volume_usd) > 0 && (
@@ -101,7 +104,7 @@ function Remarks(props: {
           )}
         </p>
       )}
-      {money.estimated && (
+      {estimated && (
         <p>{trans.__('≈ Part of it was not seen, but reconstructed.')}</p>
       )}
       {money.unpriced_seconds > 0 && (

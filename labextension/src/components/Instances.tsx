@@ -2,7 +2,7 @@ import * as React from 'react';
 
 import { usd, usdPerHour } from '../format';
 import type { App, Instance, Settings, Status } from '../openapi';
-import { priceSourceLabel } from '../wording';
+import { distinctTitle, priceSourceLabel } from '../wording';
 import { AppCard } from './AppCard';
 import type { IContext } from './context';
 
@@ -27,6 +27,7 @@ export function Instances(props: {
           // A new run of an app is a new app, whatever its name.
           key={`${app.app_name} ${app.run_started_at}`}
           app={app}
+          name={distinctTitle(app, apps, trans)}
           dryRun={status.dry_run}
           longestKeepAlive={settings?.max_keep_alive ?? null}
           context={context}
@@ -41,9 +42,9 @@ export function Instances(props: {
           {trans.__('Nothing is running, so nothing costs money.')}
         </p>
       )}
-      {status.instances.map(instance => (
+      {status.instances.map((instance, index) => (
         <div
-          key={[instance.instance_type, ...instance.app_names].join(' ')}
+          key={instanceKey(status.instances, index)}
           className="jp-AutoShutdown-instance"
         >
           <InstanceHeader instance={instance} context={context} />
@@ -53,13 +54,21 @@ export function Instances(props: {
       {others.length > 0 && (
         <div className="jp-AutoShutdown-instance">
           <div className="jp-AutoShutdown-instanceHeader">
-            <h3>{trans.__('Not billed now')}</h3>
+            <h3 tabIndex={-1}>{trans.__('Not billed now')}</h3>
           </div>
           {list(others)}
         </div>
       )}
     </section>
   );
+}
+
+/** The same while apps come and go on it: which of its type it is. */
+function instanceKey(instances: readonly Instance[], index: number): string {
+  const type = instances[index]?.instance_type ?? '';
+  const before = instances.slice(0, index);
+  const number = before.filter(each => each.instance_type === type).length;
+  return `${type} ${number}`;
 }
 
 function InstanceHeader(props: {
@@ -73,14 +82,17 @@ function InstanceHeader(props: {
   return (
     <>
       <div className="jp-AutoShutdown-instanceHeader">
-        <h3>{instance.instance_type}</h3>
-        <span className="jp-AutoShutdown-price" title={details}>
+        <h3 tabIndex={-1}>{instance.instance_type}</h3>
+        <span>
+          {instance.price_source === 'estimate' && '≈ '}
           {instance.usd_per_hour === null
             ? trans.__('no price known')
             : usdPerHour(Number(instance.usd_per_hour), trans)}
-          {instance.price_source === 'estimate' && ` (${source})`}
         </span>
       </div>
+      {instance.usd_per_hour !== null && (
+        <p className="jp-AutoShutdown-hint">{trans.__('Price: %1', details)}</p>
+      )}
       {instance.cost && (
         <p className="jp-AutoShutdown-hint">
           {trans.__(

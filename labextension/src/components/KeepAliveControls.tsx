@@ -13,7 +13,7 @@ const CHOICES = [HOUR, 4 * HOUR];
 /** "Keep alive for 1 h, 4 h, until ...", as far as the administrator allows. */
 export function KeepAliveControls(props: {
   app: App;
-  title: string;
+  name: string;
   /** In seconds; null while it is not known. 0 allows none. */
   longest: number | null;
   context: IContext;
@@ -21,14 +21,21 @@ export function KeepAliveControls(props: {
   run: (action: () => Promise<unknown>) => Promise<void>;
   isBusy: boolean;
 }): React.JSX.Element | null {
-  const { app, title, longest, context, run, isBusy } = props;
+  const { app, name, longest, context, run, isBusy } = props;
   const { trans, actions } = context;
   const [choosing, setChoosing] = React.useState(false);
   const longestSeconds = longest ?? Infinity;
 
+  const untilRef = React.useRef<HTMLButtonElement>(null);
+
   const keep = (end: KeepAliveEnd): void => {
     setChoosing(false);
     void run(() => actions.keepAlive(app, end));
+  };
+  /** The form goes with its own buttons. */
+  const closeForm = (): void => {
+    setChoosing(false);
+    untilRef.current?.focus();
   };
 
   if (longest === 0) {
@@ -38,7 +45,7 @@ export function KeepAliveControls(props: {
     <>
       <div
         role="group"
-        aria-label={trans.__('Keep %1 alive', title)}
+        aria-label={trans.__('Keep %1 alive', name)}
         className="jp-AutoShutdown-buttons"
       >
         <span aria-hidden="true">{trans.__('Keep for')}</span>
@@ -46,10 +53,10 @@ export function KeepAliveControls(props: {
           <button
             key={choice}
             type="button"
-            disabled={isBusy}
+            aria-disabled={isBusy}
             aria-label={trans.__(
               'Keep %1 alive for %2',
-              title,
+              name,
               duration(choice, trans)
             )}
             onClick={() => keep({ seconds: choice })}
@@ -59,9 +66,10 @@ export function KeepAliveControls(props: {
         ))}
         <button
           type="button"
-          disabled={isBusy}
+          ref={untilRef}
+          aria-disabled={isBusy}
           aria-expanded={choosing}
-          aria-label={trans.__('Keep %1 alive until a time', title)}
+          aria-label={trans.__('Keep %1 alive until a time', name)}
           onClick={() => setChoosing(!choosing)}
         >
           {trans.__('Until…')}
@@ -71,8 +79,11 @@ export function KeepAliveControls(props: {
         <UntilForm
           context={context}
           longest={longestSeconds}
-          onChosen={until => keep({ until })}
-          onCancel={() => setChoosing(false)}
+          onChosen={until => {
+            closeForm();
+            keep({ until });
+          }}
+          onCancel={closeForm}
         />
       )}
     </>
@@ -129,7 +140,10 @@ function UntilForm(props: {
         {...(Number.isFinite(latest) && { max: localMinute(latest) })}
         aria-invalid={error !== ''}
         aria-describedby={error ? `${id}-error` : undefined}
-        onChange={event => setValue(event.target.value)}
+        onChange={event => {
+          setError('');
+          setValue(event.target.value);
+        }}
         onKeyDown={event => {
           if (event.key === 'Escape') {
             onCancel();

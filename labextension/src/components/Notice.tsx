@@ -7,26 +7,27 @@ export function Notice(props: {
   trans: TranslationBundle;
   /** The IAM action that is missing. */
   iamAction?: string | null | undefined;
+  /** What changes with the time. Screen readers would say all of it again at every change. */
+  aside?: React.ReactNode;
   children: React.ReactNode;
 }): React.JSX.Element {
-  const { kind, trans, iamAction, children } = props;
+  const { kind, trans, iamAction, aside, children } = props;
   const labels = {
     error: trans.__('Error:'),
     warning: trans.__('Warning:'),
     info: trans.__('Note:')
   };
   return (
-    <div
-      className="jp-AutoShutdown-notice"
-      data-kind={kind}
-      role={kind === 'error' ? 'alert' : undefined}
-    >
-      <strong>{labels[kind]}</strong> {children}
-      {iamAction && (
-        <div>
-          {trans.__('Missing IAM action:')} <code>{iamAction}</code>
-        </div>
-      )}
+    <div className="jp-AutoShutdown-notice" data-kind={kind}>
+      <div role={kind === 'error' ? 'alert' : undefined}>
+        <strong>{labels[kind]}</strong> {children}
+        {iamAction && (
+          <div>
+            {trans.__('Missing IAM action:')} <code>{iamAction}</code>
+          </div>
+        )}
+      </div>
+      {aside && <div className="jp-AutoShutdown-hint">{aside}</div>}
     </div>
   );
 }

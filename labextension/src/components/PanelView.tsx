@@ -6,6 +6,7 @@ import type { Connection } from '../tokens';
 import { hourlyCost } from '../wording';
 import type { IContext } from './context';
 import { CostSummary } from './CostSummary';
+import { useKeptFocus } from './focus';
 import { Instances } from './Instances';
 import { Problems } from './Problems';
 import { SettingsForm } from './SettingsForm';
@@ -25,10 +26,11 @@ export function PanelView(props: {
 }): React.JSX.Element {
   const { connection, status, settings, costs, savingText, context } = props;
   const { trans } = context;
+  const ref = useKeptFocus<HTMLDivElement>();
   return (
-    <div className="jp-AutoShutdown-content">
+    <div className="jp-AutoShutdown-content" ref={ref}>
       <div>
-        <h2>{trans.__('SageMaker AutoShutdown')}</h2>
+        <h2 tabIndex={-1}>{trans.__('SageMaker AutoShutdown')}</h2>
         {status !== null && status.host !== 'none' && (
           <Summary status={status} context={context} />
         )}

@@ -21,22 +21,18 @@ export function Problems(props: {
     <>
       <ConnectionNotice {...props} />
       {status?.check_overdue && (
-        <Notice kind="error" trans={trans}>
-          {status.checked_at === null ? (
-            trans.__('No check has succeeded yet.')
-          ) : (
+        <Notice
+          kind="error"
+          trans={trans}
+          aside={
             <Ticking
               context={context}
-              text={now =>
-                trans.__(
-                  'Checks have stopped: the last good one was %1 ago.',
-                  roughly(secondsSince(status.checked_at ?? '', now), trans)
-                )
-              }
+              text={now => lastCheckText(status, now, trans)}
             />
-          )}{' '}
+          }
+        >
           {trans.__(
-            'Nothing is shut down until they go on. If this lasts, restart the Jupyter server.'
+            'Checks have stopped. Nothing is shut down until they go on. If this lasts, restart the Jupyter server.'
           )}
         </Notice>
       )}
@@ -67,6 +63,19 @@ export function Problems(props: {
   );
 }
 
+function lastCheckText(
+  status: Status,
+  now: number,
+  trans: IContext['trans']
+): string {
+  return status.checked_at === null
+    ? trans.__('No check has succeeded yet.')
+    : trans.__(
+        'The last good check was %1 ago.',
+        roughly(secondsSince(status.checked_at, now), trans)
+      );
+}
+
 function ConnectionNotice(props: {
   context: IContext;
   connection: Connection;
@@ -75,34 +84,35 @@ function ConnectionNotice(props: {
 }): React.JSX.Element | null {
   const { connection, connectionError, status, context } = props;
   const { trans } = context;
+  if (connection !== 'connected' && hasEnded(status)) {
+    return (
+      <Notice kind="error" trans={trans}>
+        {trans.__(
+          'This server was shut down. Start it again from SageMaker Studio.'
+        )}
+      </Notice>
+    );
+  }
   switch (connection) {
-    case 'lost': {
-      const ended =
-        status !== null &&
-        endsWithApp(status) &&
-        status.apps.some(app => app.state === 'shutting_down');
+    case 'lost':
       return (
-        <Notice kind="error" trans={trans}>
-          {ended
-            ? trans.__(
-                'This server was shut down. Start it again from SageMaker Studio.'
-              )
-            : trans.__(
-                'The server does not answer (%1). It is tried again.',
-                connectionError
-              )}
-          {!ended && status && (
-            <>
-              {' '}
-              {trans.__(
-                'What is shown is from %1.',
-                time(Date.parse(status.now), context.now())
-              )}
-            </>
+        <Notice
+          kind="error"
+          trans={trans}
+          aside={
+            status &&
+            trans.__(
+              'What is shown is from %1.',
+              time(Date.parse(status.now), context.now())
+            )
+          }
+        >
+          {trans.__(
+            'The server does not answer (%1). It is tried again.',
+            connectionError
           )}
         </Notice>
       );
-    }
     case 'forbidden':
       return (
         <Notice kind="error" trans={trans}>
@@ -123,4 +133,13 @@ function ConnectionNotice(props: {
     default:
       return null;
   }
+}
+
+/** Whether the server has gone with its app: then there is nobody to answer, or a proxy does. */
+function hasEnded(status: Status | null): boolean {
+  return (
+    status !== null &&
+    endsWithApp(status) &&
+    status.apps.some(app => app.state === 'shutting_down')
+  );
 }

@@ -94,7 +94,7 @@ function useSaving(
   error: string;
   said: string;
   setError: (error: string) => void;
-  save: (value: number | boolean | null) => Promise<boolean>;
+  save: (value: number | boolean | null) => Promise<void>;
 } {
   const [isSaving, setSaving] = React.useState(false);
   const [error, setErrorText] = React.useState('');
@@ -103,18 +103,19 @@ function useSaving(
     setErrorText(text);
     setSaid('');
   };
-  const save = async (value: number | boolean | null): Promise<boolean> => {
+  const save = async (value: number | boolean | null): Promise<void> => {
+    if (isSaving) {
+      return;
+    }
     setError('');
     setSaving(true);
     try {
       await change({ [name]: value });
       setSaid(trans.__('Saved'));
-      return true;
     } catch (reason) {
       const refused = reason instanceof RequestError && reason.errors[name];
       const message = reason instanceof Error ? reason.message : String(reason);
       setError(refused || message);
-      return false;
     } finally {
       setSaving(false);
     }
@@ -160,6 +161,9 @@ function SecondsField(props: {
     // The server checks it again, whatever is sent.
     const low = setting.min ?? 0;
     const high = setting.max ?? Infinity;
+    if (!isChanged) {
+      return;
+    }
     if (!(seconds >= low && seconds <= high)) {
       saving.setError(trans.__('Allowed is: %1.', bounds));
       return;
@@ -181,13 +185,19 @@ function SecondsField(props: {
           disabled={!setting.editable}
           aria-invalid={saving.error !== ''}
           aria-describedby={`${id}-hint ${id}-error`}
-          onChange={event => setText(event.target.value)}
+          onChange={event => {
+            saving.setError('');
+            setText(event.target.value);
+          }}
         />
         <select
           aria-label={trans.__('Unit of: %1', label)}
           value={unit}
           disabled={!setting.editable}
-          onChange={event => setUnit(Number(event.target.value))}
+          onChange={event => {
+            saving.setError('');
+            setUnit(Number(event.target.value));
+          }}
         >
           <option value={3600}>{trans.__('hours')}</option>
           <option value={60}>{trans.__('minutes')}</option>
@@ -196,7 +206,7 @@ function SecondsField(props: {
         {setting.editable && (
           <button
             type="submit"
-            disabled={!isChanged || saving.isSaving}
+            aria-disabled={!isChanged || saving.isSaving}
             aria-label={trans.__('Save: %1', label)}
           >
             {trans.__('Save')}
@@ -233,7 +243,8 @@ function SwitchField(props: {
         <input
           type="checkbox"
           checked={setting.value}
-          disabled={!setting.editable || saving.isSaving}
+          disabled={!setting.editable}
+          aria-disabled={saving.isSaving}
           aria-describedby={`${id}-hint ${id}-error`}
           onChange={event => void saving.save(event.target.checked)}
         />{' '}
@@ -274,7 +285,7 @@ function FieldFooter(props: {
         <button
           type="button"
           className="jp-AutoShutdown-link"
-          disabled={saving.isSaving}
+          aria-disabled={saving.isSaving}
           aria-label={trans.__("Use the administrator's value: %1", label)}
           onClick={() => void saving.save(null)}
         >

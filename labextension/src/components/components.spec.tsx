@@ -1,11 +1,11 @@
 import { nullTranslator } from '@jupyterlab/translation';
-import { act, render, screen, within } from '@testing-library/react';
+import { act, render, screen, waitFor, within } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
 import * as React from 'react';
 
 import { RequestError } from '../client';
 import { Ticker } from '../clock';
-import type { Settings, State, Status } from '../openapi';
+import type { App, Settings, State, Status } from '../openapi';
 import { FakeModel } from '../testing/fakes';
 import * as fixtures from '../testing/fixtures';
 import type { IContext } from './context';
@@ -35,11 +35,10 @@ beforeEach(() => {
   context = { trans, ticker: new Ticker(), now: () => model.now(), actions };
 });
 
-function show(
-  shown: Status | null,
-  more: Partial<React.ComponentProps<typeof PanelView>> = {}
-): HTMLElement {
-  const { container } = render(
+type More = Partial<React.ComponentProps<typeof PanelView>>;
+
+function view(shown: Status | null, more: More): React.JSX.Element {
+  return (
     <PanelView
       connection="connected"
       connectionError=""
@@ -52,7 +51,16 @@ function show(
       {...more}
     />
   );
-  return container;
+}
+
+function show(shown: Status | null, more: More = {}): HTMLElement {
+  return render(view(shown, more)).container;
+}
+
+/** A panel that can be shown something else. */
+function panel(shown: Status): { show: (next: Status, more?: More) => void } {
+  const { rerender } = render(view(shown, {}));
+  return { show: (next, more = {}) => rerender(view(next, more)) };
 }
 
 /** What is said as an error. Fields have a place for theirs, empty as a rule. */
@@ -91,6 +99,7 @@ describe('apps', () => {
     const reasons = [
       'kernel_state_unknown',
       'background_job',
+      'detached_job',
       'connected',
       'terminal_kept',
       'no_kernels',
@@ -148,6 +157,60 @@ describe('apps', () => {
     show(status({ apps: [fixtures.brokenApp] }));
     expect(screen.getByText('Not billed now')).toBeInTheDocument();
     expect(screen.queryByRole('button', { name: /^Shut down/ })).toBeNull();
+  });
+
+  test('whose price it is, and of when, needs no mouse', () => {
+    const panel = show(status());
+    expect(panel).toHaveTextContent('Price: bundled price list, 2026-08-15');
+  });
+
+  test('a price that is a guess is marked as one', () => {
+    const instance = fixtures.instance({ price_source: 'estimate' });
+    const panel = show(status({ instances: [instance] }));
+    expect(panel).toHaveTextContent('≈ $0.05/h');
+  });
+
+  test('the full name of an app needs no mouse', () => {
+    show(status({ apps: [fixtures.warnedApp] }));
+    const { app_name } = fixtures.warnedApp;
+    expect(screen.getByText(`Name: ${app_name}`)).toBeInTheDocument();
+  });
+
+  test("a kernel's state is told in the user's language", () => {
+    const work = fixtures.work({ state: 'autorestarting' });
+    const panel = show(status({ apps: [app({ work: [work] })] }));
+    expect(panel).toHaveTextContent('kernel · restarting by itself');
+  });
+
+  test('two apps of one image have buttons of different names', () => {
+    const apps = [
+      app(),
+      app({ app_name: 'b', instance_type: 'ml.c5.large' }),
+      app({ app_name: 'c', instance_type: 'ml.c5.large' })
+    ];
+    show(status({ apps }));
+    const names = screen
+      .getAllByRole('button')
+      .map(button => button.getAttribute('aria-label') ?? '');
+    expect(names).toContain('Shut down datascience-1.0 on ml.t3.medium now');
+    expect(names).toContain('Shut down datascience-1.0 (b) now');
+    expect(new Set(names).size).toBe(names.length);
+  });
+
+  test('an app that comes or goes on an instance disturbs none of the others', () => {
+    const other = app({ app_name: 'other' });
+    const on = (apps: App[]): Status =>
+      status({
+        apps,
+        instances: [
+          fixtures.instance({ app_names: apps.map(each => each.app_name) })
+        ]
+      });
+    const { show: change } = panel(on([app()]));
+    const [first] = document.querySelectorAll('.jp-AutoShutdown-app');
+    first?.querySelector('details')?.setAttribute('open', '');
+    change(on([app(), other]));
+    expect(document.querySelectorAll('.jp-AutoShutdown-app')[0]).toBe(first);
   });
 
   test('an instance without a price is told so, not shown as free', () => {
@@ -217,10 +280,139 @@ describe('actions', () => {
   });
 });
 
+describe('the focus', () => {
+  const KEEP_4_H = 'Keep datascience-1.0 alive for 4 h';
+
+  async function press(name: string | RegExp): Promise<HTMLElement> {
+    const button = screen.getByRole('button', { name });
+    button.focus();
+    await userEvent.keyboard('{Enter}');
+    return button;
+  }
+
+  test('stays on a button while its work is done, and is done once', async () => {
+    let done = (): void => undefined;
+    actions.keepAlive.mockReturnValue(new Promise(resolve => (done = resolve)));
+    show(status());
+    const button = await press(KEEP_4_H);
+    expect(button).toHaveFocus();
+    expect(button).toHaveAttribute('aria-disabled', 'true');
+    await userEvent.keyboard('{Enter}');
+    expect(actions.keepAlive).toHaveBeenCalledTimes(1);
+    act(() => done());
+    await waitFor(() =>
+      expect(button).toHaveAttribute('aria-disabled', 'false')
+    );
+    expect(button).toHaveFocus();
+  });
+
+  test('goes to its app when the button that was pressed is gone', async () => {
+    const { show: change } = panel(status({ apps: [fixtures.keptApp] }));
+    await press(/^Undo/);
+    change(status());
+    const title = screen.getByRole('heading', { name: 'datascience-1.0' });
+    await waitFor(() => expect(title).toHaveFocus());
+  });
+
+  test('goes to the title of the panel when the app is gone', async () => {
+    const { show: change } = panel(status());
+    await press(/^Shut down/);
+    change(status({ apps: [] }));
+    const title = screen.getByRole('heading', { level: 2 });
+    await waitFor(() => expect(title).toHaveFocus());
+  });
+
+  test('goes to the instances that are left when the app is gone', async () => {
+    const { show: change } = panel(
+      status({ apps: [fixtures.warnedApp, app()] })
+    );
+    screen.getByRole('button', { name: KEEP_4_H }).focus();
+    change(status({ apps: [fixtures.warnedApp] }));
+    const title = screen.getByRole('heading', { name: 'ml.g4dn.xlarge' });
+    await waitFor(() => expect(title).toHaveFocus());
+  });
+
+  test('is left alone when the user has gone elsewhere', async () => {
+    const { show: change } = panel(status());
+    const button = screen.getByRole('button', { name: KEEP_4_H });
+    button.focus();
+    button.blur();
+    await Promise.resolve();
+    change(status({ apps: [] }));
+    await Promise.resolve();
+    expect(document.body).toHaveFocus();
+  });
+
+  test.each(['Cancel', 'Keep'])(
+    'is on "Until…" again after "%s"',
+    async name => {
+      show(status());
+      const until = await press(/until a time$/);
+      expect(screen.getByLabelText('Keep alive until')).toHaveFocus();
+      await press(name);
+      expect(until).toHaveFocus();
+    }
+  );
+
+  test('is on "Until…" again after Escape', async () => {
+    show(status());
+    const until = await press(/until a time$/);
+    await userEvent.keyboard('{Escape}');
+    expect(until).toHaveFocus();
+  });
+
+  test("goes to the field once the administrator's value is taken", async () => {
+    const { show: change } = panel(status());
+    document.querySelectorAll('details').forEach(each => (each.open = true));
+    await press(/^Use the administrator's value: Warn before/);
+    const { warning_time } = settings();
+    change(status(), {
+      settings: settings({
+        warning_time: { ...warning_time, source: 'admin', user: null }
+      })
+    });
+    const field = screen.getByLabelText('Warn before a shutdown by');
+    await waitFor(() => expect(field).toHaveFocus());
+  });
+
+  test('stays on "Save" once it is saved', async () => {
+    const { show: change } = panel(status());
+    document.querySelectorAll('details').forEach(each => (each.open = true));
+    const label = 'Shut down after an idle time of';
+    await userEvent.clear(screen.getByLabelText(label));
+    await userEvent.type(screen.getByLabelText(label), '3');
+    const button = await press(`Save: ${label}`);
+    const { idle_timeout } = settings();
+    change(status(), {
+      settings: settings({ idle_timeout: { ...idle_timeout, value: 10800 } })
+    });
+    expect(await screen.findByText('Saved')).toBeInTheDocument();
+    expect(button).toHaveFocus();
+    // A disabled one would lose it.
+    expect(button).toBeEnabled();
+  });
+});
+
 describe('what is wrong', () => {
+  test('is said once, not at every tick of what is told beside it', () => {
+    const problem = { check_overdue: true, checked_at: at(-3600) };
+    const { show: change } = panel(
+      status({ ...problem, apps: [fixtures.undeletableApp] })
+    );
+    const before = alerts();
+    expect(before).toHaveLength(2);
+    model.seconds = 3600;
+    const { undeletableApp, deniedError } = fixtures;
+    const error = { ...deniedError, attempts: 4, retry_at: at(7200) };
+    change(status({ ...problem, apps: [{ ...undeletableApp, error }] }));
+    expect(document.body).toHaveTextContent('The last good check was 2 h ago.');
+    expect(document.body).toHaveTextContent('4 attempts failed.');
+    expect(alerts()).toEqual(before);
+  });
+
   test('stopped checks are told, with since when', () => {
     const shown = show(status({ check_overdue: true, checked_at: at(-3600) }));
-    expect(shown).toHaveTextContent('the last good one was 1 h ago');
+    expect(shown).toHaveTextContent('The last good check was 1 h ago.');
   });
 
   test('a problem is told with its remedy and IAM action', () => {
@@ -251,13 +443,17 @@ describe('what is wrong', () => {
     expect(panel).toHaveTextContent(text);
   });
 
-  test('a space that was shut down is no lost connection', () => {
-    const going = { ...fixtures.goingApp, app_type: 'JupyterLab' as const };
-    const panel = show(status({ host: 'space', apps: [going] }), {
-      connection: 'lost'
-    });
-    expect(panel).toHaveTextContent('This server was shut down.');
-  });
+  test.each(['lost', 'forbidden'] as const)(
+    'a space that was shut down is no connection that is %s',
+    connection => {
+      const going = { ...fixtures.goingApp, app_type: 'JupyterLab' as const };
+      const panel = show(status({ host: 'space', apps: [going] }), {
+        connection
+      });
+      expect(panel).toHaveTextContent('This server was shut down.');
+      expect(alerts()).toHaveLength(1);
+    }
+  );
 
   test('off SageMaker the panel says why it is empty', () => {
     const panel = show(fixtures.nowhere);
@@ -270,16 +466,36 @@ describe('costs', () => {
   test('are shown with their idle share; what was avoided is called an estimate', () => {
     const panel = show(status());
     const row = screen.getByRole('row', { name: /Last 30 days/ });
-    expect(row).toHaveTextContent('≈ $30.1033%');
+    expect(row).toHaveTextContent('≈ $44.3037%');
     expect(panel).toHaveTextContent('(an estimate): ≈ $0.80 today');
     expect(panel).toHaveTextContent('Without 1 h 30 min of instances');
   });
 
   test('the chart has thirty days, and is told to who can not see it', () => {
     const panel = show(status());
-    const chart = screen.getByRole('img', { name: /last 30 days: \$30\.10/ });
+    const chart = screen.getByRole('img', { name: /last 30 days: \$44\.30/ });
     expect(within(panel).getAllByText(/in use .*, idle/)).toHaveLength(30);
-    expect(chart).toHaveAccessibleName(/33% idle\. The highest day was/);
+    expect(chart).toHaveAccessibleName(/37% idle\. The highest day was/);
+  });
+
+  test('the days can be read without a mouse', async () => {
+    show(status());
+    await userEvent.click(screen.getByText('Day by day'));
+    const row = screen.getByRole('row', { name: /Sep 18/ });
+    expect(row).toHaveTextContent('Sep 18$2.00$1.50');
+    const table = within(row.closest('table') as HTMLElement);
+    expect(table.getAllByRole('row')).toHaveLength(1 + 20);
+  });
+
+  test('a month of 31 days tells what was guessed, though 30 days were seen', () => {
+    const { money } = fixtures;
+    const totals = {
+      today: money(),
+      month: money({ estimated: true }),
+      last_30_days: money()
+    };
+    const panel = show(status({ totals }));
+    expect(panel).toHaveTextContent('≈ Part of it was not seen');
   });
 
   test('nothing recorded is told, not shown as nothing spent', () => {
@@ -329,6 +545,20 @@ describe('limits', () => {
     await enter('3');
     expect(await screen.findByText(errors.idle_timeout)).toBeInTheDocument();
     expect(screen.getByLabelText(LABEL)).toBeInvalid();
+  });
+
+  test('what was refused is forgotten as soon as it is mended', async () => {
+    form();
+    await enter('5');
+    await userEvent.clear(screen.getByLabelText(LABEL));
+    expect(screen.getByLabelText(LABEL)).toBeValid();
+    await enter('5');
+    expect(screen.getByLabelText(LABEL)).toBeInvalid();
+    await userEvent.selectOptions(
+      screen.getByLabelText(`Unit of: ${LABEL}`),
+      'minutes'
+    );
+    expect(screen.getByLabelText(LABEL)).toBeValid();
   });
 
   test("the administrator's value is one press away", async () => {

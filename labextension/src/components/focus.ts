@@ -1,0 +1,59 @@
+/**
+ * Where the focus goes when what has it is taken away: a button whose work is done, an app that is
+ * gone. Without that, who uses a keyboard would start again from the top of the page.
+ */
+
+import { useEffect, useRef, type RefObject } from 'react';
+
+/** What can take the focus; titles by code alone. */
+const PLACES =
+  '[tabindex="-1"], button, input:not(:disabled), select:not(:disabled), summary';
+
+/** Keeps the focus inside an element: it goes to the first place in what is left around it. */
+export function useKeptFocus<T extends HTMLElement>(): RefObject<T> {
+  const ref = useRef<T>(null);
+  useEffect(() => (ref.current ? keepFocus(ref.current) : undefined), []);
+  return ref;
+}
+
+function keepFocus(root: HTMLElement): () => void {
+  /** What has the focus, and all around it up to `root`. */
+  let path: Element[] = [];
+  const onFocus = ({ target }: FocusEvent): void => {
+    path = [];
+    for (
+      let each = target as Element | null;
+      each !== null && root.contains(each);
+      each = each.parentElement
+    ) {
+      path.push(each);
+    }
+  };
+  const onBlur = (): void => {
+    // Some browsers tell of it, too, when what has the focus is taken away.
+    queueMicrotask(() => {
+      if (path[0]?.isConnected && !path[0].matches(':focus')) {
+        path = [];
+      }
+    });
+  };
+  const onRemoved = (): void => {
+    const [lost, ...around] = path;
+    const { activeElement, body } = document;
+    const isNowhere = activeElement === null || activeElement === body;
+    if (lost !== undefined && !lost.isConnected && isNowhere) {
+      const left = around.filter(each => each.isConnected);
+      const places = left.map(each => each.querySelector<HTMLElement>(PLACES));
+      places.find(Boolean)?.focus();
+    }
+  };
+  const observer = new MutationObserver(onRemoved);
+  root.addEventListener('focusin', onFocus);
+  root.addEventListener('focusout', onBlur);
+  observer.observe(root, { childList: true, subtree: true });
+  return () => {
+    root.removeEventListener('focusin', onFocus);
+    root.removeEventListener('focusout', onBlur);
+    observer.disconnect();
+  };
+}
