@@ -14,10 +14,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from ..aws import Aws, AwsError
+from ..aws import Aws, AwsError, ErrorKind
 from ..lifecycle import bundle, coverage, policy
 from ..lifecycle.notebooks import Notebooks
-from ..lifecycle.plan import Lost, Plan, Refused, together
+from ..lifecycle.plan import Lost, NotDeleted, Plan, Refused, together
 from ..lifecycle.script import (
     STUDIO_KINDS,
     InvalidScript,
@@ -26,7 +26,8 @@ from ..lifecycle.script import (
     normalized,
     render,
 )
-from ..lifecycle.studio import Studio, Target
+from ..lifecycle.studio import Studio
+from ..lifecycle.target import Target
 from ._errors import Failed, Misused
 from ._text import duration, table
 
@@ -331,14 +332,14 @@ def _carry_out(
             domain_id = arguments.domain_id or studio.only_domain()
             targets = [Target(domain_id, name) for name in arguments.user_profile]
             plan = together(*(plan_domain(studio, t) for t in targets or [Target(domain_id)]))
-        print(plan.described())
-        if arguments.dry_run or not plan.steps:
-            return 0
-        if not arguments.yes and not _agreed():
-            raise NotDone("Nothing was changed.")
-        plan.carry_out(aws, print)
-    except (AwsError, Refused, Lost, InvalidScript) as error:
+    except (AwsError, Refused, InvalidScript) as error:
         raise _failed(error) from error
+    print(plan.described())
+    if arguments.dry_run or not plan.steps:
+        return 0
+    if not arguments.yes and not _agreed():
+        raise NotDone("Nothing was changed.")
+    _do(plan, aws)
     print(f"Done, and read back. {afterwards}")
     return 0
 
@@ -346,20 +347,62 @@ def _carry_out(
 def _agreed() -> bool:
     if not sys.stdin.isatty():
         raise Misused("nobody can be asked here: give --yes to go ahead, or --dry-run to look")
-    return input("Go ahead? [y/N] ").strip().lower() in ("y", "yes")
+    try:
+        return input("Go ahead? [y/N] ").strip().lower() in ("y", "yes")
+    except (EOFError, KeyboardInterrupt):
+        print()
+        return False
+
+
+def _do(plan: Plan, aws: Aws) -> None:
+    """Carry it out; where it stops, it has been said what was done and what was not."""
+    told: list[str] = []
+
+    def say(line: str) -> None:
+        told.append(line)
+        print(line, flush=True)
+
+    try:
+        plan.carry_out(aws, say)
+    except KeyboardInterrupt:
+        raise NotDone(f"Interrupted; whether the first that is not done was done {_LOOK}") from None
+    except AwsError as error:
+        stands = "Nothing was changed."
+        if error.kind in (ErrorKind.TIMEOUT, ErrorKind.UNREACHABLE):
+            stands = f"Whether the first that is not done was done {_LOOK}"
+        elif any(line.startswith("  done") for line in told):
+            stands = "What is done stays; the same command, given again, goes on from there."
+        raise NotDone(f"{_failed(error)}\n{stands}") from error
+    except (Refused, Lost, NotDeleted) as error:
+        raise _failed(error) from error
+
+
+_LOOK = "is not known. The same command, given again, looks, and goes on from there."
+
+#: What an admin can do about an error; where AWS only names it.
+_REMEDY = {
+    ErrorKind.THROTTLED: "AWS limits the rate of calls: wait a minute.",
+    ErrorKind.NOT_FOUND: "Check --domain-id, --user-profile and the region (--region, or that of "
+    "your AWS configuration): there is no such thing in this account and region.",
+    ErrorKind.IN_USE: "Another change is under way: wait until it is over.",
+    ErrorKind.NO_CREDENTIALS: "AWS credentials are needed, as the AWS command line has them, and "
+    "they must not have expired: `aws sts get-caller-identity` shows whose they are.",
+    ErrorKind.TIMEOUT: "Check the network and the region (--region).",
+    ErrorKind.UNREACHABLE: "Check the network and the region: give --region, or set it in your AWS "
+    "configuration.",
+}
 
 
 def _failed(error: Exception) -> NotDone:
-    if isinstance(error, AwsError):
-        action = error.iam_action
+    if not isinstance(error, AwsError):
+        return NotDone(str(error))
+    remedy = _REMEDY.get(error.kind, "")
+    if error.iam_action:
         remedy = (
-            f"Your own credentials need {action}; `lifecycle-config policy admin` prints all that "
-            "is needed."
-            if action
-            else error.remedy
+            f"Your own credentials need {error.iam_action}; `lifecycle-config policy admin` prints "
+            "all that is needed."
         )
-        return NotDone(f"{error}\n{remedy}")
-    return NotDone(str(error))
+    return NotDone(f"{error}\n{remedy}".rstrip())
 
 
 def _row_to_json(row: coverage.Row) -> Mapping[str, Any]:

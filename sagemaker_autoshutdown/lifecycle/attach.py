@@ -11,7 +11,8 @@ Settings are dicts in the form of the API (``UserSettings``, ``DefaultSpaceSetti
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
 from typing import Any
 
 from .script import Kind, made_by_command, normalized
@@ -21,7 +22,7 @@ NO_ARN = "None"
 
 #: Where another's script ends within ours.
 _END = "END_OF_WHAT_RUNS_FIRST"
-_FIRST = re.compile(r"^# Runs first: (\S+)$", re.MULTILINE)
+_FIRST = re.compile(r"# Runs first: (\S+)")
 
 
 def member(kind: Kind) -> str:
@@ -42,33 +43,46 @@ def is_ours(arn: str | None) -> bool:
     return arn is not None and made_by_command(arn)
 
 
-def attached(kind: Kind, settings: Mapping[str, Any], arn: str) -> dict[str, Any]:
-    """The member's new value, with `arn` in our place and all else as it was."""
-    app = dict(settings.get(member(kind)) or {})
+def of_apps(kind: Kind, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the kind's apps."""
+    return dict(settings.get(member(kind)) or {})
+
+
+def attached(kind: Kind, app: Mapping[str, Any], arn: str) -> dict[str, Any]:
+    """Settings of the kind's apps with `arn` in our place and all else as it was."""
+    app = dict(app)
     if kind is Kind.SPACE:
         app["BuiltInLifecycleConfigArn"] = arn
         return app
     spec = app.get("DefaultResourceSpec") or {"InstanceType": "system"}
     app["DefaultResourceSpec"] = {**spec, "LifecycleConfigArn": arn}
     # A default must be among those that can be chosen, or the app does not start.
-    listed = [each for each in app.get("LifecycleConfigArns") or () if not is_ours(each)]
-    app["LifecycleConfigArns"] = [*listed, arn]
+    app["LifecycleConfigArns"] = [*_others(app), arn]
     return app
 
 
-def detached(kind: Kind, settings: Mapping[str, Any], before: str | None) -> dict[str, Any]:
-    """The member's new value without ours; `before` is what ours ran first, which gets its place
-    back."""
-    app = dict(settings.get(member(kind)) or {})
+def detached(kind: Kind, app: Mapping[str, Any], before: str | None) -> dict[str, Any]:
+    """The same without ours; `before` is what ours ran first, which gets its place back."""
+    app = dict(app)
     place = before or NO_ARN
     if kind is Kind.SPACE:
         app["BuiltInLifecycleConfigArn"] = place
         return app
     app["DefaultResourceSpec"] = {**app["DefaultResourceSpec"], "LifecycleConfigArn": place}
-    app["LifecycleConfigArns"] = [
-        each for each in app.get("LifecycleConfigArns") or () if not is_ours(each)
-    ]
+    app["LifecycleConfigArns"] = _others(app)
     return app
+
+
+def without(app: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """The same without some members, as an update has to say it: lifecycle configurations are
+    taken away by an empty list and ``None`` (API reference), the rest by being left out."""
+    empty = {"DefaultResourceSpec": {"LifecycleConfigArn": NO_ARN}, "LifecycleConfigArns": []}
+    kept = {name: value for name, value in app.items() if name not in names}
+    return {**kept, **{name: empty[name] for name in names if name in empty}}
+
+
+def _others(app: Mapping[str, Any]) -> list[str]:
+    return [each for each in app.get("LifecycleConfigArns") or () if not is_ours(each)]
 
 
 def without_nothing(value: Any) -> Any:
@@ -82,12 +96,13 @@ def without_nothing(value: Any) -> Any:
 
 
 def differences(expected: Any, found: Any, where: str = "") -> list[str]:
-    """The paths at which two settings differ."""
-    if isinstance(expected, Mapping) and isinstance(found, Mapping):
+    """The paths at which two settings differ; what is not there is as nothing."""
+    if {type(expected), type(found)} <= {dict, type(None)}:
+        mine, other = expected or {}, found or {}
         return [
             path
-            for key in sorted({*expected, *found})
-            for path in differences(expected.get(key), found.get(key), f"{where}.{key}".lstrip("."))
+            for key in sorted({*mine, *other})
+            for path in differences(mine.get(key), other.get(key), f"{where}.{key}".lstrip("."))
         ]
     return [] if expected == found else [where]
 
@@ -109,10 +124,21 @@ def combined(script: str, arn: str, other: str) -> str:
     )
 
 
+def marked(script: str, arn: str) -> str:
+    """Our script with the mark of `combined`, where nothing is run before it."""
+    first, _, rest = normalized(script).partition("\n")
+    return f"{first}\n# Runs first: {arn}\n{rest}"
+
+
 def runs_first(script: str) -> str | None:
-    """The ARN of what a script made by `combined` runs first."""
-    found = _FIRST.search(script)
-    return None if found is None else found[1]
+    """What `combined` or `marked` names."""
+    found = (_FIRST.fullmatch(line) for line in head_of(script))
+    return next((each[1] for each in found if each is not None), None)
+
+
+def head_of(script: str) -> Iterator[str]:
+    """The comments that a script begins with: no other script's within it."""
+    return takewhile(lambda line: line.startswith("#"), script.splitlines())
 
 
 def _arn(value: Any) -> str | None:

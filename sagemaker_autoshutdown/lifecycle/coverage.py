@@ -8,6 +8,7 @@ from typing import Any
 
 from ..aws import Aws
 from . import attach
+from .known import refuse_blind
 from .notebooks import Notebooks
 from .script import STUDIO_KINDS, Kind, version_of
 
@@ -46,7 +47,11 @@ class Row:
 
 
 def of_domain(aws: Aws, domain_id: str) -> Iterator[Row]:
-    """All user profiles and spaces of a domain, however many; a call or two for each."""
+    """All user profiles and spaces of a domain, however many; a call or two for each.
+
+    Raises `Refused` where this botocore can't see it.
+    """
+    refuse_blind(aws)
     ask = _Asker(aws, domain_id)
     domain = aws.call_blocking("sagemaker", "DescribeDomain", {"DomainId": domain_id})
     apps = {

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ..aws import Aws, AwsError, ErrorKind
+from ..aws import Aws, AwsError
 from . import attach
-from .plan import Lost, Plan, Refused, Step
+from .foreign import as_text, is_templates, made_by_template
+from .plan import Lost, Plan, Refused, Step, gone, if_gone_or_used, if_there
 from .script import Kind, config_name, encode
 
 STOPPED = ("Stopped", "Failed")
@@ -33,7 +34,7 @@ class Notebooks:
                 "sagemaker", "DescribeNotebookInstance", {"NotebookInstanceName": name}
             )
         except AwsError as error:
-            if error.kind is ErrorKind.NOT_FOUND:
+            if gone(error):
                 raise Refused(
                     f"there is no notebook instance {name} in this account and region"
                 ) from None
@@ -49,6 +50,8 @@ class Notebooks:
         """Create what is not there yet and attach it, where it is stopped."""
         described = self.describe(name)
         here = described.get("NotebookInstanceLifecycleConfigName")
+        if here is not None and is_templates(here):
+            raise Refused(f"{name}: {made_by_template(here)}")
         before = self._runs_before(here)
         hooks: dict[str, Any] = {}
         notes = []
@@ -56,14 +59,19 @@ class Notebooks:
             theirs = self._config(before)
             if theirs is None:
                 raise Refused(
-                    f"{name} has the lifecycle configuration {before}, which is not there"
+                    f"{before} was attached to {name}, but does not exist any more. Take it off "
+                    "first (or give `uninstall`, if it runs within ours)"
                 )
             if theirs.get("OnCreate"):
                 hooks["OnCreate"] = theirs["OnCreate"]
             if theirs.get("OnStart"):
-                script = attach.combined(script, before, _decoded(theirs["OnStart"]))
+                other = as_text(_decoded(theirs["OnStart"]), before)
+                script = attach.combined(script, before, other)
+            else:
+                script = attach.marked(script, before)
             notes.append(f"{before} goes on running, before ours")
-        config = config_name(Kind.NOTEBOOK_INSTANCE, script)
+        on_create = [hook["Content"] for hook in hooks.get("OnCreate", ())]
+        config = config_name(Kind.NOTEBOOK_INSTANCE, script, *on_create)
         if here == config:
             return Plan()
         if described["NotebookInstanceStatus"] not in STOPPED:
@@ -76,26 +84,55 @@ class Notebooks:
                     f"create the lifecycle configuration {config} for notebook instances",
                     "CreateNotebookInstanceLifecycleConfig",
                     {"NotebookInstanceLifecycleConfigName": config, **hooks},
+                    if_there,
                 )
             )
         steps.append(_attach(name, config))
-        if here is not None and attach.is_ours(here):
-            steps.append(_delete(here))
-        return Plan(tuple(steps), tuple(notes), (lambda: self._check(name, config),))
+        old = (_delete(here),) if here is not None and attach.is_ours(here) else ()
+        return self._plan(name, here, config, tuple(steps), tuple(notes), old)
 
     def plan_uninstall(self, name: str) -> Plan:
         """Take ours off, and put back what was there."""
         described = self.describe(name)
         here = described.get("NotebookInstanceLifecycleConfigName")
         if here is None or not attach.is_ours(here):
-            return Plan()
+            return Plan(notes=(made_by_template(here),) if here and is_templates(here) else ())
         if described["NotebookInstanceStatus"] not in STOPPED:
             return Plan(notes=(_needs_a_stop(name, described, "uninstall"),))
-        before = self._runs_before(here)
+        before, notes = self._runs_before(here), []
         if before is not None and self._config(before) is None:
+            notes.append(f"{before} was there before, but does not exist any more")
             before = None
-        steps = (_attach(name, before), _delete(here))
-        return Plan(steps, (), (lambda: self._check(name, before),))
+        steps = (_attach(name, before),)
+        return self._plan(name, here, before, steps, tuple(notes), (_delete(here),))
+
+    def _plan(
+        self,
+        name: str,
+        here: str | None,
+        config: str | None,
+        steps: tuple[Step, ...],
+        notes: tuple[str, ...],
+        deletes: tuple[Step, ...],
+    ) -> Plan:
+        def guard() -> None:
+            if self._attached(name) != here:
+                raise Refused(
+                    f"what is attached to {name} has been changed since it was looked at. Nothing "
+                    "was changed by this command: give it again"
+                )
+
+        def check() -> Iterator[str]:
+            found = self._attached(name)
+            if found != config:
+                raise Lost(f"{name} was updated, but has the lifecycle configuration {found}")
+            return iter(())
+
+        return Plan(steps, notes, (guard,), (check,), deletes)
+
+    def _attached(self, name: str) -> str | None:
+        found: str | None = self.describe(name).get("NotebookInstanceLifecycleConfigName")
+        return found
 
     def _config(self, name: str) -> dict[str, Any] | None:
         try:
@@ -105,7 +142,7 @@ class Notebooks:
                 {"NotebookInstanceLifecycleConfigName": name},
             )
         except AwsError as error:
-            if error.kind is ErrorKind.NOT_FOUND:
+            if gone(error):
                 return None
             raise
 
@@ -113,16 +150,11 @@ class Notebooks:
         if here is None or not attach.is_ours(here):
             return here
         config = self._config(here) or {}
-        return attach.runs_first(_decoded(config.get("OnStart") or []))
-
-    def _check(self, name: str, config: str | None) -> None:
-        found = self.describe(name).get("NotebookInstanceLifecycleConfigName")
-        if found != config:
-            raise Lost(f"{name} was updated, but has the lifecycle configuration {found}")
+        return attach.runs_first(_decoded(config.get("OnStart") or []).decode(errors="replace"))
 
 
-def _decoded(hooks: list[dict[str, str]]) -> str:
-    return "".join(base64.b64decode(hook["Content"]).decode(errors="replace") for hook in hooks)
+def _decoded(hooks: list[dict[str, str]]) -> bytes:
+    return b"".join(base64.b64decode(hook["Content"]) for hook in hooks)
 
 
 def _needs_a_stop(name: str, described: dict[str, Any], command: str) -> str:
@@ -147,10 +179,7 @@ def _delete(config: str) -> Step:
         f"delete the lifecycle configuration {config}, where nothing uses it any more",
         "DeleteNotebookInstanceLifecycleConfig",
         {"NotebookInstanceLifecycleConfigName": config},
-        {
-            # A ValidationException, which has no kind of its own, says that it is in use.
-            ErrorKind.OTHER: "it is in use by another notebook instance",
-            ErrorKind.IN_USE: "it is in use by another notebook instance",
-            ErrorKind.NOT_FOUND: "it is gone already",
-        },
+        if_gone_or_used,
+        "aws sagemaker delete-notebook-instance-lifecycle-config "
+        f"--notebook-instance-lifecycle-config-name {config}",
     )

@@ -3,62 +3,18 @@
 from __future__ import annotations
 
 import base64
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..aws import Aws, AwsError, ErrorKind
-from . import attach
-from .plan import Lost, Plan, Refused, Step
-from .script import Kind, config_name, encode
-
-#: Seconds that an update of a domain may take until it can be read back.
-UPDATE_TIME = 120.0
-
-#: The first botocore that knows a member of the settings (found by looking at its releases).
-KNOWN_SINCE = {
-    "SageMakerImageVersionAlias": "1.33.3",
-    "JupyterLabAppSettings": "1.33.5",
-    "EmrSettings": "1.34.152",
-    "AppLifecycleManagement": "1.35.13",
-    "IdleSettings": "1.35.13",
-    "BuiltInLifecycleConfigArn": "1.35.32",
-    "TrainingPlanArn": "1.43.7",
-}
-
-
-@dataclass(frozen=True)
-class Target:
-    """A domain, or one user profile of it."""
-
-    domain_id: str
-    user_profile: str | None = None
-
-    def __str__(self) -> str:
-        if self.user_profile is None:
-            return f"domain {self.domain_id}"
-        return f"user profile {self.user_profile} of {self.domain_id}"
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        """The members of its description that hold settings of apps."""
-        if self.user_profile is None:
-            return ("DefaultUserSettings", "DefaultSpaceSettings")
-        return ("UserSettings",)
-
-    @property
-    def resource(self) -> str:
-        """What the API's operations call it."""
-        return "Domain" if self.user_profile is None else "UserProfile"
-
-    @property
-    def parameters(self) -> dict[str, str]:
-        """What names it in a call."""
-        named = {"DomainId": self.domain_id}
-        if self.user_profile is not None:
-            named["UserProfileName"] = self.user_profile
-        return named
+from ..aws import Aws, AwsError
+from . import attach, copied
+from .foreign import as_text, is_templates, made_by_template
+from .known import refuse_unknown, refuse_unseen
+from .plan import Plan, Refused, Step, gone, if_gone_or_used, if_there
+from .reading import Reading
+from .script import STUDIO_KINDS, Kind, config_name, encode
+from .target import Target
 
 
 @dataclass
@@ -66,8 +22,11 @@ class Studio:
     """The domains of an account in a region."""
 
     aws: Aws
-    sleep: Callable[[float], None] = time.sleep
-    _contents: dict[str, str | None] = field(default_factory=dict)
+    _contents: dict[str, bytes | None] = field(default_factory=dict)
+
+    @property
+    def _read(self) -> Reading:
+        return Reading(self.aws)
 
     # -- reading
 
@@ -81,13 +40,7 @@ class Studio:
             f"--domain-id is needed; in this account and region there are: {known or 'none'}"
         )
 
-    def describe(self, target: Target) -> tuple[dict[str, Any], list[str]]:
-        """Its description, and what of it this botocore does not know."""
-        return self.aws.call_seeing_all(
-            "sagemaker", f"Describe{target.resource}", dict(target.parameters)
-        )
-
-    def content(self, arn: str) -> str | None:
+    def content(self, arn: str) -> bytes | None:
         """The script of a lifecycle configuration; None where there is no such."""
         name = arn.rpartition("/")[2]
         if name not in self._contents:
@@ -98,21 +51,19 @@ class Studio:
                     {"StudioLifecycleConfigName": name},
                 )
             except AwsError as error:
-                if error.kind is not ErrorKind.NOT_FOUND:
+                if not gone(error):
                     raise
                 self._contents[name] = None
             else:
-                content = base64.b64decode(answer["StudioLifecycleConfigContent"])
-                self._contents[name] = content.decode(errors="replace")
+                self._contents[name] = base64.b64decode(answer["StudioLifecycleConfigContent"])
         return self._contents[name]
 
     # -- planning
 
     def plan_install(self, target: Target, scripts: Mapping[Kind, str]) -> Plan:
         """Create what is not there yet, attach it, and leave all else as it is."""
-        description, unknown = self.describe(target)
-        inherited = self._inherited(target)
-        arn_prefix = self._arn_prefix(target)
+        description, unknown = self._read.settled(target)
+        domain = self._domain_above(target)
         creates: dict[str, Step] = {}
         changes: dict[str, dict[str, Any]] = {}
         replaced: list[str] = []
@@ -125,106 +76,153 @@ class Studio:
                 )
                 continue
             settings = settings or {}
-            notes += _native_notes(f"{group} of {target}", settings)
+            notes += _native_notes(
+                f"{group} of {target}", settings, domain.settings if domain else None
+            )
             for kind, script in scripts.items():
-                here = attach.current(kind, settings)
-                before = self._runs_before(here or attach.current(kind, inherited))
-                if before is not None:
-                    script = self._with_first(script, before)
-                    notes.append(f"{before.rpartition('/')[2]} goes on running, before ours")
+                refuse_unseen(self.aws, target, group, kind, unknown)
+                place = self._place(target, kind, settings, domain)
+                if place.first is not None:
+                    script = self._with_first(script, place.first, place.copied)
+                    notes.append(f"{place.first.rpartition('/')[2]} goes on running, before ours")
+                else:
+                    script = copied.marked(script, place.copied)
                 name = config_name(kind, script)
-                arn = arn_prefix + name
-                value = attach.attached(kind, settings, arn)
+                arn = self._arn_prefix(target) + name
+                value = attach.attached(kind, place.app, arn)
                 if attach.without_nothing(value) == attach.without_nothing(
-                    settings.get(attach.member(kind)) or {}
+                    attach.of_apps(kind, settings)
                 ):
                     continue
-                self._refuse_unknown(target, group, kind, unknown)
+                refuse_unknown(self.aws, target, group, kind, unknown)
+                if domain is not None and place.copied.members:
+                    above = Target(target.domain_id)
+                    refuse_unknown(self.aws, above, "DefaultUserSettings", kind, domain.unknown)
+                notes += _copy_notes(target, kind, place)
                 if self.content(arn) is None:
                     creates[name] = _create(kind, name, script)
-                if here is not None and attach.is_ours(here):
-                    replaced.append(here)
+                if place.here is not None and attach.is_ours(place.here):
+                    replaced.append(place.here)
                 changes.setdefault(group, {})[attach.member(kind)] = value
-        steps = [*creates.values(), *self._update(target, changes)]
-        steps += [_delete(arn) for arn in dict.fromkeys(replaced)]
-        checks = (self._check(target, description, changes),) if changes else ()
-        return Plan(tuple(steps), tuple(dict.fromkeys(notes)), checks)
+        return self._plan(target, description, list(creates.values()), changes, replaced, notes)
 
     def plan_uninstall(self, target: Target) -> Plan:
         """Take back what was attached there, and only that."""
-        description, unknown = self.describe(target)
+        description, unknown = self._read.settled(target)
         changes: dict[str, dict[str, Any]] = {}
         removed: list[str] = []
         notes: list[str] = []
+        may_stay: list[str] = []
         for group in target.groups:
             settings = description.get(group) or {}
-            for kind in (Kind.CLASSIC, Kind.SPACE):
+            for kind in STUDIO_KINDS:
+                refuse_unseen(self.aws, target, group, kind, unknown)
                 here = attach.current(kind, settings)
                 if here is None or not attach.is_ours(here):
+                    if here is not None and is_templates(here):
+                        notes.append(made_by_template(here))
                     continue
-                self._refuse_unknown(target, group, kind, unknown)
-                before = self._runs_before(here)
+                refuse_unknown(self.aws, target, group, kind, unknown)
+                before, record = self._record(here)
                 if before is not None and self.content(before) is None:
                     notes.append(f"{before} was there before, but does not exist any more")
                     before = None
-                if before is not None and before == self._inherited_arn(target, kind):
-                    before = None  # it was the domain's, which applies again
+                path = f"{group}.{attach.member(kind)}"
+                changed = {*record.members} - {
+                    *copied.unchanged(kind, attach.of_apps(kind, settings), record)
+                }
+                if changed:
+                    notes.append(
+                        f"{', '.join(sorted(changed))} in {path} of {target} came from the domain, "
+                        "but was changed since then: it stays"
+                    )
+                may_stay += [f"{path}.{name}" for name in record.members]
                 removed.append(here)
-                changes.setdefault(group, {})[attach.member(kind)] = attach.detached(
-                    kind, settings, before
+                changes.setdefault(group, {})[attach.member(kind)] = _taken_back(
+                    kind, settings, before, record
                 )
-        steps = [*self._update(target, changes), *map(_delete, dict.fromkeys(removed))]
-        checks = (self._check(target, description, changes),) if changes else ()
-        return Plan(tuple(steps), tuple(notes), checks)
+        return self._plan(target, description, [], changes, removed, notes, may_stay)
 
     # -- the parts
 
-    def _inherited(self, target: Target) -> Mapping[str, Any]:
-        """The domain's settings that a user profile without its own has."""
-        if target.user_profile is None:
-            return {}
-        description, _ = self.describe(Target(target.domain_id))
-        return description.get("DefaultUserSettings") or {}
+    def _plan(
+        self,
+        target: Target,
+        description: Mapping[str, Any],
+        creates: list[Step],
+        changes: Mapping[str, Mapping[str, Any]],
+        old: list[str],
+        notes: list[str],
+        may_stay: Sequence[str] = (),
+    ) -> Plan:
+        if not changes:
+            return Plan(notes=tuple(dict.fromkeys(notes)))
+        before = {group: description.get(group) for group in target.groups}
+        return Plan(
+            (*creates, *self._update(target, changes)),
+            tuple(dict.fromkeys(notes)),
+            (self._read.guard(target, before),),
+            (self._read.check(target, before, changes, may_stay),),
+            tuple(_delete(arn) for arn in dict.fromkeys(old)),
+        )
 
-    def _inherited_arn(self, target: Target, kind: Kind) -> str | None:
-        return attach.current(kind, self._inherited(target))
+    def _domain_above(self, target: Target) -> _Inherited | None:
+        """What a user profile has of the domain; None for the domain itself."""
+        if target.user_profile is None:
+            return None
+        description, unknown = self._read.describe(Target(target.domain_id))
+        return _Inherited(description.get("DefaultUserSettings") or {}, unknown)
+
+    def _record(self, arn: str) -> tuple[str | None, copied.Copied]:
+        """What one of ours puts back in its place, and what it has from the domain."""
+        script = self._text(arn)
+        record = copied.read(script)
+        return None if record.place else attach.runs_first(script), record
+
+    def _text(self, arn: str) -> str:
+        """One of ours, to be looked at."""
+        return (self.content(arn) or b"").decode(errors="replace")
+
+    def _place(
+        self,
+        target: Target,
+        kind: Kind,
+        settings: Mapping[str, Any],
+        domain: _Inherited | None,
+    ) -> _Place:
+        """What ours is to stand in, as if it had never been there."""
+        here = attach.current(kind, settings)
+        own, first = attach.of_apps(kind, settings), here
+        if here is not None and is_templates(here):
+            raise Refused(f"{target}: {made_by_template(here)}")
+        if here is not None and attach.is_ours(here):
+            first, record = self._record(here)
+            own = attach.without_nothing(_taken_back(kind, settings, first, record))
+        if domain is None:
+            return _Place(here, first, own, copied.Copied())
+        seeded, names = copied.seeded(kind, own, attach.of_apps(kind, domain.settings))
+        above = attach.current(kind, domain.settings)
+        if first is None and above is not None and attach.is_ours(above):
+            above = attach.runs_first(self._text(above))
+        elif is_templates(above):
+            above = None  # the template's, which ours stands in for
+        app = attach.attached(kind, seeded, attach.NO_ARN)
+        record = copied.record(kind, app, names, place=first is None and above is not None)
+        return _Place(here, first or above, seeded, record)
 
     def _arn_prefix(self, target: Target) -> str:
-        description, _ = self.describe(Target(target.domain_id))
+        description, _ = self._read.describe(Target(target.domain_id))
         partition, service, region, account = str(description["DomainArn"]).split(":")[1:5]
         return f"arn:{partition}:{service}:{region}:{account}:studio-lifecycle-config/"
 
-    def _runs_before(self, arn: str | None) -> str | None:
-        """What must go on running where `arn` stands: itself if it is another's, else what ours
-        runs first."""
-        if arn is None or not attach.is_ours(arn):
-            return arn
-        script = self.content(arn)
-        return None if script is None else attach.runs_first(script)
-
-    def _with_first(self, script: str, arn: str) -> str:
-        other = self.content(arn)
+    def _with_first(self, script: str, arn: str, record: copied.Copied) -> str:
+        other, name = self.content(arn), arn.rpartition("/")[2]
         if other is None:
             raise Refused(
-                f"{arn} is the default there, but does not exist: no app can start. Detach it first"
+                f"{arn} was the default there, but does not exist any more. Take it off first (or "
+                "give `uninstall`, if it runs within ours)"
             )
-        return attach.combined(script, arn, other)
-
-    def _refuse_unknown(self, target: Target, group: str, kind: Kind, unknown: list[str]) -> None:
-        """What would be written back must be known whole, or it would be lost."""
-        path = f"{group}.{attach.member(kind)}"
-        lacking = [each for each in unknown if each == path or each.startswith(f"{path}.")]
-        place = "BuiltInLifecycleConfigArn" if kind is Kind.SPACE else "DefaultResourceSpec"
-        if not self.aws.knows("sagemaker", f"Update{target.resource}", f"{path}.{place}"):
-            lacking.append(f"{path}.{place}")
-        if lacking:
-            versions = [KNOWN_SINCE.get(each.rpartition(".")[2], "") for each in lacking]
-            newest = max(versions, key=lambda version: [int(n) for n in version.split(".") if n])
-            upgrade = f"botocore>={newest}" if all(versions) else "botocore (to its newest version)"
-            raise Refused(
-                f"this botocore ({self.aws.botocore_version}) does not know {', '.join(lacking)}, "
-                f"and would lose it. Nothing was changed. First: pip install --upgrade '{upgrade}'"
-            )
+        return copied.marked(attach.combined(script, arn, as_text(other, name)), record)
 
     def _update(self, target: Target, changes: Mapping[str, Any]) -> Iterator[Step]:
         if changes:
@@ -237,43 +235,44 @@ class Studio:
                 {**target.parameters, **changes},
             )
 
-    def _check(
-        self, target: Target, before: Mapping[str, Any], changes: Mapping[str, Mapping[str, Any]]
-    ) -> Callable[[], None]:
-        expected = {
-            group: {**(before.get(group) or {}), **changes.get(group, {})}
-            for group in target.groups
-        }
 
-        def check() -> None:
-            found = self._settled(target)
-            wrong = attach.differences(
-                attach.without_nothing(expected),
-                attach.without_nothing({group: found.get(group) or {} for group in target.groups}),
-            )
-            if wrong:
-                raise Lost(
-                    f"{target} was updated, but reads back differently at {', '.join(wrong)}. "
-                    f"Before: { {group: before.get(group) for group in target.groups} }"
-                )
+@dataclass(frozen=True)
+class _Inherited:
+    """The domain's settings that a user profile without its own has."""
 
-        return check
+    settings: Mapping[str, Any]
+    unknown: list[str]
 
-    def _settled(self, target: Target) -> dict[str, Any]:
-        """Its description once an update is over."""
-        left = UPDATE_TIME
-        while True:
-            description, _ = self.describe(target)
-            if description.get("Status") not in ("Updating", "Pending") or left <= 0:
-                break
-            self.sleep(2)
-            left -= 2
-        if description.get("Status") not in (None, "InService"):
-            raise Lost(
-                f"{target} is {description['Status']}: "
-                f"{description.get('FailureReason', 'no reason is given')}"
-            )
-        return description
+
+@dataclass(frozen=True)
+class _Place:
+    """Where one of ours is to stand."""
+
+    #: What stands there now.
+    here: str | None
+    #: What has to run before ours.
+    first: str | None
+    #: The settings of the kind's apps without ours, with what is copied from the domain.
+    app: Mapping[str, Any]
+    copied: copied.Copied
+
+
+def _taken_back(
+    kind: Kind, settings: Mapping[str, Any], before: str | None, record: copied.Copied
+) -> dict[str, Any]:
+    app = attach.of_apps(kind, settings)
+    return attach.without(attach.detached(kind, app, before), copied.unchanged(kind, app, record))
+
+
+def _copy_notes(target: Target, kind: Kind, place: _Place) -> list[str]:
+    names = sorted(attach.without_nothing({n: place.app.get(n) for n in place.copied.members}))
+    if not names:
+        return []
+    return [
+        f"{target} has no {' and '.join(names)} of its own in its {attach.member(kind)}, and would "
+        "lose the domain's: copied from there. Later changes of the domain's come with the next "
+        "install; uninstall takes the copy away"
+    ]
 
 
 def _create(kind: Kind, name: str, script: str) -> Step:
@@ -285,6 +284,7 @@ def _create(kind: Kind, name: str, script: str) -> Step:
             "StudioLifecycleConfigContent": encode(script),
             "StudioLifecycleConfigAppType": kind.app_type,
         },
+        if_there,
     )
 
 
@@ -294,16 +294,18 @@ def _delete(arn: str) -> Step:
         f"delete the lifecycle configuration {name}, where nothing uses it any more",
         "DeleteStudioLifecycleConfig",
         {"StudioLifecycleConfigName": name},
-        {
-            ErrorKind.IN_USE: "it is still in use; delete it by hand once it is not",
-            ErrorKind.NOT_FOUND: "it is gone already",
-        },
+        if_gone_or_used,
+        "aws sagemaker delete-studio-lifecycle-config --studio-lifecycle-config-name " + name,
     )
 
 
-def _native_notes(where: str, settings: Mapping[str, Any]) -> list[str]:
-    app = settings.get(attach.member(Kind.SPACE)) or {}
-    idle = (app.get("AppLifecycleManagement") or {}).get("IdleSettings") or {}
+def _native_notes(
+    where: str, settings: Mapping[str, Any], inherited: Mapping[str, Any] | None
+) -> list[str]:
+    """That of the domain applies to a user profile that says nothing else."""
+    idle = _idle_settings(settings)
+    if not idle.get("LifecycleManagement") and inherited is not None:
+        idle, where = _idle_settings(inherited), "domain's DefaultUserSettings"
     if idle.get("LifecycleManagement") != "ENABLED":
         return []
     return [
@@ -311,3 +313,8 @@ def _native_notes(where: str, settings: Mapping[str, Any]) -> list[str]:
         f"(after {idle.get('IdleTimeoutInMinutes', 60)} minutes): whichever limit is reached first "
         "shuts down. Better switch one of the two off"
     ]
+
+
+def _idle_settings(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    app = attach.of_apps(Kind.SPACE, settings)
+    return (app.get("AppLifecycleManagement") or {}).get("IdleSettings") or {}

@@ -84,6 +84,7 @@ def test_from_one_command_to_an_idle_app_that_is_shut_down(
 def test_an_image_with_an_old_botocore_refuses_to_write_what_it_does_not_know(
     wheel: Path, tmp_path: Path
 ) -> None:
+    install = ("install", "--yes")
     for environment in one_environment("sagemaker-distribution-1.0.0"):
         environment.install(wheel)
         with running_studio(tmp_path) as studio:
@@ -94,26 +95,31 @@ def test_an_image_with_an_old_botocore_refuses_to_write_what_it_does_not_know(
                     }
                 }
             )
-            refused = install_with(environment, studio, "--kind", "space")
+            refused = lifecycle_config(environment, studio, *install, "--kind", "space")
             assert refused.returncode == 1
             assert "DefaultUserSettings.JupyterLabAppSettings" in refused.stderr
             assert "pip install --upgrade 'botocore>=1.35.32'" in refused.stderr
             assert studio.calls("UpdateDomain") == []
+            # Nor does it tell that nobody has what it can't see.
+            for blind in (["status"], ["uninstall", "--dry-run"]):
+                refused = lifecycle_config(environment, studio, *blind)
+                assert refused.returncode == 1, refused.stdout
+                assert "pip install --upgrade 'botocore>=1.35.32'" in refused.stderr
             # What it does know it may write, and leaves the rest.
-            done = install_with(environment, studio, "--kind", "classic")
+            done = lifecycle_config(environment, studio, *install, "--kind", "classic")
             assert done.returncode == 0, done.stderr
             [domain] = studio.do(lambda s: list(s.account.domains.values()))
             idle = domain.settings["DefaultUserSettings"]["JupyterLabAppSettings"]
             assert idle["AppLifecycleManagement"]["IdleSettings"] == {"IdleTimeoutInMinutes": 120}
 
 
-def install_with(
+def lifecycle_config(
     environment: Environment, studio: BlockingStudio, *more: str
 ) -> subprocess.CompletedProcess[str]:
     """The command, run by another environment than this one."""
     command = [environment.python, "-m", "sagemaker_autoshutdown.cli", "lifecycle-config"]
     return subprocess.run(
-        [*command, "install", "--yes", *more],
+        [*command, *more],
         env={**os.environ, **studio.aws_environment()},
         cwd=studio.studio.work_dir,
         capture_output=True,

@@ -10,7 +10,7 @@ import pytest
 
 from sagemaker_autoshutdown import __version__
 from sagemaker_autoshutdown.lifecycle import policy
-from sagemaker_autoshutdown.localstudio import names
+from sagemaker_autoshutdown.localstudio import Fault, names
 from sagemaker_autoshutdown.localstudio.state import NotebookInstance
 
 from .conftest import Account
@@ -93,6 +93,79 @@ def test_what_was_there_goes_on_running_and_comes_back(account: Account) -> None
     assert "# OnStart" in scripts["OnStart"]
     account.run("uninstall", "--yes", "--notebook-instance", NAME)
     assert attached(account) == "theirs"
+
+
+def create(account: Account, name: str, **scripts: str) -> None:
+    """Somebody else's lifecycle configuration."""
+    encoded = {
+        hook: [{"Content": base64.b64encode(script.encode()).decode()}]
+        for hook, script in scripts.items()
+    }
+    account.client.create_notebook_instance_lifecycle_config(
+        NotebookInstanceLifecycleConfigName=name, **encoded
+    )
+
+
+def test_a_config_for_the_creation_only_survives_an_upgrade_and_comes_back(
+    account: Account,
+) -> None:
+    create(account, "theirs", OnCreate="#!/bin/bash\n# once\n")
+    enter(account, NotebookInstanceLifecycleConfigName="theirs")
+    account.run("install", "--yes", "--notebook-instance", NAME)
+    first = str(attached(account))
+    account.run("install", "--yes", "--notebook-instance", NAME, "--idle-timeout", "1h")
+    second = str(attached(account))
+    assert first != second
+    assert hooks(account, second)["OnCreate"] == "#!/bin/bash\n# once\n"
+    account.run("uninstall", "--yes", "--notebook-instance", NAME)
+    assert attached(account) == "theirs"
+
+
+def test_two_scripts_for_the_creation_do_not_share_a_name(account: Account) -> None:
+    """Both have the name theirs, one after the other, and the same script for every start."""
+    names_given = set()
+    for number in (1, 2):
+        create(account, "theirs", OnCreate=f"#!/bin/bash\n# {number}\n")
+        enter(account, f"n{number}", NotebookInstanceLifecycleConfigName="theirs")
+        account.run("install", "--yes", "--notebook-instance", f"n{number}")
+        config = str(attached(account, f"n{number}"))
+        assert hooks(account, config)["OnCreate"] == f"#!/bin/bash\n# {number}\n"
+        names_given.add(config)
+        account.client.delete_notebook_instance_lifecycle_config(
+            NotebookInstanceLifecycleConfigName="theirs"
+        )
+    assert len(names_given) == 2
+
+
+def test_a_script_of_theirs_that_is_not_utf_8_is_refused(account: Account) -> None:
+    content = base64.b64encode(b"#!/bin/bash\necho \xe9\n").decode()
+    account.client.create_notebook_instance_lifecycle_config(
+        NotebookInstanceLifecycleConfigName="theirs", OnStart=[{"Content": content}]
+    )
+    enter(account, NotebookInstanceLifecycleConfigName="theirs")
+    code, _, err = account.run("install", "--yes", "--notebook-instance", NAME)
+    assert (code, "not UTF-8" in err, attached(account)) == (1, True, "theirs")
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "said"),
+    [
+        ("Lifecycle config is in use by a notebook instance", 0, "it is still in use"),
+        ("Unable to delete: Lifecycle Config does not exist", 0, "it is gone already"),
+        ("1 validation error detected", 1, "by hand"),
+    ],
+)
+def test_an_error_that_means_neither_gone_nor_in_use_is_not_swallowed(
+    account: Account, message: str, code: int, said: str
+) -> None:
+    enter(account)
+    account.run("install", "--yes", "--notebook-instance", NAME)
+    account.studio.fault(
+        Fault("DeleteNotebookInstanceLifecycleConfig", code="ValidationException", message=message)
+    )
+    found, out, err = account.run("uninstall", "--yes", "--notebook-instance", NAME)
+    assert (found, said in out + err) == (code, True)
+    assert attached(account) is None
 
 
 def test_a_name_that_does_not_exist_is_said(account: Account) -> None:

@@ -1,0 +1,30 @@
+"""Lifecycle configurations that this command did not make: what is taken over or refused."""
+
+from __future__ import annotations
+
+from .plan import Refused
+from .script import made_by_command, version_of
+
+
+def as_text(script: bytes, name: str) -> str:
+    """Another's script; `Refused` where it can't be written into ours as it is."""
+    try:
+        return script.decode()
+    except UnicodeDecodeError as error:
+        raise Refused(
+            f"{name} would have to run before ours, but it is not UTF-8 (byte {error.start}), and "
+            "would be changed. Register it in UTF-8, attach that, and give this command again"
+        ) from None
+
+
+def is_templates(arn: str | None) -> bool:
+    """Whether a name, or the name in an ARN, is the CloudFormation template's."""
+    return arn is not None and version_of(arn) is not None and not made_by_command(arn)
+
+
+def made_by_template(arn: str) -> str:
+    """What to do about one of the template's."""
+    return (
+        f"{arn.rpartition('/')[2]} was made by the CloudFormation template: change it there, or "
+        "take it off there first"
+    )

@@ -1,0 +1,61 @@
+"""What an older botocore can't see or write: refused, with the version to upgrade to.
+
+botocore leaves out of an answer what its model of the API does not have. To write settings back
+without that would lose it.
+"""
+
+from __future__ import annotations
+
+from ..aws import Aws
+from . import attach
+from .plan import Refused
+from .script import Kind
+from .target import Target
+
+#: The first botocore that knows a member of the settings (found by looking at its releases).
+KNOWN_SINCE = {
+    "SageMakerImageVersionAlias": "1.33.3",
+    "JupyterLabAppSettings": "1.33.5",
+    "EmrSettings": "1.34.152",
+    "AppLifecycleManagement": "1.35.13",
+    "IdleSettings": "1.35.13",
+    "BuiltInLifecycleConfigArn": "1.35.32",
+    "TrainingPlanArn": "1.43.7",
+}
+
+
+def refuse_unknown(aws: Aws, target: Target, group: str, kind: Kind, unknown: list[str]) -> None:
+    """What would be written back must be known whole, or it would be lost."""
+    path = f"{group}.{attach.member(kind)}"
+    lacking = [each for each in unknown if each == path or each.startswith(f"{path}.")]
+    place = "BuiltInLifecycleConfigArn" if kind is Kind.SPACE else "DefaultResourceSpec"
+    if not aws.knows("sagemaker", f"Update{target.resource}", f"{path}.{place}"):
+        lacking.append(f"{path}.{place}")
+    if lacking:
+        versions = [KNOWN_SINCE.get(each.rpartition(".")[2], "") for each in lacking]
+        newest = max(versions, key=lambda version: [int(n) for n in version.split(".") if n])
+        upgrade = f"botocore>={newest}" if all(versions) else "botocore (to its newest version)"
+        raise Refused(
+            f"this botocore ({aws.botocore_version}) does not know {', '.join(lacking)}, "
+            f"and would lose it. Nothing was changed. First: pip install --upgrade '{upgrade}'"
+        )
+
+
+def refuse_unseen(aws: Aws, target: Target, group: str, kind: Kind, unknown: list[str]) -> None:
+    """Where ours may stand without this botocore's telling, nothing can be said."""
+    if kind is Kind.SPACE:
+        path = f"{group}.{attach.member(kind)}"
+        if {path, f"{path}.BuiltInLifecycleConfigArn"} & {*unknown}:
+            refuse_unknown(aws, target, group, kind, unknown)
+
+
+def refuse_blind(aws: Aws) -> None:
+    """A botocore that leaves the built-in lifecycle configuration out can't tell who has ours: it
+    would look installed nowhere."""
+    place = "BuiltInLifecycleConfigArn"
+    path = f"DefaultUserSettings.{attach.member(Kind.SPACE)}.{place}"
+    if not aws.knows("sagemaker", "UpdateDomain", path):
+        raise Refused(
+            f"this botocore ({aws.botocore_version}) can't see what JupyterLab apps start with. "
+            f"First: pip install --upgrade 'botocore>={KNOWN_SINCE[place]}'"
+        )
