@@ -11,17 +11,16 @@ Settings are dicts in the form of the API (``UserSettings``, ``DefaultSpaceSetti
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import takewhile
 from typing import Any
 
-from .script import Kind, made_by_command, normalized
+from .script import Kind, fits, made_by_command, normalized, part, without_comments
 
 #: What the API's patterns allow in place of an ARN, to take it away.
 NO_ARN = "None"
 
-#: Where another's script ends within ours.
-_END = "END_OF_WHAT_RUNS_FIRST"
 _FIRST = re.compile(r"# Runs first: (\S+)")
 
 
@@ -110,17 +109,22 @@ def differences(expected: Any, found: Any, where: str = "") -> list[str]:
 def combined(script: str, arn: str, other: str) -> str:
     """Our script, with another's content run before it as SageMaker would have run it.
 
-    Ours runs even if that fails. Then the whole fails, as it would without ours.
+    Ours runs even if that fails. Then the whole fails, as it would without ours. Where there is not
+    room for both, our comments are left out.
     """
+    whole = _combined(script, arn, other)
+    return whole if fits(whole) else _combined(without_comments(script), arn, other)
+
+
+def _combined(script: str, arn: str, other: str) -> str:
     first, _, rest = normalized(script).partition("\n")
     return (
         f"{first}\n"
         f"# Runs first: {arn}\n"
         "# It had this place before, and SageMaker runs one script there.\n"
-        f"(\nfile=$(mktemp)\ncat >\"$file\" <<'{_END}'\n"
-        f"{normalized(other).rstrip()}\n"
-        f'{_END}\nchmod +x "$file"\n"$file"\ncode=$?\nrm -f "$file"\nexit "$code"\n)\nFIRST=$?\n'
-        + rest.replace("\nmain\n", '\n(SECONDS=0 && main)\nexit "$FIRST"\n')
+        "# shellcheck disable=SC2016\n"
+        f"FIRST_SCRIPT={shlex.quote(normalized(other))}\n\n"
+        f'{part("first")}\n# shellcheck disable=SC2329\n(\n{rest.strip()}\n)\nexit "$FIRST"\n'
     )
 
 

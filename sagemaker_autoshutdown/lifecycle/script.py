@@ -45,6 +45,10 @@ _NAME = re.compile(
     r"(?:[0-9a-f]{8}|(?P<revision>r[a-zA-Z0-9]{1,8}))"
 )
 
+#: All that stands in ``scripts``.
+_PARTS = ("settings", "classic", "space", "notebook-instance", "studio", "common")
+_COMMENT = re.compile(r" *# (?!shellcheck)")
+
 
 class InvalidScript(ValueError):
     """A setting or a script that would not work; says what is allowed."""
@@ -145,14 +149,14 @@ class ScriptSettings:
 def render(kind: Kind, settings: ScriptSettings | None = None) -> str:
     """The script for a kind of host, with LF line ends whatever the parts were checked out with."""
     settings = settings or ScriptSettings()
-    top = _part("settings")
+    top = part("settings")
     for name, value in settings._assignments().items():
         line = f"{name}={shlex.quote(value)}"
         # A function, since a value may hold backslashes.
         top = re.sub(rf"^{name}=.*$", partial(_given, line), top, count=1, flags=re.MULTILINE)
     head = f"#!/bin/bash\n# sagemaker-autoshutdown {settings.version} for {kind.described}.\n#\n"
     parts = [kind.value, *(["studio"] if kind in STUDIO_KINDS else []), "common"]
-    return normalized(head + "\n".join([top, *map(_part, parts)]))
+    return normalized(head + "\n".join([top, *map(part, parts)]))
 
 
 def normalized(script: str) -> str:
@@ -160,10 +164,21 @@ def normalized(script: str) -> str:
     return script.replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff")
 
 
+def without_comments(script: str) -> str:
+    """A script of ours without the comments that we gave it; they are in the repository too."""
+    ours = {line for name in _PARTS for line in part(name).splitlines() if _COMMENT.match(line)}
+    return "\n".join(line for line in normalized(script).split("\n") if line not in ours)
+
+
+def fits(script: str) -> bool:
+    """Whether the API takes it."""
+    return len(_encoded(script)) <= MAX_CONTENT
+
+
 def encode(script: str) -> str:
     """The script as the API takes it; `InvalidScript` where it is too long."""
-    content = base64.b64encode(normalized(script).encode()).decode()
-    if len(content) > MAX_CONTENT:
+    content = _encoded(script)
+    if not fits(script):
         raise InvalidScript(
             f"the script takes {len(content)} characters once it is encoded; SageMaker allows "
             f"{MAX_CONTENT}. If another script is to run first, detach that one and let a "
@@ -207,9 +222,14 @@ def _number(seconds: float) -> str:
     return str(int(seconds)) if seconds == int(seconds) else repr(float(seconds))
 
 
+def _encoded(script: str) -> str:
+    return base64.b64encode(normalized(script).encode()).decode()
+
+
 def _given(line: str, _: re.Match[str]) -> str:
     return line
 
 
-def _part(name: str) -> str:
+def part(name: str) -> str:
+    """A part of the scripts, as it is kept in ``scripts``."""
     return files(__package__).joinpath("scripts", f"{name}.sh").read_text(encoding="utf-8")

@@ -183,19 +183,27 @@ class Server:
         """Of the process that runs now."""
         return int(self._pid_file.read_text())
 
-    def supervise(self) -> None:
-        """Run it, and again whenever it has ended."""
+    @property
+    def command(self) -> list[str]:
+        """What runs it."""
         command = [self.stand_in.environment.python, "-m", "jupyter_server", "--allow-root"]
         command += ["--no-browser", f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0"]
-        command += ["--ServerApp.ip=127.0.0.1", "--ServerApp.token="]
-        env = self.stand_in.env({"RESOURCE_METADATA_FILE": str(self.stand_in.metadata)})
+        return [*command, "--ServerApp.ip=127.0.0.1", "--ServerApp.token="]
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The variables that it gets."""
+        return self.stand_in.env({"RESOURCE_METADATA_FILE": str(self.stand_in.metadata)})
+
+    def supervise(self) -> None:
+        """Run it, and again whenever it has ended."""
         while not self._over.is_set():
             with self.log.open("ab") as log:
                 self._process = subprocess.Popen(
-                    command,
+                    self.command,
                     stdout=log,
                     stderr=log,
-                    env=env,
+                    env=self.env,
                     cwd=self.stand_in.home,
                     start_new_session=True,
                 )

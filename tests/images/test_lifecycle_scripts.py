@@ -64,7 +64,7 @@ def failed_open(outcome: Outcome) -> str:
     return line
 
 
-def test_a_script_installs_and_changes_nothing_else(
+def test_f10_a_script_installs_and_changes_nothing_else(
     bare_image: Environment, wheel: Path, tmp_path: Path
 ) -> None:
     for kind in kinds_of(bare_image):
@@ -97,6 +97,15 @@ def test_a_script_installs_and_changes_nothing_else(
         added = set(bare_image.freeze()) - set(before)
         assert [line.partition(" @ ")[0].partition("==")[0] for line in added] == [DISTRIBUTION]
         assert set(before) <= set(bare_image.freeze())
+
+
+def test_f12_no_cron_is_asked_to_do_anything(one_stand_in: StandIn, wheel: Path) -> None:
+    for name in ("crontab", "crond", "cron", "service", "systemctl"):
+        one_stand_in.add_program(name, f'echo "$0 $*" >> {one_stand_in.root}/used')
+    with one_stand_in.server() as server:
+        one_stand_in.run(render(Kind.SPACE, settings_for(one_stand_in, wheel)))
+        wait_for_extension(server)
+    assert not (one_stand_in.root / "used").exists()
 
 
 def test_what_the_wheel_asks_for_is_not_installed_with_it(
@@ -169,7 +178,7 @@ def test_a_server_that_is_not_up_yet_starts_with_it(one_stand_in: StandIn, wheel
 # ---- what can go wrong -----------------------------------------------------------------------
 
 
-def test_an_index_that_never_answers_does_not_keep_studio_from_starting(
+def test_f11_an_index_that_never_answers_does_not_keep_studio_from_starting(
     one_stand_in: StandIn,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -212,7 +221,7 @@ def test_a_wheel_that_is_not_there_is_said(one_stand_in: StandIn) -> None:
     assert "/wheels/none.whl" in failed_open(one_stand_in.run(render(Kind.SPACE, settings)))
 
 
-def test_a_home_that_can_not_be_written_to_does_not_matter(
+def test_f8_a_home_that_can_not_be_written_to_does_not_matter(
     one_stand_in: StandIn, wheel: Path
 ) -> None:
     script = render(Kind.SPACE, settings_for(one_stand_in, wheel))
@@ -240,7 +249,7 @@ def test_a_full_disk_leaves_nothing_half_installed(one_stand_in: StandIn, wheel:
         (Kind.NOTEBOOK_INSTANCE, "for notebook instances, but this is an app of type JupyterLab"),
     ],
 )
-def test_a_script_attached_to_the_wrong_app_type_says_so(
+def test_f8_a_script_attached_to_the_wrong_app_type_says_so(
     one_stand_in: StandIn, wheel: Path, kind: Kind, says: str
 ) -> None:
     script = render(kind, settings_for(one_stand_in, wheel))
@@ -317,7 +326,7 @@ def test_time_that_runs_out_is_not_taken_for_a_slip_in_the_settings(
     assert "JSON" not in line
 
 
-def test_a_script_edited_on_windows_works_once_it_is_registered(
+def test_f9_a_script_edited_on_windows_works_once_it_is_registered(
     one_stand_in: StandIn, wheel: Path
 ) -> None:
     windows = render(Kind.SPACE, settings_for(one_stand_in, wheel)).replace("\n", "\r\n")

@@ -128,8 +128,8 @@ def test_a_default_script_that_was_there_goes_on_running_and_gets_its_place_back
     assert ours is not None
     assert is_ours(ours)
     file = tmp_path / "on-start"
-    file.write_text(account.script(ours))
-    env = {"PATH": "/usr/bin:/bin", "SAGEMAKER_AUTOSHUTDOWN_ROOT": str(tmp_path / "no-image")}
+    file.write_text(account.script(ours).replace("\nROOT=''", f"\nROOT={tmp_path}/no-image"))
+    env = {"PATH": "/usr/bin:/bin"}
     result = subprocess.run(["/bin/bash", str(file)], env=env, capture_output=True, text=True)
     assert marks.read_text() == "it's theirs\n"
     assert "NOT INSTALLED" in result.stdout
@@ -140,7 +140,7 @@ def test_a_default_script_that_was_there_goes_on_running_and_gets_its_place_back
     account.run("install", "--yes", "--idle-timeout", "1h")
     newer = places(account.domain["DefaultUserSettings"])["classic"]
     assert newer not in (None, ours, theirs)
-    assert "it's theirs" in account.script(str(newer))
+    assert f's theirs" >> {marks}' in account.script(str(newer))
     account.run("uninstall", "--yes")
     assert without_nothing(_plain(account.domain)) == without_nothing(_plain(before))
     assert sorted(account.configs) == ["built-in", "theirs"]

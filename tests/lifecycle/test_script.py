@@ -45,12 +45,17 @@ def test_the_scripts_that_admins_read_are_those_that_the_command_renders(kind: K
 
 @pytest.mark.parametrize("kind", Kind)
 def test_shellcheck_finds_nothing(kind: Kind, tmp_path: Path) -> None:
-    file = tmp_path / "on-start.sh"
-    file.write_text(render(kind, WORST))
+    assert shellchecked(render(kind, WORST), tmp_path) == ""
+
+
+def shellchecked(script: str, folder: Path) -> str:
+    """What shellcheck finds."""
+    file = folder / "on-start.sh"
+    file.write_text(script)
     shellcheck = shutil.which("shellcheck", path=str(Path(sys.executable).parent))
     assert shellcheck is not None
     result = subprocess.run([shellcheck, str(file)], capture_output=True, text=True, check=False)
-    assert result.stdout == ""
+    return result.stdout
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -74,7 +79,7 @@ def test_f9_a_checkout_with_crlf_line_ends_registers_lf(
     for part in package.iterdir():
         part.write_bytes(part.read_bytes().replace(b"\n", b"\r\n"))
     monkeypatch.setattr(
-        script_module, "_part", lambda name: (package / f"{name}.sh").read_bytes().decode()
+        script_module, "part", lambda name: (package / f"{name}.sh").read_bytes().decode()
     )
     assert render(Kind.SPACE) == expected
     assert "\r" not in normalized("\ufeff#!/bin/bash\r\nexit 0\r\n")
