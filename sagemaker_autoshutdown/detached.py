@@ -57,8 +57,6 @@ class DetachedJobs:
     ) -> tuple[DetachedJob, ...]:
         """Those that have used CPU since the last reading, by process id. ``roots`` are the process
         ids of kernels and terminals, which are seen without."""
-        if "*" in self._ignored:
-            return ()
         self._remember(processes, below(roots, children))
         trees = {}
         for pid in _orphans(self._server, processes, children):

@@ -126,6 +126,14 @@ class TestWhatIsNone:
         one.use(JOB, 30)
         assert one.detached() == ()
 
+    def test_a_kernel_that_the_server_does_not_list_is_none(self) -> None:
+        """It is about to end, or just started: no orphan, since its parent lives."""
+        one = Machine()
+        one.add(JOB, SERVER, "python", FROM_A_KERNEL)
+        one.detached()
+        one.use(JOB, 30)
+        assert one.detached() == ()
+
     def test_a_server_that_was_started_in_a_jupyter_terminal_does_not_claim_its_neighbours(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:

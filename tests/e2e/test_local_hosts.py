@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -82,6 +84,26 @@ def test_a_space_is_kept_while_something_runs_and_shut_down_when_nothing_does(
     server.ask("DELETE", f"apps/{name}")
     studio.wait_for(scene.target, "Deleted")
     assert [pid for pid in pids if lives(pid)] == []
+
+
+def test_a_job_whose_terminal_was_closed_holds_its_space_for_as_long_as_it_works(
+    studio: BlockingStudio,
+) -> None:
+    scene = studio.jupyterlab_space(options=options())
+    server, name = Server(studio, scene.target), scene.app.name
+    terminal = studio.request(scene.target, "POST", "api/terminals")["name"]
+    burn = "nohup sh -c 'touch begun; while :; do :; done' > /dev/null 2>&1 &"
+    begun = "until [ -e begun ]; do sleep 0.1; done"
+    type_into_terminal(server, terminal, f"{burn} {begun}; echo 'ech''oed'\r")
+    studio.request(scene.target, "DELETE", f"api/terminals/{terminal}")
+    server.limit(2)
+    until(lambda: server.app(name).get("reason") == "detached_job", "the job alone")
+    server.looked(4)
+    (work,) = server.app(name)["work"]
+    assert (work["kind"], work["label"]) == ("process", "sh")
+    assert studio.calls("DeleteApp") == []
+    os.kill(int(work["id"]), signal.SIGKILL)
+    studio.wait_for(scene.target, "Deleted")
 
 
 def test_a_space_that_is_started_again_begins_anew_with_what_its_user_set(
