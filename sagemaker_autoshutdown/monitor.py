@@ -84,6 +84,11 @@ class Recorder(Protocol):
         """Why nothing is recorded, or what was lost; empty if all is well."""
         ...
 
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What else is wrong, say with the admin's prices."""
+        ...
+
 
 class Monitor:
     """Watches the apps of one host and shuts down those that are due."""
@@ -478,7 +483,12 @@ class Monitor:
             check_overdue=self.host.kind is not HostKind.NONE
             and now - last_good > self._poll * OVERDUE_POLLS + OVERDUE_GRACE,
             dry_run=policy.dry_run,
-            problems=(*self._fixed_problems, *self._problems.values(), *self.settings.problems),
+            problems=(
+                *self._fixed_problems,
+                *self._problems.values(),
+                *self.settings.problems,
+                *self.recorder.problems,
+            ),
             notes=self._notes,
             apps=status_module.app_views(
                 self._verdicts, self._snapshot.work, self._shutdowns.progress()

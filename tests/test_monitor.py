@@ -18,6 +18,7 @@ import pytest
 from sagemaker_autoshutdown.aws import ErrorKind
 from sagemaker_autoshutdown.errors import Conflict, InvalidRequest, UnknownApp
 from sagemaker_autoshutdown.model import AppStatus, EventKind, Host, HostKind, Reason, State
+from sagemaker_autoshutdown.status import Problem
 
 from .virtual import (
     BROKEN,
@@ -292,6 +293,14 @@ class TestWhatAwsAnswers:
         assert deleted(one) == []
         one.run(hours=5, minutes=12)
         assert deleted(one) == ["a", "b"]
+
+    def test_what_is_wrong_with_the_admins_prices_is_in_the_status(
+        self, make: Callable[..., Server]
+    ) -> None:
+        one = make("a").start()
+        fault = Problem("bad_prices", "price_file: line 2", "Correct it.", at())
+        one.recorder.problems = (fault,)
+        assert one.problems() == {"bad_prices": fault}
 
     def test_a_failure_is_not_forgotten_while_apps_can_not_be_seen(
         self, make: Callable[..., Server]

@@ -248,6 +248,7 @@ class Notebook:
     """Takes note of what is recorded."""
 
     recording_error: str = ""
+    problems: tuple[Problem, ...] = ()
     looks: int = 0
     events: list[Event] = field(default_factory=list)
 

@@ -130,7 +130,7 @@ class _Known:
 class PriceListCache:
     """Prices from the API, as last known, asked for in a thread of its own.
 
-    ``get`` answers at once out of memory. What was asked for is kept in ``path`` (readable by its
+    It answers at once out of memory. What was asked for is kept in ``path`` (readable by its
     owner only) and used until a newer answer comes, however old it is: it says its date.
     """
 
@@ -157,9 +157,13 @@ class PriceListCache:
         #: Why the API could not be asked the last time; empty when it could.
         self.error = ""
 
+    def known(self, instance_type: str, app_type: AppType) -> Price | None:
+        """The price as far as it is known now."""
+        known = self._known.get((instance_type, COMPONENT[app_type]))
+        return known.price if known else None
+
     def get(self, instance_type: str, app_type: AppType) -> Price | None:
-        """The price as far as it is known now. Asks for it in the background when it is not, or
-        not freshly."""
+        """The same. Asks for it in the background when it is not known, or not freshly."""
         key = (instance_type, COMPONENT[app_type])
         known = self._known.get(key)
         if known is None or self._clock() - known.fetched_at >= FRESH:

@@ -6,7 +6,6 @@ unpriced: that is shown as such and left out of sums, never counted as 0.
 
 from __future__ import annotations
 
-import csv
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -40,7 +39,8 @@ def endpoint_region(region: str) -> str | None:
 
 
 class PriceBook:
-    """Prices of one region. ``price`` answers at once from what is known.
+    """Prices of one region. ``price`` answers at once from what is known, and has what is not
+    known looked up for the next time; ``known`` touches neither disk nor network.
 
     ``own`` and ``own_file`` are the admin's table; the former wins. ``price_list`` makes what asks
     the API; None where it is not to be asked. ``problems`` says what is wrong with the admin's
@@ -73,8 +73,15 @@ class PriceBook:
     def load(self) -> None:
         """Reads the tables, once. ``price`` does so itself; a thread can do it beforehand."""
         with self._loading:
-            if self._own is None:
-                self._load()
+            if self._own is not None:
+                return
+            own: dict[str, Price] = {}
+            try:
+                self._load(own)
+            except Exception:
+                self._log.exception("sagemaker_autoshutdown: some prices could not be loaded")
+            finally:
+                self._own = own  # what could be read; else each look would read it all again
 
     def _load_or_wait(self) -> None:
         """Another thread may be loading: it is waited for, but once only and not for long, since
@@ -84,12 +91,11 @@ class PriceBook:
             self._loading.release()
             self.load()
 
-    def _load(self) -> None:
-        own: dict[str, Price] = {}
+    def _load(self, own: dict[str, Price]) -> None:
         if self._own_file:
             try:
                 own.update(load_own(Path(self._own_file).expanduser(), self.region))
-            except (OSError, ValueError, RuntimeError, csv.Error) as error:
+            except Exception as error:  # an admin's file may hold anything
                 self._problem(f"The price table price_file can't be used: {error}")
         try:
             own.update(own_prices(self._own_table))
@@ -98,20 +104,28 @@ class PriceBook:
         try:
             self._bundled = load_bundled(self.region, self._bundled_path)
         except (OSError, ValueError) as error:
-            self._problem(f"The bundled price table can't be read: {error}")
+            self._problem(
+                f"The price table of this package can't be read ({error}); install it again"
+            )
         if self._make_price_list is not None:
             self._price_list = self._make_price_list()
-        self._own = own
 
     def price(self, instance_type: str, app_type: AppType) -> Price:
         """The price of an instance of this type that runs an app of this type."""
         if self._own is None:
             self._load_or_wait()
         own = (self._own or {}).get(instance_type)
+        if own is None and self._price_list is not None and instance_type:
+            self._price_list.get(instance_type, app_type)  # looked up, if need be
+        return self.known(instance_type, app_type)
+
+    def known(self, instance_type: str, app_type: AppType) -> Price:
+        """The same out of memory."""
+        own = (self._own or {}).get(instance_type)
         if own is not None:
             return own
-        if self._price_list is not None and instance_type:
-            listed = self._price_list.get(instance_type, app_type)
+        if self._price_list is not None:
+            listed = self._price_list.known(instance_type, app_type)
             if listed is not None:
                 return listed
         bundled = self._bundled.get(instance_type)

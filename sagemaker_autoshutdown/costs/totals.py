@@ -74,17 +74,15 @@ class RunningTotals:
         self._avoided_before: dict[Kind, Fraction] = {}
 
     def update(self, db: sqlite3.Connection, dirty: int | None, now: int) -> Summary:
-        """The totals as of ``now``. Nothing before ``dirty`` has changed since the last update
-        (None: anything may have)."""
+        """The totals as of ``now``. Nothing before ``dirty`` has changed since the last update that
+        did not raise (None: anything may have). Raises ``sqlite3.Error``."""
         today = now // DAY
         spans = _first_days(now)
         anew = dirty is None or dirty < today * DAY or today != self._today
-        if anew:
-            self._today = -1  # until all is read: what could not be read is read anew next time
         self._follow_runs(db, spans["last_30_days"] * DAY, anew)
         if anew:
             self._add_up_before(db, spans, today)
-            self._today = today
+            self._today = today  # last: what could not be read is read anew the next time
         of_today: Tallies = {}
         counted: dict[Kind, Tally] = {}
         for charge in self._charges(db, today * DAY, FOR_EVER):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..clock import utcnow
 from ..errors import Unavailable
 from ..model import AppType, Event, Host, Price, Totals, Verdict
+from ..status import Problem
 from .look import Look, instance_key, look_at
 from .moments import DAY, span_us, to_us
 from .prices import PriceBook
@@ -40,8 +41,11 @@ _NOTHING = 1 << 62
 READ_TIMEOUT = 30.0
 #: Seconds to wait, when the server stops, for what is still to be written.
 CLOSE_TIMEOUT = 3.0
-#: How often the size of a space's volume is asked for.
+#: How often the size of a space's volume is asked for, and after it could not be told.
 VOLUME_INTERVAL = timedelta(days=1)
+VOLUME_RETRY = timedelta(hours=1)
+#: What to do about a fault of the admin's price table.
+PRICES_REMEDY = "Correct it and restart the server; until then the other prices apply."
 
 
 class CostTracker:
@@ -72,8 +76,9 @@ class CostTracker:
         self._dirty: int | None = None
         self._summed_day = -1
         self._ask_volume = ask_volume
-        self._volume_asked_at: datetime | None = None
+        self._ask_volume_at: datetime | None = None
         self._clock = clock
+        self._started_at = clock()
         self._log = log or logging.getLogger(__name__)
         self._folder = folder
         self._gap = gap
@@ -81,6 +86,7 @@ class CostTracker:
         self._totals: RunningTotals | None = None
         self._summary: Summary | None = None
         self._notice = ""
+        self._failure = ""
         self._jobs: queue.SimpleQueue[Callable[[Ledger], object] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -111,7 +117,16 @@ class CostTracker:
             raise TimeoutError("the ledger did not get there in time")
 
     def _work(self) -> None:
-        ledger = self._open()
+        try:
+            ledger = self._open()
+        except Exception as error:
+            self._closed = True
+            self._failure = (
+                f"Costs and history are not recorded ({type(error).__name__}: {error}). Please "
+                "report it with the server's log."
+            )
+            self._log.exception("sagemaker_autoshutdown: %s", self._failure)
+            return
         while True:
             job = self._jobs.get()
             if job is None:
@@ -126,12 +141,12 @@ class CostTracker:
                 self._log.exception("sagemaker_autoshutdown: a record of costs failed")
 
     def _open(self) -> Ledger:
+        self._prices.load()
         from .ledger import Ledger
         from .totals import RunningTotals
 
         ledger = Ledger(self._folder, gap=self._gap, clock=self._clock, log=self._log)
         self._ledger, self._totals = ledger, RunningTotals(self._host, self._cap)
-        self._prices.load()
         ledger.open()
         self._sum_up(ledger, to_us(self._clock()))
         return ledger
@@ -150,6 +165,9 @@ class CostTracker:
         except sqlite3.Error as error:
             self._log.warning("sagemaker_autoshutdown: costs can't be added up: %s", error)
             return
+        except Exception:
+            self._log.exception("sagemaker_autoshutdown: costs can't be added up")
+            return
         if summary is not None:
             self._summary = summary
             self._dirty, self._summed_day = _NOTHING, now // DAY
@@ -162,9 +180,8 @@ class CostTracker:
         if look is None or self._closed:
             return
         self._jobs.put(lambda ledger: self._record(ledger, look))
-        asked_at = self._volume_asked_at
-        if self._ask_volume and (asked_at is None or now - asked_at >= VOLUME_INTERVAL):
-            self._volume_asked_at = now
+        if self._ask_volume and (self._ask_volume_at is None or now >= self._ask_volume_at):
+            self._ask_volume_at = now + VOLUME_INTERVAL
             threading.Thread(
                 target=self._find_volume,
                 args=(now,),
@@ -185,6 +202,8 @@ class CostTracker:
         if gigabytes:
             price = self._prices.volume_usd_per_gb_month()
             self._jobs.put(lambda ledger: ledger.set_volume(self._host, now, gigabytes, price))
+        else:
+            self._ask_volume_at = now + VOLUME_RETRY
 
     def add_event(self, event: Event) -> None:
         """Take note of an event. Returns at once."""
@@ -194,8 +213,8 @@ class CostTracker:
     # ---- what status and the metrics show: memory only ----------------------------------------
 
     def price(self, instance_type: str, app_type: AppType) -> Price:
-        """What an instance costs an hour, as far as it is known now."""
-        return self._prices.price(instance_type, app_type)
+        """What an instance costs an hour, as far as it is known now. A look has it looked up."""
+        return self._prices.known(instance_type, app_type)
 
     def totals(self) -> Totals | None:
         """What all instances cost; None while the ledger has not been read."""
@@ -225,13 +244,17 @@ class CostTracker:
     @property
     def recording_error(self) -> str:
         """Why nothing is recorded just now, or what was put aside; empty if all is well."""
-        ledger = self._ledger
-        return (ledger.error or ledger.notice) if ledger is not None else ""
+        if self._failure or self._ledger is None:
+            return self._failure
+        return self._ledger.error or self._ledger.notice
 
     @property
-    def problems(self) -> tuple[str, ...]:
-        """What is wrong with the admin's price table, in words for the admin."""
-        return tuple(self._prices.problems)
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong with the admin's price table."""
+        return tuple(
+            Problem("bad_prices", message, PRICES_REMEDY, self._started_at)
+            for message in self._prices.problems
+        )
 
     # ---- what is read off the disk -----------------------------------------------------------
 

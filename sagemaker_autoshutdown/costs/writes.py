@@ -180,7 +180,7 @@ def _extend(
         idle_from = min(at, max(since, run.held_until))
         _append(db, run, min(seen_at, at), max(seen_at, idle_from), run.idle, estimated)
         _append(db, run, max(seen_at, idle_from), at, True, estimated)
-        if idle_from < seen_at:
+        if idle_from < seen_at and not run.idle:  # else it is idle since then already
             _turn_idle(db, run, idle_from)
             dirty = idle_from
         idle = True

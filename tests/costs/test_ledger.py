@@ -181,6 +181,17 @@ def test_an_app_that_is_being_deleted_goes_on_costing_as_before(world: World) ->
     assert world.stretches() == [("a", 0, 180, "idle")]
 
 
+def test_a_look_at_what_is_idle_since_yesterday_changes_nothing_of_yesterday(world: World) -> None:
+    """Else all of the past would be added up anew at each look, for as long as it is idle."""
+    for at in range(60, 601, 60):
+        world.look(at, world.app(Use.RECENT, 30))
+    dirty = [
+        world.ledger.record(Look(after(at), HOST, (world.app(Use.IDLE, 30),)))
+        for at in (660, 720, 780)
+    ]
+    assert dirty == [to_us(after(30)), to_us(after(660)), to_us(after(720))]
+
+
 def test_neighbours_that_are_alike_are_one(world: World) -> None:
     for at in range(60, 6000, 60):
         world.look(at, world.app(Use.HELD))
@@ -331,7 +342,7 @@ def test_an_app_that_was_up_before_the_install_is_estimated_since_its_start(
     assert world.stretches() == [("a", 0, 3600, "use?"), ("a", 3600, 7200, "idle?")]
 
 
-# --- apps that SageMaker lists without saying on what they run --------------------------------------
+# --- apps that SageMaker lists without saying on what they run ------------------------------------
 
 
 def unseen(world: World, **facts: object) -> AppLook:

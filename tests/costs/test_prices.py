@@ -12,14 +12,16 @@ from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from sagemaker_autoshutdown.costs import build_prices, price_list
+from sagemaker_autoshutdown.costs import prices as prices_module
 from sagemaker_autoshutdown.costs.price_list import PriceListCache, choose
 from sagemaker_autoshutdown.costs.price_table import BUNDLED_TABLE, load_own
 from sagemaker_autoshutdown.costs.prices import PriceBook, endpoint_region
-from sagemaker_autoshutdown.model import AppType, PriceSource
+from sagemaker_autoshutdown.model import AppType, Price, PriceSource
 
 KERNEL_GATEWAY = AppType.KERNEL_GATEWAY
 
@@ -189,6 +191,52 @@ def test_a_missing_table_is_named_and_other_prices_apply(tmp_path: Path) -> None
     book = PriceBook("us-east-1", own_file=str(tmp_path / "none.csv"))
     assert book.price("ml.t3.medium", KERNEL_GATEWAY).source is PriceSource.LIST
     assert "none.csv" in book.problems[0]
+
+
+def test_a_table_that_can_not_even_be_read_is_not_read_at_every_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = []
+
+    def broken(path: Path, region: str) -> dict[str, Price]:
+        reads.append(path)
+        raise RecursionError("nobody thought of this")
+
+    monkeypatch.setattr(prices_module, "load_own", broken)
+    book = PriceBook("us-east-1", own_file=str(tmp_path / "own.csv"))
+    for _ in range(3):
+        assert book.price("ml.t3.medium", KERNEL_GATEWAY).source is PriceSource.LIST
+    assert len(reads) == 1
+    assert "nobody thought of this" in book.problems[0]
+
+
+def test_a_price_list_that_can_not_be_made_leaves_the_tables_and_is_not_tried_at_every_look() -> (
+    None
+):
+    make = Mock(side_effect=ImportError("no boto3"))
+    book = PriceBook("us-east-1", own={"ml.m5.large": 1}, price_list=make)
+    for _ in range(3):
+        assert book.price("ml.t3.medium", KERNEL_GATEWAY).source is PriceSource.LIST
+        assert book.price("ml.m5.large", KERNEL_GATEWAY).source is PriceSource.OVERRIDE
+    make.assert_called_once()
+
+
+def test_what_is_shown_is_neither_read_nor_asked_for(tmp_path: Path) -> None:
+    """A scrape or a look at the status; ``price``, for the record, does both."""
+    api = PriceList(instanceName=[item("0.9")])
+    own = tmp_path / "own.csv"
+    own.write_text("instance_type,usd_per_hour\nml.m5.large,1\n")
+    made = cache(tmp_path, api)
+    book = PriceBook("us-east-1", own_file=str(own), price_list=lambda: made)
+    assert book.known("ml.m5.large", KERNEL_GATEWAY).source is PriceSource.UNPRICED
+    book.load()
+    assert book.known("ml.m5.large", KERNEL_GATEWAY).source is PriceSource.OVERRIDE
+    assert book.known("ml.t3.medium", KERNEL_GATEWAY).source is PriceSource.LIST
+    made.join(10)
+    assert api.asked == []
+    book.price("ml.t3.medium", KERNEL_GATEWAY)
+    made.join(10)
+    assert book.known("ml.t3.medium", KERNEL_GATEWAY).source is PriceSource.API
 
 
 def test_f21_a_price_table_on_a_disk_that_hangs_is_not_waited_for(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +13,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from traitlets.config import Config, LoggingConfigurable
@@ -18,9 +22,11 @@ from traitlets.config import Config, LoggingConfigurable
 from sagemaker_autoshutdown import config as config_module
 from sagemaker_autoshutdown.aws import Aws, AwsError, ErrorKind
 from sagemaker_autoshutdown.config import Policy
-from sagemaker_autoshutdown.costs import setup
+from sagemaker_autoshutdown.costs import days, setup
+from sagemaker_autoshutdown.costs import totals as totals_module
 from sagemaker_autoshutdown.costs import tracker as tracker_module
 from sagemaker_autoshutdown.costs.look import Use, look_at
+from sagemaker_autoshutdown.costs.price_list import PriceListCache
 from sagemaker_autoshutdown.costs.prices import PriceBook
 from sagemaker_autoshutdown.costs.report import GroupBy
 from sagemaker_autoshutdown.costs.tracker import CostTracker
@@ -93,8 +99,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
         tracker = CostTracker(
             host,
             tmp_path / "data",
-            PriceBook("us-east-1"),
-            **{**defaults, **options},  # type: ignore[arg-type]
+            **{"prices": PriceBook("us-east-1"), **defaults, **options},  # type: ignore[arg-type]
         )
         made.append(tracker)
         tracker.start()
@@ -166,8 +171,30 @@ def test_totals_are_unknown_until_the_ledger_is_read_and_then_follow_each_look(
 
 
 def test_a_price_is_there_before_anything_is_recorded(make: Make) -> None:
-    price = make().price("ml.t3.medium", AppType.KERNEL_GATEWAY)
+    tracker = make()
+    tracker.flush()
+    price = tracker.price("ml.t3.medium", AppType.KERNEL_GATEWAY)
     assert (price.usd_per_hour, price.source) == (Decimal("0.05"), PriceSource.LIST)
+
+
+def test_status_and_a_scrape_ask_aws_for_no_price_but_a_look_does(
+    make: Make, tmp_path: Path
+) -> None:
+    asked = []
+
+    def fetch(attributes: object) -> Iterator[str]:
+        asked.append(attributes)
+        return iter(())
+
+    listed = PriceListCache("us-east-1", fetch, tmp_path / "prices.json")
+    tracker = make(prices=PriceBook("us-east-1", price_list=lambda: listed))
+    tracker.flush()
+    tracker.price("ml.t3.medium", AppType.KERNEL_GATEWAY)
+    listed.join(10)
+    assert asked == []
+    tracker.observe(verdicts(after(60), app()), after(60))
+    listed.join(10)
+    assert asked
 
 
 async def history_and_costs(tracker: CostTracker) -> None:
@@ -254,6 +281,143 @@ def test_the_size_of_a_spaces_volume_is_asked_for_in_a_thread_once_a_day(make: M
     assert threading.current_thread() not in asked
     found = asyncio.run(tracker.costs(T0, now, GroupBy.STATE))
     assert round(found.total.volume_usd, 4) == round(Decimal("11.2") / 30, 4)  # a day of a month
+
+
+def test_a_volume_whose_size_could_not_be_told_is_asked_for_again_within_the_hour(
+    make: Make,
+) -> None:
+    asked = []
+    tracker = make(SPACE, ask_volume=lambda: asked.append(threading.current_thread()))
+    for minutes in (0, 30, 59, 61):
+        now = after(minutes * 60)
+        tracker.observe(verdicts(now, replace(app(), app_type=AppType.JUPYTER_LAB)), now)
+        for thread in asked:
+            thread.join(10)
+    assert len(asked) == 2
+
+
+def test_what_is_spent_is_not_exported_before_a_look_of_this_server_is_recorded(
+    make: Make,
+) -> None:
+    first = make()
+    first.observe(verdicts(after(60), app()), after(60))
+    first.flush()
+    assert len(first.spent()) == 1
+    second = make()
+    second.observe(verdicts(after(120), app()), after(120))
+    second.flush()
+    assert "another server" in second.recording_error
+    assert second.totals() is not None
+    assert second.spent() == ()  # the first one exports it
+    first.close()
+    second.flush()
+    assert second.spent() == ()
+    second.observe(verdicts(after(180), app()), after(180))
+    second.flush()
+    assert len(second.spent()) == 1
+
+
+def test_the_thread_outlives_a_job_and_a_reading_that_fail(
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(totals_module.RunningTotals, "update", Mock(side_effect=ValueError("odd")))
+        tracker = make()
+        tracker.observe(verdicts(after(60), app()), after(60))
+        tracker.flush()
+        assert tracker.totals() is None
+    tracker._jobs.put(Mock(side_effect=RuntimeError("a job")))
+    tracker.observe(verdicts(after(120), app()), after(120))
+    tracker.flush()
+    totals = tracker.totals()
+    assert totals is not None
+    assert round(totals.today.usd, 6) == Decimal("0.001667")
+    assert "odd" in caplog.text
+
+
+def test_a_thread_that_can_not_even_begin_is_said_and_keeps_nobody_waiting(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Say a Python without sqlite3."""
+    monkeypatch.setitem(sys.modules, "sagemaker_autoshutdown.costs.ledger", None)
+    tracker = make()
+    thread = tracker._thread
+    assert thread is not None
+    thread.join(10)
+    assert "not recorded" in tracker.recording_error
+    tracker.observe(verdicts(after(60), app()), after(60))
+    assert tracker._jobs.empty()
+    with pytest.raises(Unavailable):
+        asyncio.run(tracker.read(1))
+    price = tracker.price("ml.t3.medium", AppType.KERNEL_GATEWAY)
+    assert price.source is PriceSource.LIST
+
+
+def test_totals_that_could_not_be_read_are_whole_once_they_can_be(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    midnight = 43200
+    used = after(midnight - 30)
+    now = used
+    fails: list[Exception] = []
+    real = days.between
+
+    def between(*args: Any) -> Any:
+        if fails:
+            raise fails.pop()
+        return real(*args)
+
+    monkeypatch.setattr(days, "between", between)
+    tracker = make(clock=lambda: now)
+
+    def look(seconds: float, state: str = "idle") -> None:
+        nonlocal now
+        now = after(seconds)
+        tracker.observe(verdicts(now, app(), work=(kernel(state, used),)), now)
+        tracker.flush()
+
+    for seconds in range(midnight - 600, midnight + 1, 60):
+        look(seconds, "busy" if seconds <= midnight - 60 else "idle")
+    look(midnight + 200)
+    fails.append(sqlite3.OperationalError("disk I/O error"))
+    look(midnight + 300)  # idle since yesterday, as is known now
+    look(midnight + 360)
+    assert not fails
+    shown = tracker.totals()
+    tracker.close()
+    anew = make(clock=lambda: now)
+    anew.flush()
+    assert shown == anew.totals()
+
+
+def test_today_is_today_although_nothing_is_recorded(make: Make, tmp_path: Path) -> None:
+    now = after(3600)
+    tracker = make(clock=lambda: now)
+    tracker.observe(verdicts(now, app()), now)
+    tracker.flush()
+    totals = tracker.totals()
+    assert totals is not None
+    assert totals.today.usd == Decimal("0.05")
+    second = make(clock=lambda: now)  # records nothing: the first one does
+    second.flush()
+    now = after(86400)
+    second.observe(verdicts(now, app()), now)
+    second.flush()
+    totals = second.totals()
+    assert totals is not None
+    assert (totals.today.usd, totals.month.usd) == (Decimal(0), Decimal("0.05"))
+
+
+def test_a_fault_of_the_admins_prices_is_a_problem_that_says_what_to_do(
+    make: Make, tmp_path: Path
+) -> None:
+    tracker = make(prices=PriceBook("us-east-1", own_file=str(tmp_path / "none.csv")))
+    tracker.flush()
+    (problem,) = tracker.problems
+    assert problem.code == "bad_prices"
+    assert "none.csv" in problem.message
+    assert "restart" in problem.remedy
+    assert tracker.problems == (problem,)  # the same at each look: nothing has changed
 
 
 def test_shutdowns_by_us_show_as_avoided_cost(make: Make) -> None:
