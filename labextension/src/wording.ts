@@ -97,9 +97,14 @@ export function reasonSentence(
         ? trans.__('A background job of %1 is using CPU.', about)
         : trans.__('A background job is using CPU.');
     case 'detached_job':
-      return about
-        ? trans.__('%1 is using CPU in the background.', about)
-        : trans.__('A program is using CPU in the background.');
+      if (about && lasted) {
+        return trans.__(
+          '%1 has been running outside of any terminal or notebook for %2.',
+          about,
+          lasted
+        );
+      }
+      return trans.__('A job is running outside of any terminal or notebook.');
     case 'connected':
       return about
         ? trans.__('A browser has %1 open, which counts as use here.', about)

@@ -78,6 +78,11 @@ describe('apps', () => {
       fixtures.busyApp,
       'A cell has been running in train.ipynb for 2 h.'
     ],
+    [
+      'busy',
+      app({ reason: 'detached_job', subject: 'python train.py' }),
+      'python train.py has been running outside of any terminal or notebook for 1 h.'
+    ],
     ['active', fixtures.activeApp, 'Last used 2 min ago.'],
     ['idle', app(), 'Nothing has run for 1 h.'],
     ['warned', fixtures.warnedApp, 'Its idle limit is near.'],
