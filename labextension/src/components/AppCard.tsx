@@ -119,7 +119,7 @@ function keptText(
   return trans.__(
     'Kept alive until %1 (%2).',
     time(Date.parse(until), now),
-    roughly(secondsUntil(until, now), trans)
+    countdown(secondsUntil(until, now), trans)
   );
 }
 

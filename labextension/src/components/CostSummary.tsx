@@ -41,9 +41,9 @@ export function CostSummary(props: {
           </table>
           <Avoided totals={totals} context={context} />
           <Remarks totals={totals} context={context} />
+          {costs !== null && <CostChart costs={costs} context={context} />}
         </>
       )}
-      {costs !== null && <CostChart costs={costs} context={context} />}
     </section>
   );
 }

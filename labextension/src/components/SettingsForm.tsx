@@ -239,7 +239,7 @@ function SwitchField(props: {
   const saving = useSaving(name, change, trans);
   return (
     <div className="jp-AutoShutdown-field">
-      <label>
+      <label className="jp-AutoShutdown-check">
         <input
           type="checkbox"
           checked={setting.value}
@@ -247,8 +247,8 @@ function SwitchField(props: {
           aria-disabled={saving.isSaving}
           aria-describedby={`${id}-hint ${id}-error`}
           onChange={event => void saving.save(event.target.checked)}
-        />{' '}
-        {label}
+        />
+        <span>{label}</span>
       </label>
       <FieldFooter
         id={id}

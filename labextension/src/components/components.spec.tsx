@@ -250,6 +250,13 @@ describe('actions', () => {
     expect(actions.keepAlive).toHaveBeenCalledWith(app(), { seconds: 14400 });
   });
 
+  test('a keep-alive ends when its app goes, to the minute', () => {
+    model.seconds = 0.5;
+    const panel = show(status({ apps: [fixtures.keptApp] }));
+    expect(screen.getByRole('timer')).toHaveTextContent(/^4 h$/);
+    expect(panel).toHaveTextContent(/Kept alive until .* \(4 h\)/);
+  });
+
   test('a keep-alive is undone', async () => {
     show(status({ apps: [fixtures.keptApp] }));
     await userEvent.click(screen.getByRole('button', { name: /Undo/ }));
@@ -504,8 +511,9 @@ describe('costs', () => {
   });
 
   test('nothing recorded is told, not shown as nothing spent', () => {
-    const panel = show(status({ totals: null }), { costs: null });
+    const panel = show(status({ totals: null }));
     expect(panel).toHaveTextContent('Nothing is recorded yet.');
+    expect(screen.queryByRole('img')).toBeNull();
   });
 });
 

@@ -8,7 +8,13 @@ import { expect, test } from '@playwright/test';
 
 import * as fixtures from '../../src/testing/fixtures';
 import { answerWith } from '../helpers/answers';
-import { openLab, openPanel, setTheme, whenUp } from '../helpers/lab';
+import {
+  openLab,
+  openPanel,
+  setPanelWidth,
+  setTheme,
+  whenUp
+} from '../helpers/lab';
 import { Studio } from '../helpers/studio';
 
 const FOLDER = join(__dirname, '../../docs');
@@ -19,32 +25,18 @@ test('pictures', async ({ page }) => {
   });
   await page.setViewportSize({ width: 960, height: 720 });
   const answers = {
-    status: fixtures.status({
-      apps: [fixtures.warnedApp, fixtures.busyApp],
-      totals: {
-        ...fixtures.totals,
-        last_30_days: fixtures.money({ usd: '30.10', idle_share: 0.3322 })
-      }
-    })
+    status: fixtures.status({ apps: [fixtures.warnedApp, fixtures.busyApp] })
   };
   await answerWith(page, answers);
   await openLab(page, studio.labUrl);
   const panel = await openPanel(page);
-  // Make room for the panel, as a user does.
+  // Make room for the panel.
   await page.getByRole('tab', { name: /File Browser/ }).click();
-  const edge = await panel.boundingBox();
-  const x = (edge?.x ?? 0) - 2;
-  await page.mouse.move(x, 400);
-  await page.mouse.down();
-  await page.mouse.move(x - 90, 400, { steps: 5 });
-  await page.mouse.up();
+  await setPanelWidth(page, 350);
   await expect(panel.getByRole('img')).toBeVisible();
   await page.screenshot({ path: join(FOLDER, 'warning.png') });
 
-  answers.status = fixtures.status({
-    apps: [fixtures.undeletableApp],
-    totals: answers.status.totals
-  });
+  answers.status = fixtures.status({ apps: [fixtures.undeletableApp] });
   await page.evaluate(() => window.dispatchEvent(new Event('online')));
   await expect(panel).toContainText('Missing IAM action');
   await setTheme(page, 'JupyterLab Dark');

@@ -41,6 +41,22 @@ export async function openPanel(page: Page): Promise<Locator> {
   return panel;
 }
 
+/** Make the open panel so wide, as a user does: by its edge. */
+export async function setPanelWidth(page: Page, width: number): Promise<void> {
+  const panel = page.locator(PANEL);
+  await expect(async () => {
+    const box = await panel.boundingBox();
+    const x = (box?.x ?? 0) - 2;
+    const by = (box?.width ?? 0) - width;
+    await page.mouse.move(x, 400);
+    await page.mouse.down();
+    await page.mouse.move(x + by, 400, { steps: 5 });
+    await page.mouse.up();
+    const after = (await panel.boundingBox())?.width ?? 0;
+    expect(Math.abs(after - width)).toBeLessThanOrEqual(5);
+  }).toPass({ timeout: 10_000 });
+}
+
 interface IApp {
   commands: { execute(id: string, args: object): Promise<unknown> };
 }

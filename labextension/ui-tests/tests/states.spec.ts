@@ -11,7 +11,9 @@ import {
   openLab,
   openPanel,
   PANEL,
+  setPanelWidth,
   setTheme,
+  whenUp,
   type Theme
 } from '../helpers/lab';
 import { Studio } from '../helpers/studio';
@@ -66,9 +68,28 @@ const STATES: Record<string, IAnswers> = {
     })
   },
   'nothing runs': { status: fixtures.status({ apps: [] }) },
-  'off SageMaker': { status: fixtures.nowhere },
-  'no extension on the server': { status: 404 }
+  'two apps of one image': {
+    status: fixtures.status({
+      apps: [
+        fixtures.app(),
+        fixtures.app({ app_name: 'another', instance_type: 'ml.c5.18xlarge' })
+      ]
+    })
+  },
+  'connection lost': { status: 502 },
+  'login over': { status: 403 },
+  'off SageMaker': { status: fixtures.nowhere }
 };
+
+/** What the panel says where there is no status. */
+const SAID: Record<number, string> = {
+  403: 'Reload it to log in again',
+  404: 'has no SageMaker AutoShutdown extension',
+  502: 'The server does not answer'
+};
+
+/** In pixels: as narrow as JupyterLab makes a side panel by itself, and a comfortable one. */
+const WIDTHS = [250, 350];
 
 let studio: Studio;
 
@@ -87,7 +108,7 @@ async function show(page: Page, answers: IAnswers): Promise<void> {
   await answered;
   const panel = page.locator(PANEL);
   if (typeof answers.status === 'number') {
-    await expect(panel).toContainText('has no SageMaker AutoShutdown');
+    await expect(panel).toContainText(SAID[answers.status] ?? '');
   } else if (answers.status.host === 'none') {
     await expect(panel).toContainText(answers.status.message);
   } else {
@@ -115,27 +136,91 @@ async function violations(page: Page): Promise<string[]> {
   );
 }
 
+/** Whether something sticks out to the right. */
+async function isCut(page: Page): Promise<boolean> {
+  return page
+    .locator(PANEL)
+    .evaluate(panel => panel.scrollWidth > panel.clientWidth);
+}
+
 for (const theme of THEMES) {
-  test(`every state is accessible in ${theme}`, async ({ page }, info) => {
+  test(`every state is accessible in ${theme}, and none is cut off`, async ({
+    page
+  }, info) => {
+    test.slow();
     await page.setViewportSize({ width: 1100, height: 1500 });
     const answers: IAnswers = { status: fixtures.status() };
     await answerWith(page, answers);
     await openLab(page, studio.labUrl);
-    await openPanel(page);
+    const panel = await openPanel(page);
     if (!(await setTheme(page, theme))) {
       // It came with JupyterLab 4.2.
       expect(theme).toBe('JupyterLab Dark High Contrast');
       return;
     }
-    await page.getByText('Limits', { exact: true }).click();
-    for (const [name, state] of Object.entries(STATES)) {
-      await test.step(name, async () => {
-        answers.status = state.status;
-        await show(page, state);
-        const file = `${name} ${theme}.png`.replace(/[ ,]+/g, '-');
-        await page.screenshot({ path: info.outputPath(file) });
+
+    const look = async (name: string, width: number): Promise<void> => {
+      const file = `${name} ${theme} ${width}.png`.replace(/[ ,]+/g, '-');
+      await panel.screenshot({ path: info.outputPath(file) });
+      expect.soft(await isCut(page), `${name} at ${width} px`).toBe(false);
+      if (width === WIDTHS[0]) {
         expect.soft(await violations(page)).toEqual([]);
-      });
+      }
+    };
+
+    await page.getByText('Limits', { exact: true }).click();
+    for (const width of WIDTHS) {
+      await setPanelWidth(page, width);
+      for (const [name, state] of Object.entries(STATES)) {
+        await test.step(`${name}, ${width} px`, async () => {
+          answers.status = state.status;
+          await show(page, state);
+          await look(name, width);
+        });
+      }
+      answers.status = fixtures.status();
+      await show(page, answers);
     }
+
+    await test.step('no extension on the server', async () => {
+      answers.status = 404;
+      // Once it was there, it is lost: a server that restarts behind a proxy looks the same.
+      await show(page, { status: 502 });
+      await page.reload();
+      await whenUp(page);
+      await openPanel(page);
+      await expect(panel).toContainText(SAID[404] ?? '');
+      await look('no extension', WIDTHS[0] ?? 0);
+    });
   });
 }
+
+test('colours that are forced hide neither icons nor what the chart means', async ({
+  page
+}, info) => {
+  await answerWith(page, { status: fixtures.status() });
+  await openLab(page, studio.labUrl);
+  const panel = await openPanel(page);
+  await expect(panel.getByRole('img')).toBeVisible();
+  // A dark theme under light colours.
+  await setTheme(page, 'JupyterLab Dark');
+  for (const forcedColors of ['none', 'active'] as const) {
+    await page.emulateMedia({ forcedColors });
+    const { bar, key, icon, text } = await panel.evaluate(node => {
+      const style = (selector: string, pseudo?: string): CSSStyleDeclaration =>
+        getComputedStyle(node.querySelector(selector) as Element, pseudo);
+      return {
+        bar: style('.jp-AutoShutdown-inUse').fill,
+        key: style('.jp-AutoShutdown-keyInUse', '::before').backgroundColor,
+        icon: style('.jp-AutoShutdown-state svg').fill,
+        text: style('.jp-AutoShutdown-state').color
+      };
+    });
+    expect(key).toBe(bar);
+    if (forcedColors === 'active') {
+      expect(icon).toBe(text);
+    }
+    const path = info.outputPath(`forced-colors-${forcedColors}.png`);
+    await panel.screenshot({ path });
+  }
+});
