@@ -46,11 +46,11 @@ locals {
     ])
   }
 
-  # The version and, since these can't be changed once they are created, the content.
+  # The version and, since these can't be changed once they are created, the content; 63 characters.
   names = {
     for kind, script in local.scripts : kind => join("-", [
       "sagemaker-autoshutdown",
-      replace(local.version, "/[^a-zA-Z0-9]+/", "-"),
+      trim(substr(replace(local.version, "/[^a-zA-Z0-9]+/", "-"), 0, 63 - length("sagemaker-autoshutdown---00000000${kind}")), "-"),
       kind,
       substr(sha256(script), 0, 8),
     ])
@@ -115,6 +115,15 @@ resource "aws_iam_policy" "this" {
         Effect   = "Allow"
         Action   = ["sagemaker:DescribeNotebookInstance", "sagemaker:StopNotebookInstance"]
         Resource = "arn:${data.aws_partition.current.partition}:sagemaker:*:*:notebook-instance/*"
+      },
+      {
+        Sid    = "SageMakerAutoShutdownLook"
+        Effect = "Allow"
+        Action = ["sagemaker:DescribeDomain", "sagemaker:DescribeSpace", "sagemaker:DescribeUserProfile"]
+        Resource = [
+          for resource in ["domain/*", "space/*", "user-profile/*"] :
+          "arn:${data.aws_partition.current.partition}:sagemaker:*:*:${resource}"
+        ]
       },
       {
         Sid      = "SageMakerAutoShutdownPrices"

@@ -10,7 +10,7 @@ variable "package_version" {
   default     = ""
 
   validation {
-    condition     = can(regex("^[a-zA-Z0-9.+]*$", var.package_version))
+    condition     = can(regex("^((0|[1-9][0-9]*)(\\.(0|[1-9][0-9]*))*((a|b|rc)(0|[1-9][0-9]*))?(\\.post(0|[1-9][0-9]*))?(\\.dev(0|[1-9][0-9]*))?(\\+[a-z0-9]+(\\.[a-z0-9]+)*)?)?$", var.package_version))
     error_message = "A version, such as 1.2.3."
   }
 }
@@ -21,7 +21,7 @@ variable "wheel" {
   default     = ""
 
   validation {
-    condition     = can(regex("^((s3://[^/\\s]+/|https://|/)\\S+\\.(whl|tar\\.gz))?$", var.wheel))
+    condition     = can(regex("^((s3://[a-z0-9][a-z0-9.-]*/|https://|/)[a-zA-Z0-9._/:@%+=~,-]+\\.(whl|tar\\.gz))?$", var.wheel))
     error_message = "s3://BUCKET/KEY, https://... or an absolute path, of a .whl or .tar.gz (bundle)."
   }
 }
@@ -41,6 +41,11 @@ variable "index_url" {
   description = "Another package index than pip's own."
   type        = string
   default     = ""
+
+  validation {
+    condition     = can(regex("^(https?://[a-zA-Z0-9._/:@%+=~,?&-]+)?$", var.index_url))
+    error_message = "https://... or http://..., with nothing that a shell could take for its own."
+  }
 }
 
 variable "idle_timeout" {

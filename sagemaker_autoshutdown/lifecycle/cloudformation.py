@@ -13,13 +13,14 @@ from typing import Any
 
 from .._version import __version__
 from . import policy
-from .script import NAME_PREFIX, Kind, render
+from .script import INDEX_URL, NAME_PREFIX, SHA256, VERSION, WHEEL, Kind, render
 
 #: Parameter → the line of the scripts' settings that it stands for.
 PARAMETERS = {
     "Version": "VERSION",
     "Wheel": "WHEEL",
     "Sha256": "SHA256",
+    "IndexUrl": "INDEX_URL",
     "IdleTimeout": "IDLE_TIMEOUT",
     "WarningTime": "WARNING_TIME",
     "KeepTerminals": "KEEP_TERMINALS",
@@ -54,20 +55,25 @@ Parameters:
   Version:
     Type: String
     Default: {__version__}
-    AllowedPattern: "[0-9][a-zA-Z0-9.+]*"
+    AllowedPattern: '{VERSION}'
     Description: What is installed - this version and no other.
   Wheel:
     Type: String
     Default: ""
-    AllowedPattern: "((s3://|https://|/)[a-zA-Z0-9._/:@%+=-]+)?"
+    AllowedPattern: '({WHEEL})?'
     Description: >-
       Where its wheel or a bundle comes from - s3://BUCKET/KEY, https://... or a path in the image.
       Empty for the package index.
   Sha256:
     Type: String
     Default: ""
-    AllowedPattern: "([0-9a-f]{{64}})?"
+    AllowedPattern: '({SHA256})?'
     Description: The SHA-256 of the wheel. Empty for no check.
+  IndexUrl:
+    Type: String
+    Default: ""
+    AllowedPattern: '({INDEX_URL})?'
+    Description: Another package index than pip's own.
   IdleTimeout:
     Type: Number
     Default: 7200
@@ -121,12 +127,14 @@ def template() -> str:
 
 
 def _config(kind: Kind) -> str:
-    name = f"{NAME_PREFIX}{__version__.replace('.', '-')}-{kind.value}-r${{Revision}}"
+    # A version's dots and plus may not stand in a name.
+    dashed = '!Join ["-", !Split ["+", !Join ["-", !Split [".", !Ref Version]]]]'
+    name = f'!Sub ["{NAME_PREFIX}${{Dashed}}-{kind.value}-r${{Revision}}", {{Dashed: {dashed}}}]'
     if kind is Kind.NOTEBOOK_INSTANCE:
         about = f"""\
     Type: AWS::SageMaker::NotebookInstanceLifecycleConfig
     Properties:
-      NotebookInstanceLifecycleConfigName: !Sub {name}
+      NotebookInstanceLifecycleConfigName: {name}
       OnStart:
       - Content:
           Fn::Base64: !Join
@@ -136,7 +144,7 @@ def _config(kind: Kind) -> str:
         about = f"""\
     Type: AWS::SageMaker::StudioLifecycleConfig
     Properties:
-      StudioLifecycleConfigName: !Sub {name}
+      StudioLifecycleConfigName: {name}
       StudioLifecycleConfigAppType: {kind.app_type}
       StudioLifecycleConfigContent:
         Fn::Base64: !Join
@@ -197,13 +205,15 @@ def _statement(statement: dict[str, Any], depth: int, resource: str = "") -> lis
         f"  Effect: {statement['Effect']}",
         "  Action:",
         *(f"    - {action}" for action in statement["Action"]),
-        f"  Resource: {place}",
+        *f"  Resource: {place}".replace(": \n", ":\n").splitlines(),
     ]
     return [" " * depth + line for line in lines]
 
 
-def _resource(arn: str) -> str:
+def _resource(arn: str | list[str]) -> str:
     """The stack's own partition, region and account in place of any."""
+    if isinstance(arn, list):
+        return "".join(f"\n    - {_resource(each)}" for each in arn)
     if arn == "*":
         return '"*"'
     own = ["${AWS::Partition}", "sagemaker", "${AWS::Region}", "${AWS::AccountId}"]

@@ -1,4 +1,5 @@
-"""Says whether something else shuts down this app too. Run by the lifecycle script, where it runs:
+"""Says whether something else shuts down this app too, or a user has switched this one off. Run by
+the lifecycle script, where it runs:
 
 python -m sagemaker_autoshutdown.lifecycle.others
 """
@@ -15,15 +16,19 @@ from ..cli.doctor.findings import Level
 from ..config import DEFAULT_METADATA_FILE
 from ..hosts import detect
 from ..model import Host, HostKind
+from . import switched_off
 
 
 def find(host: Host) -> Iterator[str]:
-    """What else shuts down this host's apps, in words; nothing that the app's role may not see."""
+    """What else shuts down this host's apps, in words, and what could not be looked at."""
+    advice = "Whichever limit is reached first applies; better switch one of the two off."
     for finding in others.all_of(host, os.environ):
         if finding.level is Level.WARNING:
+            yield f"{finding.title}: {finding.detail}. {advice}"
+        elif finding.title == others.NATIVE:
             yield f"{finding.title}: {finding.detail}"
     if host.kind is HostKind.NOTEBOOK_INSTANCE and "autostop.py" in _crontab():
-        yield "another idle shutdown: autostop.py is in root's crontab"
+        yield f"another idle shutdown: autostop.py is in root's crontab. {advice}"
 
 
 def _crontab() -> str:
@@ -42,11 +47,9 @@ def _crontab() -> str:
 def main() -> None:
     """Print a line for each, in the form of the script's log."""
     host = detect(os.environ.get("RESOURCE_METADATA_FILE") or DEFAULT_METADATA_FILE)
-    for other in find(host):
-        sys.stdout.write(
-            f"sagemaker-autoshutdown: {other}. Whichever limit is reached first applies; better "
-            "switch one of the two off.\n"
-        )
+    for other in (*switched_off.find(), *find(host)):
+        sys.stdout.write(f"sagemaker-autoshutdown: {other}\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -67,6 +67,13 @@ ROLE = {
         "sagemaker:StopNotebookInstance",
     ),
 }
+#: What it reads with that role to say what else shuts a space's app down (Studio's own idle
+#: shutdown stands in any of the three) and what its volume costs. It does without.
+ROLE_LOOK = {
+    "sagemaker:DescribeDomain": "domain/*",
+    "sagemaker:DescribeSpace": "space/*",
+    "sagemaker:DescribeUserProfile": "user-profile/*",
+}
 
 
 def document(*statements: dict[str, Any]) -> dict[str, Any]:
@@ -100,6 +107,11 @@ def role_policy(wheel: str = "") -> dict[str, Any]:
             sorted(ROLE[Kind.NOTEBOOK_INSTANCE]),
             "arn:*:sagemaker:*:*:notebook-instance/*",
         ),
+        _statement(
+            "SageMakerAutoShutdownLook",
+            sorted(ROLE_LOOK),
+            [f"arn:*:sagemaker:*:*:{resource}" for resource in sorted(ROLE_LOOK.values())],
+        ),
         _statement("SageMakerAutoShutdownPrices", ["pricing:GetProducts"], "*"),
     ]
     if wheel.startswith("s3://"):
@@ -108,5 +120,5 @@ def role_policy(wheel: str = "") -> dict[str, Any]:
     return document(*statements)
 
 
-def _statement(sid: str, actions: list[str], resource: str) -> dict[str, Any]:
+def _statement(sid: str, actions: list[str], resource: str | list[str]) -> dict[str, Any]:
     return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource}

@@ -18,7 +18,15 @@ import hcl2
 import pytest
 
 from sagemaker_autoshutdown.lifecycle import cloudformation, policy
-from sagemaker_autoshutdown.lifecycle.script import Kind, ScriptSettings, config_name, render
+from sagemaker_autoshutdown.lifecycle import script as script_module
+from sagemaker_autoshutdown.lifecycle.script import (
+    Kind,
+    ScriptSettings,
+    config_name,
+    made_by_command,
+    render,
+    version_of,
+)
 
 FOLDER = Path(__file__).parents[2] / "lifecycle-config"
 TEMPLATE = FOLDER / "cloudformation.yaml"
@@ -27,18 +35,26 @@ OTHER = ScriptSettings(
     version="1.2.3",
     wheel="s3://bucket/folder/sagemaker_autoshutdown-1.2.3-py3-none-any.whl",
     sha256="0123456789abcdef" * 4,
+    index_url="https://packages.example.com/simple/?a=b&c=d",
     idle_timeout=1800,
     warning_time=300,
     keep_terminals=True,
     more={"idle_timeout_rules": [{"instance_type": "ml.g*", "idle_timeout": 900}]},
 )
+#: Parameter → what the command takes for it.
+PATTERNS = {
+    "Version": script_module.VERSION,
+    "Wheel": script_module.WHEEL,
+    "Sha256": script_module.SHA256,
+    "IndexUrl": script_module.INDEX_URL,
+}
 SETTINGS = pytest.mark.parametrize("settings", [ScriptSettings(), OTHER], ids=["default", "other"])
 
 
 def anywhere(document: Any) -> Any:
     """A policy in which every partition, region and account of an ARN is any."""
     text = re.sub(
-        r'arn:[^:"]*(\{[^}]*\})?:sagemaker:[^/"]*:(app|notebook-instance)/',
+        r'arn:[^:"]*(\{[^}]*\})?:sagemaker:[^/"]*:(app|domain|notebook-instance|space|user-profile)/',
         r"arn:*:sagemaker:*:*:\2/",
         json.dumps(document),
     )
@@ -146,6 +162,39 @@ def test_a_stack_creates_the_scripts_that_the_command_does(settings: ScriptSetti
 
 
 @SETTINGS
+def test_a_stacks_names_tell_the_version_that_it_installs(settings: ScriptSettings) -> None:
+    found = resources(settings)
+    for kind, name in cloudformation.RESOURCES.items():
+        given = found[name]["Properties"]
+        key = "NotebookInstance" if kind is Kind.NOTEBOOK_INSTANCE else "Studio"
+        config = given[f"{key}LifecycleConfigName"]
+        assert version_of(config) == settings.version
+        assert not made_by_command(config)
+        assert re.fullmatch("[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", config)
+
+
+def test_a_version_with_a_plus_makes_a_name_too() -> None:
+    [name] = {
+        each["Properties"]["StudioLifecycleConfigName"]
+        for each in resources(ScriptSettings(version="1.2+local.3")).values()
+        if each["Properties"].get("StudioLifecycleConfigAppType") == "JupyterLab"
+    }
+    assert name == "sagemaker-autoshutdown-1-2-local-3-space-r1"
+
+
+def test_the_template_takes_what_the_command_takes_and_nothing_else() -> None:
+    parameters = cfnlint.decode.cfn_yaml.load(str(TEMPLATE))["Parameters"]
+    patterns = {name: parameters[name]["AllowedPattern"] for name in PATTERNS}
+    assert patterns == {
+        name: pattern if name == "Version" else f"({pattern})?"
+        for name, pattern in PATTERNS.items()
+    }
+    # Whatever the command can write into a script, the template can, too.
+    assert set(cloudformation.PARAMETERS.values()) == set(ScriptSettings()._assignments())
+    assert set(cloudformation.PARAMETERS) <= set(parameters)
+
+
+@SETTINGS
 def test_a_stacks_policy_is_the_one_that_the_command_prints(settings: ScriptSettings) -> None:
     found = resources(settings)["ExecutionRolePolicy"]["Properties"]
     assert found["Roles"] == ["role"]
@@ -234,6 +283,7 @@ def test_the_module_creates_the_scripts_that_the_command_does(
         package_version=settings.version,
         wheel=settings.wheel,
         sha256=settings.sha256,
+        index_url=settings.index_url,
         idle_timeout=settings.idle_timeout,
         warning_time=settings.warning_time,
         keep_terminals=settings.keep_terminals,
@@ -257,17 +307,21 @@ def test_the_module_creates_the_scripts_that_the_command_does(
 
 def test_no_variable_can_become_a_command(terraform: Terraform) -> None:
     evil = {"note": "it's $(touch /tmp/x) `y` ${z} $1"}
-    planned = terraform.plan(more_settings=evil, index_url="a'b")
+    planned = terraform.plan(more_settings=evil)
     values = planned['aws_sagemaker_studio_lifecycle_config.this["space"]']
     script = base64.b64decode(values["studio_lifecycle_config_content"]).decode()
     top = script.partition("# ---- Nothing to edit below.")[0]
     told = subprocess.run(
-        ["/bin/bash", "-c", top + '\nprintf "%s\\n" "$MORE_SETTINGS" "$INDEX_URL"'],
+        ["/bin/bash", "-c", top + '\nprintf %s "$MORE_SETTINGS"'],
         capture_output=True,
         text=True,
         check=True,
-    ).stdout.splitlines()
-    assert (json.loads(told[0]), told[1]) == (evil, "a'b")
+    ).stdout
+    assert json.loads(told) == evil
+    for name in ("index_url", "wheel", "package_version", "sha256"):
+        (terraform.folder / "test.auto.tfvars.json").write_text(json.dumps({name: "/a'b.whl"}))
+        refused = terraform.run("plan", "-no-color", "-input=false")
+        assert (refused.returncode, "Invalid value for variable" in refused.stderr) == (1, True)
 
 
 def test_the_modules_variables_are_the_scripts_settings() -> None:
@@ -279,6 +333,10 @@ def test_the_modules_variables_are_the_scripts_settings() -> None:
                 parsed.setdefault(key, []).extend(value if isinstance(value, list) else [value])
     variables = {name.strip('"') for each in parsed["variable"] for name in each}
     assert {"wheel", "sha256", "idle_timeout", "warning_time", "keep_terminals"} <= variables
+    text = (FOLDER / "terraform" / "variables.tf").read_text()
+    for pattern in PATTERNS.values():
+        escaped = pattern.replace("\\", "\\\\")
+        assert f'can(regex("^({escaped})?$", var.' in text
     outputs = {name.strip('"') for each in parsed["output"] for name in each}
     assert "jupyterlab_built_in_lifecycle_config_arn" in outputs
     text = (FOLDER / "terraform" / "main.tf").read_text()

@@ -18,6 +18,9 @@ TIMESTAMP_FILE = "/tmp/.sagemaker-last-active-timestamp"  # noqa: S108 - SageMak
 #: The package of AWS's samples for Studio Classic.
 CLASSIC_EXTENSION = "sagemaker_studio_autoshutdown"
 
+#: The title of what is found of Studio's own idle shutdown.
+NATIVE = "Studio's own idle shutdown"
+
 _REMEDY = (
     "Whichever limit is reached first shuts the app down, and only this one's warnings and "
     "settings show here. Switch one of the two off."
@@ -92,7 +95,7 @@ def native(host: Host) -> Iterator[Finding]:
     if unseen:
         yield Finding(
             Level.NOTE,
-            "Studio's own idle shutdown",
+            NATIVE,
             f"it could not be checked whether it is on ({', '.join(unseen)})",
         )
 
@@ -110,7 +113,7 @@ def _idle_settings(where: str, answer: Mapping[str, Any]) -> Iterator[Finding]:
             limit = f" after {minutes} minutes" if minutes else ""
             yield Finding(
                 Level.WARNING,
-                "Studio's own idle shutdown",
+                NATIVE,
                 f"it is on in the {group} of {where}{limit}",
                 _REMEDY,
             )
