@@ -225,7 +225,14 @@ def test_what_the_server_says_is_passed_on(state: dict[str, Any], level: Level, 
         ({}, None),
         ({"b/jupyter_server_config.d/x.json": True}, True),
         ({"b/jupyter_server_config.d/x.json": True, "a/jupyter_server_config.json": False}, False),
-        ({"a/jupyter_server_config.d/x.json": True, "b/jupyter_server_config.json": False}, True),
+        (
+            {"a/jupyter_server_config.d/x.json": True, "b/jupyter_server_config.d/x.json": False},
+            True,
+        ),
+        # As in an environment of a user's who has run `jupyter server extension disable`.
+        ({"a/jupyter_server_config.d/x.json": True, "b/jupyter_server_config.json": False}, False),
+        ({"a/jupyter_server_config.d/x.json": True, "b/jupyter_config.json": False}, False),
+        ({"a/jupyter_config.json": True, "b/jupyter_server_config.json": False}, False),
         ({"a/jupyter_server_config.json": False, "a/jupyter_server_config.d/x.json": True}, False),
     ],
 )

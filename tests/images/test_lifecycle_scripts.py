@@ -416,6 +416,28 @@ def test_studios_own_idle_shutdown_is_named_where_it_is_on(
     assert "90 minutes" in outcome.log[1]
 
 
+@pytest.mark.parametrize("name", ["server_config.json", "config.json"])
+def test_a_user_who_switches_it_off_is_seen_in_the_log(
+    one_stand_in: StandIn, wheel: Path, name: str
+) -> None:
+    mine = one_stand_in.home / ".jupyter" / f"jupyter_{name}"
+    mine.parent.mkdir(parents=True)
+    off = {"ServerApp": {"jpserver_extensions": {"sagemaker_autoshutdown": False}}}
+    mine.write_text(json.dumps(off))
+    outcome = one_stand_in.run(render(Kind.SPACE, settings_for(one_stand_in, wheel)))
+    assert "installed" in outcome.log[0]
+    assert f"SWITCHED OFF by {mine}" in outcome.log[1]
+    starts_without(one_stand_in)
+
+
+def test_a_users_python_that_may_switch_it_off_is_named(one_stand_in: StandIn, wheel: Path) -> None:
+    mine = one_stand_in.home / ".jupyter" / "jupyter_server_config.py"
+    mine.parent.mkdir()
+    mine.write_text("c.ServerApp.jpserver_extensions['sagemaker_autoshutdown'] = False\n")
+    outcome = one_stand_in.run(render(Kind.SPACE, settings_for(one_stand_in, wheel)))
+    assert f"perhaps switched off: {mine}" in outcome.log[1]
+
+
 def test_an_environment_is_changed_by_its_owner(
     one_image: Environment, wheel: Path, tmp_path: Path
 ) -> None:

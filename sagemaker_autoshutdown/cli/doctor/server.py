@@ -17,6 +17,7 @@ from .._text import when
 from .findings import Finding, Level
 
 EXTENSION = "sagemaker_autoshutdown"
+_FILES = ("jupyter_server_config.json", "jupyter_config.json")
 
 
 def found(url: str | None, token: str | None, use: Callable[[Client], object]) -> Iterator[Finding]:
@@ -48,19 +49,26 @@ def found(url: str | None, token: str | None, use: Callable[[Client], object]) -
 
 
 def is_enabled(folders: list[str]) -> bool | None:
-    """Whether Jupyter's configuration enables the extension; None if it says nothing of it.
+    """Whether Jupyter's configuration enables the extension; None if it says nothing of it."""
+    decided = decided_by(folders)
+    return None if decided is None else decided[1]
 
-    Earlier folders count for more, and in a folder its file counts for more than its ``.d``.
+
+def decided_by(folders: list[str]) -> tuple[Path, bool] | None:
+    """The file that enables or disables the extension, and which of the two.
+
+    What is in a file itself counts for more than any ``.d`` (jupyter_server's
+    ``find_server_extensions``), then the server's own files, then earlier folders.
     """
-    for folder in map(Path, folders):
-        files = [folder / "jupyter_server_config.json"]
-        files += sorted((folder / "jupyter_server_config.d").glob("*.json"), reverse=True)
-        for file in files:
-            try:
-                section = json.loads(file.read_text(encoding="utf-8"))["ServerApp"]
-                return bool(section["jpserver_extensions"][EXTENSION])
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
+    files = [Path(folder, name) for name in _FILES for folder in folders]
+    for folder in folders:
+        files += sorted(Path(folder, "jupyter_server_config.d").glob("*.json"), reverse=True)
+    for file in files:
+        try:
+            section = json.loads(file.read_text(encoding="utf-8"))["ServerApp"]
+            return file, bool(section["jpserver_extensions"][EXTENSION])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
     return None
 
 
