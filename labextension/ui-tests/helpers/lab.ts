@@ -29,6 +29,12 @@ export async function whenUp(page: Page): Promise<void> {
   await page.locator('#jp-main-dock-panel').waitFor();
 }
 
+/** As the page itself says it, `4.6.6` for example. */
+export async function labVersion(page: Page): Promise<string> {
+  const config = await page.locator('#jupyter-config-data').textContent();
+  return (JSON.parse(config ?? '{}') as { appVersion: string }).appVersion;
+}
+
 /** The panel, opened as a user does: by its tab in the side bar. */
 export async function openPanel(page: Page): Promise<Locator> {
   const panel = page.locator(PANEL);

@@ -4,10 +4,17 @@
  * The tests follow each other: each leaves the one app as the next finds it.
  */
 
-import { expect, test, type Locator, type Page } from '@playwright/test';
+import {
+  expect,
+  test,
+  type Locator,
+  type Page,
+  type Response
+} from '@playwright/test';
 
+import type { Status } from '../../src/openapi';
 import { change, onlyApp, settings, status } from '../helpers/api';
-import { openLab, openPanel, whenUp } from '../helpers/lab';
+import { labVersion, openLab, openPanel, whenUp } from '../helpers/lab';
 import { run, startSession } from '../helpers/notebook';
 import { Studio } from '../helpers/studio';
 
@@ -17,6 +24,8 @@ let studio: Studio;
 let page: Page;
 let panel: Locator;
 let kernelspec: string;
+/** The websockets that the page has opened. */
+const sockets: string[] = [];
 
 test.describe.configure({ mode: 'serial' });
 
@@ -43,6 +52,7 @@ test.beforeAll(async ({ browser }) => {
     Object.keys(kernelspecs).find(name => name.endsWith('/datascience-1.0')) ??
     '';
   page = await browser.newPage();
+  page.on('websocket', socket => sockets.push(socket.url()));
   await openLab(page, studio.labUrl);
   panel = await openPanel(page);
 });
@@ -63,8 +73,8 @@ async function warnFor(seconds: number): Promise<void> {
   await change(studio, { idle_timeout: seconds, warning_time: seconds });
 }
 
-function warning(): Locator {
-  return page
+function warning(tab = page): Locator {
+  return tab
     .locator('.Toastify__toast')
     .filter({ hasText: 'will be shut down' });
 }
@@ -149,6 +159,53 @@ test('an app is kept alive, and the keep-alive is undone, by keyboard', async ()
   expect((await onlyApp(studio)).kept_until).toBeNull();
 });
 
+test('by keyboard, the focus is never lost to what goes away', async () => {
+  const title = panel.getByRole('heading', { name: 'datascience-1.0' });
+  const keep = panel.getByRole('button', { name: 'alive for 1 h' });
+  await keep.focus();
+  await page.keyboard.press('Enter');
+  await expect(panel).toContainText('Kept alive until');
+  await expect(keep).toBeFocused();
+
+  await panel.getByRole('button', { name: 'Undo keeping' }).focus();
+  await page.keyboard.press('Enter');
+  await expect(panel).not.toContainText('Kept alive until');
+  await expect(title).toBeFocused();
+  await page.keyboard.press('Tab');
+  await expect(panel.locator('.jp-AutoShutdown-work summary')).toBeFocused();
+
+  const until = panel.getByRole('button', { name: 'alive until a time' });
+  await until.focus();
+  await page.keyboard.press('Enter');
+  const field = panel.getByLabel('Keep alive until', { exact: true });
+  await expect(field).toBeFocused();
+  await page.keyboard.press('Escape');
+  await expect(field).toHaveCount(0);
+  await expect(until).toBeFocused();
+
+  const ask = panel.getByRole('button', { name: 'Shut down datascience' });
+  await ask.focus();
+  await page.keyboard.press('Enter');
+  await expect(page.locator('.jp-Dialog')).toBeVisible();
+  await page.keyboard.press('Escape');
+  await expect(page.locator('.jp-Dialog')).toHaveCount(0);
+  await expect(ask).toBeFocused();
+
+  const limit = panel.getByLabel('Warn before a shutdown by', { exact: true });
+  const save = panel.getByRole('button', { name: 'Save: Warn before' });
+  await limit.fill('11');
+  await save.focus();
+  await page.keyboard.press('Enter');
+  await expect(panel.getByText('Saved')).toBeVisible();
+  await expect(save).toBeFocused();
+  await panel
+    .getByRole('button', { name: "Use the administrator's value: Warn" })
+    .focus();
+  await page.keyboard.press('Enter');
+  await expect(panel.getByText('Saved')).toBeVisible();
+  await expect(limit).toBeFocused();
+});
+
 test('an app is kept alive until a time; one that is past is refused', async () => {
   await panel.getByRole('button', { name: 'alive until a time' }).click();
   const field = panel.getByLabel('Keep alive until', { exact: true });
@@ -167,17 +224,51 @@ test('an app is kept alive until a time; one that is past is refused', async () 
 });
 
 test('the warning counts down; "Keep running" keeps the app, and the warning goes', async () => {
-  await warnFor(25);
+  await warnFor(35);
   await expect(warning()).toHaveCount(1);
   const first = await warning().textContent();
   await expect(warning()).not.toHaveText(first ?? '');
   await expect(
     page.getByRole('button', { name: /SageMaker AutoShutdown:/ })
   ).toContainText('Shutdown in');
+  // Who thinks better of it has the warning still.
+  await warning().getByRole('button', { name: 'Shut down now' }).click();
+  const dialog = page.locator('.jp-Dialog');
+  await dialog.getByRole('button', { name: 'Cancel' }).click();
+  await expect(dialog).toHaveCount(0);
   await warning().getByRole('button', { name: 'Keep running' }).click();
   await expect(warning()).toHaveCount(0);
   await expect(panel).toContainText('Kept alive until');
   await panel.getByRole('button', { name: 'Undo keeping' }).click();
+});
+
+test('of two tabs one warns, and the other when that is closed right away', async ({
+  browser
+}) => {
+  const context = await browser.newContext();
+  const first = await context.newPage();
+  const second = await context.newPage();
+  for (const tab of [first, second]) {
+    await openLab(tab, studio.labUrl);
+  }
+  const count = async (): Promise<number[]> => [
+    await warning(first).count(),
+    await warning(second).count()
+  ];
+  await warnFor(60);
+  await expect
+    .poll(async () => (await count()).sort(), { intervals: [100] })
+    .toEqual([0, 1]);
+  const [inFirst] = await count();
+  const [shown, other] = inFirst ? [first, second] : [second, first];
+  // It knows as well, and leaves it to the other.
+  await expect(
+    other.getByRole('button', { name: /SageMaker AutoShutdown:/ })
+  ).toContainText('Shutdown in');
+  await expect(warning(other)).toHaveCount(0);
+  await shown.close();
+  await expect(warning(other)).toHaveCount(1);
+  await context.close();
 });
 
 test('the warning goes when activity resumes', async () => {
@@ -248,9 +339,33 @@ test('"Shut down now" asks first, and does nothing if the user thinks better of 
   expect((await onlyApp(studio)).status).toBe('InService');
 });
 
-test('an idle app counts down and goes, while the panel looks on', async () => {
+test('an idle app goes at its deadline, however often the panel asks and whatever it listens to', async () => {
   const before = (await studio.calls('DeleteApp')).length;
-  await warnFor(8);
+  const LIMIT = 12;
+  /** What each answer to the panel said of the app. */
+  const told: string[] = [];
+  const note = async (response: Response): Promise<void> => {
+    if (response.url().includes('autoshutdown/api/status') && response.ok()) {
+      const { apps } = (await response.json()) as Status;
+      const [app] = apps.filter(each => each.state === 'warned');
+      if (app?.idle_timeout === LIMIT) {
+        told.push(`${app.idle_since ?? ''} ${app.shutdown_at ?? ''}`);
+      }
+    }
+  };
+  page.on('response', note);
+  await warnFor(LIMIT);
+  await expect
+    .poll(async () => {
+      await page.evaluate(() => window.dispatchEvent(new Event('online')));
+      return told.length;
+    })
+    .toBeGreaterThanOrEqual(8);
+  page.off('response', note);
+  expect(new Set(told).size).toBe(1);
+  if ((await labVersion(page)).startsWith('4')) {
+    expect(sockets.join()).toContain('api/events/subscribe');
+  }
   await expect(panel.getByRole('timer')).toHaveText(/^0:0\d$/);
   await expect(panel.getByText('Shutting down', { exact: true })).toBeVisible();
   await expect(panel).toContainText('Nothing is running');
