@@ -35,13 +35,23 @@ class Prometheus:
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """The series that an expression gives now."""
-        url = f"{self.url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
+        return self._ask("query", query=expression)
+
+    def _ask(self, what: str, **parameters: Any) -> list[dict[str, Any]]:
+        url = f"{self.url}/api/v1/{what}?{urllib.parse.urlencode(parameters)}"
         try:
             with urllib.request.urlopen(url, timeout=20) as reply:  # noqa: S310
                 found: list[dict[str, Any]] = json.load(reply)["data"]["result"]
         except urllib.error.HTTPError as error:
-            raise AssertionError(f"{expression}: {error.read().decode()}") from None
+            raise AssertionError(f"{parameters}: {error.read().decode()}") from None
         return found
+
+    def query_range(self, expression: str, step: int) -> list[dict[str, Any]]:
+        """The series that an expression gives over the last week, as Grafana asks for it: at
+        multiples of ``step`` seconds."""
+        end = int(time.time()) // step * step
+        start = max(end - 7 * 86_400, end - 10_000 * step)
+        return self._ask("query_range", query=expression, start=start, end=end, step=step)
 
     def values(self, expression: str, *labels: str) -> dict[tuple[str, ...], float]:
         """The present values by some labels."""
@@ -78,7 +88,11 @@ def running_prometheus(
         "scrape_configs": scrapes or [],
     }
     if rules is not None:
-        config["rule_files"] = [str(rules)]
+        groups = yaml.safe_load(rules.read_text())["groups"]
+        for group in groups:
+            group.pop("interval", None)  # minutes: a test waits for seconds
+        (folder / "rules.yml").write_text(yaml.safe_dump({"groups": groups}))
+        config["rule_files"] = ["rules.yml"]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

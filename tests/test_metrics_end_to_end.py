@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from sagemaker_autoshutdown.clock import utcnow
 from sagemaker_autoshutdown.dashboards.build_dashboard import DASHBOARD
 from sagemaker_autoshutdown.localstudio import ServerOptions
 from sagemaker_autoshutdown.localstudio.scene import Scene
@@ -91,12 +92,12 @@ def wait_until_shut_down(running: Running) -> None:
     running.scraping.wait("sagemaker_autoshutdown_avoided_cost_usd_total > 0")
 
 
-def substituted(expression: str) -> str:
+def substituted(expression: str, interval: str = "30s") -> str:
     """A dashboard's expression with what Grafana puts in."""
     for name, value in {
         "$__rate_interval": "30s",
         "$__range": "1h",
-        "$__interval": "30s",
+        "$__interval": interval,
         "$domain": ".*",
         "$owner": ".*",
     }.items():
@@ -129,19 +130,37 @@ def test_cost_grows_and_a_shutdown_is_counted_with_what_it_avoided(running: Runn
     wait_for(lambda: not running.scraping.query(gone), "the series is gone")
 
 
-def dashboard_expressions() -> list[tuple[str, str]]:
+def a_month_has_just_begun() -> bool:
+    """The rules wait for the servers' first looks then."""
+    now = utcnow()
+    return (now.day, now.hour) == (1, 0) and now.minute < 21
+
+
+def panel_queries() -> list[Any]:
+    """Title and query of all panels, and the interval of those that show a time."""
     panels = json.loads(DASHBOARD.read_text())["panels"]
     return [
-        (panel["title"], target["expr"]) for panel in panels for target in panel.get("targets", ())
+        pytest.param(target, panel.get("interval", ""), id=f"{panel['title']} {target['refId']}")
+        for panel in panels
+        for target in panel.get("targets", ())
     ]
 
 
-@pytest.mark.parametrize(("title", "expression"), dashboard_expressions())
+SECONDS = {"": 1, "1h": 3600, "1d": 86_400}
+
+
+@pytest.mark.parametrize(("target", "interval"), panel_queries())
 def test_every_panel_of_the_dashboard_has_data(
-    running: Running, title: str, expression: str
+    running: Running, target: dict[str, Any], interval: str
 ) -> None:
+    if "month_cost_usd" in target["expr"] and a_month_has_just_begun():
+        pytest.skip("the rules record nothing in the first minutes of a month")
     wait_until_shut_down(running)
-    running.scraping.wait(substituted(expression))
+    prometheus, expression = running.scraping, substituted(target["expr"], interval or "30s")
+    if target["range"]:
+        wait_for(lambda: prometheus.query_range(expression, SECONDS[interval]), expression)
+    else:
+        prometheus.wait(expression)
 
 
 def test_the_dashboards_variables_find_the_servers(running: Running) -> None:
@@ -160,7 +179,8 @@ def test_the_dashboards_variables_find_the_servers(running: Running) -> None:
 
 def test_the_rules_record_what_the_server_shows(running: Running) -> None:
     running.scraping.wait("owner:sagemaker_autoshutdown_instance_usd_per_hour:sum > 0.05")
-    running.scraping.wait("owner:sagemaker_autoshutdown_month_cost_usd:sum > 0")
+    if not a_month_has_just_begun():
+        running.scraping.wait("owner:sagemaker_autoshutdown_month_cost_usd:sum > 0")
 
 
 def test_f23_an_anonymous_scrape_is_refused(running: Running) -> None:

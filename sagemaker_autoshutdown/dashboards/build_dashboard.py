@@ -28,20 +28,42 @@ def metric(name: str, *matchers: str) -> str:
     return f"sagemaker_autoshutdown_{name}{{{','.join((_WHO, *matchers))}}}"
 
 
+def month_cost(*matchers: str) -> str:
+    """A selector for this month's cost, that of servers which are gone too: what
+    ``prometheus-rules.yml`` records."""
+    return f"owner:{metric('month_cost_usd', *matchers).replace('{', ':last{', 1)}"
+
+
 _SPENT = 'kind=~"in_use|idle"'
 _IDLE = 'kind="idle"'
 _AVOIDED = 'kind="avoided"'
 _USD_PER_HOUR = metric("instance_usd_per_hour")
 _COST = metric("cost_usd_total")
+#: Two domains may have a user of one name, such as default-user.
+_OWNER = "{{owner}} {{domain}}"
+#: What makes an instance. Notebook instances have no domain, and a name is taken once in an account
+#: and region. Without the inner max, one server that arrives twice (scraped and written, or at a
+#: new address) would end the whole panel with an error.
+_INSTANCE = "account_id, region, domain, owner, host_kind, instance_type, app_type"
 _IDLE_USD_PER_HOUR = (
-    f"{_USD_PER_HOUR} * on(domain, owner, host_kind, instance_type, app_type) group_left() "
-    f"{metric('instance_idle')}"
+    f"{_USD_PER_HOUR} * on({_INSTANCE}) group_left() "
+    f"max by ({_INSTANCE}) ({metric('instance_idle')})"
 )
+_OF_THE_MONTH = (
+    " With servers that are gone. Needs the package's prometheus-rules.yml; empty in the first 20 "
+    "minutes of a month."
+)
+_IN_THE_TIME = "In the time that is chosen above."
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel. ``queries`` are pairs of an expression and a legend; width is of 24."""
+    """One panel. ``queries`` are pairs of an expression and a legend; width is of 24.
+
+    ``interval`` is the shortest time from point to point, and ``step`` that from sample to sample:
+    Grafana's ``$__rate_interval`` is four of them, where it would else be a minute, within which
+    there may be one sample.
+    """
 
     title: str
     kind: str
@@ -52,6 +74,7 @@ class Panel:
     description: str = ""
     instant: bool = False
     interval: str = ""
+    step: str = "1m"
     stack: bool = False
     thresholds: tuple[tuple[str, float | None], ...] = (("green", None),)
     custom: dict[str, Any] = field(default_factory=dict)
@@ -81,11 +104,11 @@ LAYOUT: tuple[Panel | Row, ...] = (
     Panel(
         "This month",
         "stat",
-        ((f"sum({metric('month_cost_usd', _SPENT)})", ""),),
+        ((f"sum({month_cost(_SPENT)})", ""),),
         4,
         4,
         "currencyUSD",
-        "Since the first of the month (UTC), in use and idle, without volumes.",
+        "Since the first of the month (UTC), in use and idle, without volumes." + _OF_THE_MONTH,
         instant=True,
     ),
     Panel(
@@ -93,26 +116,27 @@ LAYOUT: tuple[Panel | Row, ...] = (
         "stat",
         (
             (
-                f"sum({metric('month_cost_usd', _IDLE)}) / sum({metric('month_cost_usd', _SPENT)})",
+                f"sum({month_cost(_IDLE)}) / sum({month_cost(_SPENT)})",
                 "",
             ),
         ),
         4,
         4,
         "percentunit",
-        "The part of the month's cost during which every app on an instance was idle.",
+        "The part of the month's cost during which every app on an instance was idle."
+        + _OF_THE_MONTH,
         instant=True,
         thresholds=(("green", None), ("yellow", 0.2), ("red", 0.5)),
     ),
     Panel(
         "Avoided this month (estimate)",
         "stat",
-        ((f"sum({metric('month_cost_usd', _AVOIDED)})", ""),),
+        ((f"sum({month_cost(_AVOIDED)})", ""),),
         4,
         4,
         "currencyUSD",
         "What instances that were shut down would have cost until they were started again, for "
-        "avoided_cost_cap at most. An estimate; in no other sum.",
+        "avoided_cost_cap at most. An estimate; in no other sum." + _OF_THE_MONTH,
         instant=True,
     ),
     Panel(
@@ -146,11 +170,11 @@ LAYOUT: tuple[Panel | Row, ...] = (
     Panel(
         "Cost by day",
         "timeseries",
-        ((f"sum by (state) (increase({_COST}[1d]))", "{{state}}"),),
+        ((f"sum by (state) (increase({_COST}[$__interval] offset -$__interval))", "{{state}}"),),
         12,
         8,
         "currencyUSD",
-        "What was spent in the 24 hours before each bar, idle and in use.",
+        "What was spent in the 24 hours from each bar on, idle and in use; the last are not over.",
         interval="1d",
         stack=True,
         custom={"drawStyle": "bars", "fillOpacity": 80},
@@ -158,11 +182,11 @@ LAYOUT: tuple[Panel | Row, ...] = (
     Panel(
         "Cost by user or space",
         "bargauge",
-        ((f"topk(20, sum by (owner) (increase({_COST}[$__range])))", "{{owner}}"),),
+        ((f"topk(20, sum by (domain, owner) (increase({_COST}[$__range])))", _OWNER),),
         8,
         8,
         "currencyUSD",
-        "In the time that is chosen above.",
+        _IN_THE_TIME,
         instant=True,
     ),
     Panel(
@@ -177,7 +201,7 @@ LAYOUT: tuple[Panel | Row, ...] = (
         8,
         8,
         "currencyUSD",
-        "In the time that is chosen above.",
+        _IN_THE_TIME,
         instant=True,
     ),
     Panel(
@@ -185,15 +209,15 @@ LAYOUT: tuple[Panel | Row, ...] = (
         "bargauge",
         (
             (
-                "topk(20, sum by (owner) (increase("
+                "topk(20, sum by (domain, owner) (increase("
                 f"{metric('avoided_cost_usd_total')}[$__range])))",
-                "{{owner}}",
+                _OWNER,
             ),
         ),
         8,
         8,
         "currencyUSD",
-        "In the time that is chosen above.",
+        _IN_THE_TIME,
         instant=True,
     ),
     Row("Idle"),
@@ -202,14 +226,14 @@ LAYOUT: tuple[Panel | Row, ...] = (
         "bargauge",
         (
             (
-                f"topk(10, sum by (owner, instance_type) ({_IDLE_USD_PER_HOUR}))",
-                "{{owner}}: {{instance_type}}",
+                f"topk(10, sum by (domain, owner, instance_type) ({_IDLE_USD_PER_HOUR}) > 0)",
+                f"{_OWNER}: {{{{instance_type}}}}",
             ),
         ),
         8,
         8,
         "currencyUSD",
-        "What instances cost per hour on which every app is idle just now; 0 for those in use.",
+        "What instances cost per hour on which every app is idle just now.",
         instant=True,
     ),
     Panel(
@@ -218,7 +242,7 @@ LAYOUT: tuple[Panel | Row, ...] = (
         (
             (
                 f"topk(10, {metric('app_idle_seconds')})",
-                "{{owner}}: {{app_name}} on {{instance_type}}",
+                f"{_OWNER}: {{{{app_name}}}} on {{{{instance_type}}}}",
             ),
         ),
         8,
@@ -241,6 +265,8 @@ LAYOUT: tuple[Panel | Row, ...] = (
         8,
         8,
         "percentunit",
+        "By the hour: whether time was idle is known after active_time.",
+        step="15m",
     ),
     Panel(
         "Apps by state",
@@ -256,7 +282,7 @@ LAYOUT: tuple[Panel | Row, ...] = (
         (
             (
                 f"bottomk(10, {metric('app_shutdown_timestamp_seconds')} - time())",
-                "{{owner}}: {{app_name}} on {{instance_type}}",
+                f"{_OWNER}: {{{{app_name}}}} on {{{{instance_type}}}}",
             ),
         ),
         12,
@@ -267,47 +293,59 @@ LAYOUT: tuple[Panel | Row, ...] = (
     ),
     Row("Shutdowns and failures"),
     Panel(
-        "Shutdowns",
+        "Shutdowns by hour",
         "timeseries",
         (
             (
                 "sum by (reason) (increase("
                 + metric("shutdowns_total", 'outcome="accepted"')
-                + "[$__rate_interval]))",
+                + "[$__interval] offset -$__interval))",
                 "{{reason}}",
             ),
         ),
         8,
         8,
-        description="Shutdowns that SageMaker accepted, by why.",
+        description="Shutdowns that SageMaker accepted, by why: in the hour from each bar on, or "
+        "longer where many are shown.",
+        interval="1h",
+        stack=True,
         custom={"drawStyle": "bars", "fillOpacity": 80},
     ),
     Panel(
-        "Failed shutdowns",
-        "timeseries",
+        "Failed shutdowns by user or space",
+        "bargauge",
         (
             (
-                "sum by (owner) (increase("
+                "topk(10, sum by (domain, owner) (increase("
                 + metric("shutdowns_total", 'outcome="failed"')
-                + "[$__rate_interval]))",
-                "{{owner}}",
+                + "[$__range])))",
+                _OWNER,
             ),
         ),
         8,
         8,
-        description="Tries that failed; each is tried again.",
-        custom={"drawStyle": "bars", "fillOpacity": 80},
+        description=f"Tries that failed; each is tried again. {_IN_THE_TIME}",
+        instant=True,
     ),
     Panel(
         "Servers in trouble",
         "stat",
         (
             (f"sum({metric('check_overdue')})", "checks stopped"),
-            (f"sum({metric('problems')})", "problems"),
+            (f"sum({metric('problems')} > bool 0)", "with problems"),
             (f"sum({metric('recording_failed')})", "not recording"),
+            (
+                "sum(increase("
+                + metric("remote_write_samples_total", 'outcome="dropped"')
+                + "[1h]) > bool 0)",
+                "lost metrics",
+            ),
         ),
         8,
         8,
+        description="Servers that did not look for too long, that say what keeps them from their "
+        "work, that can't write their record of costs, or whose metrics did not all arrive within "
+        "the last hour.",
         instant=True,
         thresholds=_BAD_ABOVE_ZERO,
     ),
@@ -355,7 +393,7 @@ def build() -> dict[str, Any]:
         "version": 1,
         "editable": True,
         "graphTooltip": 1,
-        "refresh": "1m",
+        "refresh": "5m",
         "time": {"from": "now-7d", "to": "now"},
         "templating": {"list": _variables()},
         "annotations": {"list": []},
@@ -442,6 +480,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
                 "legendFormat": legend,
                 "instant": panel.instant,
                 "range": not panel.instant,
+                **({} if panel.instant or panel.interval else {"interval": panel.step}),
             }
             for index, (expression, legend) in enumerate(panel.queries)
         ],
@@ -459,6 +498,8 @@ def _panel(panel: Panel) -> dict[str, Any]:
         },
         "options": _OPTIONS[panel.kind],
     }
+    if panel.unit == "short":
+        found["fieldConfig"]["defaults"]["decimals"] = 0  # increase() makes 1.02 of one
     if panel.description:
         found["description"] = panel.description
     if panel.interval:
