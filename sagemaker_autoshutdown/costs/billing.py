@@ -256,14 +256,16 @@ def apportion(
 
     Each is rounded down; what is then missing goes to those that lost most, one unit each.
     """
-    units = [amount * 10**places for amount in amounts]
-    floors = [unit.numerator // unit.denominator for unit in units]
-    total = round(sum(units, Fraction(0)))  # half to even, as below
-    by_loss = sorted(range(len(units)), key=lambda i: (floors[i] - units[i], i))
-    for i in by_loss[: total - sum(floors)]:
-        floors[i] += 1
+    unit = 10**places
+    floors = [amount.numerator * unit // amount.denominator for amount in amounts]
+    total = round(sum(filter(None, amounts), Fraction(0)) * unit)  # half to even, as below
+    missing = total - sum(floors)
+    if missing:
+        by_loss = sorted(range(len(amounts)), key=lambda i: (floors[i] - amounts[i] * unit, i))
+        for i in by_loss[:missing]:
+            floors[i] += 1
 
-    def decimal(unit: int) -> Decimal:
-        return Decimal(unit).scaleb(-places)
+    def decimal(units: int) -> Decimal:
+        return Decimal(units).scaleb(-places)
 
     return [decimal(unit) for unit in floors], decimal(total)

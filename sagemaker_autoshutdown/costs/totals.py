@@ -1,7 +1,8 @@
 """Totals that ``status`` and the metrics show, kept up to date look by look.
 
-A look changes the present day, seldom an earlier one: the days before are added up once. What is
-shown is a frozen :class:`Summary`, made on the recording thread and read by any other.
+A look adds to what was there, seldom changes it: what is added up already stays so, and the days
+before today are added up once. What is shown is a frozen :class:`Summary`, made on the recording
+thread and read by any other.
 
 ``Spent`` is what counters show. They must not fall, not even over a restart or a crash: Prometheus
 takes a counter that falls for one that began anew, and counts all of it twice. So they follow from
@@ -14,6 +15,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from fractions import Fraction
 from typing import TypeVar
 
@@ -58,6 +60,18 @@ class Summary:
     spent: tuple[Spent, ...] = ()
 
 
+@dataclass
+class _Sums:
+    """What was spent in each span by instance, and in all by kind."""
+
+    spans: dict[str, Tallies]
+    in_all: dict[Kind, Tally]
+
+    def copy(self) -> _Sums:
+        spans = {name: _copy(tallies) for name, tallies in self.spans.items()}
+        return _Sums(spans, _copy(self.in_all))
+
+
 class RunningTotals:
     """Keeps the totals of one owner in one ledger: ``host``'s. Others may have used the same home
     folder. ``cap`` (microseconds) bounds avoided cost."""
@@ -66,8 +80,9 @@ class RunningTotals:
         self._host = host
         self._cap = cap
         self._today = -1
-        self._before: dict[str, Tallies] = {}
-        self._counted_before: dict[Kind, Tally] = {}
+        self._until = 0  # the end of what is added up
+        self._before = _Sums({}, {})
+        self._sums = _Sums({}, {})
         self._runs_version: tuple[object, ...] = ()
         self._app_types: dict[str, str] = {}
         self._avoided: list[Avoided] = []
@@ -81,13 +96,18 @@ class RunningTotals:
         anew = dirty is None or dirty < today * DAY or today != self._today
         self._follow_runs(db, spans["last_30_days"] * DAY, anew)
         if anew:
-            self._add_up_before(db, spans, today)
-            self._today = today  # last: what could not be read is read anew the next time
-        of_today: Tallies = {}
-        counted: dict[Kind, Tally] = {}
-        for charge in self._charges(db, today * DAY, FOR_EVER):
-            _count(of_today, charge.instance, charge)
-            _count(counted, self._kind(charge), charge)
+            before = _Sums({name: {} for name in spans}, {})
+            self._add(before, self._charges(db, 0, today * DAY), spans)
+            self._before = before
+        goes_on = not anew and dirty is not None and dirty >= self._until
+        since = self._until if goes_on else today * DAY
+        charges = self._charges(db, since, FOR_EVER)
+        if not goes_on:
+            self._sums = self._before.copy()
+        self._add(self._sums, charges, spans)
+        last_look = reads.last_look(db, self._host) or 0
+        # Last: what could not be read is read anew the next time.
+        self._until, self._today = max(since, last_look), today
         volumes = [
             volume
             for volume in reads.volumes(db)
@@ -97,40 +117,41 @@ class RunningTotals:
         by_instance: dict[str, dict[str, Money]] = {}
         for name, first_day in spans.items():
             start = first_day * DAY
-            tallies = _sum(self._before[name], of_today)
+            tallies = self._sums.spans[name]
+            for tally in tallies.values():
+                tally.avoided = Fraction(0)
             for span, usd in _avoided_usd(self._avoided, start, now):
                 tallies.setdefault(span.instance, Tally()).avoided += usd
             each, total = moneys(tallies)
-            volume = apportion([volume_cost(volumes, start, now)])[1]
+            volume = apportion([volume_cost(volumes, start, now)])[1] if volumes else Decimal(0)
             overall[name] = replace(total, volume_usd=volume)
             for instance, money in each.items():
                 by_instance.setdefault(instance, {})[name] = money
         return Summary(
             Totals(**overall),
             {instance: Totals(**spent) for instance, spent in by_instance.items()},
-            self._spent(db, _sum(self._counted_before, counted)),
+            self._spent(db, last_look),
         )
 
-    def _charges(self, db: sqlite3.Connection, start: int, end: int) -> Iterator[days.DayCharge]:
-        for charge in days.between(db, start, end):
-            if charge.instance in self._app_types:
-                yield charge
+    def _charges(self, db: sqlite3.Connection, start: int, end: int) -> list[days.DayCharge]:
+        # Read whole before any is added: reading may fail.
+        return [
+            charge for charge in days.between(db, start, end) if charge.instance in self._app_types
+        ]
 
     def _kind(self, billed: days.DayCharge | Charge | Avoided) -> Kind:
         # Not only by instance: a space can go on on another type, and what it cost stays where
         # it was.
         return billed.instance_type, self._app_types[billed.instance]
 
-    def _add_up_before(self, db: sqlite3.Connection, spans: Mapping[str, int], today: int) -> None:
-        """Adds up what was spent before today, in each span and in all."""
-        before: dict[str, Tallies] = {name: {} for name in spans}
-        counted: dict[Kind, Tally] = {}
-        for charge in self._charges(db, 0, today * DAY):
-            _count(counted, self._kind(charge), charge)
+    def _add(
+        self, sums: _Sums, charges: Iterable[days.DayCharge], spans: Mapping[str, int]
+    ) -> None:
+        for charge in charges:
+            _count(sums.in_all, self._kind(charge), charge)
             for name, first_day in spans.items():
                 if charge.day >= first_day:
-                    _count(before[name], charge.instance, charge)
-        self._before, self._counted_before = before, counted
+                    _count(sums.spans[name], charge.instance, charge)
 
     def _follow_runs(self, db: sqlite3.Connection, start: int, anew: bool) -> None:
         """Keeps what was avoided since ``start``; what was before no longer changes."""
@@ -156,17 +177,17 @@ class RunningTotals:
 
     # ---- counters ----------------------------------------------------------------------------
 
-    def _spent(self, db: sqlite3.Connection, counted: Mapping[Kind, Tally]) -> tuple[Spent, ...]:
+    def _spent(self, db: sqlite3.Connection, last_look: int) -> tuple[Spent, ...]:
         """What was spent in all, as far as that is settled."""
-        in_use = {kind: tally.usd(idle=False) for kind, tally in counted.items()}
-        idle = {kind: tally.usd(idle=True) for kind, tally in counted.items()}
+        in_use = {kind: tally.usd(idle=False) for kind, tally in self._sums.in_all.items()}
+        idle = {kind: tally.usd(idle=True) for kind, tally in self._sums.in_all.items()}
         for charge, sign in _in_doubt(db, self._host):
             if charge.usd_per_hour is not None and not charge.idle:
                 usd = cost_of(charge.end - charge.start, charge.usd_per_hour)
                 _add(in_use, self._kind(charge), sign * usd)
         saved = dict(self._avoided_before)
         start = (self._today - (LAST_DAYS - 1)) * DAY
-        for span, usd in _avoided_usd(self._avoided, start, reads.last_look(db, self._host) or 0):
+        for span, usd in _avoided_usd(self._avoided, start, last_look):
             _add(saved, self._kind(span), usd)
         return tuple(
             Spent(*kind, *(float(amounts.get(kind, 0)) for amounts in (in_use, idle, saved)))
@@ -224,11 +245,11 @@ def _count(tallies: dict[K, Tally], key: K, charge: days.DayCharge) -> None:
     tally.add(charge.duration, charge.idle, charge.usd_per_hour, charge.estimated)
 
 
-def _sum(one: Mapping[K, Tally], other: Mapping[K, Tally]) -> dict[K, Tally]:
+def _copy(tallies: Mapping[K, Tally]) -> dict[K, Tally]:
     found: dict[K, Tally] = {}
-    for tallies in (one, other):
-        for key, tally in tallies.items():
-            found.setdefault(key, Tally()).merge(tally)
+    for key, tally in tallies.items():
+        found[key] = Tally()
+        found[key].merge(tally)
     return found
 
 

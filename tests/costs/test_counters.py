@@ -22,7 +22,7 @@ from sagemaker_autoshutdown.costs import database, reads
 from sagemaker_autoshutdown.costs.billing import bill, cost_of
 from sagemaker_autoshutdown.costs.look import AppLook, Look, Use
 from sagemaker_autoshutdown.costs.moments import span_us, to_us
-from sagemaker_autoshutdown.costs.totals import RunningTotals, Spent
+from sagemaker_autoshutdown.costs.totals import RunningTotals, Summary
 from sagemaker_autoshutdown.model import AppType, Host, HostKind, Reason
 
 from .test_ledger import HOST, PRICE, World, after
@@ -42,21 +42,22 @@ class Counters:
         self.running = RunningTotals(host, span_us(CAP))
         self.highest: dict[tuple[str, str, str], float] = {}
 
-    def read(self, running: RunningTotals, dirty: int | None) -> tuple[Spent, ...]:
+    def read(self, running: RunningTotals, dirty: int | None) -> Summary:
         now = to_us(self.world.now)
         found = self.world.ledger.read(lambda db: running.update(db, dirty, now))
-        return found.spent if found else ()
+        assert found is not None
+        return found
 
     def look(self, seconds: float, *apps: AppLook) -> dict[tuple[str, str, str], float]:
         """What is exported after a look; fails if anything fell."""
         self.world.now = after(seconds)
         dirty = self.world.ledger.record(Look(self.world.now, self.host, apps))
         assert self.world.ledger.error == ""
-        spent = self.read(self.running, dirty)
-        assert spent == self.read(RunningTotals(self.host, span_us(CAP)), None)
+        summary = self.read(self.running, dirty)
+        assert summary == self.read(RunningTotals(self.host, span_us(CAP)), None)
         found = {
             (one.instance_type, one.app_type, state): value
-            for one in spent
+            for one in summary.spent
             for state, value in (
                 ("in_use", one.in_use_usd),
                 ("idle", one.idle_usd),
@@ -213,7 +214,7 @@ def test_what_may_turn_out_to_be_idle_is_not_exported_by_a_restart(world: World)
     world.restart()
     world.ledger.open()
     counters.running = RunningTotals(HOST, span_us(CAP))
-    (spent,) = counters.read(counters.running, None)
+    (spent,) = counters.read(counters.running, None).spent
     assert spent.in_use_usd == 1.1
     found = counters.look(450, world.app(Use.IDLE, 110))
     assert found["ml.t3.medium", "KernelGateway", "in_use"] == 1.1
@@ -268,7 +269,7 @@ def test_avoided_cost_is_not_exported_beyond_the_last_look(world: World) -> None
     world.ledger.open()
     counters.running = RunningTotals(HOST, span_us(CAP))
     world.now = after(9000)
-    (spent,) = counters.read(counters.running, None)
+    (spent,) = counters.read(counters.running, None).spent
     assert spent.avoided_usd == 1
     found = counters.look(9000, world.app(started=1000))
     assert found["ml.t3.medium", "KernelGateway", "avoided"] == 8

@@ -222,6 +222,24 @@ def test_counters_wait_for_what_may_turn_out_to_be_idle(world: World) -> None:
     assert seen == [(1.0, 0), (1.1, 0), (1.1, 0), (1.1, 3.4), (1.6, 3.4)]
 
 
+def test_a_new_day_that_could_not_be_read_is_read_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = RunningTotals(HOST, span_us(CAP))
+    a_day(world)
+    world.now = after(6 * 3600)
+    totals(world, running)
+    world.now = after(48 * 3600)
+    nothing_new = to_us(world.now)
+    with monkeypatch.context() as broken:
+        answers: Iterator[list[days.DayCharge]] = iter([[]])  # there is no second one
+        broken.setattr(days, "between", lambda *_: next(answers))
+        with pytest.raises(StopIteration):
+            world.ledger.read(lambda db: running.update(db, nothing_new, nothing_new))
+    found = world.ledger.read(lambda db: running.update(db, nothing_new, nothing_new))
+    assert found == totals(world, RunningTotals(HOST, span_us(CAP)))
+
+
 def test_counters_go_on_where_they_were_after_a_restart(world: World) -> None:
     a_day(world)
     before = totals(world, RunningTotals(HOST, span_us(CAP))).spent
