@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def add_parser(subparsers: Any) -> None:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     shown = commands.add_parser("render", help="print a script", description="Prints a script.")
-    shown.add_argument("kind", type=Kind, choices=list(Kind), metavar="KIND", help=_kinds(Kind))
+    shown.add_argument("kind", type=_kind_of(Kind), metavar="KIND", help=_kinds(Kind))
     shown.add_argument("--output", "-o", type=Path, metavar="FILE", help="write it there instead")
     _add_script_options(shown)
     shown.set_defaults(run=run_render)
@@ -65,9 +66,8 @@ def add_parser(subparsers: Any) -> None:
         if name == "install":
             command.add_argument(
                 "--kind",
-                type=Kind,
+                type=_kind_of(STUDIO_KINDS),
                 action="append",
-                choices=STUDIO_KINDS,
                 metavar="KIND",
                 help=f"{_kinds(STUDIO_KINDS)} only (default: both)",
             )
@@ -107,8 +107,18 @@ def add_parser(subparsers: Any) -> None:
     allowed.set_defaults(run=run_policy)
 
 
-def _kinds(kinds: Any) -> str:
+def _kinds(kinds: Iterable[Kind]) -> str:
     return ", ".join(kind.value for kind in kinds)
+
+
+def _kind_of(kinds: Iterable[Kind]) -> Callable[[str], Kind]:
+    def kind(text: str) -> Kind:
+        for each in kinds:
+            if each.value == text:
+                return each
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {_kinds(kinds)}")
+
+    return kind
 
 
 def _add_region(parser: argparse.ArgumentParser) -> None:
@@ -242,9 +252,11 @@ def run_status(arguments: argparse.Namespace) -> int:
     ]
     print(table(heading, cells))
     restart = sum(row.advice == "must restart" for row in rows)
+    versions = Counter(row.next_start for row in rows if row.next_start is not None)
+    mixed = ", ".join(f"{version}: {count}" for version, count in sorted(versions.items()))
     print(
-        f"\n{sum(row.next_start is not None for row in rows)} of {len(rows)} have it from their "
-        f"next start on; {restart} must restart."
+        f"\n{sum(versions.values())} of {len(rows)} have it from their next start on"
+        f"{f' ({mixed})' if len(versions) > 1 else ''}; {restart} must restart."
     )
     return 0
 
@@ -322,6 +334,8 @@ def _carry_out(
     """Plan, show, ask, do."""
     if arguments.notebook_instance and (arguments.domain_id or arguments.user_profile):
         raise Misused("--notebook-instance goes without --domain-id and --user-profile")
+    if arguments.notebook_instance and getattr(arguments, "kind", None):
+        raise Misused("--kind is for the apps of a domain, not for --notebook-instance")
     aws = Aws(arguments.region)
     try:
         if arguments.notebook_instance:

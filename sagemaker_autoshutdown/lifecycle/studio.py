@@ -274,9 +274,8 @@ def _copy_notes(target: Target, kind: Kind, place: _Place) -> list[str]:
     if not names:
         return []
     return [
-        f"{target} has no {' and '.join(names)} of its own in its {attach.member(kind)}, and would "
-        "lose the domain's: copied from there. Later changes of the domain's come with the next "
-        "install; uninstall takes the copy away"
+        f"{target} has no {attach.member(kind)} of its own for {', '.join(names)}: copied from the "
+        "domain, whose they would hide. Another install renews the copy, uninstall takes it away"
     ]
 
 

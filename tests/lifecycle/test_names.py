@@ -96,3 +96,20 @@ def test_a_config_of_the_template_is_known_but_not_taken_for_the_commands() -> N
     assert version_of(name) == "1.2.3"
     assert not made_by_command(name)
     assert made_by_command(config_name(Kind.SPACE, base64.b64encode(b"x").decode()))
+
+
+def test_what_the_template_attached_is_neither_run_twice_nor_taken_off(account: Account) -> None:
+    theirs = account.create_config("sagemaker-autoshutdown-1-2-3-space-r1", "JupyterLab")
+    settings = account.domain["DefaultUserSettings"]
+    settings["JupyterLabAppSettings"]["BuiltInLifecycleConfigArn"] = theirs
+    account.client.update_domain(DomainId=account.domain_id, DefaultUserSettings=settings)
+    before, changes = account.domain, account.changes()
+    code, _, err = account.run("install", "--yes")
+    assert (code, "made by the CloudFormation template: change it there" in err) == (1, True)
+    code, out, _ = account.run("uninstall", "--yes")
+    assert (code, "made by the CloudFormation template" in out) == (0, True)
+    assert (account.domain, account.changes()) == (before, changes)
+    # For a user profile it is in the way of nothing.
+    assert account.run("install", "--yes", "--user-profile", "ada")[0] == 0
+    ada = account.profile("ada")["JupyterLabAppSettings"]
+    assert "Runs first" not in account.script(ada["BuiltInLifecycleConfigArn"])

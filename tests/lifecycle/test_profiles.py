@@ -68,8 +68,8 @@ def test_a_profiles_own_script_does_not_hide_the_domains_image_and_scripts(
     assert lab["CustomImages"]
     assert lab["AppLifecycleManagement"]["IdleSettings"]["IdleTimeoutInMinutes"] == 120
     # It is said before it is agreed to.
-    assert "has no CodeRepositories and DefaultResourceSpec and LifecycleConfigArns" in out
-    assert "copied from" in out
+    copied = "CodeRepositories, DefaultResourceSpec, LifecycleConfigArns: copied from the domain"
+    assert f"has no {CLASSIC} of its own for {copied}" in out
 
 
 def test_uninstall_takes_the_copies_of_the_domains_settings_away_or_says_so(

@@ -107,3 +107,10 @@ def test_a_large_domain_is_read_to_its_last_user_profile(account: Account) -> No
     told = rows(account)
     assert len([key for key in told if key[0].startswith("u-")]) == 230
     assert len(account.studio.calls("ListUserProfiles")) == 3
+
+
+def test_a_profile_that_stayed_at_an_older_version_is_counted(account: Account) -> None:
+    account.run("install", "--yes", "--user-profile", "ada")
+    account.run("install", "--yes", "--package-version", "9.9.9")
+    _, out, _ = account.run("status")
+    assert f"4 of 4 have it from their next start on ({__version__}: 2, 9.9.9: 2)" in out

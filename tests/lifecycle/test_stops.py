@@ -207,3 +207,27 @@ def test_a_name_that_is_not_there_is_said_with_what_to_check(
     code, _, err = account.run("install", "--yes", *arguments)
     assert (code, says in err, "gone already" in err) == (1, True, False)
     assert account.changes() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("install", "--kind", "space", "--notebook-instance", "x"), "--kind is for the apps of"),
+        (("install", "--package-version", "1; id", "--dry-run"), "such as 1.2.3"),
+        (("install", "--index-url", "ftp://x", "--dry-run"), "a package index is"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_before_anything_is_asked(
+    account: Account, arguments: tuple[str, ...], says: str
+) -> None:
+    begin = len(account.studio.calls())
+    code, _, err = account.run(*arguments)
+    assert (code, says in err, len(account.studio.calls()) - begin) == (2, True, 0)
+
+
+def test_a_kind_that_there_is_not_is_answered_with_those_there_are(
+    account: Account, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        account.run("render", "lab")
+    assert "'lab' is none of classic, space, notebook-instance" in capsys.readouterr().err
