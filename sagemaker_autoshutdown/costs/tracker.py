@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Seconds within which a new day shows, where nothing else happens.
+NEW_DAY_WITHIN = 60.0
+
 #: Later than all that could have changed.
 _NOTHING = 1 << 62
 
@@ -46,6 +49,10 @@ VOLUME_INTERVAL = timedelta(days=1)
 VOLUME_RETRY = timedelta(hours=1)
 #: What to do about a fault of the admin's price table.
 PRICES_REMEDY = "Correct it and restart the server; until then the other prices apply."
+
+
+def _do_nothing(ledger: Ledger) -> None:
+    pass
 
 
 class CostTracker:
@@ -128,14 +135,18 @@ class CostTracker:
             self._log.exception("sagemaker_autoshutdown: %s", self._failure)
             return
         while True:
-            job = self._jobs.get()
+            try:
+                job = self._jobs.get(timeout=NEW_DAY_WITHIN)
+            except queue.Empty:
+                job = _do_nothing
             if job is None:
                 ledger.close()
                 return
             try:
                 job(ledger)
                 if to_us(self._clock()) // DAY != self._summed_day:
-                    # Nothing may have been recorded: "today" is to be today all the same.
+                    # Nothing may have been recorded, as while SageMaker does not list the apps:
+                    # "today" is to be today all the same.
                     self._sum_up(ledger, to_us(self._clock()))
             except Exception:
                 self._log.exception("sagemaker_autoshutdown: a record of costs failed")

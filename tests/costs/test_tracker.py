@@ -416,6 +416,26 @@ def test_today_is_today_although_nothing_is_recorded(make: Make, tmp_path: Path)
     assert (totals.today.usd, totals.month.usd) == (Decimal(0), Decimal("0.05"))
 
 
+def test_today_is_today_although_nobody_can_look(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracker_module, "NEW_DAY_WITHIN", 0.001)
+    now = after(3600)
+    tracker = make(clock=lambda: now)
+    tracker.observe(verdicts(now, app()), now)
+    tracker.flush()
+    before = tracker.totals()
+    assert before is not None
+    assert before.today.usd
+    now = after(86400)
+    deadline = time.monotonic() + 10
+    while tracker.totals() == before and time.monotonic() < deadline:
+        tracker._thread.join(0.01)  # type: ignore[union-attr]
+    totals = tracker.totals()
+    assert totals is not None
+    assert (totals.today.usd, totals.month.usd) == (Decimal(0), before.month.usd)
+
+
 def test_a_fault_of_the_admins_prices_is_a_problem_that_says_what_to_do(
     make: Make, tmp_path: Path
 ) -> None:
