@@ -85,6 +85,7 @@ class Ledger:
         self._pending: deque[Write] = deque(maxlen=MAX_PENDING)
         self._overflows = False
         self._behind: int | None = None
+        self._ahead: timedelta | None = None
         self._dirty: int | None = None
 
     # ---- writing ---------------------------------------------------------------------------
@@ -103,7 +104,11 @@ class Ledger:
             self._behind = last if last is not None and last - at > self._gap else None
             if last is not None and at <= last:
                 return  # recorded already, by another server or before the clock was put back
-            dirty = write_look(db, look, self._gap)
+            jump = 0
+            if look.ahead is not None and self._ahead is not None:
+                jump = span_us(look.ahead - self._ahead)
+            dirty = write_look(db, look, self._gap, jump)
+            self._ahead = look.ahead
             days.forget_since(db, dirty)
             days.keep_until(db, at // DAY)
             self._dirty = dirty if self._dirty is None else min(dirty, self._dirty)
@@ -203,7 +208,7 @@ class Ledger:
         db = self._connect()
         if not self._pending:
             return
-        before = self._behind, self._dirty
+        before = self._behind, self._dirty, self._ahead
         db.execute("BEGIN IMMEDIATE")
         try:
             for write in self._pending:
@@ -215,7 +220,7 @@ class Ledger:
                     raise _Unwritable(write) from error
             db.execute("COMMIT")
         except BaseException:
-            self._behind, self._dirty = before
+            self._behind, self._dirty, self._ahead = before
             with contextlib.suppress(sqlite3.Error):
                 db.execute("ROLLBACK")
             raise

@@ -58,11 +58,13 @@ class AppLook:
 
 @dataclass(frozen=True)
 class Look:
-    """All billed apps at one look."""
+    """All billed apps at one look. ``ahead`` is by how much the clock is ahead of one that nobody
+    sets: it changes when the clock is set, and with the server."""
 
     at: datetime
     host: Host
     apps: tuple[AppLook, ...]
+    ahead: timedelta | None = None
 
 
 def instance_key(host: Host, app_type: AppType, instance_type: str, app_name: str) -> str:

@@ -10,8 +10,10 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -73,6 +75,7 @@ class CostTracker:
         avoided_cost_cap: timedelta,
         ask_volume: Callable[[], int | None] | None = None,
         clock: Callable[[], datetime] = utcnow,
+        monotonic: Callable[[], float] = time.monotonic,
         log: logging.Logger | None = None,
     ) -> None:
         self._host = host
@@ -85,6 +88,7 @@ class CostTracker:
         self._ask_volume = ask_volume
         self._ask_volume_at: datetime | None = None
         self._clock = clock
+        self._monotonic = monotonic
         self._started_at = clock()
         self._log = log or logging.getLogger(__name__)
         self._folder = folder
@@ -190,6 +194,8 @@ class CostTracker:
         look = look_at(self._host, verdicts, now, self._active_time, self._prices.price)
         if look is None or self._closed:
             return
+        ahead = timedelta(seconds=now.timestamp() - self._monotonic())
+        look = replace(look, ahead=ahead)
         self._jobs.put(lambda ledger: self._record(ledger, look))
         if self._ask_volume and (self._ask_volume_at is None or now >= self._ask_volume_at):
             self._ask_volume_at = now + VOLUME_INTERVAL

@@ -49,8 +49,9 @@ _COLUMNS = (
 )
 
 
-def write_look(db: Connection, look: Look, gap: int) -> int:
-    """Records a look. ``gap`` is the longest time between looks that is no gap.
+def write_look(db: Connection, look: Look, gap: int, jump: int = 0) -> int:
+    """Records a look. ``gap`` is the longest time between looks that is no gap; by ``jump`` the
+    clock was set forward since the last one.
 
     Returns the earliest time from which something changed. Looks come in order of time.
     """
@@ -58,6 +59,12 @@ def write_look(db: Connection, look: Look, gap: int) -> int:
     dirty = at
     last_look = reads.last_look(db, look.host)
     up = {(run.app_type, run.app_name): run for run in _runs_up(db, look.host)}
+    if last_look is not None and jump > gap:
+        # That time did not pass and is not billed: what is up goes on as new runs, since the last
+        # look as the clock has it now.
+        for before in up.values():
+            dirty = min(dirty, _end_unseen(db, before, gap))
+        up, last_look = {}, last_look + jump
     for app in look.apps:
         run = up.pop((app.app.app_type.value, app.app.name), None)
         if run is not None and not _goes_on(run, app, at, gap):

@@ -247,6 +247,28 @@ def test_a_clock_that_is_behind_is_said_once_and_not_at_every_look(
     ]
 
 
+def test_time_that_passed_on_a_clock_that_was_set_only_is_not_billed(world: World) -> None:
+    month = 30 * 86400
+    for passed, ahead in ((60, 0), (120, 0), (180, 0), (240, month), (300, month)):
+        world.now = after(passed + ahead)
+        look = Look(world.now, HOST, (world.app(),), timedelta(seconds=ahead))
+        world.ledger.record(look)
+    assert world.stretches() == [
+        ("a", 0, 180, "use?"),
+        ("a", month + 180, month + 300, "use"),
+    ]
+
+
+def test_time_in_which_nobody_could_look_is_billed_although_the_server_was_up(
+    world: World,
+) -> None:
+    """SageMaker did not list the apps for an hour."""
+    for passed in (60, 3660):
+        world.now = after(passed)
+        world.ledger.record(Look(world.now, HOST, (world.app(),), timedelta(0)))
+    assert world.money().usd == Decimal("36.6")
+
+
 # --- while the server was down --------------------------------------------------------------------
 
 

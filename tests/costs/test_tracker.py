@@ -436,6 +436,17 @@ def test_today_is_today_although_nobody_can_look(
     assert (totals.today.usd, totals.month.usd) == (Decimal(0), before.month.usd)
 
 
+def test_a_clock_that_is_set_forward_is_told_from_time_that_passed(make: Make) -> None:
+    passed = 0.0
+    tracker = make(monotonic=lambda: passed, clock=lambda: after(90_000))
+    for at, since_boot in ((60, 1), (120, 61), (90_000, 121)):
+        passed = since_boot
+        tracker.observe(verdicts(after(at), app()), after(at))
+    tracker.flush()
+    found = asyncio.run(tracker.costs(T0, after(90_000), GroupBy.STATE))
+    assert found.total.usd == Decimal("0.0025")  # three minutes of 5 ct an hour
+
+
 def test_a_fault_of_the_admins_prices_is_a_problem_that_says_what_to_do(
     make: Make, tmp_path: Path
 ) -> None:
