@@ -195,6 +195,43 @@ for (const theme of THEMES) {
   });
 }
 
+for (const theme of THEMES.slice(0, 2)) {
+  test(`what is opened, and what is refused, is accessible in ${theme}`, async ({
+    page
+  }, info) => {
+    await page.setViewportSize({ width: 1100, height: 1900 });
+    await answerWith(page, {
+      status: fixtures.status({ apps: [fixtures.busyApp] }),
+      settings: fixtures.settings({
+        max_keep_alive: 7200,
+        saved: false,
+        notes: ['idle_timeout: 60 is below the least that is allowed.']
+      })
+    });
+    await openLab(page, studio.labUrl);
+    const panel = await openPanel(page);
+    await setTheme(page, theme);
+    await setPanelWidth(page, WIDTHS[0] ?? 0);
+    await panel.getByText('2 kernels and terminals').click();
+    await panel.getByText('Day by day').click();
+    await panel.getByText('Limits', { exact: true }).click();
+    await panel.getByRole('button', { name: 'until a time' }).click();
+    await panel
+      .getByLabel('Keep alive until', { exact: true })
+      .fill('2099-01-01T10:00');
+    await panel.getByRole('button', { name: 'Keep', exact: true }).click();
+    const limit = 'Shut down after an idle time of';
+    await panel.getByLabel(limit, { exact: true }).fill('9');
+    await panel.getByRole('button', { name: `Save: ${limit}` }).click();
+    await expect(panel.getByRole('alert').filter({ hasText: /./ })).toHaveCount(
+      2
+    );
+    await panel.screenshot({ path: info.outputPath('opened.png') });
+    expect(await violations(page)).toEqual([]);
+    expect(await isCut(page)).toBe(false);
+  });
+}
+
 test('colours that are forced hide neither icons nor what the chart means', async ({
   page
 }, info) => {
