@@ -147,12 +147,12 @@ if tuple(int(part) for part in version("jupyter_server").split(".")[:2]) < (1, 2
 PY
 }
 
-# The version that is there, if it is whole.
+# The version that is there, if it is whole: what installed it is noted last.
 installed_version() {
     python - 2>/dev/null <<'PY'
 from importlib.metadata import distribution
 found = distribution("sagemaker-autoshutdown")
-if all(file.suffix == ".pyc" or file.locate().exists() for file in found.files):
+if "/INSTALLER," in found.read_text("RECORD"):
     print(found.version)
 PY
 }

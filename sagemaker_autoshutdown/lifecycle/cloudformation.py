@@ -152,7 +152,7 @@ def _config(kind: Kind) -> str:
         depth = 8
     # As little indented as can be: what may be given without a bucket is limited.
     script = (
-        f'- ""\n- - !Sub |+\n{indent(_top(kind), " " * 4)}  - |\n{indent(_rest(kind), " " * 4)}'
+        f'- ""\n- - !Sub |+\n{indent(_top(kind), " " * 3)}  - |\n{indent(_rest(kind), " " * 3)}'
     )
     return f"  {RESOURCES[kind]}:\n{about}{indent(script, ' ' * depth)}"
 

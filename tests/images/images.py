@@ -86,7 +86,10 @@ class Environment:
         uv("pip", "install", "--python", self.python, "--no-deps", "--reinstall", str(wheel))
 
     def uninstall(self) -> None:
-        """Take the product and its settings out again, if they are there."""
+        """Take the product and its settings out again, if they are there, be it by halves."""
+        for info in self.folder.glob("lib/*/site-packages/sagemaker_autoshutdown-*.dist-info"):
+            if not (info / "RECORD").exists():
+                shutil.rmtree(info)
         uv("pip", "uninstall", "--python", self.python, DISTRIBUTION)
         self.fixed_settings.unlink(missing_ok=True)
 

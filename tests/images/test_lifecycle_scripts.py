@@ -198,6 +198,17 @@ def test_an_index_that_answers_for_ever_is_given_up_in_time(one_stand_in: StandI
     assert outcome.seconds < 15
 
 
+@pytest.mark.parametrize(
+    "odd",
+    ["-u HOME", "LC_ALL=no_SUCH.locale", "SHELLOPTS=errexit:nounset:pipefail", "POSIXLY_CORRECT=1"],
+)
+def test_an_odd_environment_changes_nothing(one_stand_in: StandIn, wheel: Path, odd: str) -> None:
+    script = render(Kind.SPACE, settings_for(one_stand_in, wheel))
+    outcome = one_stand_in.run(script, prefix=("env", *odd.split()))
+    assert f"installed {__version__}" in "".join(outcome.log)
+    assert one_stand_in.fixed_settings.exists()
+
+
 def test_a_wheel_that_is_not_the_expected_one_is_not_installed(
     one_stand_in: StandIn, wheel: Path
 ) -> None:
@@ -265,17 +276,20 @@ def test_an_image_without_the_servers_environment_says_so(one_stand_in: StandIn)
     assert "/opt/conda/bin/python" in line
 
 
-def test_an_image_that_lacks_a_package_says_which(one_stand_in: StandIn, wheel: Path) -> None:
+@pytest.mark.parametrize("name", ["pip", "prometheus_client"])
+def test_an_image_that_lacks_a_package_says_which(
+    one_stand_in: StandIn, wheel: Path, name: str
+) -> None:
     environment = one_stand_in.environment
     hidden = Path(environment.python).parent.parent / "lib"
-    [package] = hidden.glob("python3*/site-packages/prometheus_client")
+    [package] = hidden.glob(f"python3*/site-packages/{name}")
     aside = package.with_name("aside")
     package.rename(aside)
     try:
         outcome = one_stand_in.run(render(Kind.SPACE, settings_for(one_stand_in, wheel)))
     finally:
         aside.rename(package)
-    assert "missing in its environment: prometheus_client" in failed_open(outcome)
+    assert f"missing in its environment: {name}" in failed_open(outcome)
 
 
 @pytest.mark.parametrize(

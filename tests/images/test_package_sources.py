@@ -1,0 +1,188 @@
+"""Where the wheel comes from, and what was there before: only what is meant is run and replaced."""
+
+from __future__ import annotations
+
+import io
+import re
+import socket
+import tarfile
+import zipfile
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sagemaker_autoshutdown import __version__
+from sagemaker_autoshutdown.lifecycle.script import Kind, ScriptSettings, render
+
+from .standin import StandIn
+from .test_lifecycle_scripts import (
+    failed_open,
+    one_stand_in,
+    serving,
+    settings_for,
+    wait_for_extension,
+)
+
+__all__ = ["one_stand_in"]
+
+NEWER = "9.9.9"
+
+
+def test_a_source_distribution_is_not_built(one_stand_in: StandIn) -> None:
+    """Building one runs whatever it holds, before its checksum is looked at."""
+    mark = one_stand_in.root / "built"
+    name = f"sagemaker_autoshutdown-{__version__}"
+    backend = f"open({str(mark)!r}, 'w').close()\n"
+    project = '[build-system]\nrequires = []\nbuild-backend = "b"\nbackend-path = ["."]\n'
+    with index(
+        {f"{name}.tar.gz": archive(name, {"b.py": backend, "pyproject.toml": project})}
+    ) as url:
+        outcome = one_stand_in.run(render(Kind.SPACE, ScriptSettings(index_url=url)))
+    failed_open(outcome)
+    assert not mark.exists()
+
+
+def test_a_users_pip_settings_send_it_nowhere_else(one_stand_in: StandIn, wheel: Path) -> None:
+    elsewhere = one_stand_in.root / "elsewhere"
+    for conf in (".pip/pip.conf", ".config/pip/pip.conf", "xdg/pip/pip.conf"):
+        file = one_stand_in.home / conf
+        file.parent.mkdir(parents=True)
+        file.write_text(
+            "[global]\nindex-url = http://127.0.0.1:9/simple\nno-index = true\n"
+            f"[install]\ntarget = {elsewhere}\n"
+        )
+    # An image's own settings do count, but only for where it comes from.
+    images = one_stand_in.environment.folder / "pip.conf"
+    with index({wheel.name: wheel.read_bytes()}) as url:
+        images.write_text(f"[global]\nindex-url = {url}\n[install]\ntarget = {elsewhere}\n")
+        try:
+            outcome = one_stand_in.run(
+                render(Kind.SPACE),
+                PIP_TARGET=str(elsewhere),
+                XDG_CONFIG_HOME=str(one_stand_in.home / "xdg"),
+            )
+        finally:
+            images.unlink()
+    assert f"installed {__version__}" in outcome.log[0]
+    assert not elsewhere.exists()
+
+
+def test_a_bucket_that_never_answers_does_not_keep_studio_from_starting(
+    one_stand_in: StandIn,
+) -> None:
+    settings = ScriptSettings(wheel="s3://bucket/some.whl")
+    script = render(Kind.SPACE, settings).replace("INSTALL_TIME=25", "INSTALL_TIME=6")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        outcome = one_stand_in.run(script, AWS_ENDPOINT_URL_S3=url)
+    assert "from s3://bucket/some.whl: no answer in time" in failed_open(outcome)
+    assert outcome.seconds < 15
+
+
+# ---- what was there ------------------------------------------------------------------------------
+
+
+def test_an_upgrade_that_fails_keeps_the_version_that_was_there(
+    one_stand_in: StandIn, wheel: Path
+) -> None:
+    one_stand_in.environment.install(wheel)
+    newer = as_newer(wheel, one_stand_in.root, b"raise ImportError('needs more')\n")
+    script = render(Kind.SPACE, settings_for(one_stand_in, newer, version=NEWER))
+    outcome = one_stand_in.run(script)
+    [line] = outcome.log
+    assert (outcome.code, "needs more. Studio starts with version" in line) == (0, True)
+    assert f"with version {__version__}, which was there" in line
+    with one_stand_in.server() as server:
+        assert server.has_extension
+
+
+def test_an_upgrade_replaces_the_version_that_was_there(one_stand_in: StandIn, wheel: Path) -> None:
+    one_stand_in.environment.install(wheel)
+    newer = as_newer(wheel, one_stand_in.root, b"")
+    script = render(Kind.SPACE, settings_for(one_stand_in, newer, version=NEWER))
+    assert f"installed {NEWER}" in one_stand_in.run(script).log[0]
+    [line] = [each for each in one_stand_in.environment.freeze() if "autoshutdown" in each]
+    assert NEWER in line
+
+
+@pytest.mark.parametrize("record", ["the wheel's", "none"])
+def test_an_install_that_was_killed_half_way_is_made_good_by_the_next_start(
+    one_stand_in: StandIn, wheel: Path, record: str
+) -> None:
+    """pip writes what enables the extension, and the list of its files, after all the rest."""
+    environment = one_stand_in.environment
+    script = render(Kind.SPACE, settings_for(one_stand_in, wheel))
+    one_stand_in.run(script)
+    [info] = (environment.folder / "lib").glob("python3*/site-packages/sagemaker_auto*.dist-info")
+    [enabling] = (environment.folder / "etc/jupyter/jupyter_server_config.d").glob("sagemaker*")
+    enabling.unlink()
+    (info / "RECORD").unlink()
+    if record == "the wheel's":
+        with zipfile.ZipFile(wheel) as source:
+            (info / "RECORD").write_bytes(source.read(f"{info.name}/RECORD"))
+    with one_stand_in.server() as server:
+        assert not server.has_extension
+        assert f"installed {__version__}" in one_stand_in.run(script).log[0]
+        wait_for_extension(server)
+
+
+# ---- helpers -------------------------------------------------------------------------------------
+
+
+def as_newer(wheel: Path, folder: Path, start_of_app: bytes) -> Path:
+    """A copy of the wheel that says it is a newer version."""
+    copy = folder / "newer" / wheel.name.replace(__version__, NEWER)
+    copy.parent.mkdir()
+    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(copy, "w") as target:
+        for item in source.infolist():
+            content = source.read(item)
+            name = re.sub(
+                rf"^(sagemaker_autoshutdown-){__version__}", rf"\g<1>{NEWER}", item.filename
+            )
+            if name.endswith(".dist-info/METADATA"):
+                content = content.replace(
+                    f"\nVersion: {__version__}\n".encode(), f"\nVersion: {NEWER}\n".encode()
+                )
+            if name.endswith(".dist-info/RECORD"):
+                content = content.replace(
+                    f"sagemaker_autoshutdown-{__version__}".encode(),
+                    f"sagemaker_autoshutdown-{NEWER}".encode(),
+                )
+            if name == "sagemaker_autoshutdown/app.py":
+                content = start_of_app or content
+            target.writestr(name, content)
+    return copy
+
+
+def archive(name: str, files: dict[str, str]) -> bytes:
+    """A source distribution."""
+    plain = io.BytesIO()
+    files = {**files, "PKG-INFO": f"Metadata-Version: 2.1\nName: {name}\nVersion: {__version__}\n"}
+    with tarfile.open(fileobj=plain, mode="w:gz") as target:
+        for file, content in files.items():
+            info = tarfile.TarInfo(f"{name}/{file}")
+            info.size = len(content)
+            target.addfile(info, io.BytesIO(content.encode()))
+    return plain.getvalue()
+
+
+def index(files: dict[str, bytes]) -> Any:
+    """A package index with one project's files."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            listed = "".join(f'<a href="/{name}">{name}</a>' for name in files)
+            page = f"<!DOCTYPE html><html><body>{listed}</body></html>".encode()
+            content = files.get(self.path[1:], page)
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return serving(Handler)
