@@ -13,10 +13,11 @@ been idle is left out, and an instance that is not up avoids cost until the last
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
+from operator import attrgetter
 from typing import TypeVar
 
 from ..model import Host, Money, Totals
@@ -120,8 +121,9 @@ class RunningTotals:
             tallies = self._sums.spans[name]
             for tally in tallies.values():
                 tally.avoided = Fraction(0)
-            for span, usd in _avoided_usd(self._avoided, start, now):
-                tallies.setdefault(span.instance, Tally()).avoided += usd
+            saved = _avoided_usd(self._avoided, start, now, attrgetter("instance"))
+            for instance, usd in saved.items():
+                tallies.setdefault(instance, Tally()).avoided = usd
             each, total = moneys(tallies)
             volume = apportion([volume_cost(volumes, start, now)])[1] if volumes else Decimal(0)
             overall[name] = replace(total, volume_usd=volume)
@@ -161,9 +163,7 @@ class RunningTotals:
         self._runs_version = ()
         self._app_types = reads.app_types(db, self._host)
         if anew:
-            self._avoided_before = {}
-            for span, usd in _avoided_usd(self._avoided_since(db, 0), 0, start):
-                _add(self._avoided_before, self._kind(span), usd)
+            self._avoided_before = _avoided_usd(self._avoided_since(db, 0), 0, start, self._kind)
         # Runs that ended longer ago than the cap avoid nothing after ``start``.
         self._avoided = self._avoided_since(db, start - self._cap)
         self._runs_version = version
@@ -187,8 +187,8 @@ class RunningTotals:
                 _add(in_use, self._kind(charge), sign * usd)
         saved = dict(self._avoided_before)
         start = (self._today - (LAST_DAYS - 1)) * DAY
-        for span, usd in _avoided_usd(self._avoided, start, last_look):
-            _add(saved, self._kind(span), usd)
+        for kind, usd in _avoided_usd(self._avoided, start, last_look, self._kind).items():
+            _add(saved, kind, usd)
         return tuple(
             Spent(*kind, *(float(amounts.get(kind, 0)) for amounts in (in_use, idle, saved)))
             for kind in sorted({*in_use, *saved})
@@ -258,10 +258,17 @@ def _add(amounts: dict[Kind, Fraction], kind: Kind, usd: Fraction) -> None:
 
 
 def _avoided_usd(
-    spans: Iterable[Avoided], start: int, end: int
-) -> Iterator[tuple[Avoided, Fraction]]:
-    """What each avoided between two times, where its price is known."""
+    spans: Iterable[Avoided], start: int, end: int, key: Callable[[Avoided], K]
+) -> dict[K, Fraction]:
+    """What was avoided between two times, by ``key``, as far as prices are known."""
+    # Whole time by price first: adding fractions one by one takes long.
+    time: dict[tuple[K, Decimal], int] = {}
     for span in spans:
         duration = min(span.end, end) - max(span.start, start)
         if duration > 0 and span.usd_per_hour is not None:
-            yield span, cost_of(duration, span.usd_per_hour)
+            alike = (key(span), span.usd_per_hour)
+            time[alike] = time.get(alike, 0) + duration
+    usd: dict[K, Fraction] = {}
+    for (of, usd_per_hour), duration in time.items():
+        usd[of] = usd.get(of, Fraction(0)) + cost_of(duration, usd_per_hour)
+    return usd
