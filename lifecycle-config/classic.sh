@@ -92,8 +92,8 @@ as_owner() {
     "$@"
 }
 
-# Runs a command in the time that is left; after as_root or as_owner it is they who watch the time,
-# since nobody can end what another runs.
+# Runs a command in the time that is left. After as_root or as_owner they watch the time, since only
+# they can end it.
 bounded() {
     local as='' left=$((TIME_LIMIT - SECONDS)) code=124
     case "$1" in as_*) as=$1 && shift ;; esac
@@ -120,7 +120,7 @@ pip() {
 reason() {
     local line
     line=$(grep -v '^ *$' "$WORK/output" 2>/dev/null | tail -n 1 | cut -c 1-300)
-    printf '%s' "${line:-it does not say why}"
+    printf '%s' "${line:-it does not say why (is the disk full?)}"
 }
 
 check_place() {
@@ -146,7 +146,7 @@ missing = [name for name in names if find_spec(name) is None]
 if missing:
     sys.exit("missing in its environment: " + ", ".join(missing))
 from importlib.metadata import version
-if tuple(int(part) for part in version("jupyter_server").split(".")[:2]) < (1, 24):
+if tuple(map(int, version("jupyter_server").split(".")[:2])) < (1, 24):
     sys.exit("jupyter_server 1.24 or newer is needed, this is " + version("jupyter_server"))
 PY
 }
@@ -162,9 +162,8 @@ PY
 }
 
 # The extension reads these before Jupyter's configuration, so that users' own files don't overrule
-# them. A user who has sudo can edit them in /etc, until the app starts again; in the environment,
-# which is for where there is no root, without it. Nothing is installed without them: the defaults
-# may be far from what is meant.
+# them. In /etc a user who has sudo can edit them, until the app starts again; in the environment,
+# for want of root, any. Without them the defaults would apply, so that nothing is installed.
 write_settings() {
     local fixed="$ROOT/etc/sagemaker-autoshutdown/settings.json" other
     python - "$IDLE_TIMEOUT" "$WARNING_TIME" "$KEEP_TERMINALS" "$MORE_SETTINGS" \
@@ -195,19 +194,23 @@ put() {
         put "$WORK/settings.json" "$1" >"$WORK/output" 2>&1 && CHANGED=yes
 }
 
-# The image's own pip settings may name the index, a user's may not. Wheels only, since anything
-# else would be run to be looked at.
+# The image's own pip settings may name the index, a user's may not. Wheels only: all else is run to
+# be looked at.
 download_from_index() {
     bounded env -u XDG_CONFIG_HOME HOME="$WORK" "$PYTHON" -E -s -m pip --no-input --no-cache-dir \
         --disable-pip-version-check download --no-deps --only-binary :all: --dest "$WORK/wheel" \
-        ${INDEX_URL:+--index-url "$INDEX_URL"} "sagemaker-autoshutdown==$VERSION"
+        ${INDEX_URL:+--index-url "$INDEX_URL"} "sagemaker-autoshutdown==$VERSION" || {
+        # pip would say that it has no such version.
+        ! grep -q "connection broken" "$WORK/output" || echo "no connection to it"
+        false
+    }
 }
 
 download() {
     python - "$WHEEL" "$WORK/wheel" <<'PY'
-import os, sys
+import sys
 source, folder = sys.argv[1:]
-target = os.path.join(folder, os.path.basename(source))
+target = folder + "/" + source.split("/")[-1]
 if source.startswith("s3://"):
     import boto3
     bucket, _, key = source[5:].partition("/")

@@ -15,6 +15,7 @@ import pytest
 
 from sagemaker_autoshutdown import __version__
 from sagemaker_autoshutdown.lifecycle.script import Kind, ScriptSettings, render
+from sagemaker_autoshutdown.localstudio.processes import free_port
 
 from .standin import StandIn
 from .test_lifecycle_scripts import (
@@ -79,6 +80,20 @@ def test_a_bucket_that_never_answers_does_not_keep_studio_from_starting(
         outcome = one_stand_in.run(script, AWS_ENDPOINT_URL_S3=url)
     assert "from s3://bucket/some.whl: no answer in time" in failed_open(outcome)
     assert outcome.seconds < 15
+
+
+def test_an_index_that_can_not_be_reached_is_not_taken_for_one_that_lacks_it(
+    one_stand_in: StandIn,
+) -> None:
+    script = render(Kind.SPACE, ScriptSettings(index_url=f"http://127.0.0.1:{free_port()}/simple"))
+    line = failed_open(one_stand_in.run(script))
+    assert "from the package index: no connection to it" in line
+
+
+def test_a_version_that_the_index_lacks_is_said(one_stand_in: StandIn) -> None:
+    with index({}) as url:
+        outcome = one_stand_in.run(render(Kind.SPACE, ScriptSettings(index_url=url)))
+    assert "No matching distribution found" in failed_open(outcome)
 
 
 # ---- what was there ------------------------------------------------------------------------------
