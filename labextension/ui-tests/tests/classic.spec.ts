@@ -125,22 +125,7 @@ test('what the administrator fixed is greyed out, with the reason', async () => 
   );
 });
 
-test('a limit that is changed is kept on the server, over a reload of the page', async () => {
-  const label = 'Shut down after an idle time of';
-  await panel.getByLabel(label, { exact: true }).fill('90');
-  await panel.getByLabel('Unit of: Shut down after').selectOption('minutes');
-  await panel.getByRole('button', { name: `Save: ${label}` }).click();
-  await expect(panel.getByText('Saved')).toBeVisible();
-  expect((await settings(studio)).idle_timeout.value).toBe(90 * 60);
-
-  await page.reload();
-  await whenUp(page);
-  panel = await openPanel(page);
-  await panel.getByText('Limits', { exact: true }).click();
-  await expect(panel.getByLabel(label, { exact: true })).toHaveValue('90');
-  await expect(panel).toContainText("Your administrator's value: 2 h.");
-});
-
+// Before the page is reloaded: JupyterLab takes the focus for its Launcher, sooner or later.
 test('an app is kept alive, and the keep-alive is undone, by keyboard', async () => {
   const keep = panel.getByRole('button', {
     name: 'Keep datascience-1.0 alive for 4 h'
@@ -204,6 +189,22 @@ test('by keyboard, the focus is never lost to what goes away', async () => {
   await page.keyboard.press('Enter');
   await expect(panel.getByText('Saved')).toBeVisible();
   await expect(limit).toBeFocused();
+});
+
+test('a limit that is changed is kept on the server, over a reload of the page', async () => {
+  const label = 'Shut down after an idle time of';
+  await panel.getByLabel(label, { exact: true }).fill('90');
+  await panel.getByLabel('Unit of: Shut down after').selectOption('minutes');
+  await panel.getByRole('button', { name: `Save: ${label}` }).click();
+  await expect(panel.getByText('Saved')).toBeVisible();
+  expect((await settings(studio)).idle_timeout.value).toBe(90 * 60);
+
+  await page.reload();
+  await whenUp(page);
+  panel = await openPanel(page);
+  await panel.getByText('Limits', { exact: true }).click();
+  await expect(panel.getByLabel(label, { exact: true })).toHaveValue('90');
+  await expect(panel).toContainText("Your administrator's value: 2 h.");
 });
 
 test('an app is kept alive until a time; one that is past is refused', async () => {
