@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from .asking import Answer
 from .clock import from_iso
 from .detached import DetachedJob
 from .hosts import HostAdapter
@@ -26,6 +27,10 @@ log = logging.getLogger(__name__)
 
 #: Seconds after which kernels are listed again: a cell may have been started meanwhile.
 STALE_AFTER = 1.0
+_NOT_ASKED = (
+    "the server refuses connections to its kernels' channels, so a cell of which it does not know "
+    "can't be seen",
+)
 #: How many models are turned into Work before the event loop gets its turn.
 _CHUNK = 50
 
@@ -52,16 +57,30 @@ class _Seen:
 
 
 @dataclass
+class _Asked:
+    """What a kernel that was said to be idle answered, and its last activity as it was said before
+    and after: asking moves it."""
+
+    answer: Answer
+    before: object
+    after: object = None
+    is_new: bool = True
+
+
+@dataclass
 class ActivityReader:
     """Reads a source look by look, and remembers since when what it sees is as it is."""
 
     source: Source
     adapter: HostAdapter
     jobs: BackgroundJobs = field(default_factory=BackgroundJobs)
-    _seen: dict[Hashable, _Seen] = field(default_factory=dict)
+    _seen: dict[tuple[str, str], _Seen] = field(default_factory=dict)
     _labels: dict[str, str] = field(default_factory=dict)
     _waiting: list[dict[str, Any]] = field(default_factory=list)
     _looks: int = 0
+    _claims: dict[str, object] = field(default_factory=dict)
+    _asked: dict[str, _Asked] = field(default_factory=dict)
+    _ask_note: tuple[str, ...] = ()
 
     async def read(self, apps: tuple[App, ...], now: datetime) -> Reading:
         """One look at everything that can hold one of ``apps``. Raises nothing: see ``error``."""
@@ -93,7 +112,38 @@ class ActivityReader:
             log.debug("kernels and terminals can't be read", exc_info=True)
             return Reading(error=f"{type(error).__name__}: {error}")
         self._seen = {key: seen for key, seen in self._seen.items() if seen.look == self._looks}
-        return Reading(tuple(work), notes=notes)
+        there = {key[1] for key in self._seen if key[0] == "kernel"}
+        self._claims = {each: claim for each, claim in self._claims.items() if each in there}
+        self._asked = {each: asked for each, asked in self._asked.items() if each in there}
+        return Reading(tuple(work), notes=(*notes, *self._ask_note))
+
+    async def ask(self, kernel_ids: Collection[str]) -> bool:
+        """Ask these kernels, said to be idle at the last look, whether they are. The next look
+        takes their answers into account. Whether there was anything to ask."""
+        answers = await self.source.ask(kernel_ids)
+        for kernel_id, answer in answers.items():
+            self._asked[kernel_id] = _Asked(answer, self._claims.get(kernel_id))
+        self._ask_note = _NOT_ASKED if Answer.REFUSED in answers.values() else ()
+        return bool(answers)
+
+    def _after_asking(self, kernel_id: str, model: dict[str, Any]) -> dict[str, Any]:
+        """The model, corrected by what the kernel itself has answered. That holds until the kernel
+        says anything else."""
+        claim, asked = model.get("last_activity"), self._asked.get(kernel_id)
+        if asked is not None and asked.is_new:
+            asked.after, asked.is_new = claim, False
+        elif asked is not None and (asked.after != claim or asked.answer is Answer.UNKNOWN):
+            asked = None
+        self._claims[kernel_id] = claim
+        if asked is None or model.get("execution_state") != "idle":
+            self._asked.pop(kernel_id, None)
+            return model
+        if asked.answer is Answer.IDLE:
+            # The question itself is no activity.
+            self._claims[kernel_id] = asked.before
+            return {**model, "last_activity": asked.before}
+        state = {Answer.SILENT: "busy", Answer.UNKNOWN: "unknown"}.get(asked.answer, "idle")
+        return {**model, "execution_state": state}
 
     async def _sessions(self, kernels: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The sessions that wait for a kernel, as last read. The others lend kernels their names;
@@ -137,6 +187,7 @@ class ActivityReader:
         jobs: Collection[Hashable],
     ) -> Work:
         kernel_id = str(model.get("id") or "")
+        model = self._after_asking(kernel_id, model)
         state = str(model.get("execution_state") or "")
         since = self._since(("kernel", kernel_id), state, now)
         last_activity = self._last_activity(("kernel", kernel_id), model, now)
@@ -204,7 +255,7 @@ class ActivityReader:
             background_job=key in jobs,
         )
 
-    def _since(self, key: Hashable, state: str, now: datetime) -> datetime:
+    def _since(self, key: tuple[str, str], state: str, now: datetime) -> datetime:
         seen = self._seen.get(key)
         if seen is None or seen.state != state:
             seen = self._seen[key] = _Seen(state, now, self._looks)
@@ -214,7 +265,7 @@ class ActivityReader:
         return seen.since
 
     def _last_activity(
-        self, key: Hashable, model: Mapping[str, Any], now: datetime
+        self, key: tuple[str, str], model: Mapping[str, Any], now: datetime
     ) -> datetime | None:
         """Jupyter's time of last activity; if that is in the future, when it was first seen."""
         claimed = _time(model.get("last_activity"))

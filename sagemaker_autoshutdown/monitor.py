@@ -38,6 +38,7 @@ from .model import (
     State,
     Totals,
     Verdict,
+    WorkKind,
 )
 from .settings import Settings
 from .shutdowns import Failure, Shutdowns
@@ -250,25 +251,53 @@ class Monitor:
             reading = Reading()
             if any(app.status is AppStatus.IN_SERVICE for app in apps):
                 reading = await self._read(apps)
-            self._note_reading(reading)
-            now = self._now()
-            self._snapshot = Snapshot(
-                apps=apps,
-                work=reading.work,
-                apps_error=apps_error,
-                activity_error=reading.error,
-            )
-            if not apps_error and not reading.error:
-                self._checked_at = now
+            now = self._take(apps, apps_error, reading)
             self._clear_problem("check_failed")
-            self._decide(now)
-            self._shutdowns.start(self._verdicts, now)
+            now = await self._shut_down_what_is_due(now)
             if not apps_error:  # what was not seen is no look
                 self.recorder.observe(self._verdicts, now)
             self._show(now)
             took = asyncio.get_running_loop().time() - started
         for told in self.on_checked:
             told(took)
+
+    def _take(self, apps: tuple[App, ...], apps_error: str, reading: Reading) -> datetime:
+        """Decide on what was seen; gives when."""
+        self._note_reading(reading)
+        now = self._now()
+        self._snapshot = Snapshot(
+            apps=apps,
+            work=reading.work,
+            apps_error=apps_error,
+            activity_error=reading.error,
+        )
+        if not apps_error and not reading.error:
+            self._checked_at = now
+        self._decide(now)
+        return now
+
+    async def _shut_down_what_is_due(self, now: datetime) -> datetime:
+        """Begin the shutdowns that are due. Kernels that are said to be idle are asked first, where
+        such words can be wrong; then there is another look, and what has come up is spared."""
+        due = self._shutdowns.due(self._verdicts, now)
+        names = {v.app.name for v in due}
+        said_idle = [
+            item
+            for item in self._snapshot.work
+            if item.kind is WorkKind.KERNEL and item.state == "idle" and item.apps & names
+        ]
+        waiting = names & {name for item in said_idle for name in item.apps}
+        # Nothing else waits for the answers.
+        self._shutdowns.start([v for v in due if v.app.name not in waiting], now)
+        if not waiting:
+            return now
+        if await self._reader.ask([item.id for item in said_idle]):
+            apps, apps_error = self._snapshot.apps, self._snapshot.apps_error
+            now = self._take(apps, apps_error, await self._read(apps))
+        self._shutdowns.start([v for v in self._verdicts if v.app.name in waiting], now)
+        if self._shutdowns.due(self._verdicts, now):
+            self.wake()  # come due meanwhile: its turn is at once
+        return now
 
     def _check_failed(self, error: BaseException) -> None:
         message = f"A check failed: {type(error).__name__}: {error}"

@@ -154,24 +154,29 @@ class Shutdowns:
             ):
                 del self._by_name[name]
 
-    def start(self, verdicts: Iterable[Verdict], now: datetime) -> None:
-        """Shut down what is due and neither under way nor waiting for its next try.
+    def due(self, verdicts: Iterable[Verdict], now: datetime) -> list[Verdict]:
+        """Those to be shut down that are neither under way nor waiting for their next try."""
+        return [
+            verdict
+            for verdict in verdicts
+            if verdict.action is Action.SHUT_DOWN and self._is_free(verdict, now)
+        ]
 
-        Returns at once; each app's call goes on by itself.
-        """
-        for verdict in verdicts:
-            if verdict.action is not Action.SHUT_DOWN:
-                continue
+    def _is_free(self, verdict: Verdict, now: datetime) -> bool:
+        entry = self._by_name.get(verdict.app.name)
+        if entry is None:
+            return True
+        if entry.in_flight or entry.accepted_at is not None:
+            return False
+        retry_at = entry.failure.retry_at if entry.failure is not None else None
+        return retry_at is None or retry_at <= now or verdict.reason is Reason.USER_REQUEST
+
+    def start(self, verdicts: Iterable[Verdict], now: datetime) -> None:
+        """Shut down what is due. Returns at once; each app's call goes on by itself."""
+        for verdict in self.due(verdicts, now):
             name = verdict.app.name
             entry = self._by_name.get(name)
-            if entry is not None:
-                if entry.in_flight or entry.accepted_at is not None:
-                    continue
-                retry_at = entry.failure.retry_at if entry.failure is not None else None
-                asked_for = verdict.reason is Reason.USER_REQUEST
-                if retry_at is not None and retry_at > now and not asked_for:
-                    continue
-            else:
+            if entry is None:
                 entry = self._by_name[name] = _Shutdown(verdict.app, verdict.reason, now)
             entry.reason = verdict.reason
             entry.task = asyncio.get_running_loop().create_task(self._shut_down(entry))

@@ -13,12 +13,17 @@ import json
 import logging
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+import uuid
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jupyter_server.gateway.gateway_client import GatewayClient, gateway_request
 from jupyter_server.utils import ensure_async, url_path_join
+from tornado.escape import url_escape
+from tornado.httpclient import HTTPRequest
 
+from . import asking
+from .asking import Answer
 from .cells import RunningCells
 
 if TYPE_CHECKING:
@@ -52,6 +57,11 @@ class Source(Protocol):
 
     async def sessions(self, *, names_needed: bool) -> Models | None:
         """Sessions, or None if they were not read. Raises nothing: kernels count without them."""
+        ...
+
+    async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Answer]:
+        """Ask these kernels, which are said to be idle, whether they are; empty where what is said
+        is always true. Takes ``asking.PATIENCE`` seconds at most, and raises nothing."""
         ...
 
     def processes(self) -> Mapping[tuple[str, str], int] | None:
@@ -104,6 +114,10 @@ class InProcessSource:
             }
             for row in rows
         ]
+
+    async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Answer]:
+        """Only those behind a gateway: to the others it listens itself (see ``cells``)."""
+        return await _ask_all(kernel_ids, _gateway_channels) if _gateway_enabled() else {}
 
     def processes(self) -> Mapping[tuple[str, str], int]:
         found: dict[tuple[str, str], int] = {}
@@ -163,22 +177,46 @@ class RestSource:
         self._sessions_at = self._monotonic()
         return sessions
 
+    async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Answer]:
+        """On their channels, as a browser does, or the gateway's own."""
+        return await _ask_all(kernel_ids, self._channels)
+
+    def _channels(self, kernel_id: str) -> HTTPRequest:
+        if _gateway_enabled():
+            return _gateway_channels(kernel_id)
+        serverapp = self._serverapp
+        scheme, token = "wss" if serverapp.certfile else "ws", server_token(serverapp)
+        path = url_path_join("/", serverapp.base_url, _channels_of(kernel_id))
+        return HTTPRequest(
+            f"{scheme}://{self._host}:{serverapp.port}{path}",
+            headers={"Authorization": f"token {token}"} if token else {},
+            validate_cert=False,  # this process's own certificate
+        )
+
     def processes(self) -> Mapping[tuple[str, str], int] | None:
         """None: kernels are in apps elsewhere, and system terminals on the free server."""
         return None
 
     async def _get(self, path: str) -> Any:
         serverapp = self._serverapp
-        host = serverapp.ip if serverapp.ip not in ("", "*", "0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
         path = url_path_join("/", serverapp.base_url, path)
         token = server_token(serverapp)
         getting = _get_json(
-            host, serverapp.port, path + "?no_track_activity=1", token, bool(serverapp.certfile)
+            self._host,
+            serverapp.port,
+            path + "?no_track_activity=1",
+            token,
+            bool(serverapp.certfile),
         )
         try:
             return await asyncio.wait_for(getting, REQUEST_TIMEOUT)
         except asyncio.TimeoutError:
             raise Unreadable(f"{path}: no answer in {REQUEST_TIMEOUT:g} s") from None
+
+    @property
+    def _host(self) -> str:
+        ip: str = self._serverapp.ip
+        return ip if ip not in ("", "*", "0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
 
 
 class _Refused(Unreadable):
@@ -242,6 +280,25 @@ async def _gateway_kernels() -> Models:
     except asyncio.TimeoutError:
         raise Unreadable(f"the gateway did not answer in {REQUEST_TIMEOUT:g} s") from None
     return _models("kernels", json.loads(response.body))
+
+
+def _gateway_channels(kernel_id: str) -> HTTPRequest:
+    client = GatewayClient.instance()
+    channels = _channels_of(kernel_id).partition("api/kernels")[2]
+    url = url_path_join(str(client.ws_url), client.kernels_endpoint, channels)
+    return HTTPRequest(url, **client.load_connection_args())
+
+
+def _channels_of(kernel_id: str) -> str:
+    return f"api/kernels/{url_escape(kernel_id)}/channels?session_id={uuid.uuid4().hex}"
+
+
+async def _ask_all(
+    kernel_ids: Collection[str], channels: Callable[[str], HTTPRequest]
+) -> Mapping[str, Answer]:
+    questions = (asking.ask(channels(each), asking.PATIENCE) for each in kernel_ids)
+    answers = await asyncio.gather(*questions)
+    return dict(zip(kernel_ids, answers))
 
 
 def _models(what: str, models: Any) -> Models:

@@ -302,7 +302,8 @@ class Runtime:
             key = what.key
             connections = self.studio.gateway.connections(key.domain_id, key.owner)
             if running.is_gateway:
-                return servers.kernel_gateway(what, connections, running.places, port)
+                python = self.studio.app_python
+                return servers.kernel_gateway(what, python, connections, running.places, port)
             options = self.options.get((key.domain_id, key.owner), self.studio.server_options)
         return servers.jupyter_server(what, options, connections, running.places, port)
 

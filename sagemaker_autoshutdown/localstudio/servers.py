@@ -161,10 +161,12 @@ def notebook_metadata(notebook: NotebookInstance) -> dict[str, Any]:
     return {"ResourceArn": notebook.arn, "ResourceName": notebook.name}
 
 
-def kernel_gateway(app: App, connections: Connections, places: Places, port: int) -> Launch:
-    """A KernelGateway app. Its kernels run with the local Studio's own interpreter."""
+def kernel_gateway(
+    app: App, python: str, connections: Connections, places: Places, port: int
+) -> Launch:
+    """A KernelGateway app, run with an interpreter that also runs its kernels."""
     token = secrets.token_urlsafe(24)
-    env = base_environment(connections.endpoint_url, sys.executable, places)
+    env = base_environment(connections.endpoint_url, python, places)
     env.update(
         KG_AUTH_TOKEN=token,
         JUPYTER_DATA_DIR=str(places.run / "data"),
@@ -173,7 +175,7 @@ def kernel_gateway(app: App, connections: Connections, places: Places, port: int
     # A kernel's environment is this list's, plus what the request names KERNEL_...
     env["KG_ENV_PROCESS_WHITELIST"] = ",".join(sorted(set(env) - {"KG_AUTH_TOKEN"}))
     command = (
-        sys.executable,
+        python,
         "-m",
         "kernel_gateway",
         "--ip=127.0.0.1",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -52,11 +53,14 @@ class LocalStudio:
         server: ServerOptions | None = None,
         port: int = 0,
         keep_creation_time: bool = True,
+        app_python: str = sys.executable,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
-        """`work_dir` holds homes and logs; `server` is how Jupyter servers are run by default."""
+        """`work_dir` holds homes and logs; `server` is how Jupyter servers are run by default, and
+        `app_python` the interpreter of KernelGateway apps and their kernels."""
         self.work_dir = work_dir.resolve()
         self.server_options = server or ServerOptions()
+        self.app_python = app_python
         self.account = Account(timing or Timing(), keep_creation_time=keep_creation_time)
         self.journal = Journal()
         self.faults = Faults()

@@ -13,6 +13,7 @@ loop and waits. `BlockingStudio.run` does so for anything else of `LocalStudio`.
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -228,6 +229,7 @@ def running_studio(
     timing: Timing = QUICK,
     server: ServerOptions | None = None,
     keep_creation_time: bool = True,
+    app_python: str = sys.executable,
 ) -> Iterator[BlockingStudio]:
     """A local Studio in a thread, until the block ends."""
     studio = LocalStudio(
@@ -235,6 +237,7 @@ def running_studio(
         timing=timing,
         server=server or ServerOptions(frontend="server"),
         keep_creation_time=keep_creation_time,
+        app_python=app_python,
     )
     thread = _StudioThread(studio)
     thread.start()

@@ -18,7 +18,7 @@ from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
 from sagemaker_autoshutdown.localstudio import AppKey, LocalStudio, ServerOptions, space
-from sagemaker_autoshutdown.localstudio.kernels import execute_request
+from sagemaker_autoshutdown.localstudio.kernels import JupyterClient, execute_request
 from sagemaker_autoshutdown.localstudio.processes import free_port
 from sagemaker_autoshutdown.localstudio.runtime import Target
 from sagemaker_autoshutdown.localstudio.servers import NOT_INHERITED
@@ -70,7 +70,7 @@ def test_an_idle_app_is_shut_down_and_a_busy_one_kept(image: Environment, tmp_pa
         wait_until(lambda: _is_heard(studio, busy, kernel), "the server to hear the kernel")
         studio.execute(busy, kernel, "time.sleep(1000)", wait=False)
         if not image.image.is_classic:
-            _ask_debugger(studio, server, kernel)
+            ask_debugger(studio, lambda running: running.jupyter(server), kernel)
         limit = {"idle_timeout": LIMIT}
         settings = studio.request(server, "PUT", f"{API}/settings", limit)
         assert settings["idle_timeout"]["value"] == LIMIT
@@ -96,12 +96,14 @@ def _is_heard(studio: BlockingStudio, app: AppKey, kernel: str) -> bool:
     return bool(states[kernel] == "idle")
 
 
-def _ask_debugger(studio: BlockingStudio, server: Target, kernel: str) -> None:
+def ask_debugger(
+    studio: BlockingStudio, client_of: Callable[[LocalStudio], JupyterClient], kernel: str
+) -> None:
     """What JupyterLab asks on the control channel when a notebook's tab is shown, and which is
     answered while a cell runs."""
 
     async def ask(running: LocalStudio) -> None:
-        client = running.jupyter(server)
+        client = client_of(running)
         session = uuid.uuid4().hex
         url = f"{client.url}api/kernels/{kernel}/channels?session_id={session}"
         request = HTTPRequest(url.replace("http", "ws", 1), headers=client.headers)
