@@ -344,6 +344,21 @@ describe('the focus', () => {
     await waitFor(() => expect(title).toHaveFocus());
   });
 
+  test('is kept while the window is in the back', async () => {
+    const { show: change } = panel(status());
+    screen.getByRole('button', { name: KEEP_4_H }).focus();
+    const inactive = jest.spyOn(Element.prototype, 'matches');
+    inactive.mockReturnValue(false);
+    document.activeElement?.dispatchEvent(
+      new FocusEvent('focusout', { bubbles: true })
+    );
+    await Promise.resolve();
+    inactive.mockRestore();
+    change(status({ apps: [] }));
+    const title = screen.getByRole('heading', { level: 2 });
+    await waitFor(() => expect(title).toHaveFocus());
+  });
+
   test('is left alone when the user has gone elsewhere', async () => {
     const { show: change } = panel(status());
     const button = screen.getByRole('button', { name: KEEP_4_H });

@@ -30,9 +30,10 @@ function keepFocus(root: HTMLElement): () => void {
     }
   };
   const onBlur = (): void => {
-    // Some browsers tell of it, too, when what has the focus is taken away.
+    // Told as well when the window goes to the back, which keeps what has the focus, and by some
+    // browsers when that is taken away.
     queueMicrotask(() => {
-      if (path[0]?.isConnected && !path[0].matches(':focus')) {
+      if (path[0]?.isConnected && path[0] !== document.activeElement) {
         path = [];
       }
     });
