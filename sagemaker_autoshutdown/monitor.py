@@ -175,6 +175,7 @@ class Monitor:
 
     async def _check_and_sleep(self) -> None:
         await self.check()
+        self.settings.save_again()
         await self._sleep()
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> bool:

@@ -203,6 +203,9 @@ class Settings:
         self._problem: Problem | None = None
         self._file_notes: tuple[str, ...] = ()
         self._writing: asyncio.Lock | None = None
+        # Whether a thread writes: on a disk that hangs it outlasts the wait for it.
+        self._at_work = False
+        self._saving: asyncio.Future[None] | None = None
         self._compute()
 
     @classmethod
@@ -306,6 +309,19 @@ class Settings:
         apply(self._keep_alives, {app_name: entry})
         self._unsaved_keep_alives[app_name] = entry
 
+    def save_again(self) -> None:
+        """Try once more what could not be saved, if there is such. Returns at once."""
+        if self._problem is not None and not self._at_work:
+            self._saving = asyncio.ensure_future(self._save())
+
+    def _write(
+        self, settings: Mapping[str, Value | None], keep_alives: Mapping[str, KeepAlive | None]
+    ) -> Stored:
+        try:
+            return self._file.write(settings, keep_alives)
+        finally:
+            self._at_work = False
+
     async def _save(self) -> None:
         # Not made in __init__: before Python 3.10 a lock belongs to the loop it is made under.
         if self._writing is None:
@@ -314,9 +330,10 @@ class Settings:
             settings, keep_alives = dict(self._unsaved), dict(self._unsaved_keep_alives)
             if not settings and not keep_alives:
                 return  # the one before has saved it as well
+            self._at_work = True
             try:
                 stored = await asyncio.wait_for(
-                    in_thread(lambda: self._file.write(settings, keep_alives)), FILE_TIMEOUT
+                    in_thread(lambda: self._write(settings, keep_alives)), FILE_TIMEOUT
                 )
             except (OSError, asyncio.TimeoutError) as error:
                 self._not_saved(error)
@@ -355,7 +372,7 @@ class Settings:
         self._problem = Problem(
             code="settings_not_saved",
             message=message,
-            remedy=f"Make room on the disk, or make {self._file.path.parent} writable, and change "
-            "them again.",
+            remedy=f"Make room on the disk, or make {self._file.path.parent} writable: it is tried "
+            "again by itself.",
             since=self._problem.since if self._problem is not None else self._now(),
         )

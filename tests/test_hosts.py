@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from sagemaker_autoshutdown.aws import Aws
 from sagemaker_autoshutdown.hosts import adapter_for, detect
 from sagemaker_autoshutdown.hosts.classic import ClassicAdapter
+from sagemaker_autoshutdown.hosts.local import machine_started_at
 from sagemaker_autoshutdown.hosts.runs import Listed, RunTracker
 from sagemaker_autoshutdown.model import AppStatus, Host, HostKind, OwnerKind
 
@@ -122,7 +125,7 @@ class TestRuns:
     """When the present run began."""
 
     def run(
-        self, tracker: RunTracker, status: AppStatus, now: datetime, created: datetime
+        self, tracker: RunTracker, status: AppStatus | None, now: datetime, created: datetime
     ) -> datetime:
         return tracker.look([Listed("app", status, created)], now)["app"].started_at
 
@@ -148,6 +151,21 @@ class TestRuns:
         self.run(tracker, AppStatus.IN_SERVICE, at(hours=1), START)
         started = self.run(tracker, AppStatus.IN_SERVICE, at(hours=3), at(hours=2))
         assert started == at(hours=3)
+
+    def test_a_status_that_is_not_known_begins_no_new_run(self) -> None:
+        tracker = RunTracker()
+        self.run(tracker, AppStatus.IN_SERVICE, at(hours=1), START)
+        assert self.run(tracker, None, at(hours=2), START) == START
+        assert self.run(tracker, AppStatus.IN_SERVICE, at(hours=3), START) == START
+
+    def test_while_its_status_is_not_known_an_app_is_what_it_was(self) -> None:
+        tracker = RunTracker()
+        tracker.look([Listed("app", AppStatus.IN_SERVICE, START)], at(hours=1))
+        run = tracker.look([Listed("app", None, START)], at(hours=2))["app"]
+        assert (run.status, run.status_since) == (AppStatus.IN_SERVICE, at(hours=1))
+        assert not run.is_known
+        run = tracker.look([Listed("app", AppStatus.IN_SERVICE, START)], at(hours=3))["app"]
+        assert (run.status_since, run.is_known) == (at(hours=1), True)
 
     def test_no_run_is_older_than_the_machine_it_is_on(self) -> None:
         tracker = RunTracker(not_before=at(hours=4))
@@ -244,6 +262,35 @@ async def test_only_kernelgateway_apps_that_are_not_gone_are_listed() -> None:
         "UserProfileNameEquals": "alice",
     }
     assert aws.asked[1][1]["NextToken"] == "more"
+
+
+SPACE = Host(HostKind.SPACE, "us-west-2", "d-1", "team-a", OwnerKind.SPACE, "default")
+NOTEBOOK_INSTANCE = Host(HostKind.NOTEBOOK_INSTANCE, "us-west-2", app_name="mine")
+
+
+@pytest.mark.parametrize(
+    ("host", "answer"),
+    [
+        (CLASSIC, {"Apps": [listed("default", "Resting")]}),
+        (SPACE, {"Status": "Resting", "CreationTime": START}),
+        (NOTEBOOK_INSTANCE, {"NotebookInstanceStatus": "Resting", "LastModifiedTime": START}),
+    ],
+    ids=["classic", "space", "notebook instance"],
+)
+async def test_an_app_in_a_status_that_is_not_known_is_not_judged(
+    host: Host, answer: dict[str, Any]
+) -> None:
+    (found,) = await adapter_for(host, FakeAws(answer)).list_apps(at(hours=1))
+    assert found.unseen
+    assert "Resting" in found.failure
+
+
+def test_the_start_of_the_machine_is_known_without_psutil(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = psutil.Process(1).create_time()
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    started_at = machine_started_at()
+    assert started_at is not None
+    assert started_at.timestamp() == pytest.approx(first, abs=2)
 
 
 async def test_an_old_botocore_is_asked_once_per_run_for_the_instance_type() -> None:

@@ -195,11 +195,32 @@ class TestEachAppOnItsOwn:
     def test_a_status_that_sagemaker_invents_tomorrow_holds_that_app_only(
         self, make: Callable[..., Server]
     ) -> None:
-        one = make("a", "b")
+        one = make("a", "b").start()
+        one.run(minutes=5)
         one.sagemaker.apps[0].status = "Hibernating"
-        one.start().run(hours=3)
+        one.run(hours=3)
         assert deleted(one) == ["b"]
         assert "check_failed" not in one.problems()
+        assert one.app("a").state is State.UNKNOWN
+        assert "Hibernating" in one.app("a").subject
+        # It was no new run: it is warned of, and does not begin its two hours again.
+        one.sagemaker.apps[0].status = "InService"
+        one.run(hours=3, minutes=12)
+        assert deleted(one) == ["b", "a"]
+
+    def test_settings_that_could_not_be_saved_are_once_they_can(
+        self, make: Callable[..., Server]
+    ) -> None:
+        one = make("a").start()
+        one.data_dir.parent.mkdir(parents=True, exist_ok=True)
+        one.data_dir.write_text("in the way")
+        one.do(one.monitor.change_settings({"idle_timeout": 3600}))
+        one.run(minutes=5)
+        assert "settings_not_saved" in one.problems()
+        one.data_dir.unlink()
+        one.run(minutes=7)
+        assert "settings_not_saved" not in one.problems()
+        assert (one.data_dir / "settings.json").exists()
 
 
 class TestWhatAwsAnswers:

@@ -22,7 +22,7 @@ from sagemaker_autoshutdown import settings as settings_module
 from sagemaker_autoshutdown.config import USER_SETTINGS, SageMakerAutoShutdown
 from sagemaker_autoshutdown.errors import InvalidRequest
 from sagemaker_autoshutdown.settings import Settings, applicable, check, merge
-from sagemaker_autoshutdown.settings_file import SettingsFile
+from sagemaker_autoshutdown.settings_file import SettingsFile, Stored
 
 from .api import spec
 
@@ -425,6 +425,37 @@ def test_what_can_not_be_saved_is_in_force_all_the_same_and_that_is_said(
     assert set(stored["keep_alive"]) == {"app"}, "what failed before is saved with the next change"
 
 
+def test_a_disk_that_hangs_is_not_written_to_again_and_again(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings_module, "FILE_TIMEOUT", 0.05)
+    released, writes = threading.Event(), 0
+
+    async def change() -> None:
+        settings = await Settings.load(admin(data_dir))
+        write = settings._file.write
+
+        def hang(*changes: Any) -> Stored:
+            nonlocal writes
+            writes += 1
+            released.wait(20)
+            return write(*changes)
+
+        monkeypatch.setattr(settings._file, "write", hang)
+        await settings.change({"idle_timeout": 3600})
+        for _ in range(3):
+            settings.save_again()
+            await asyncio.sleep(0.01)
+        assert (writes, len(settings.problems)) == (1, 1)
+        released.set()
+        while settings.problems:
+            settings.save_again()
+            await asyncio.sleep(0.01)
+
+    run(asyncio.wait_for(change(), 20))
+    assert file_of(data_dir)["settings"] == {"idle_timeout": 3600.0}
+
+
 def test_a_failed_write_leaves_the_old_file_whole(data_dir: Path) -> None:
     write(data_dir, json.dumps({"version": 1, "settings": {"idle_timeout": 3600}}))
     before = (data_dir / "settings.json").read_bytes()
@@ -588,7 +619,7 @@ def test_a_change_during_a_slow_write_is_neither_lost_nor_overtaken(
         settings = await Settings.load(admin(data_dir))
         first = asyncio.create_task(settings.change({"idle_timeout": 60}))
         while not writes:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.01)
         second = asyncio.create_task(settings.change({"keep_terminals": True}))
         await first
         assert settings.policy.keep_terminals is True

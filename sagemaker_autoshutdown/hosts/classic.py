@@ -13,7 +13,7 @@ from typing import Any
 
 from ..aws import Aws, AwsError, ErrorKind
 from ..model import App, AppStatus, AppType, Host, OwnerKind
-from .runs import Listed, RunTracker, status_of
+from .runs import Listed, RunTracker, not_known, status_of
 
 #: Ends the name proper of a Studio kernelspec; the image's ARN follows, and maybe ``/VERSION``.
 _IMAGE_MARK = "__SAGEMAKER_INTERNAL__"
@@ -64,7 +64,8 @@ class ClassicAdapter:
         for name, item in listed.items():
             run = runs[name]
             key = (name, run.started_at)
-            found, failure = _resource(item.get("ResourceSpec")) or self._resources.get(key), ""
+            found = _resource(item.get("ResourceSpec")) or self._resources.get(key)
+            failure = "" if run.is_known else not_known(item["Status"])
             if found is None:
                 try:
                     found = await self._describe(name)

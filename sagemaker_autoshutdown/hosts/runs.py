@@ -11,21 +11,26 @@ from ..model import AppStatus
 
 @dataclass(frozen=True)
 class Listed:
-    """An app as SageMaker lists it: its name, status and ``CreationTime``."""
+    """An app as SageMaker lists it: its name, status (None for one that is not known here) and
+    ``CreationTime``."""
 
     name: str
-    status: AppStatus
+    status: AppStatus | None
     created_at: datetime | None
 
 
 @dataclass(frozen=True)
 class Run:
-    """Since when an app is up (or coming up), and since when it has its present status."""
+    """Since when an app is up (or coming up), and since when it has its present status.
+
+    ``is_known``: whether that is its status now; if not, it is the last one that was understood.
+    """
 
     status: AppStatus
     created_at: datetime | None
     started_at: datetime
     status_since: datetime
+    is_known: bool = True
 
 
 class RunTracker:
@@ -49,12 +54,14 @@ class RunTracker:
 
     def _run(self, app: Listed, before: dict[str, Run] | None, now: datetime) -> Run:
         known = before.get(app.name) if before is not None else None
+        is_known = app.status is not None
+        status = app.status or AppStatus.PENDING
         if known is not None and known.created_at == app.created_at:
-            if known.status is app.status:
-                return _not_after(known, now)
-            came_up = app.status is AppStatus.IN_SERVICE
+            if not is_known or known.status is status:
+                return replace(_not_after(known, now), is_known=is_known)
+            came_up = status is AppStatus.IN_SERVICE
             started_at = now if came_up else known.started_at
-            return Run(app.status, app.created_at, started_at, status_since=now)
+            return Run(status, app.created_at, started_at, status_since=now)
         # At this server's first look nothing was seen of the past. Later, an app that is new in
         # the list came up since the last look.
         started_at = app.created_at if app.created_at is not None and before is None else now
@@ -62,7 +69,7 @@ class RunTracker:
             started_at = max(started_at, app.created_at)
         if self._not_before is not None:
             started_at = max(started_at, self._not_before)
-        return Run(app.status, app.created_at, min(started_at, now), status_since=now)
+        return Run(status, app.created_at, min(started_at, now), now, is_known)
 
 
 def _not_after(run: Run, now: datetime) -> Run:
@@ -74,10 +81,14 @@ def _not_after(run: Run, now: datetime) -> Run:
     )
 
 
-def status_of(text: str) -> AppStatus:
-    """SageMaker's status of an app. One that is not known is on its way to one that is: the app is
-    neither shut down nor taken to be gone."""
+def status_of(text: str) -> AppStatus | None:
+    """SageMaker's status of an app; None for one that is not known here."""
     try:
         return AppStatus(text)
     except ValueError:
-        return AppStatus.PENDING
+        return None
+
+
+def not_known(text: str) -> str:
+    """Why nothing is done with an app of such a status, in words for the user."""
+    return f"its status, {text}, is not known to this version"
