@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import takewhile
 from typing import Any
 
-from .script import Kind, fits, made_by_command, normalized, part, without_comments
+from .script import Kind, made_by_command, normalized, part, without_comments
 
 #: What the API's patterns allow in place of an ARN, to take it away.
 NO_ARN = "None"
@@ -109,19 +109,15 @@ def differences(expected: Any, found: Any, where: str = "") -> list[str]:
 def combined(script: str, arn: str, other: str) -> str:
     """Our script, with another's content run before it as SageMaker would have run it.
 
-    Ours runs even if that fails. Then the whole fails, as it would without ours. Where there is not
-    room for both, our comments are left out.
+    Ours runs even if that fails. Then the whole fails, as it would without ours. Our comments are
+    left out, since the API takes so much for both and no more.
     """
-    whole = _combined(script, arn, other)
-    return whole if fits(whole) else _combined(without_comments(script), arn, other)
-
-
-def _combined(script: str, arn: str, other: str) -> str:
-    first, _, rest = normalized(script).partition("\n")
+    first, _, rest = without_comments(script).partition("\n")
     return (
         f"{first}\n"
         f"# Runs first: {arn}\n"
-        "# It had this place before, and SageMaker runs one script there.\n"
+        "# It had this place before, and SageMaker runs one script there. What follows it is what\n"
+        "# `jupyter sagemaker-autoshutdown lifecycle-config render` shows with its comments.\n"
         "# shellcheck disable=SC2016\n"
         f"FIRST_SCRIPT={shlex.quote(normalized(other))}\n\n"
         f'{part("first")}\n# shellcheck disable=SC2329\n(\n{rest.strip()}\n)\nexit "$FIRST"\n'

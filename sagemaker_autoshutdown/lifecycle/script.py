@@ -170,15 +170,10 @@ def without_comments(script: str) -> str:
     return "\n".join(line for line in normalized(script).split("\n") if line not in ours)
 
 
-def fits(script: str) -> bool:
-    """Whether the API takes it."""
-    return len(_encoded(script)) <= MAX_CONTENT
-
-
 def encode(script: str) -> str:
     """The script as the API takes it; `InvalidScript` where it is too long."""
-    content = _encoded(script)
-    if not fits(script):
+    content = base64.b64encode(normalized(script).encode()).decode()
+    if len(content) > MAX_CONTENT:
         raise InvalidScript(
             f"the script takes {len(content)} characters once it is encoded; SageMaker allows "
             f"{MAX_CONTENT}. If another script is to run first, detach that one and let a "
@@ -220,10 +215,6 @@ def made_by_command(name: str) -> bool:
 def _number(seconds: float) -> str:
     """All its digits, and none that say nothing."""
     return str(int(seconds)) if seconds == int(seconds) else repr(float(seconds))
-
-
-def _encoded(script: str) -> str:
-    return base64.b64encode(normalized(script).encode()).decode()
 
 
 def _given(line: str, _: re.Match[str]) -> str:

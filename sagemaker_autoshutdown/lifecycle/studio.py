@@ -13,7 +13,7 @@ from .foreign import as_text, is_templates, made_by_template
 from .known import refuse_unknown, refuse_unseen
 from .plan import Plan, Refused, Step, gone, if_gone_or_used, if_there
 from .reading import Reading
-from .script import STUDIO_KINDS, Kind, config_name, encode, fits, without_comments
+from .script import STUDIO_KINDS, Kind, config_name, encode
 from .target import Target
 
 
@@ -222,12 +222,7 @@ class Studio:
                 f"{arn} was the default there, but does not exist any more. Take it off first (or "
                 "give `uninstall`, if it runs within ours)"
             )
-        text = as_text(other, name)
-        whole = copied.marked(attach.combined(script, arn, text), record)
-        if fits(whole):
-            return whole
-        # The record takes some room, too.
-        return copied.marked(attach.combined(without_comments(script), arn, text), record)
+        return copied.marked(attach.combined(script, arn, as_text(other, name)), record)
 
     def _update(self, target: Target, changes: Mapping[str, Any]) -> Iterator[Step]:
         if changes:
