@@ -447,9 +447,10 @@ class Monitor:
     def _failed(self, app: App, reason: Reason, failure: Failure) -> None:
         for told in self.on_shutdown:
             told(reason, False)
-        # A request was for its moment: what the user does from now on may be work.
-        self._requested.pop(app.name, None)
         now = self._now()
+        # A request was for its moment: what the user does from now on may be work.
+        if self._requested.pop(app.name, None) is not None:
+            self._decide(now)
         next_try = (
             f"it is tried again at {to_iso(failure.retry_at)}"
             if failure.retry_at is not None
