@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from sagemaker_autoshutdown import aws as aws_module
-from sagemaker_autoshutdown.aws import Aws, AwsError, ErrorKind, in_thread
-from sagemaker_autoshutdown.localstudio import Fault, user
+from sagemaker_autoshutdown.aws import SENT_ONCE, Aws, AwsError, ErrorKind, in_thread
+from sagemaker_autoshutdown.localstudio import AppKey, Fault, user
 from sagemaker_autoshutdown.localstudio.testing import QUICK, BlockingStudio, running_studio
 
 from .localstudio.conftest import enter_app
@@ -48,6 +48,21 @@ def aws(studio: BlockingStudio) -> Iterator[Aws]:
     yield made
     for client in made._clients.values():
         client.close()
+
+
+@pytest.mark.parametrize("operation", sorted(SENT_ONCE))
+async def test_a_shutdown_is_not_sent_again_by_botocore_itself(
+    studio: BlockingStudio, aws: Aws, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aws_module, "ATTEMPTS", 3)
+    studio.fault(Fault(operation, code="ThrottlingException"))
+    parameters: dict[str, dict[str, Any]] = {
+        "DeleteApp": studio.parameters(AppKey("d-0", "user-profile", "ada", "JupyterLab", "x")),
+        "StopNotebookInstance": {"NotebookInstanceName": "x"},
+    }
+    error = await error_of(aws, operation, **parameters[operation])
+    assert error.kind is ErrorKind.THROTTLED
+    assert len(studio.calls(operation)) == 1
 
 
 async def error_of(aws: Aws, operation: str = "ListApps", **parameters: Any) -> AwsError:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from sagemaker_autoshutdown.aws import ATTEMPTS, SENT_ONCE, Aws, ErrorKind
+from sagemaker_autoshutdown.aws import ErrorKind
 from sagemaker_autoshutdown.config import SageMakerAutoShutdown
 from sagemaker_autoshutdown.errors import Conflict
 from sagemaker_autoshutdown.model import State
+from sagemaker_autoshutdown.settings import Settings
 
 from .test_monitor import deleted, make
 from .virtual import DENIED, Server, failing, kernel_model
@@ -55,6 +56,19 @@ def test_a_request_that_was_denied_is_not_carried_out_later_unasked(
     assert one.app("a").state is State.BUSY
 
 
+def test_a_request_that_sagemaker_agreed_to_and_forgot_is_not_carried_out_later_unasked(
+    make: Callable[..., Server],
+) -> None:
+    one = make("a").start()
+    one.sagemaker.forgetful = True
+    one.run(minutes=1)
+    one.do(one.monitor.shut_down("a"))
+    one.jupyter.kernel_models = [busy("a")]
+    one.run(hours=20)
+    assert deleted(one) == ["a"]
+    assert one.app("a").state is State.BUSY
+
+
 def test_asking_again_after_a_denial_is_tried_at_once(make: Callable[..., Server]) -> None:
     one = make("a").start()
     one.sagemaker.errors["DeleteApp"] = DENIED
@@ -64,6 +78,20 @@ def test_asking_again_after_a_denial_is_tried_at_once(make: Callable[..., Server
     one.sagemaker.errors.clear()
     one.do(one.monitor.shut_down("a"))
     one.run(minutes=1, seconds=10)
+    assert deleted(one) == ["a", "a"]
+    assert one.app("a").state is State.SHUTTING_DOWN
+
+
+def test_a_users_request_does_not_wait_for_the_back_off_of_a_shutdown_that_was_due(
+    make: Callable[..., Server],
+) -> None:
+    one = make("a").start()
+    one.sagemaker.errors["DeleteApp"] = DENIED
+    one.run(hours=2, seconds=5)
+    assert deleted(one) == ["a"]
+    one.sagemaker.errors.clear()
+    one.do(one.monitor.shut_down("a"))
+    one.run(hours=2, seconds=10)
     assert deleted(one) == ["a", "a"]
     assert one.app("a").state is State.SHUTTING_DOWN
 
@@ -136,13 +164,14 @@ def test_a_loop_that_is_cancelled_from_inside_goes_on(make: Callable[..., Server
     assert deleted(one) == ["a"]
 
 
-def test_settings_that_can_not_be_read_do_not_end_the_loop(make: Callable[..., Server]) -> None:
-    one = make("a").start()
-
-    async def broken() -> None:
+def test_settings_that_can_not_be_read_do_not_end_the_loop(
+    make: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(settings: Settings) -> None:
         raise RuntimeError("a disk of its own kind")
 
-    one.monitor.settings.read = broken  # type: ignore[method-assign]
+    monkeypatch.setattr(Settings, "read", broken)
+    one = make("a").start()
     one.run(hours=3)
     assert deleted(one) == ["a"]
 
@@ -163,14 +192,6 @@ def test_a_deadline_that_passed_while_checks_failed_is_warned_of_anew(
     assert deleted(one) == []
     one.run(hours=4, minutes=15)
     assert deleted(one) == ["a"]
-
-
-@pytest.mark.parametrize("operation", sorted(SENT_ONCE))
-def test_botocore_does_not_send_a_shutdown_again_by_itself(operation: str) -> None:
-    aws = Aws("us-east-2")
-    client = aws._client("sagemaker", 1)
-    assert client.meta.config.retries["total_max_attempts"] == 1
-    assert aws._client("sagemaker").meta.config.retries["total_max_attempts"] == ATTEMPTS
 
 
 def test_a_data_dir_in_the_home_folder_is_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
