@@ -103,11 +103,12 @@ class RunningTotals:
         goes_on = not anew and dirty is not None and dirty >= self._until
         since = self._until if goes_on else today * DAY
         charges = self._charges(db, since, FOR_EVER)
+        last_look = reads.last_look(db, self._host) or 0
+        # From here to the end of what is added nothing is read: what fails is read anew the next
+        # time, and would be added twice.
         if not goes_on:
             self._sums = self._before.copy()
         self._add(self._sums, charges, spans)
-        last_look = reads.last_look(db, self._host) or 0
-        # Last: what could not be read is read anew the next time.
         self._until, self._today = max(since, last_look), today
         volumes = [
             volume

@@ -6,6 +6,7 @@ server that starts, is killed or moves to another instance type must not make th
 
 from __future__ import annotations
 
+import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -290,3 +291,25 @@ def test_another_owner_of_the_same_home_is_not_counted_as_this_one(world: World)
     assert summary is not None
     assert summary.totals.today.usd == 1
     assert list(summary.instances) == ["d-1/ada/ml.t3.medium"]
+
+
+@pytest.mark.parametrize(
+    "question", ["runs_version", "stretches", "last_look", "volumes", "unsettled"]
+)
+def test_a_disk_that_fails_half_way_through_adding_up_makes_nothing_count_twice(
+    world: World, monkeypatch: pytest.MonkeyPatch, question: str
+) -> None:
+    counters = Counters(world)
+    counters.look(60, world.app(Use.RECENT, since=50))
+    world.now = after(120)
+    dirty = world.ledger.record(Look(world.now, HOST, (world.app(),)))
+
+    def fail(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(reads, question, fail)
+        with pytest.raises(sqlite3.OperationalError):
+            counters.read(counters.running, dirty)
+    again = counters.read(counters.running, dirty)
+    assert again == counters.read(RunningTotals(HOST, span_us(CAP)), None)
