@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..aws import Aws, AwsError
-from . import attach
+from . import attach, shown
 from .foreign import as_text, is_templates, made_by_template
 from .plan import Lost, Plan, Refused, Step, gone, if_gone_or_used, if_there
 from .script import Kind, config_name, encode
@@ -88,7 +88,9 @@ class Notebooks:
                 )
             )
         steps.append(_attach(name, config))
-        old = (_delete(here),) if here is not None and attach.is_ours(here) else ()
+        ours = here if attach.is_ours(here) else None
+        notes += shown.notes(script, self._script(ours) if ours else None)
+        old = (_delete(ours),) if ours else ()
         return self._plan(name, here, config, tuple(steps), tuple(notes), old)
 
     def plan_uninstall(self, name: str) -> Plan:
@@ -149,8 +151,12 @@ class Notebooks:
     def _runs_before(self, here: str | None) -> str | None:
         if here is None or not attach.is_ours(here):
             return here
-        config = self._config(here) or {}
-        return attach.runs_first(_decoded(config.get("OnStart") or []).decode(errors="replace"))
+        return attach.runs_first(self._script(here))
+
+    def _script(self, config: str) -> str:
+        """One of ours, to be looked at."""
+        found = self._config(config) or {}
+        return _decoded(found.get("OnStart") or []).decode(errors="replace")
 
 
 def _decoded(hooks: list[dict[str, str]]) -> bytes:

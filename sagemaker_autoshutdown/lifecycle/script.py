@@ -133,7 +133,8 @@ class ScriptSettings:
             except (TraitError, TypeError, ValueError) as error:
                 raise InvalidScript(str(error)) from None
 
-    def _assignments(self) -> dict[str, str]:
+    def assignments(self) -> dict[str, str]:
+        """The variables at the top of a script, unquoted."""
         return {
             "VERSION": self.version,
             "WHEEL": self.wheel,
@@ -150,7 +151,7 @@ def render(kind: Kind, settings: ScriptSettings | None = None) -> str:
     """The script for a kind of host, with LF line ends whatever the parts were checked out with."""
     settings = settings or ScriptSettings()
     top = part("settings")
-    for name, value in settings._assignments().items():
+    for name, value in settings.assignments().items():
         line = f"{name}={shlex.quote(value)}"
         # A function, since a value may hold backslashes.
         top = re.sub(rf"^{name}=.*$", partial(_given, line), top, count=1, flags=re.MULTILINE)

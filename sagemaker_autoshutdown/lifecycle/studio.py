@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..aws import Aws, AwsError
-from . import attach, copied
+from . import attach, copied, shown
 from .foreign import as_text, is_templates, made_by_template
 from .known import refuse_unknown, refuse_unseen
 from .plan import Plan, Refused, Step, gone, if_gone_or_used, if_there
@@ -101,8 +101,11 @@ class Studio:
                 notes += _copy_notes(target, kind, place)
                 if self.content(arn) is None:
                     creates[name] = _create(kind, name, script)
+                old = None
                 if place.here is not None and attach.is_ours(place.here):
+                    old = self._text(place.here)
                     replaced.append(place.here)
+                notes += shown.notes(script, old)
                 changes.setdefault(group, {})[attach.member(kind)] = value
         return self._plan(target, description, list(creates.values()), changes, replaced, notes)
 

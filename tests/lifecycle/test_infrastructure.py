@@ -100,7 +100,7 @@ NO_VALUE = object()
 
 def parameters_for(settings: ScriptSettings) -> dict[str, str]:
     """The stack's parameters, and what CloudFormation itself adds."""
-    lines = settings._assignments()
+    lines = settings.assignments()
     return {
         "Revision": "1",
         "AWS::Partition": "aws",
@@ -190,7 +190,7 @@ def test_the_template_takes_what_the_command_takes_and_nothing_else() -> None:
         for name, pattern in PATTERNS.items()
     }
     # Whatever the command can write into a script, the template can, too.
-    assert set(cloudformation.PARAMETERS.values()) == set(ScriptSettings()._assignments())
+    assert set(cloudformation.PARAMETERS.values()) == set(ScriptSettings().assignments())
     assert set(cloudformation.PARAMETERS) <= set(parameters)
 
 

@@ -1,0 +1,78 @@
+"""What a script installs and with which settings, in words for those who agree to it. Pure."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+
+from ..cli._text import span
+from .script import ScriptSettings
+
+_NAMES = tuple(ScriptSettings().assignments())
+
+
+def notes(script: str, old: str | None) -> list[str]:
+    """What is to be known of a script, and of it in place of one of ours, if there is one."""
+    said = [described(script), replaced(old, script) if old is not None else ""]
+    return [each for each in said if each]
+
+
+def described(script: str) -> str:
+    """What one of ours does; empty for what has no settings of ours."""
+    told = _settings_of(script)
+    if told is None:
+        return ""
+    terminals = "; an open terminal holds its app" if told["KEEP_TERMINALS"] == "true" else ""
+    more = f"; also: {told['MORE_SETTINGS']}" if told["MORE_SETTINGS"] != "{}" else ""
+    source = told["WHEEL"] or told["INDEX_URL"] or "the package index"
+    checked = "checked" if told["SHA256"] else "not checked"
+    return (
+        f"it installs {told['VERSION']} from {source} (checksum {checked}), to shut down what is "
+        f"idle for {_span(told['IDLE_TIMEOUT'])}; users are warned {_span(told['WARNING_TIME'])} "
+        f"before{terminals}{more}"
+    )
+
+
+def replaced(old: str, new: str) -> str:
+    """How the settings of one of ours differ from those of what takes its place; empty if not.
+
+    An option that is not given is its default, whatever was given the last time.
+    """
+    before, after = _settings_of(old), _settings_of(new)
+    if before is None or after is None:
+        return ""
+    changed = [
+        f"{name}={value or 'none'}, now {after[name] or 'none'}"
+        for name, value in before.items()
+        if name != "VERSION" and value != after[name]
+    ]
+    if not changed:
+        return ""
+    return (
+        f"what is there now has other settings: {'; '.join(changed)}. Options that are not given "
+        "again are the defaults"
+    )
+
+
+def _settings_of(script: str) -> Mapping[str, str] | None:
+    """The settings at the top of one of ours; None where it has not all of them."""
+    found = {}
+    for name in _NAMES:
+        # The last: what is run first may have variables of the same names.
+        values = re.findall(rf"^{name}=(.*)$", script, re.MULTILINE)
+        if not values:
+            return None
+        try:
+            found[name] = "".join(shlex.split(values[-1]))
+        except ValueError:
+            return None
+    return found
+
+
+def _span(seconds: str) -> str:
+    """As it stands there, if it was edited to what is no number."""
+    try:
+        return span(float(seconds))
+    except (OverflowError, ValueError):
+        return seconds
