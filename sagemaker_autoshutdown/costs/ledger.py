@@ -63,7 +63,8 @@ class Ledger:
     """The ledger in ``folder``.
 
     ``error`` says, in words for the user, why nothing is recorded just now; ``notice`` what was
-    put aside. ``gap`` is the longest time between two looks that is no gap.
+    put aside. ``is_elsewhere``: another server writes it. ``gap`` is the longest time between two
+    looks that is no gap.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Ledger:
         self.path = folder / FILE_NAME
         self.error = ""
         self.notice = ""
+        self.is_elsewhere = False
         self._gap = span_us(gap)
         self._clock = clock
         self._log = log or logging.getLogger(__name__)
@@ -148,6 +150,7 @@ class Ledger:
 
     def _flush(self) -> None:
         """Writes all that is pending, all or nothing. Never raises."""
+        self.is_elsewhere = False
         try:
             try:
                 lost = self._commit_all()
@@ -157,6 +160,7 @@ class Ledger:
                 self._begin_anew(error)
                 lost = self._commit_all()
         except Locked as error:
+            self.is_elsewhere = True
             # What that server has recorded too is left out when it is gone.
             self._set_error(
                 f"Costs and history are not recorded here: {error}. What happens is kept in memory "

@@ -185,7 +185,9 @@ class CostTracker:
             return
         if summary is not None:
             self._summary = summary
-            self._dirty, self._summed_day = _NOTHING, now // DAY
+            # Whoever else writes it may change what is added up by now.
+            self._dirty = None if ledger.is_elsewhere else _NOTHING
+            self._summed_day = now // DAY
 
     # ---- what the loop hands over ------------------------------------------------------------
 

@@ -317,6 +317,34 @@ def test_what_is_spent_is_not_exported_before_a_look_of_this_server_is_recorded(
     assert len(second.spent()) == 1
 
 
+def test_what_another_server_found_out_later_is_in_the_totals_of_the_next_one(
+    make: Make, tmp_path: Path
+) -> None:
+    """The other one may change what was added up already: time that was idle after all."""
+
+    def seen(seconds: float) -> tuple[Verdict, ...]:
+        return verdicts(after(seconds), app(), work=(kernel("idle", after(30)),))
+
+    first = make()
+    for seconds in range(60, 241, 60):
+        first.observe(seen(seconds), after(seconds))
+    first.flush()
+    second = make()
+    second.observe(seen(270), after(270))
+    second.flush()
+    assert "another server" in second.recording_error
+    first.observe(seen(400), after(400))  # not used for active_time by now: idle since 30
+    first.close()
+    second.observe(seen(430), after(430))
+    second.close()
+    totals = second.totals()
+    assert totals is not None
+    assert totals.today.in_use_usd == Decimal("0.000417")  # 30 s
+    third = make(clock=lambda: after(430))
+    third.flush()
+    assert third.totals() == totals
+
+
 def test_the_thread_outlives_a_job_and_a_reading_that_fail(
     make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
