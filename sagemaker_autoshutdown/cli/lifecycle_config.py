@@ -349,12 +349,15 @@ def _carry_out(
     except (AwsError, Refused, InvalidScript) as error:
         raise _failed(error) from error
     print(plan.described())
-    if arguments.dry_run or not plan.steps:
+    if arguments.dry_run:
         return 0
-    if not arguments.yes and not _agreed():
-        raise NotDone("Nothing was changed.")
-    _do(plan, aws)
-    print(f"Done, and read back. {afterwards}")
+    if plan.steps:
+        if not arguments.yes and not _agreed():
+            raise NotDone("Nothing was changed.")
+        _do(plan, aws)
+        print(f"Done, and read back. {afterwards}")
+    if plan.waits:
+        raise NotDone("What is named above as not yet possible was not done.")
     return 0
 
 

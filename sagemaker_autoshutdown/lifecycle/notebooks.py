@@ -75,7 +75,7 @@ class Notebooks:
         if here == config:
             return Plan()
         if described["NotebookInstanceStatus"] not in STOPPED:
-            return Plan(notes=(_needs_a_stop(name, described, "install"),))
+            return Plan(waits=(_needs_a_stop(name, described, "install"),))
         hooks["OnStart"] = [{"Content": encode(script)}]
         steps = []
         if self._config(config) is None:
@@ -100,7 +100,7 @@ class Notebooks:
         if here is None or not attach.is_ours(here):
             return Plan(notes=(made_by_template(here),) if here and is_templates(here) else ())
         if described["NotebookInstanceStatus"] not in STOPPED:
-            return Plan(notes=(_needs_a_stop(name, described, "uninstall"),))
+            return Plan(waits=(_needs_a_stop(name, described, "uninstall"),))
         before, notes = self._runs_before(here), []
         if before is not None and self._config(before) is None:
             notes.append(f"{before} was there before, but does not exist any more")

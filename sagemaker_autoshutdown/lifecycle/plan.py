@@ -90,13 +90,18 @@ class Plan:
     checks: tuple[Callable[[], Iterable[str]], ...] = ()
     #: What deletes, once all has been read back.
     deletes: tuple[Step, ...] = ()
+    #: What was asked for and has to wait for somebody, and for what.
+    waits: tuple[str, ...] = ()
 
     def described(self) -> str:
         """The plan for people."""
         steps = [*self.steps, *self.deletes]
+        head = "This will be done:"
+        if not steps:
+            head = "Nothing can be done yet." if self.waits else "Nothing needs to be changed."
         lines = [f"  {number}. {step.text}" for number, step in enumerate(steps, 1)]
-        lines = ["This will be done:", *lines] if lines else ["Nothing needs to be changed."]
-        return "\n".join([*lines, *(f"  Note: {note}" for note in self.notes)])
+        lines += [f"  Not yet: {wait}" for wait in self.waits]
+        return "\n".join([head, *lines, *(f"  Note: {note}" for note in self.notes)])
 
     def carry_out(self, aws: Aws, say: Callable[[str], None]) -> None:
         """Do it, and `say` what was done, line by line; where it stops, what was not, too.
@@ -167,4 +172,5 @@ def together(*plans: Plan) -> Plan:
         tuple(guard for plan in plans for guard in plan.guards),
         tuple(check for plan in plans for check in plan.checks),
         each_once(step for plan in plans for step in plan.deletes),
+        tuple(dict.fromkeys(wait for plan in plans for wait in plan.waits)),
     )

@@ -67,13 +67,27 @@ def test_it_is_attached_to_a_stopped_one_and_taken_off_again(account: Account) -
 def test_one_that_runs_is_named_as_needing_a_stop_first(account: Account) -> None:
     enter(account, status="InService")
     enter(account, "stopped")
-    code, out, _ = account.run(
+    code, out, err = account.run(
         "install", "--yes", "--notebook-instance", NAME, "--notebook-instance", "stopped"
     )
-    assert code == 0
-    assert f"{NAME} is InService and can be changed only while it is stopped" in out
+    assert f"Not yet: {NAME} is InService and can be changed only while it is stopped" in out
     assert attached(account) is None
     assert attached(account, "stopped") is not None
+    # A pipeline must not take it for done.
+    assert (code, err) == (1, "What is named above as not yet possible was not done.\n")
+
+
+@pytest.mark.parametrize("command", ["install", "uninstall"])
+def test_what_can_not_be_done_yet_is_not_taken_for_done(account: Account, command: str) -> None:
+    enter(account)
+    if command == "uninstall":
+        account.run("install", "--yes", "--notebook-instance", NAME)
+    account.studio.do(lambda studio: studio.account.start_notebook(NAME, studio.now()))
+    code, out, _ = account.run(command, "--notebook-instance", NAME, "--yes")
+    assert code == 1
+    assert out.startswith("Nothing can be done yet.\n")
+    assert "aws sagemaker stop-notebook-instance --notebook-instance-name analysis" in out
+    assert account.run(command, "--notebook-instance", NAME, "--dry-run")[0] == 0
 
 
 def test_what_was_there_goes_on_running_and_comes_back(account: Account) -> None:
