@@ -82,7 +82,15 @@ def _start_remote_write(parts: Parts, serverapp: ServerApp) -> None:
         from .remote_write.setup import remote_writer
 
         loop = asyncio.get_running_loop()
-        writer = remote_writer(parts.monitor.host, parts.config, parts.metrics, loop, serverapp.log)
+        writer = remote_writer(
+            parts.monitor.host,
+            parts.config,
+            parts.metrics,
+            loop,
+            serverapp.log,
+            # Its series would lie between those of a second server in the same app.
+            is_elsewhere=lambda: parts.records.is_elsewhere,
+        )
     except Exception as error:
         serverapp.log.error("sagemaker_autoshutdown: metrics are not sent anywhere: %s", error)
         return

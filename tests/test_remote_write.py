@@ -513,6 +513,29 @@ def test_it_is_off_unless_a_receiver_is_named() -> None:
         loop.close()
 
 
+def test_a_second_server_of_one_home_sends_no_series_of_the_same_name(receiver: Receiver) -> None:
+    """The counters of one would lie between those of the other, and each fall count anew."""
+    elsewhere = True
+    loop = asyncio.new_event_loop()
+    try:
+        writer = remote_writer(
+            HOST,
+            settings(receiver.url),
+            Metrics(HOST),
+            loop,
+            logging.getLogger(),
+            is_elsewhere=lambda: elsewhere,
+        )
+        assert writer is not None
+        writer.tick()
+        assert receiver.requests == []
+        elsewhere = False
+        writer.tick()
+        assert len(receiver.requests) == 1
+    finally:
+        loop.close()
+
+
 def test_without_the_extra_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "cramjam", None)
     with pytest.raises(MissingExtra, match=r"sagemaker-autoshutdown\[remote-write\]"):

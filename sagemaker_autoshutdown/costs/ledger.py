@@ -150,7 +150,6 @@ class Ledger:
 
     def _flush(self) -> None:
         """Writes all that is pending, all or nothing. Never raises."""
-        self.is_elsewhere = False
         try:
             try:
                 lost = self._commit_all()
@@ -239,6 +238,7 @@ class Ledger:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if self._lock is None:
                 self._lock = WriterLock(folder / LOCK_NAME)
+                self.is_elsewhere = False
             self._db = open_for_writing(self.path)
         return self._db
 

@@ -268,6 +268,11 @@ class CostTracker:
         return self._ledger.error or self._ledger.notice
 
     @property
+    def is_elsewhere(self) -> bool:
+        """Whether another server of the same home records, and so shows, the same."""
+        return self._ledger is not None and self._ledger.is_elsewhere
+
+    @property
     def problems(self) -> tuple[Problem, ...]:
         """What is wrong with the admin's price table."""
         return tuple(

@@ -27,8 +27,10 @@ def remote_writer(
     metrics: Metrics,
     loop: asyncio.AbstractEventLoop,
     log: logging.Logger,
+    is_elsewhere: Callable[[], bool] = lambda: False,
 ) -> RemoteWriter | None:
-    """The writer, not yet started; None where no receiver is named.
+    """The writer, not yet started; None where no receiver is named. It sends nothing while
+    ``is_elsewhere``: another server sends series of just these labels.
 
     Raises ``ValueError`` and ``MissingExtra``, whose messages say what to do.
     """
@@ -49,7 +51,7 @@ def remote_writer(
     }
 
     def gather() -> list[tuple[Series, float]]:
-        return series_of(metrics.collect(), common)
+        return [] if is_elsewhere() else series_of(metrics.collect(), common)
 
     return RemoteWriter(
         config.remote_write_url,

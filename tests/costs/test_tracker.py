@@ -309,12 +309,14 @@ def test_what_is_spent_is_not_exported_before_a_look_of_this_server_is_recorded(
     assert "another server" in second.recording_error
     assert second.totals() is not None
     assert second.spent() == ()  # the first one exports it
+    assert (first.is_elsewhere, second.is_elsewhere) == (False, True)
     first.close()
     second.flush()
     assert second.spent() == ()
     second.observe(verdicts(after(180), app()), after(180))
     second.flush()
     assert len(second.spent()) == 1
+    assert not second.is_elsewhere
 
 
 def test_what_another_server_found_out_later_is_in_the_totals_of_the_next_one(
