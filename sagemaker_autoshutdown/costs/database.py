@@ -75,8 +75,16 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
 
 def open_for_reading(path: Path) -> sqlite3.Connection:
     """The ledger at ``path``, for reading only. Raises ``sqlite3.Error``."""
-    uri = path.absolute().as_uri() + "?mode=ro"
-    return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, check_same_thread=False)
+    # Not "ro": what a server that was killed left half written has to be rolled back before it can
+    # be read, by whoever comes first. Where the disk is read-only, SQLite opens it so by itself.
+    uri = path.absolute().as_uri() + "?mode=rw"
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA query_only = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def is_broken(error: sqlite3.Error) -> bool:

@@ -774,6 +774,39 @@ def test_a_keep_alive_lasts_until_its_end_or_until_it_is_taken_back(world: World
     ]
 
 
+def test_what_a_server_left_half_written_can_be_read_before_the_next_one_starts(
+    world: World,
+) -> None:
+    world.look(60, world.app())
+    path = world.folder / FILE_NAME
+    world.ledger.close()
+    half_way = (
+        "import os, sqlite3, sys;"
+        "db = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "db.execute('PRAGMA cache_size = 1');"  # so that it writes before it is told to
+        "db.execute('BEGIN IMMEDIATE');"
+        "db.execute('UPDATE stretches SET ended_at = 1 << 50');"
+        "db.executemany('INSERT INTO days_until VALUES (?)', [(n,) for n in range(20000)]);"
+        "os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", half_way, str(path)], check=False)
+    assert path.with_name(f"{FILE_NAME}-journal").stat().st_size > 0
+    assert read_ledger(path, lambda db: [s.end for s in reads.stretches(db, 0, 1 << 62)]) == [
+        to_us(after(60))
+    ]
+
+
+def test_a_reader_changes_nothing(world: World) -> None:
+    world.look(60, world.app())
+
+    def write(db: sqlite3.Connection) -> None:
+        db.execute("DELETE FROM stretches")
+
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        read_ledger(world.folder / FILE_NAME, write)
+    assert len(world.stretches()) == 1
+
+
 def test_reading_needs_no_server(world: World) -> None:
     path = world.folder / FILE_NAME
     assert read_ledger(path, lambda db: 1) is None
