@@ -17,6 +17,7 @@ from . import attach, shown
 from .foreign import as_text, is_templates, made_by_template
 from .plan import Lost, Plan, Refused, Step, gone, if_gone_or_used, if_there
 from .script import Kind, config_name, encode
+from .waiting import until_settled
 
 STOPPED = ("Stopped", "Failed")
 
@@ -28,10 +29,13 @@ class Notebooks:
     aws: Aws
 
     def describe(self, name: str) -> dict[str, Any]:
-        """A notebook instance; `Refused` where there is none of that name."""
+        """A notebook instance, once no update of it is under way; `Refused` where there is none of
+        that name."""
+        named = {"NotebookInstanceName": name}
         try:
-            return self.aws.call_blocking(
-                "sagemaker", "DescribeNotebookInstance", {"NotebookInstanceName": name}
+            return until_settled(
+                lambda: self.aws.call_blocking("sagemaker", "DescribeNotebookInstance", named),
+                lambda found: found["NotebookInstanceStatus"] == "Updating",
             )
         except AwsError as error:
             if gone(error):

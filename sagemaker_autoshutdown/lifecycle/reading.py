@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,9 +11,10 @@ from ..aws import Aws
 from . import attach
 from .plan import Lost, Refused
 from .target import Target
+from .waiting import until_settled
 
-#: Seconds that an update of a domain may take until it can be read back.
-UPDATE_TIME = 120.0
+#: Statuses of a domain or user profile that pass.
+UNDER_WAY = ("Pending", "Updating")
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,6 @@ class Reading:
     """Reads settings."""
 
     aws: Aws
-    sleep: Callable[[float], None] = time.sleep
 
     def describe(self, target: Target) -> tuple[dict[str, Any], list[str]]:
         """Its description, and what of it this botocore does not know."""
@@ -80,10 +79,6 @@ class Reading:
 
     def settled(self, target: Target) -> tuple[dict[str, Any], list[str]]:
         """Its description once an update is over, and what of it this botocore does not know."""
-        left = UPDATE_TIME
-        while True:
-            description, unknown = self.describe(target)
-            if description.get("Status") not in ("Updating", "Pending") or left <= 0:
-                return description, unknown
-            self.sleep(2)
-            left -= 2
+        return until_settled(
+            lambda: self.describe(target), lambda found: found[0].get("Status") in UNDER_WAY
+        )
