@@ -19,7 +19,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..model import Event, EventKind, Host, Price
+from ..model import AppStatus, Event, EventKind, Host, Price
 from . import reads
 from .look import AppLook, Look, Use
 from .moments import to_us
@@ -98,11 +98,16 @@ def _runs_up(db: Connection, host: Host) -> Iterator[_Run]:
 
 
 def _goes_on(run: _Run, app: AppLook, at: int, gap: int) -> bool:
-    """Whether an app that is up is in the run that is recorded as up."""
+    """Whether an app that is up is in the run that is recorded as up.
+
+    Not if it was shut down and is in service after a gap: whatever SageMaker says of its creation,
+    it was started again. While it is being deleted, that has not ended; it may take 20 minutes.
+    """
+    was_shut_down = bool(run.shutdown_reason) and app.app.status is not AppStatus.DELETING
     return (
         to_us(app.app.run_started_at) <= run.seen_at
         and (app.app.unseen or app.app.instance_type == run.instance_type)
-        and not (run.shutdown_reason and at - run.seen_at > gap)
+        and not (was_shut_down and at - run.seen_at > gap)
     )
 
 

@@ -319,6 +319,17 @@ def test_f27_an_app_that_was_shut_down_did_not_go_on_though_its_creation_time_sa
     assert world.stretches() == [("a", 0, 60, "use?"), ("a", 7200, 7260, "use")]
 
 
+def test_f19_a_deletion_that_hangs_while_the_server_restarts_goes_on_costing(world: World) -> None:
+    world.look(60, world.app())
+    world.shut_down(61, Reason.IDLE_TIMEOUT)
+    world.restart()
+    look = world.app(Use.AS_BEFORE)
+    world.look(900, replace(look, app=replace(look.app, status=AppStatus.DELETING)))
+    assert world.stretches() == [("a", 0, 60, "use"), ("a", 60, 900, "use?")]
+    world.look(960)
+    assert world.stretches()[-1] == ("a", 900, 960, "use")
+
+
 def test_f27_a_run_whose_creation_time_is_that_of_an_earlier_one_bills_no_time_in_between(
     world: World,
 ) -> None:
