@@ -7,8 +7,11 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from ..clock import from_iso
+
+CENT = Decimal("0.01")
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)([smhd]))")
@@ -38,6 +41,13 @@ def span(seconds: float) -> str:
         if count:
             parts.append(f"{count} {unit}")
     return " ".join(parts[:2]) or "0 s"
+
+
+def usd(amount: Decimal) -> str:
+    """To the cent; what is less is not shown as nothing."""
+    if amount and abs(amount) < CENT:
+        return "<0.01" if amount > 0 else ">-0.01"
+    return f"{amount:.2f}"
 
 
 def when(moment: str | None, now: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from ..clock import from_iso, to_iso, utcnow
 from ..costs.report import MONEY_FIELDS, GroupBy, safe_cell
 from ._server import add_options, connect
-from ._text import clean, span, table, until
+from ._text import clean, span, table, until, usd
 
 
 def add_parser(subparsers: Any) -> None:
@@ -99,18 +99,12 @@ def _row(key: str, money: dict[str, Any], extra: list[str]) -> list[str]:
     share = money["idle_share"]
     return [
         key,
-        _usd(money["usd"]),
-        _usd(money["in_use_usd"]),
-        _usd(money["idle_usd"]),
+        usd(Decimal(money["usd"])),
+        usd(Decimal(money["in_use_usd"])),
+        usd(Decimal(money["idle_usd"])),
         "-" if share is None else f"{share:.0%}",
-        *(_usd(money[name]) for name in extra),
+        *(usd(Decimal(money[name])) for name in extra),
     ]
-
-
-def _usd(amount: str) -> str:
-    """To the cent; what is less is not shown as nothing."""
-    usd = Decimal(amount)
-    return "<0.01" if 0 < usd < Decimal("0.01") else f"{usd:.2f}"
 
 
 def _local(moment: str) -> str:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from ._server import add_json, add_options, connect
-from ._text import clean, span, table, when
+from ._text import clean, span, table, usd, when
 
 _HOSTS = {
     "classic": "Studio Classic",
@@ -151,7 +151,7 @@ def _costs(totals: dict[str, Any]) -> str:
 
 
 def _money(text: str) -> str:
-    return f"{Decimal(text):.2f}"
+    return usd(Decimal(text))
 
 
 def _idle(money: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ._errors import Failed
-from ._text import duration, span, table
+from ._text import duration, span, table, usd
 
 if TYPE_CHECKING:
     import sqlite3
@@ -108,8 +108,8 @@ def lines(replayed: Replay, days: float) -> Iterator[str]:
     """The outcome for people."""
     actual = replayed.actual
     yield (
-        f"In the last {days:g} days, {actual.usd:.2f} USD were spent, {actual.idle_usd:.2f} of "
-        "it while idle. With another idle_timeout it would have been:"
+        f"In the last {days:g} days, {usd(actual.usd)} USD were spent, {usd(actual.idle_usd)} "
+        "of it while idle. With another idle_timeout it would have been:"
     )
     yield ""
     yield table(
@@ -126,8 +126,8 @@ def _row(outcome: Outcome, spent: Decimal) -> list[str]:
     share = f"{outcome.saved_usd / spent:.0%}" if spent else "-"
     return [
         span(outcome.idle_timeout.total_seconds()),
-        f"{outcome.money.usd:.2f}",
-        f"{outcome.saved_usd:.2f}",
+        usd(outcome.money.usd),
+        usd(outcome.saved_usd),
         share,
         str(outcome.shutdowns),
         str(outcome.interrupted),

@@ -15,13 +15,15 @@ from typing import Any
 import pytest
 
 from sagemaker_autoshutdown import cli
-from sagemaker_autoshutdown.cli import costs as costs_command
+from sagemaker_autoshutdown.cli import status as status_command
+from sagemaker_autoshutdown.cli._text import usd
 from sagemaker_autoshutdown.clock import utcnow
 from sagemaker_autoshutdown.costs.ledger import FILE_NAME, Ledger
 from sagemaker_autoshutdown.costs.look import AppLook, Look, Use
 from sagemaker_autoshutdown.localstudio import ServerOptions
 from sagemaker_autoshutdown.localstudio.testing import running_studio
-from sagemaker_autoshutdown.model import App, AppStatus, AppType, Price, PriceSource
+from sagemaker_autoshutdown.model import App, AppStatus, AppType, Money, Price, PriceSource
+from sagemaker_autoshutdown.status import to_json
 
 from ..localstudio.conftest import enter_app
 from .test_ledger import HOST
@@ -101,10 +103,24 @@ def test_a_start_after_the_end_is_refused_with_what_is_wrong(
 
 @pytest.mark.parametrize(
     ("amount", "shown"),
-    [("0", "0.00"), ("0.000001", "<0.01"), ("0.005", "<0.01"), ("0.01", "0.01"), ("12", "12.00")],
+    [
+        ("0", "0.00"),
+        ("0.000001", "<0.01"),
+        ("0.005", "<0.01"),
+        ("0.01", "0.01"),
+        ("12", "12.00"),
+        ("-0.001", ">-0.01"),
+        ("-3.5", "-3.50"),
+    ],
 )
 def test_what_is_less_than_a_cent_is_not_shown_as_nothing(amount: str, shown: str) -> None:
-    assert costs_command._usd(amount) == shown
+    assert usd(Decimal(amount)) == shown
+
+
+def test_status_shows_less_than_a_cent_as_costs_do() -> None:
+    spent = to_json(Money(Decimal("0.004"), idle_usd=Decimal("0.003"), idle_share=0.75))
+    shown = status_command._costs({"today": spent, "month": spent, "last_30_days": spent})
+    assert shown.splitlines()[1].split()[2:] == ["<0.01", "<0.01", "(75%)", "0.00"]
 
 
 # --- what-if ------------------------------------------------------------------------------------
