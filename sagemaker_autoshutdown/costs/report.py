@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from enum import Enum
 from typing import Any
 
@@ -78,7 +79,8 @@ MONEY_FIELDS = (
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return format(value, "f") if not isinstance(value, float) else f"{value:g}"
+    # Not what str() makes of a float: 1e-06, or all seconds of a year to six digits with "g".
+    return format(Decimal(str(value)), "f")
 
 
 def safe_cell(text: str) -> str:

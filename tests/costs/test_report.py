@@ -150,6 +150,13 @@ def test_csv_says_what_the_json_says_and_is_no_formula(world: World) -> None:
     assert {line["estimated"] for line in lines} == {"false"}
 
 
+def test_csv_tells_unpriced_time_to_the_second_though_it_is_a_year() -> None:
+    year = Money(unpriced_seconds=31_536_001.5)
+    found = Report(T0, T0, GroupBy.DAY, (("2026-11-02", year),), year)
+    (line,) = csv.DictReader(io.StringIO(found.to_csv()))
+    assert line["unpriced_seconds"] == "31536001.5"
+
+
 def test_a_time_of_which_nothing_is_known_cost_nothing(world: World) -> None:
     world.ledger.open()
     found = ask(world, GroupBy.DAY)
