@@ -32,8 +32,16 @@ export class AutoShutdownPanel extends ReactWidget {
     return <Connected {...this._options} />;
   }
 
+  /** Let the next activation only show the panel: the focus is where the user set what moved it. */
+  leaveFocusOnce(): void {
+    this._leavesFocus = true;
+  }
+
   protected override onActivateRequest(): void {
-    this.node.focus();
+    if (!this._leavesFocus) {
+      this.node.focus();
+    }
+    this._leavesFocus = false;
   }
 
   /** Limits and costs are asked for only while somebody may look at them. */
@@ -52,6 +60,7 @@ export class AutoShutdownPanel extends ReactWidget {
   }
 
   private _watch: IDisposable | null = null;
+  private _leavesFocus = false;
 }
 
 export namespace AutoShutdownPanel {

@@ -59,10 +59,11 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
     place();
     restorer?.add(panel, PANEL_ID);
     display.changed.connect(() => {
-      if (area !== null) {
+      if (area !== null && area !== display.area) {
         const wasOpen = panel.isVisible;
         place();
         if (wasOpen) {
+          panel.leaveFocusOnce();
           app.shell.activateById(PANEL_ID);
         }
       }
@@ -86,8 +87,10 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
         'Show what runs, what it costs and when it will be shut down'
       ),
       icon: timerIcon,
-      execute: () => {
+      execute: async () => {
         place();
+        // The palette gives the focus back to the main area as it goes: ask for it after that.
+        await Promise.resolve();
         app.shell.activateById(PANEL_ID);
       }
     });
