@@ -185,7 +185,8 @@ class Ledger:
             return ""
         return (
             f"The clock is behind the last record ({to_iso(from_us(self._behind))}), so nothing is "
-            "recorded until then. Check the clock of this machine."
+            "recorded until then. Check the clock of this machine. If it is right, that record was "
+            f"made while it was wrong: move {self.path} away, and a new one is begun at once."
         )
 
     def _commit_all(self) -> str:

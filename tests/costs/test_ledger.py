@@ -233,6 +233,19 @@ def test_a_clock_that_was_put_back_is_said(world: World) -> None:
     assert world.ledger.error == ""
 
 
+def test_a_record_of_a_wrong_clock_ends_recording_until_it_is_moved_away_and_that_is_said(
+    world: World, tmp_path: Path
+) -> None:
+    world.look(10 * 365 * 86400, world.app())
+    world.look(60, world.app())
+    assert f"move {world.ledger.path} away" in world.ledger.error
+    world.ledger.path.rename(tmp_path / "aside.sqlite3")
+    world.look(120, world.app())
+    world.look(180, world.app())
+    assert world.ledger.error == ""
+    assert world.stretches() == [("a", 0, 180, "use")]
+
+
 def test_a_clock_that_is_behind_is_said_once_and_not_at_every_look(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
