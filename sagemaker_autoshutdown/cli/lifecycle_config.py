@@ -29,6 +29,7 @@ from ..lifecycle.script import (
 )
 from ..lifecycle.studio import Studio
 from ..lifecycle.target import Target
+from ..lifecycle.waiting import Patient
 from ._errors import Failed, Misused
 from ._text import duration, table
 
@@ -226,7 +227,7 @@ def run_uninstall(arguments: argparse.Namespace) -> int:
 
 def run_status(arguments: argparse.Namespace) -> int:
     """Show who has it."""
-    aws = Aws(arguments.region)
+    aws = Patient(arguments.region, _say_aside)
     try:
         if arguments.notebook_instances:
             rows = list(coverage.of_notebooks(Notebooks(aws)))
@@ -336,7 +337,7 @@ def _carry_out(
         raise Misused("--notebook-instance goes without --domain-id and --user-profile")
     if arguments.notebook_instance and getattr(arguments, "kind", None):
         raise Misused("--kind is for the apps of a domain, not for --notebook-instance")
-    aws = Aws(arguments.region)
+    aws = Patient(arguments.region, _say_aside)
     try:
         if arguments.notebook_instance:
             notebooks = Notebooks(aws)
@@ -359,6 +360,10 @@ def _carry_out(
     if plan.waits:
         raise NotDone("What is named above as not yet possible was not done.")
     return 0
+
+
+def _say_aside(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _agreed() -> bool:

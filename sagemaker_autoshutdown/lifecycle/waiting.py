@@ -1,16 +1,21 @@
-"""Waits: for an update that SageMaker has taken and goes on with for a while."""
+"""Waits: for an update that SageMaker goes on with, and where AWS limits the rate of calls."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from ..aws import Aws, AwsError, ErrorKind
 
 T = TypeVar("T")
 
 #: Seconds that an update may take until it can be read back, and between two looks.
 UPDATE_TIME = 120.0
 PAUSE = 2.0
+#: Seconds before the calls that follow one that AWS has throttled, botocore's own attempts not
+#: counted. The apps of a large domain make calls too, out of the same allowance.
+THROTTLED = (2, 4, 8, 16, 32, 32)
 
 
 def sleep(seconds: float) -> None:
@@ -27,3 +32,26 @@ def until_settled(look: Callable[[], T], under_way: Callable[[T], bool]) -> T:
             return found
         sleep(PAUSE)
         left -= PAUSE
+
+
+class Patient(Aws):
+    """Calls for a command that thousands of them must not fail for one; a throttled call has done
+    nothing, so that each can be made again. `say` is told of each wait."""
+
+    def __init__(self, region: str, say: Callable[[str], None]) -> None:
+        super().__init__(region)
+        self._say = say
+
+    def call_blocking(
+        self, service: str, operation: str, parameters: dict[str, Any]
+    ) -> dict[str, Any]:
+        """As `Aws.call_blocking`; minutes later at the most."""
+        for seconds in THROTTLED:
+            try:
+                return super().call_blocking(service, operation, parameters)
+            except AwsError as error:
+                if error.kind is not ErrorKind.THROTTLED:
+                    raise
+                self._say(f"AWS limits the rate of calls: waiting {seconds} s.")
+            sleep(seconds)
+        return super().call_blocking(service, operation, parameters)

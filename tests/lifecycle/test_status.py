@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sagemaker_autoshutdown import __version__
-from sagemaker_autoshutdown.localstudio import AppKey, user
+import pytest
+
+from sagemaker_autoshutdown import __version__, aws
+from sagemaker_autoshutdown.lifecycle import waiting
+from sagemaker_autoshutdown.localstudio import AppKey, Fault, user
 from sagemaker_autoshutdown.localstudio.state import Resource
 
 from .conftest import Account
@@ -114,3 +117,33 @@ def test_a_profile_that_stayed_at_an_older_version_is_counted(account: Account) 
     account.run("install", "--yes", "--package-version", "9.9.9")
     _, out, _ = account.run("status")
     assert f"4 of 4 have it from their next start on ({__version__}: 2, 9.9.9: 2)" in out
+
+
+def test_a_domain_with_too_many_calls_for_aws_is_read_all_the_same(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(waiting, "sleep", waits.append)
+    monkeypatch.setattr(aws, "ATTEMPTS", 1)
+    account.run("install", "--yes")
+    account.studio.fault(Fault("DescribeUserProfile", code="ThrottlingException", times=2))
+    code, out, err = account.run("status")
+    assert code == 0
+    assert "4 of 4 have it" in out
+    assert waits == [2, 4]
+    assert err == (
+        "AWS limits the rate of calls: waiting 2 s.\nAWS limits the rate of calls: waiting 4 s.\n"
+    )
+
+
+def test_aws_that_refuses_for_minutes_is_not_waited_for_for_ever(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(waiting, "sleep", waits.append)
+    monkeypatch.setattr(aws, "ATTEMPTS", 1)
+    account.studio.fault(Fault("ListApps", code="ThrottlingException"))
+    code, _, err = account.run("status")
+    assert code == 1
+    assert "limits the rate of calls: wait" in err
+    assert 60 <= sum(waits) <= 180

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from sagemaker_autoshutdown import aws
 from sagemaker_autoshutdown.aws import Aws
+from sagemaker_autoshutdown.lifecycle import waiting
 from sagemaker_autoshutdown.lifecycle.attach import is_ours
 from sagemaker_autoshutdown.localstudio import Fault
 
@@ -101,8 +103,10 @@ CHANGES = [
 @pytest.mark.parametrize("operation", CHANGES)
 @pytest.mark.parametrize("error", ["AccessDeniedException", "ThrottlingException"])
 def test_a_call_that_is_refused_is_named_and_the_next_run_goes_on(
-    account: Account, operation: str, error: str
+    account: Account, monkeypatch: pytest.MonkeyPatch, operation: str, error: str
 ) -> None:
+    monkeypatch.setattr(waiting, "sleep", lambda seconds: None)
+    monkeypatch.setattr(aws, "ATTEMPTS", 1)
     account.run("install", "--yes")
     account.studio.fault(Fault(operation, code=error))
     code, out, err = account.run("install", "--yes", *NEWER)
