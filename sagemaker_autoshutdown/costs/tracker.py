@@ -23,7 +23,7 @@ from ..errors import Unavailable
 from ..model import AppType, Event, Host, Price, Totals, Verdict
 from ..status import Problem
 from .look import Look, instance_key, look_at
-from .moments import DAY, span_us, to_us
+from .moments import DAY, from_us, span_us, to_us
 from .prices import PriceBook
 from .report import GroupBy, Report
 
@@ -84,7 +84,7 @@ class CostTracker:
         self._cap = span_us(avoided_cost_cap)
         self._has_recorded = False
         self._dirty: int | None = None
-        self._summed_day = -1
+        self._summed_at: int | None = None
         self._ask_volume = ask_volume
         self._ask_volume_at: datetime | None = None
         self._clock = clock
@@ -148,7 +148,8 @@ class CostTracker:
                 return
             try:
                 job(ledger)
-                if to_us(self._clock()) // DAY != self._summed_day:
+                summed_day = -1 if self._summed_at is None else self._summed_at // DAY
+                if to_us(self._clock()) // DAY != summed_day:
                     # Nothing may have been recorded, as while SageMaker does not list the apps:
                     # "today" is to be today all the same.
                     self._sum_up(ledger, to_us(self._clock()))
@@ -187,7 +188,7 @@ class CostTracker:
             self._summary = summary
             # Whoever else writes it may change what is added up by now.
             self._dirty = None if ledger.is_elsewhere else _NOTHING
-            self._summed_day = now // DAY
+            self._summed_at = now
 
     # ---- what the loop hands over ------------------------------------------------------------
 
@@ -300,7 +301,10 @@ class CostTracker:
         def query(db: sqlite3.Connection) -> Report:
             from .query import report
 
-            return report(db, start, end, group_by, now=self._clock(), avoided_cap=self._cap)
+            # What grows by itself is told as of when the totals were added up, for both to agree.
+            is_summed = self._summed_at is not None and not self.is_elsewhere
+            now = from_us(self._summed_at or 0) if is_summed else self._clock()
+            return report(db, start, end, group_by, now=now, avoided_cap=self._cap)
 
         found = await self._ask(query)
         return found or Report.empty(start, end, group_by)

@@ -515,6 +515,41 @@ def test_shutdowns_by_us_show_as_avoided_cost(make: Make) -> None:
     assert round(spent.avoided_usd, 6) == 0.05
 
 
+def test_costs_and_totals_agree_between_two_looks(make: Make) -> None:
+    """What grows by itself grows at the same moments in both."""
+    now = after(3600)
+    asked = []
+
+    def ask() -> int:
+        asked.append(threading.current_thread())
+        return 1000
+
+    tracker = make(SPACE, ask_volume=ask, clock=lambda: now)
+    tracker.observe(verdicts(after(3000), app()), after(3000))
+    event = Event(
+        after(3010), EventKind.SHUTDOWN, "", "a", "KernelGateway", "", Reason.IDLE_TIMEOUT
+    )
+    tracker.add_event(event)
+    tracker.observe((), after(3060))
+    deadline = time.monotonic() + 10
+    while not asked and time.monotonic() < deadline:
+        time.sleep(0.001)
+    asked[0].join(10)
+    tracker.observe((), after(3600))
+    tracker.flush()
+    now = after(3659)
+    totals = tracker.totals()
+    report = asyncio.run(tracker.costs(T0.replace(day=1), now, GroupBy.DAY))
+    assert totals is not None
+    assert totals.month.avoided_usd > 0
+    assert totals.month.volume_usd > 0
+    assert (report.total.usd, report.total.avoided_usd, report.total.volume_usd) == (
+        totals.month.usd,
+        totals.month.avoided_usd,
+        totals.month.volume_usd,
+    )
+
+
 def test_a_price_that_comes_late_is_the_price_of_the_whole_run(make: Make, tmp_path: Path) -> None:
     tracker = make()
     strange = app(instance_type="ml.z9.mega")
