@@ -122,7 +122,8 @@ class Plan:
                     say(f"  note: {remark}")
         except BaseException:
             for step in left:
-                say(f"  not done: {step.text}")
+                later = f"; later by hand: {step.by_hand}" if step.by_hand else ""
+                say(f"  not done: {step.text}{later}")
             raise
         self._delete(aws, say)
 

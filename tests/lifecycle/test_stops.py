@@ -166,6 +166,19 @@ def test_ctrl_c_in_the_midst_says_what_stands(
     assert err.startswith("Interrupted")
 
 
+def test_what_a_stopped_upgrade_leaves_behind_is_named_with_the_command_for_it(
+    account: Account,
+) -> None:
+    """If the update was taken all the same, the next run has nothing to do any more."""
+    account.run("install", "--yes")
+    old = account.configs
+    account.studio.fault(Fault("UpdateDomain", drop=True, after=True))
+    code, out, _ = account.run("install", "--yes", *NEWER)
+    assert code == 1
+    for name in old:
+        assert f"delete-studio-lifecycle-config --studio-lifecycle-config-name {name}" in out
+
+
 def test_what_somebody_else_changed_while_the_question_stood_is_not_overwritten(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
