@@ -132,14 +132,16 @@ def _price(instance: dict[str, Any] | None) -> str:
 
 
 def _costs(totals: dict[str, Any]) -> str:
+    has_volume = any(Decimal(part["volume_usd"]) for part in totals.values())
     return table(
-        ("COSTS, USD", "ALL", "IDLE", "AVOIDED (ESTIMATE)"),
+        ("COSTS, USD", "ALL", "IDLE", "AVOIDED (ESTIMATE)", *(["VOLUME"] if has_volume else [])),
         [
             (
                 label,
                 _money(totals[key]["usd"]) + (" *" if totals[key]["estimated"] else ""),
                 _idle(totals[key]),
                 _money(totals[key]["avoided_usd"]),
+                *([_money(totals[key]["volume_usd"])] if has_volume else []),
             )
             for label, key in (
                 ("today (UTC)", "today"),

@@ -121,6 +121,14 @@ def test_status_shows_less_than_a_cent_as_costs_do() -> None:
     spent = to_json(Money(Decimal("0.004"), idle_usd=Decimal("0.003"), idle_share=0.75))
     shown = status_command._costs({"today": spent, "month": spent, "last_30_days": spent})
     assert shown.splitlines()[1].split()[2:] == ["<0.01", "<0.01", "(75%)", "0.00"]
+    assert "VOLUME" not in shown
+
+
+def test_status_shows_what_a_spaces_volume_costs_beside_its_app() -> None:
+    spent = to_json(Money(Decimal(3), volume_usd=Decimal(11)))
+    shown = status_command._costs({"today": spent, "month": spent, "last_30_days": spent})
+    assert "VOLUME" in shown.splitlines()[0]
+    assert shown.splitlines()[1].split()[-1] == "11.00"
 
 
 # --- what-if ------------------------------------------------------------------------------------
