@@ -13,7 +13,16 @@ from typing import Any
 
 from .._version import __version__
 from . import policy
-from .script import INDEX_URL, NAME_PREFIX, SHA256, VERSION, WHEEL, Kind, render
+from .script import (
+    INDEX_URL,
+    NAME_PREFIX,
+    SHA256,
+    VERSION,
+    WHEEL,
+    Kind,
+    render,
+    without_comments,
+)
 
 #: Parameter → the line of the scripts' settings that it stands for.
 PARAMETERS = {
@@ -31,10 +40,13 @@ RESOURCES = {
     Kind.SPACE: "JupyterLabSpaces",
     Kind.NOTEBOOK_INSTANCE: "NotebookInstances",
 }
-_END_OF_SETTINGS = "# ---- Nothing to edit below.\n"
+#: Below this line of the scripts their comments are left out: what may be given to CloudFormation
+#: without a bucket is limited. They stand in the scripts of the repository.
+END_OF_SETTINGS = "# ---- Nothing to edit below.\n"
 
 _HEAD = f"""\
 # Made by: python -m sagemaker_autoshutdown.lifecycle.cloudformation
+# The scripts below are those of this folder without the comments that follow their settings.
 AWSTemplateFormatVersion: "2010-09-09"
 Description: >-
   sagemaker-autoshutdown {__version__}: the lifecycle configurations that install it, and what the
@@ -150,7 +162,7 @@ def _config(kind: Kind) -> str:
         Fn::Base64: !Join
 """
         depth = 8
-    # As little indented as can be: what may be given without a bucket is limited.
+    # As little indented as can be, for the same limit.
     script = (
         f'- ""\n- - !Sub |+\n{indent(_top(kind), " " * 3)}  - |\n{indent(_rest(kind), " " * 3)}'
     )
@@ -159,7 +171,7 @@ def _config(kind: Kind) -> str:
 
 def _top(kind: Kind) -> str:
     """The script as far as its settings go, with the parameters in them."""
-    top = render(kind).partition(_END_OF_SETTINGS)[0]
+    top = render(kind).partition(END_OF_SETTINGS)[0]
     for parameter, name in PARAMETERS.items():
         before, _, after = top.partition(f"\n{name}=")
         _, _, after = after.partition("\n")
@@ -168,7 +180,7 @@ def _top(kind: Kind) -> str:
 
 
 def _rest(kind: Kind) -> str:
-    return _END_OF_SETTINGS + render(kind).partition(_END_OF_SETTINGS)[2]
+    return END_OF_SETTINGS + without_comments(render(kind).partition(END_OF_SETTINGS)[2])
 
 
 def _policy() -> str:
