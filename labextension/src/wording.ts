@@ -191,6 +191,12 @@ export function hourlyCost(instances: readonly Instance[]): {
   };
 }
 
+/** Whether there may be apps that nobody has seen: a server has to look before it knows of any. */
+export function isUnseen(status: Status): boolean {
+  const { apps, checked_at, check_overdue } = status;
+  return apps.length === 0 && (checked_at === null || check_overdue);
+}
+
 /** Whether an app is up and nothing is yet ending it, so that it can be kept or shut down. */
 export function canAct(app: App): boolean {
   return app.status === 'InService' && app.state !== 'shutting_down';

@@ -2,7 +2,7 @@ import * as React from 'react';
 
 import { usd, usdPerHour } from '../format';
 import type { App, Instance, Settings, Status } from '../openapi';
-import { distinctTitle, priceSourceLabel } from '../wording';
+import { distinctTitle, isUnseen, priceSourceLabel } from '../wording';
 import { AppCard } from './AppCard';
 import type { IContext } from './context';
 
@@ -39,7 +39,9 @@ export function Instances(props: {
     <section aria-label={trans.__('Instances and apps')}>
       {apps.length === 0 && (
         <p className="jp-AutoShutdown-empty">
-          {trans.__('Nothing is running, so nothing costs money.')}
+          {isUnseen(status)
+            ? trans.__('It is not known what runs until a check succeeds.')
+            : trans.__('Nothing is running, so nothing costs money.')}
         </p>
       )}
       {status.instances.map((instance, index) => (

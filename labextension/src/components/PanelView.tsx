@@ -3,7 +3,7 @@ import * as React from 'react';
 import { roughly, secondsSince, usdPerHour } from '../format';
 import type { Costs, Settings, SettingsChange, Status } from '../openapi';
 import type { Connection } from '../tokens';
-import { hourlyCost } from '../wording';
+import { hourlyCost, isUnseen } from '../wording';
 import type { IContext } from './context';
 import { CostSummary } from './CostSummary';
 import { useKeptFocus } from './focus';
@@ -31,7 +31,7 @@ export function PanelView(props: {
     <div className="jp-AutoShutdown-content" ref={ref}>
       <div>
         <h2 tabIndex={-1}>{trans.__('SageMaker AutoShutdown')}</h2>
-        {status !== null && status.host !== 'none' && (
+        {status !== null && status.host !== 'none' && !isUnseen(status) && (
           <Summary status={status} context={context} />
         )}
       </div>

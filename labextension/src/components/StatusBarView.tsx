@@ -4,7 +4,7 @@ import { countdown, secondsUntil, time, usdPerHour } from '../format';
 import { timerIcon } from '../icon';
 import type { Status } from '../openapi';
 import type { Connection } from '../tokens';
-import { distinctTitle, hourlyCost, nextShutdown } from '../wording';
+import { distinctTitle, hourlyCost, isUnseen, nextShutdown } from '../wording';
 import type { IContext } from './context';
 import { useTicking } from './hooks';
 
@@ -24,7 +24,8 @@ export function StatusBarView(props: {
     next === undefined ? '' : countdown(secondsUntil(next.at, now()), trans)
   );
   const { usd, unpriced } = hourlyCost(status.instances);
-  const cost = `${usdPerHour(usd, trans)}${unpriced ? '+' : ''}`;
+  const unseen = isUnseen(status);
+  const cost = unseen ? '–' : `${usdPerHour(usd, trans)}${unpriced ? '+' : ''}`;
   const isWrong =
     connection !== 'connected' ||
     status.check_overdue ||
@@ -39,12 +40,14 @@ export function StatusBarView(props: {
         distinctTitle(next.app, status.apps, trans),
         time(Date.parse(next.at), now())
       ),
-    unpriced
-      ? trans.__(
-          'Running costs: %1, and what has no price.',
-          usdPerHour(usd, trans)
-        )
-      : trans.__('Running costs: %1.', cost)
+    unseen
+      ? trans.__('It is not known what runs.')
+      : unpriced
+        ? trans.__(
+            'Running costs: %1, and what has no price.',
+            usdPerHour(usd, trans)
+          )
+        : trans.__('Running costs: %1.', cost)
   ].filter(Boolean);
   return (
     <button

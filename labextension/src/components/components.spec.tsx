@@ -158,6 +158,16 @@ describe('apps', () => {
     expect(shown).toHaveTextContent('Nothing is running');
   });
 
+  test.each([{ checked_at: null }, { check_overdue: true }])(
+    'a server that could not look (%j) is not taken for one where nothing runs or costs',
+    unseen => {
+      const shown = show(status({ apps: [], ...unseen }));
+      expect(shown).toHaveTextContent('not known what runs');
+      expect(shown).not.toHaveTextContent('Nothing is running');
+      expect(shown).not.toHaveTextContent('$0.00/h');
+    }
+  );
+
   test('one that failed to start costs nothing and can not be acted upon', () => {
     show(status({ apps: [fixtures.brokenApp] }));
     expect(screen.getByText('Not billed now')).toBeInTheDocument();
@@ -643,6 +653,12 @@ describe('the status bar', () => {
     const item = bar(status({ apps: [fixtures.undeletableApp] }));
     expect(item).toHaveTextContent('! $0.05/h');
     expect(item).toHaveAccessibleName(/Something is wrong/);
+  });
+
+  test('tells no cost of zero before the server has looked', () => {
+    const item = bar(status({ apps: [], checked_at: null }));
+    expect(item).toHaveTextContent(/^–$/);
+    expect(item).toHaveAccessibleName(/It is not known what runs\.$/);
   });
 
   test('tells no shutdown in dry run', () => {
