@@ -6,12 +6,14 @@ import re
 import shlex
 from pathlib import Path
 
+import cfnlint.decode.cfn_yaml
 import pytest
 
 from sagemaker_autoshutdown import cli
 from sagemaker_autoshutdown.lifecycle.script import Kind
 
-README = (Path(__file__).parents[2] / "lifecycle-config" / "README.md").read_text()
+FOLDER = Path(__file__).parents[2] / "lifecycle-config"
+README = (FOLDER / "README.md").read_text()
 COMMANDS = re.findall(r"^jupyter sagemaker-autoshutdown (.*)$", README, re.MULTILINE)
 
 
@@ -36,3 +38,17 @@ def test_every_option_that_is_explained_exists() -> None:
 
 def test_every_script_is_named() -> None:
     assert all(f"[{kind.value}.sh]({kind.value}.sh)" in README for kind in Kind)
+
+
+def test_every_output_that_is_to_be_attached_is_one() -> None:
+    template = cfnlint.decode.cfn_yaml.load(str(FOLDER / "cloudformation.yaml"))
+    references = set(re.findall(r"!Ref (\w+)", README))
+    assert references
+    assert references <= set(template["Outputs"])
+    outputs = re.findall(r'output "(\w+)"', (FOLDER / "terraform" / "outputs.tf").read_text())
+    references = set(re.findall(r"= \[?module\.autoshutdown\.(\w+)", README))
+    assert references
+    assert references <= set(outputs)
+    given = re.search(r"--parameter-overrides (.+)", README)
+    assert given is not None
+    assert {each.partition("=")[0] for each in given[1].split()} <= set(template["Parameters"])
