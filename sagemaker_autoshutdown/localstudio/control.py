@@ -126,8 +126,17 @@ class FailHandler(ControlHandler):
     """``fail``: an app that breaks."""
 
     async def post(self) -> None:
-        """End the process of ``app_name``: its app fails."""
+        """End the process of ``app_name``: its app fails, or its server is down."""
         await self.studio.kill(self.app(self.body()["app_name"]))
+        self.set_status(204)
+
+
+class RestartHandler(ControlHandler):
+    """``restart``: a server that comes up again."""
+
+    async def post(self) -> None:
+        """Run the server of ``app_name`` again, after ``fail`` or while it runs."""
+        await self.studio.restart_server(self.app(self.body()["app_name"]))
         self.set_status(204)
 
 
@@ -141,5 +150,6 @@ def handlers(studio: LocalStudio) -> list[tuple[str, type[web.RequestHandler], d
         ("state", StateHandler),
         ("terminals", TerminalsHandler),
         ("fail", FailHandler),
+        ("restart", RestartHandler),
     ]
     return [(f"/_localstudio/{path}", handler, {"studio": studio}) for path, handler in routes]

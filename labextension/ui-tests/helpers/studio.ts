@@ -126,6 +126,16 @@ export class Studio {
     await this._control('DELETE', 'faults');
   }
 
+  /** End the Jupyter server, as a crash does. */
+  async killServer(): Promise<void> {
+    await this._control('POST', 'fail', { app_name: 'default' });
+  }
+
+  /** Run it again: with the same address, token and files. */
+  async startServer(): Promise<void> {
+    await this._control('POST', 'restart', { app_name: 'default' });
+  }
+
   /** The files of that name in all homes. */
   find(name: string): string[] {
     const homes = join(this._folder, 'work');

@@ -32,7 +32,10 @@ function panelAt(side: 'left' | 'right'): Locator {
 async function openSettings(): Promise<void> {
   const list = page.locator('.jp-PluginList');
   await expect(async () => {
-    await page.keyboard.press('Control+,');
+    // JupyterLab 3 would open another.
+    if (!(await list.isVisible())) {
+      await page.keyboard.press('Control+,');
+    }
     await expect(list).toBeVisible({ timeout: 2000 });
   }).toPass();
   await list.getByText('SageMaker AutoShutdown', { exact: true }).click();
@@ -52,6 +55,19 @@ test('the panel opens from the command palette, and takes the focus', async () =
   }).toPass();
   await expect(palette).toBeHidden();
   await expect(panel).toContainText('datascience-1.0');
+});
+
+test('a setting that does not move the panel leaves the focus where it is', async () => {
+  await openPanel(page);
+  await openSettings();
+  const box = page.getByRole('checkbox', { name: 'Status bar' });
+  await box.focus();
+  await page.keyboard.press('Space');
+  await expect(
+    page.getByRole('button', { name: /SageMaker AutoShutdown:/ })
+  ).toHaveCount(0);
+  await expect(box).toBeFocused();
+  await page.keyboard.press('Space');
 });
 
 test('the Settings Editor moves the open panel to the other side, and there it is after a reload', async () => {
@@ -76,16 +92,4 @@ test('the Settings Editor moves the open panel to the other side, and there it i
   await page.reload();
   await whenUp(page);
   await expect(panelAt('left')).toBeVisible();
-});
-
-test('a setting that does not move the panel leaves the focus where it is', async () => {
-  await openPanel(page);
-  await openSettings();
-  const box = page.getByRole('checkbox', { name: 'Status bar' });
-  await box.focus();
-  await page.keyboard.press('Space');
-  await expect(
-    page.getByRole('button', { name: /SageMaker AutoShutdown:/ })
-  ).toHaveCount(0);
-  await expect(box).toBeFocused();
 });

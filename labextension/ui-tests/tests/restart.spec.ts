@@ -1,0 +1,50 @@
+/**
+ * The Jupyter server ends and comes back under the open panel.
+ */
+
+import { expect, test } from '@playwright/test';
+
+import { change, onlyApp } from '../helpers/api';
+import { openLab, openPanel } from '../helpers/lab';
+import { Studio } from '../helpers/studio';
+
+test('the panel recovers by itself from a restart of the server, with the right countdown', async ({
+  page
+}) => {
+  const studio = await Studio.start({
+    apps: ['datascience-1.0,ml.t3.medium'],
+    traits: { active_time: 1, poll_interval: 2 }
+  });
+  try {
+    await openLab(page, studio.labUrl);
+    const panel = await openPanel(page);
+    await change(studio, { idle_timeout: 500, warning_time: 10 });
+    const timer = panel.getByRole('timer');
+    await expect(timer).toHaveText(/^[78]:\d\d$/);
+
+    await studio.killServer();
+    // It would be found out within a minute.
+    await page.evaluate(() => window.dispatchEvent(new Event('online')));
+    await expect(panel).toContainText('The server does not answer');
+    // What was known is shown still, and counts on.
+    await expect(panel).toContainText('What is shown is from');
+    const before = await timer.textContent();
+    await expect(timer).not.toHaveText(before ?? '');
+
+    await studio.startServer();
+    await expect(panel).not.toContainText('The server does not answer', {
+      timeout: 60_000
+    });
+    // Until the new server has looked, it knows of no app.
+    await expect(panel).toContainText('datascience-1.0');
+    const { shutdown_at, idle_timeout } = await onlyApp(studio);
+    expect(idle_timeout).toBe(500);
+    const [minutes, seconds] = ((await timer.textContent()) ?? '').split(':');
+    const shown = Number(minutes) * 60 + Number(seconds);
+    const left = (Date.parse(shutdown_at ?? '') - Date.now()) / 1000;
+    expect(Math.abs(shown - left)).toBeLessThan(3);
+  } finally {
+    await page.close();
+    await studio.stop();
+  }
+});
