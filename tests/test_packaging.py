@@ -63,9 +63,17 @@ def test_the_wheel_enables_the_server_extension(wheel: Mapping[str, bytes]) -> N
 
 
 @pytest.mark.parametrize(
-    "name", ["api/openapi.yaml", "api/event.yaml", "costs/prices.csv", "py.typed"]
+    "name",
+    [
+        "api/openapi.yaml",
+        "api/event.yaml",
+        "costs/prices.csv",
+        "dashboards/grafana-dashboard.json",
+        "dashboards/prometheus-rules.yml",
+        "py.typed",
+    ],
 )
-def test_the_wheel_holds_what_is_read_at_run_time(wheel: Mapping[str, bytes], name: str) -> None:
+def test_the_wheel_holds_what_is_not_python(wheel: Mapping[str, bytes], name: str) -> None:
     assert wheel[f"{PACKAGE}/{name}"] == (ROOT / PACKAGE / name).read_bytes()
 
 
