@@ -51,6 +51,18 @@ test('nothing is shut down that the user did not agree to', async () => {
   expect(model.shutDown).not.toHaveBeenCalled();
 });
 
+test.each([
+  ['idle', 'No kernel or terminal is open in it.'],
+  ['unknown', 'Whatever runs in it ends; files are kept.']
+] as const)(
+  'the question about an app of which no kernel was seen (%s) says what there is to lose',
+  async (state, said) => {
+    const asked = actions().shutDown(app({ state, work: [] }));
+    press(await dialog(said), 'Cancel');
+    expect(await asked).toBe(false);
+  }
+);
+
 test('the question names what still runs, and what goes on costing', async () => {
   const other = app({ app_name: 'other' });
   model.show(

@@ -78,6 +78,11 @@ export class Actions implements IActions {
       said.push(
         trans.__('The variables in its kernels are lost; files are kept.')
       );
+    } else if (app.state === 'idle' || app.state === 'warned') {
+      said.push(trans.__('No kernel or terminal is open in it.'));
+    } else {
+      // Kernels may not have been seen.
+      said.push(trans.__('Whatever runs in it ends; files are kept.'));
     }
     const neighbours = (status?.instances ?? [])
       .filter(instance => instance.app_names.includes(app.app_name))

@@ -13,6 +13,8 @@ export function useSignal<T>(signal: ISignal<T, void>): void {
   useEffect(() => {
     const update = (): void => render();
     signal.connect(update);
+    // It may have been emitted since this was rendered.
+    update();
     return () => {
       signal.disconnect(update);
     };
