@@ -30,6 +30,10 @@ MORE_SETTINGS='{}'
 
 WANTED_APP_TYPE=''
 
+# Seconds to install it, from a disk that is slow while it is new, and to ask for the restart.
+INSTALL_TIME=40
+RESTART_TIME=5
+
 # This script runs as root; the server and its environment are ec2-user's.
 find_python() {
     PYTHON="$ROOT/home/ec2-user/anaconda3/envs/JupyterSystemEnv/bin/python"
@@ -40,10 +44,7 @@ restart_server() {
     systemctl is-active jupyter-server && systemctl --no-block restart jupyter-server
 }
 
-# Seconds, of the 300 after which SageMaker gives up: to install it, for the server to restart, and
-# what another script that runs first may take.
-INSTALL_TIME=25
-RESTART_TIME=20
+# Seconds that another script may run first, of the 300 after which SageMaker gives up.
 FIRST_TIME=190
 ROOT=''
 PYTHON=''

@@ -34,6 +34,10 @@ find_python() {
     PYTHON="$ROOT/opt/conda/bin/python"
 }
 
+# Seconds to install it, and for the restart.
+INSTALL_TIME=25
+RESTART_TIME=20
+
 # What the image has for it, else what that does. Whatever fails half-way, the server is up again.
 restart_server() {
     restart-jupyter-server || supervise restart || supervise start
@@ -43,10 +47,7 @@ supervise() {
     as_root supervisorctl -c "$ROOT/etc/supervisor/conf.d/supervisord.conf" "$1" jupyterlabserver
 }
 
-# Seconds, of the 300 after which SageMaker gives up: to install it, for the server to restart, and
-# what another script that runs first may take.
-INSTALL_TIME=25
-RESTART_TIME=20
+# Seconds that another script may run first, of the 300 after which SageMaker gives up.
 FIRST_TIME=190
 ROOT=''
 PYTHON=''

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -63,6 +64,21 @@ def test_a_script_fits_into_what_the_api_takes(kind: Kind) -> None:
     content = encode(render(kind, WORST))
     assert len(content) < MAX_CONTENT
     assert base64.b64decode(content).decode() == render(kind, WORST)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_no_kind_takes_more_than_a_minute(kind: Kind) -> None:
+    """Together, whatever hangs; what is killed after its time may take 2 s more."""
+    script, killed, after = render(kind), 2, 5
+    times = {
+        name: int(seconds)
+        for name, seconds in re.findall(r"^(INSTALL|RESTART|FIRST)_TIME=(\d+)$", script, re.M)
+    }
+    assert script.count(f"TIME_LIMIT=$((SECONDS + {after}))") == 2
+    longest = times["INSTALL"] + killed + times["RESTART"] + after + killed
+    assert longest <= 60
+    # SageMaker's own limit is for what runs first as well.
+    assert times["FIRST"] + longest < 270
 
 
 def test_a_script_that_is_too_long_is_refused_before_the_api_does() -> None:

@@ -1,7 +1,4 @@
-# Seconds, of the 300 after which SageMaker gives up: to install it, for the server to restart, and
-# what another script that runs first may take.
-INSTALL_TIME=25
-RESTART_TIME=20
+# Seconds that another script may run first, of the 300 after which SageMaker gives up.
 FIRST_TIME=190
 ROOT=''
 PYTHON=''

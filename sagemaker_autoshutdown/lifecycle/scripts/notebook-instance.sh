@@ -1,5 +1,9 @@
 WANTED_APP_TYPE=''
 
+# Seconds to install it, from a disk that is slow while it is new, and to ask for the restart.
+INSTALL_TIME=40
+RESTART_TIME=5
+
 # This script runs as root; the server and its environment are ec2-user's.
 find_python() {
     PYTHON="$ROOT/home/ec2-user/anaconda3/envs/JupyterSystemEnv/bin/python"

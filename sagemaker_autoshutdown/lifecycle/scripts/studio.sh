@@ -1,3 +1,7 @@
+# Seconds to install it, and for the restart.
+INSTALL_TIME=25
+RESTART_TIME=20
+
 # What the image has for it, else what that does. Whatever fails half-way, the server is up again.
 restart_server() {
     restart-jupyter-server || supervise restart || supervise start
