@@ -221,7 +221,8 @@ def run_uninstall(arguments: argparse.Namespace) -> int:
         arguments,
         lambda studio, target: studio.plan_uninstall(target),
         lambda notebooks, name: notebooks.plan_uninstall(name),
-        "What runs keeps it until it is restarted.",
+        "`lifecycle-config status` says who still has it: what runs, until it is restarted, and a "
+        "user profile with a script of its own, until `uninstall --user-profile`.",
     )
 
 

@@ -221,3 +221,16 @@ def test_a_script_that_is_not_utf_8_is_not_changed_by_being_copied(account: Acco
     code, _, err = account.run("install", "--yes")
     assert (code, "theirs" in err, "not UTF-8 (byte 21)" in err) == (1, True, True)
     assert account.changes() == changes
+
+
+def test_an_uninstall_from_the_domain_does_not_hide_that_a_profile_keeps_its_own(
+    account: Account,
+) -> None:
+    account.run("install", "--yes", "--user-profile", "ada", "--idle-timeout", "1h")
+    account.run("install", "--yes")
+    _, out, _ = account.run("uninstall", "--yes")
+    assert "`lifecycle-config status` says who still has it" in out
+    assert "user profile with a script of its own" in out
+    _, out, _ = account.run("status")
+    # Her own Classic, and the private space that she owns.
+    assert "2 of 4 have it" in out
