@@ -1,15 +1,21 @@
-"""What a script installs and with which settings, in words for those who agree to it. Pure."""
+"""What a script installs and with which settings, in words for those who agree to it. Pure.
+
+A plan ends up in terminals and in pipelines' logs, so it shows no password or token.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Mapping
 
 from ..cli._text import span
+from ..config import SageMakerAutoShutdown
 from .script import ScriptSettings
 
 _NAMES = tuple(ScriptSettings().assignments())
+_HIDDEN = "***"
 
 
 def notes(script: str, old: str | None) -> list[str]:
@@ -24,13 +30,18 @@ def described(script: str) -> str:
     if told is None:
         return ""
     terminals = "; an open terminal holds its app" if told["KEEP_TERMINALS"] == "true" else ""
-    more = f"; also: {told['MORE_SETTINGS']}" if told["MORE_SETTINGS"] != "{}" else ""
-    source = told["WHEEL"] or told["INDEX_URL"] or "the package index"
+    more = f"; also: {_shown(told['MORE_SETTINGS'])}" if told["MORE_SETTINGS"] != "{}" else ""
+    source = _shown(told["WHEEL"] or told["INDEX_URL"]) or "the package index"
+    secrets = (
+        ". It holds a password or token: whoever may read the script can read it"
+        if any(_shown(value) != value for value in told.values())
+        else ""
+    )
     checked = "checked" if told["SHA256"] else "not checked"
     return (
         f"it installs {told['VERSION']} from {source} (checksum {checked}), to shut down what is "
         f"idle for {_span(told['IDLE_TIMEOUT'])}; users are warned {_span(told['WARNING_TIME'])} "
-        f"before{terminals}{more}"
+        f"before{terminals}{more}{secrets}"
     )
 
 
@@ -43,7 +54,7 @@ def replaced(old: str, new: str) -> str:
     if before is None or after is None:
         return ""
     changed = [
-        f"{name}={value or 'none'}, now {after[name] or 'none'}"
+        f"{name}={_shown(value) or 'none'}, now {_shown(after[name]) or 'none'}"
         for name, value in before.items()
         if name != "VERSION" and value != after[name]
     ]
@@ -68,6 +79,22 @@ def _settings_of(script: str) -> Mapping[str, str] | None:
         except ValueError:
             return None
     return found
+
+
+def _shown(value: str) -> str:
+    """A setting's value without the passwords and tokens in it."""
+    value = re.sub(r"(?<=//)[^/@\s]*@", f"{_HIDDEN}@", value)
+    if value[:1] != "{":
+        return value
+    try:
+        more = json.loads(value)
+    except ValueError:
+        return _HIDDEN  # edited by hand to what can't be taken apart
+    secrets = SageMakerAutoShutdown.class_traits(secret=True).keys() & more.keys()
+    if not secrets:
+        return value
+    more.update(dict.fromkeys(secrets, _HIDDEN))
+    return json.dumps(more, separators=(",", ":"))
 
 
 def _span(seconds: str) -> str:

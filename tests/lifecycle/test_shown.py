@@ -63,6 +63,19 @@ def test_what_is_installed_and_what_it_does_is_said() -> None:
     assert "from the package index (checksum not checked)" in described(render(Kind.SPACE))
 
 
+def test_no_password_or_token_gets_from_a_script_into_a_pipelines_log(account: Account) -> None:
+    index = "https://reader:hunter2@packages.example.com/simple"
+    headers = '{"Authorization":"Bearer hunter2"}'
+    secret = ("--index-url", index, "--set", f"remote_write_headers={headers}")
+    _, out, err = account.run("install", "--yes", *secret, "--set", "dry_run=true")
+    assert "https://***@packages.example.com/simple" in out
+    assert '"dry_run":true' in out
+    assert "whoever may read the script can read it" in out
+    _, changed, _ = account.run("install", "--dry-run")
+    assert "remote_write_headers" in changed
+    assert "hunter2" not in out + err + changed
+
+
 def test_a_script_of_ones_own_is_not_claimed_to_do_what_it_does_not() -> None:
     assert described("#!/bin/bash\nexit 0\n") == ""
     assert replaced(render(Kind.SPACE), "#!/bin/bash\nIDLE_TIMEOUT='9\n") == ""
