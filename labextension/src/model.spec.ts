@@ -266,6 +266,30 @@ test('an event that was lost with its connection is made up for within a minute'
   expect(client.count('status')).toBeGreaterThan(before);
 });
 
+test('what a server that was restarted sees first is not waited for a minute', async () => {
+  await start({ events: true });
+  emit('status');
+  await pass(0.1);
+  client.answers.status = status({ checked_at: null, apps: [] });
+  await model.refresh();
+  client.answers.status = status();
+  await pass(6);
+  expect(model.status?.apps).not.toEqual([]);
+});
+
+test('a server with nothing to look at is asked no more often for it', async () => {
+  client.answers.status = status({
+    host: 'none',
+    checked_at: null,
+    next_check_at: null,
+    apps: []
+  });
+  await start();
+  const before = client.count('status');
+  await pass(55);
+  expect(client.count('status')).toBe(before);
+});
+
 describe('a request that fails between two polls', () => {
   test('is made up for within seconds, not when the next poll was due', async () => {
     await start({ events: true });

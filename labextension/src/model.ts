@@ -212,7 +212,7 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
   }
 
   private _intervalAfter(status: Status): number {
-    if (isEnding(status)) {
+    if (isStarting(status) || isEnding(status)) {
       return MIN_INTERVAL;
     }
     if (this._eventsWork) {
@@ -354,6 +354,15 @@ export namespace AutoShutdownModel {
 /** What the server tells of by an event whenever it changes. */
 function whatEventsTell(status: Status): string {
   return JSON.stringify([status.apps, status.problems, status.check_overdue]);
+}
+
+/** Whether the server has yet to look, in moments or, where it can't, until that is said. */
+function isStarting(status: Status): boolean {
+  return (
+    status.host !== 'none' &&
+    status.checked_at === null &&
+    !status.check_overdue
+  );
 }
 
 /** Whether the server is about to end: its last event would be one that nobody can send. */
