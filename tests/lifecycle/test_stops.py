@@ -76,6 +76,7 @@ def test_an_update_that_fails_half_way_leaves_the_old_script_for_who_still_has_i
         return call(self, service, operation, p)
 
     monkeypatch.setattr(Aws, "call_blocking", failing)
+    monkeypatch.setattr(waiting, "sleep", lambda seconds: None)
     code, out, err = account.run("install", "--yes", *BOTH, *NEWER)
     assert code == 1
     assert "done: update user profile ada" in out
