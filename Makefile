@@ -38,7 +38,7 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 demo: $(INSTALLED)
-	@$(BIN)/python -m sagemaker_autoshutdown.localstudio.demo --host $(HOST) $(if $(FOR),--for $(FOR))
+	@$(BIN)/python -m tests.localstudio.demo --host $(HOST) $(if $(FOR),--for $(FOR))
 
 test: test-panel test-browser test-images test-python
 
@@ -74,6 +74,7 @@ lint: $(INSTALLED) $(PANEL_INSTALLED) $(BROWSER_INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	cd $(PANEL) && $(JLPM) lint
 	cd $(BROWSER) && $(JLPM) typecheck
 

@@ -313,7 +313,7 @@ main() {
     fi
     # Two that shut down the same app must not surprise anybody.
     TIME_LIMIT=$((SECONDS + 5))
-    python -m sagemaker_autoshutdown.lifecycle.others 2>/dev/null
+    python -m sagemaker_autoshutdown.lifecycle.on_start 2>/dev/null
 }
 
 main

@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING
 
 from tornado.ioloop import IOLoop
 
-from . import config as config_module
-from .activity import ActivityReader
+from .activity.background_jobs import BackgroundJobs
+from .activity.jupyter import InProcessSource, RestSource
+from .activity.process_table import machine_started_at
+from .activity.reader import ActivityReader
 from .api.events import EventBus
 from .api.handlers import add_handlers
 from .api.records import NoRecords
 from .aws import Aws
 from .clock import utcnow
-from .config import SageMakerAutoShutdown
 from .costs.setup import cost_tracker
 from .costs.tracker import CostTracker
 from .hosts import adapter_for, detect
-from .metrics import Metrics
-from .model import Event, Host, HostKind
+from .metrics.collector import Metrics
+from .model import Event, Host, HostKind, Problem
 from .monitor import Monitor
-from .processes import BackgroundJobs
-from .settings import Settings
-from .sources import InProcessSource, RestSource
-from .status import Problem
+from .settings import admin as config_module
+from .settings.admin import SageMakerAutoShutdown
+from .settings.user import Settings
 
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
@@ -79,7 +79,7 @@ def _start_remote_write(parts: Parts, serverapp: ServerApp) -> None:
     if not parts.config.remote_write_url:
         return
     try:
-        from .remote_write.setup import remote_writer
+        from .metrics.remote_write.setup import remote_writer
 
         loop = asyncio.get_running_loop()
         writer = remote_writer(
@@ -121,7 +121,7 @@ def build(serverapp: ServerApp) -> Parts:
         serverapp.log.error("sagemaker_autoshutdown: %s", fault)
     metrics = Metrics(host)
     aws = Aws(host.region, metrics.count_call)
-    adapter = adapter_for(host, aws)
+    adapter = adapter_for(host, aws, machine_started_at())
     source = (RestSource if host.kind is HostKind.CLASSIC else InProcessSource)(serverapp)
     events = EventBus(getattr(serverapp, "event_logger", None))
     records = cost_tracker(host, config, aws, serverapp.log, metrics.count_call)

@@ -8,15 +8,14 @@ and "not found" all with HTTP status 400.
 
 from __future__ import annotations
 
-import _thread
 import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any
 
-T = TypeVar("T")
+from .threads import in_thread
 
 #: Seconds for a connection, for an answer, and for a call with all its retries.
 CONNECT_TIMEOUT = 5
@@ -108,39 +107,6 @@ _REMEDY = {
     "an interface endpoint for the SageMaker API) and the region.",
     ErrorKind.OTHER: "It is tried again. If it lasts, run: jupyter sagemaker-autoshutdown doctor",
 }
-
-
-async def in_thread(function: Callable[[], T]) -> T:
-    """The result of a blocking function, run in a daemon thread of its own.
-
-    Not a pool: a call that hangs must neither hold up the others nor the end of the process.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def finish(result: T | None, error: BaseException | None) -> None:
-        if future.done():  # nobody waits any more
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)  # type: ignore[arg-type]
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = function()
-        except BaseException as exception:
-            error = exception
-        try:
-            loop.call_soon_threadsafe(finish, result, error)
-        except RuntimeError:  # the server stopped meanwhile
-            return
-
-    # Thread.start() waits for the thread to run, and so for it to let go of the interpreter: that
-    # was seen to hold the event loop for 5 ms.
-    _thread.start_new_thread(run, ())
-    return await future
 
 
 class Aws:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from .config import Policy
 from .model import (
     TRANSIENT_STATES,
     Action,
@@ -25,6 +24,7 @@ from .model import (
     Work,
     WorkKind,
 )
+from .settings.admin import Policy
 
 #: Kernel states in which nothing runs any more, or yet.
 _IDLE_STATES = frozenset({"idle", "dead", "terminating"})

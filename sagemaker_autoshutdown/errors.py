@@ -1,12 +1,16 @@
-"""What can be wrong with a request, for the handlers to turn into an answer.
+"""What can be wrong with a request or a command.
 
-::
+The handlers answer a request with the first family; the second ends a command::
 
     AutoShutdownError
     ├── InvalidRequest   400: what was sent can't be taken; says what is allowed
     ├── UnknownApp       404: no such app here
     ├── Conflict         409: it can't be done as things are
     └── Unavailable      503: it can't be read just now
+
+    Failed               exit code 1: the command can't go on
+    ├── Misused          exit code 2: the arguments make no sense
+    └── NoServer         exit code 3: no server to talk to
 """
 
 from __future__ import annotations
@@ -46,3 +50,21 @@ class Unavailable(AutoShutdownError):
     """What was asked for can't be read just now; it may be later."""
 
     status = 503
+
+
+class Failed(Exception):
+    """The command can't go on; the message says why and what to do."""
+
+    code = 1
+
+
+class Misused(Failed):
+    """The command line asks for something that makes no sense."""
+
+    code = 2
+
+
+class NoServer(Failed):
+    """There is no server with the extension to talk to."""
+
+    code = 3

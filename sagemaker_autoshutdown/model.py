@@ -297,6 +297,17 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Problem:
+    """Something that keeps the product from doing its work, and what to do about it."""
+
+    code: str
+    message: str
+    remedy: str
+    since: datetime
+    iam_action: str | None = None
+
+
+@dataclass(frozen=True)
 class Money:
     """What was spent in a span of time, in USD.
 

@@ -15,10 +15,9 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from . import status as status_module
-from .activity import ActivityReader, Reading
+from .activity.reader import ActivityReader, Reading
 from .aws import AwsError
 from .clock import to_iso, utcnow
-from .config import SageMakerAutoShutdown
 from .decide import AppMemory, decide
 from .errors import Conflict, InvalidRequest, UnknownApp
 from .hosts import HostAdapter
@@ -33,6 +32,7 @@ from .model import (
     Host,
     HostKind,
     Price,
+    Problem,
     Reason,
     Snapshot,
     State,
@@ -40,9 +40,10 @@ from .model import (
     Verdict,
     WorkKind,
 )
-from .settings import Settings
+from .settings.admin import SageMakerAutoShutdown
+from .settings.user import Settings
 from .shutdowns import Failure, Shutdowns
-from .status import AppView, Problem, Status
+from .status import AppView, Status
 
 #: Checks count as stopped after this many poll intervals and a minute without a good one.
 OVERDUE_POLLS = 3

@@ -25,6 +25,7 @@ from .model import (
     OwnerKind,
     Price,
     PriceSource,
+    Problem,
     Reason,
     State,
     Totals,
@@ -36,17 +37,6 @@ from .shutdowns import Failure, Progress
 
 #: Statuses in which an app's instance is billed. ``Deleting`` is not documented either way.
 BILLED = frozenset({AppStatus.IN_SERVICE, AppStatus.DELETING})
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that keeps the product from doing its work, and what to do about it."""
-
-    code: str
-    message: str
-    remedy: str
-    since: datetime
-    iam_action: str | None = None
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sagemaker_autoshutdown.detached import DetachedJob
-from sagemaker_autoshutdown.process_table import Process
-from sagemaker_autoshutdown.processes import BackgroundJobs, Jobs
+from sagemaker_autoshutdown.activity.background_jobs import BackgroundJobs, Jobs
+from sagemaker_autoshutdown.activity.detached_jobs import DetachedJob
+from sagemaker_autoshutdown.activity.process_table import Process
 
 from .worlds import START
 

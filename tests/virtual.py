@@ -7,24 +7,23 @@ SageMaker and a Jupyter that are plain values. Days take milliseconds, and every
 
 from __future__ import annotations
 
-import _thread
 import asyncio
 import logging
 import selectors
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
+import threading
+from collections.abc import Collection, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from sagemaker_autoshutdown import aws
-from sagemaker_autoshutdown.activity import ActivityReader
-from sagemaker_autoshutdown.asking import Answer
+from sagemaker_autoshutdown import aws, threads
+from sagemaker_autoshutdown.activity.jupyter import Models, Unreadable
+from sagemaker_autoshutdown.activity.kernel_probe import Answer
+from sagemaker_autoshutdown.activity.reader import ActivityReader
 from sagemaker_autoshutdown.aws import Aws, AwsError, ErrorKind
 from sagemaker_autoshutdown.clock import to_iso
-from sagemaker_autoshutdown.config import SageMakerAutoShutdown
 from sagemaker_autoshutdown.hosts import adapter_for
 from sagemaker_autoshutdown.model import (
     AppType,
@@ -35,13 +34,14 @@ from sagemaker_autoshutdown.model import (
     OwnerKind,
     Price,
     PriceSource,
+    Problem,
     Totals,
     Verdict,
 )
 from sagemaker_autoshutdown.monitor import Monitor
-from sagemaker_autoshutdown.settings import Settings
-from sagemaker_autoshutdown.sources import Models, Unreadable
-from sagemaker_autoshutdown.status import AppView, Problem, Status
+from sagemaker_autoshutdown.settings.admin import SageMakerAutoShutdown
+from sagemaker_autoshutdown.settings.user import Settings
+from sagemaker_autoshutdown.status import AppView, Status
 
 from .worlds import START
 
@@ -57,18 +57,18 @@ IMAGE = "arn:aws:sagemaker:us-west-2:236514542706:image/datascience-1.0"
 _threads: list[object] = []
 
 
-def _start_new_thread(function: Callable[..., object], arguments: tuple[Any, ...]) -> int:
+class _CountedThread(threading.Thread):
     """As the real one, but it is known how many of them work."""
-    working = object()
-    _threads.append(working)
 
-    def run() -> None:
+    def start(self) -> None:
+        _threads.append(self)
+        super().start()
+
+    def run(self) -> None:
         try:
-            function(*arguments)
+            super().run()
         finally:
-            _threads.remove(working)
-
-    return _thread.start_new_thread(run, ())
+            _threads.remove(self)
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -383,12 +383,12 @@ class Server:
 def server(data_dir: Path, host: Host = CLASSIC, **traits: Any) -> Iterator[Server]:
     """A server that is not started yet, with nothing in it."""
     made = Server(data_dir, host, **traits)
-    aws.__dict__["_thread"] = SimpleNamespace(start_new_thread=_start_new_thread)
+    threads.__dict__["Thread"] = _CountedThread
     try:
         yield made
     finally:
         made.close()
-        aws.__dict__["_thread"] = _thread
+        threads.__dict__["Thread"] = threading.Thread
 
 
 def kernel_model(

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from sagemaker_autoshutdown.config import Policy
 from sagemaker_autoshutdown.decide import AppMemory, decide
 from sagemaker_autoshutdown.model import (
     App,
@@ -19,6 +18,7 @@ from sagemaker_autoshutdown.model import (
     Work,
     WorkKind,
 )
+from sagemaker_autoshutdown.settings.admin import Policy
 
 #: When the tests' world begins.
 START = datetime(2026, 9, 1, 12, 0, tzinfo=timezone.utc)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from ..costs.report import GroupBy, Report
+from ..costs.billing.report import GroupBy, Report
 from ..model import Event
 
 _TICK = timedelta(microseconds=1)

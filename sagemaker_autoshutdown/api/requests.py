@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..clock import from_iso, to_iso
-from ..config import MAX_SECONDS, MIN_SECONDS
-from ..costs.report import GroupBy
+from ..costs.billing.report import GroupBy
 from ..errors import InvalidRequest
-from ..settings_file import echo
+from ..settings.admin import MAX_SECONDS, MIN_SECONDS
+from ..settings.file import echo
 
 #: The most events in an answer, and how many there are if nothing is said.
 MAX_EVENTS = 1000

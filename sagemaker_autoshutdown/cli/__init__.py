@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from .._version import __version__
-from ._errors import Failed
+from ..errors import Failed
 
 #: Modules of this package, in the order of the help.
 COMMANDS = (

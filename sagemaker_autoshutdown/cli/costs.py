@@ -11,9 +11,10 @@ from decimal import Decimal
 from typing import Any
 
 from ..clock import from_iso, to_iso, utcnow
-from ..costs.report import MONEY_FIELDS, GroupBy, safe_cell
+from ..costs.billing.report import MONEY_FIELDS, GroupBy, safe_cell
+from ..text import clean, span, table, usd
+from ._arguments import until
 from ._server import add_options, connect
-from ._text import clean, span, table, until, usd
 
 
 def add_parser(subparsers: Any) -> None:

@@ -7,8 +7,8 @@ import json
 from typing import Any
 
 from ..clock import from_iso
+from ..text import clean
 from ._server import add_json, add_options, connect
-from ._text import clean
 
 
 def add_parser(subparsers: Any) -> None:

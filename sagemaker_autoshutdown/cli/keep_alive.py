@@ -7,8 +7,9 @@ import json
 from typing import Any
 
 from ..clock import to_iso, utcnow
+from ..text import clean, when
+from ._arguments import duration, until
 from ._server import add_json, add_options, app_path, choose_app, connect
-from ._text import clean, duration, until, when
 
 DEFAULT = "1h"
 

@@ -16,22 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from ..aws import Aws, AwsError, ErrorKind
-from ..lifecycle import bundle, coverage, policy
+from ..errors import Failed, Misused
+from ..lifecycle import bundle, policy
+from ..lifecycle import rollout as coverage
 from ..lifecycle.notebooks import Notebooks
 from ..lifecycle.plan import Lost, NotDeleted, Plan, Refused, together
-from ..lifecycle.script import (
-    STUDIO_KINDS,
-    InvalidScript,
-    Kind,
-    ScriptSettings,
-    normalized,
-    render,
-)
+from ..lifecycle.script import STUDIO_KINDS, InvalidScript, Kind, ScriptSettings, normalized, render
 from ..lifecycle.studio import Studio
 from ..lifecycle.target import Target
-from ..lifecycle.waiting import Patient
-from ._errors import Failed, Misused
-from ._text import duration, table
+from ..lifecycle.throttling import Patient
+from ..text import table
+from ._arguments import duration
 
 _DEFAULTS = {field.name: field.default for field in fields(ScriptSettings)}
 

@@ -6,8 +6,9 @@ import argparse
 import json
 from typing import Any
 
+from ..text import clean, span, table
+from ._arguments import duration
 from ._server import add_json, add_options, connect
-from ._text import clean, duration, span, table
 
 DEFAULT = "default"
 

@@ -7,9 +7,9 @@ import json
 import sys
 from typing import Any
 
-from ._errors import Misused
+from ..errors import Misused
+from ..text import clean
 from ._server import add_json, add_options, app_path, choose_app, connect
-from ._text import clean
 
 
 def add_parser(subparsers: Any) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+from ..text import clean, span, table, usd, when
 from ._server import add_json, add_options, connect
-from ._text import clean, span, table, usd, when
 
 _HOSTS = {
     "classic": "Studio Classic",

@@ -14,13 +14,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ._errors import Failed
-from ._text import duration, span, table, usd
+from ..errors import Failed
+from ..text import span, table, usd
+from ._arguments import duration
 
 if TYPE_CHECKING:
     import sqlite3
 
-    from ..costs.replay import Outcome, Replay
+    from ..costs.what_if import Outcome, Replay
 
 DEFAULT_LIMITS = ("30m", "1h", "2h", "4h")
 DEFAULT_DAYS = 30
@@ -65,12 +66,12 @@ def run(arguments: argparse.Namespace) -> int:
     import sqlite3
 
     from ..clock import utcnow
-    from ..costs import reads
-    from ..costs.ledger import FILE_NAME, read_ledger
-    from ..costs.moments import span_us, to_us
-    from ..costs.replay import replay
+    from ..costs.microseconds import span_us, to_us
+    from ..costs.store import reads
+    from ..costs.store.ledger import FILE_NAME, read_ledger
+    from ..costs.what_if import replay
+    from ..diagnostics.settings import admin_settings
     from ..status import to_json
-    from .doctor.settings import admin_settings
 
     # How long the server warns, and what it calls active.
     config, _ = admin_settings()

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import lru_cache
 
-from . import days, reads
-from .avoided import Avoided, avoided
-from .billing import Tally, by_day, cost_of, moneys
-from .moments import DAY, from_us, to_us
-from .report import GroupBy, Report
-from .volumes import volume_cost
+from .billing.arithmetic import Tally, by_day, cost_of, moneys
+from .billing.avoided import Avoided, avoided
+from .billing.report import GroupBy, Report
+from .billing.volumes import volume_cost
+from .microseconds import DAY, from_us, to_us
+from .store import days, reads
 
 #: The row of a space's EBS volume, which belongs to no instance type, app or state.
 VOLUME_KEY = "volume"

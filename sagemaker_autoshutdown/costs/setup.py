@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..aws import Aws, AwsError
-from ..config import SageMakerAutoShutdown
 from ..model import Host, HostKind
-from .prices import PriceBook, endpoint_region
+from ..prices.book import PriceBook, endpoint_region
+from ..settings.admin import SageMakerAutoShutdown
 from .tracker import CostTracker
 
 if TYPE_CHECKING:
-    from .price_list import Fetch, PriceListCache
+    from ..prices.price_list import Fetch, PriceListCache
 
 PRICE_CACHE_NAME = "prices.json"
 
@@ -57,7 +57,7 @@ def price_book(
     endpoint = endpoint_region(region) if config.price_list_api else None
 
     def price_list() -> PriceListCache:
-        from .price_list import PriceListCache, fetch_with
+        from ..prices.price_list import PriceListCache, fetch_with
 
         # Its own client: the Price List answers in three regions only.
         fetch = _counted(fetch_with(Aws(endpoint or "").pages_blocking), on_call)

@@ -21,11 +21,11 @@ from operator import attrgetter
 from typing import TypeVar
 
 from ..model import Host, Money, Totals
-from . import days, reads
-from .avoided import Avoided, avoided
-from .billing import Charge, Stretch, Tally, apportion, bill, clip, cost_of, moneys
-from .moments import DAY, from_us
-from .volumes import volume_cost
+from .billing.arithmetic import Charge, Stretch, Tally, apportion, bill, clip, cost_of, moneys
+from .billing.avoided import Avoided, avoided
+from .billing.volumes import volume_cost
+from .microseconds import DAY, from_us
+from .store import days, reads
 
 #: Later than any record: the end of what has no end yet.
 FOR_EVER = 1 << 62

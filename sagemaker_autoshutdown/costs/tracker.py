@@ -20,18 +20,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..clock import utcnow
 from ..errors import Unavailable
-from ..model import AppType, Event, Host, Price, Totals, Verdict
-from ..status import Problem
-from .look import Look, instance_key, look_at
-from .moments import DAY, from_us, span_us, to_us
-from .prices import PriceBook
-from .report import GroupBy, Report
+from ..model import AppType, Event, Host, Price, Problem, Totals, Verdict
+from ..prices.book import PriceBook
+from .billing.report import GroupBy, Report
+from .microseconds import DAY, from_us, span_us, to_us
+from .observation import Look, instance_key, look_at
 
 if TYPE_CHECKING:
     # Imported in the thread, so that a server's start does not wait for them.
     import sqlite3
 
-    from .ledger import Ledger
+    from .store.ledger import Ledger
     from .totals import RunningTotals, Spent, Summary
 
 T = TypeVar("T")
@@ -158,7 +157,7 @@ class CostTracker:
 
     def _open(self) -> Ledger:
         self._prices.load()
-        from .ledger import Ledger
+        from .store.ledger import Ledger
         from .totals import RunningTotals
 
         ledger = Ledger(self._folder, gap=self._gap, clock=self._clock, log=self._log)
@@ -289,7 +288,7 @@ class CostTracker:
         """The newest events, newest first. Raises ``Unavailable``."""
 
         def query(db: sqlite3.Connection) -> list[Event]:
-            from . import reads
+            from .store import reads
 
             return reads.events(db, limit, before, app_name)
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Protocol
 
-from ..aws import Aws
 from ..model import App, Host
 
 
@@ -36,7 +34,3 @@ class HostAdapter(Protocol):
         Raises :class:`~sagemaker_autoshutdown.aws.AwsError`.
         """
         ...
-
-
-#: Makes an adapter for a host.
-AdapterFactory = Callable[[Host, Aws], HostAdapter]

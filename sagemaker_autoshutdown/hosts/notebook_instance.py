@@ -6,7 +6,7 @@ from datetime import datetime
 
 from ..aws import member
 from ..model import App, AppStatus, AppType
-from .local import LocalAdapter
+from .single_app import SingleAppAdapter
 
 # A notebook instance's own statuses, as those of an app.
 _STATUS = {
@@ -20,7 +20,7 @@ _STATUS = {
 }
 
 
-class NotebookInstanceAdapter(LocalAdapter):
+class NotebookInstanceAdapter(SingleAppAdapter):
     """The notebook instance, as the one app of its own type."""
 
     async def list_apps(self, now: datetime) -> tuple[App, ...]:

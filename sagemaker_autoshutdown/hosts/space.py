@@ -6,11 +6,11 @@ from datetime import datetime
 
 from ..aws import member
 from ..model import App, AppType
-from .local import LocalAdapter
 from .runs import status_of
+from .single_app import SingleAppAdapter
 
 
-class SpaceAdapter(LocalAdapter):
+class SpaceAdapter(SingleAppAdapter):
     """The one JupyterLab app of the space."""
 
     @property

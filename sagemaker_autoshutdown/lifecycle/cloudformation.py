@@ -13,16 +13,7 @@ from typing import Any
 
 from .._version import __version__
 from . import policy
-from .script import (
-    INDEX_URL,
-    NAME_PREFIX,
-    SHA256,
-    VERSION,
-    WHEEL,
-    Kind,
-    render,
-    without_comments,
-)
+from .script import INDEX_URL, NAME_PREFIX, SHA256, VERSION, WHEEL, Kind, render, without_comments
 
 #: Parameter → the line of the scripts' settings that it stands for.
 PARAMETERS = {

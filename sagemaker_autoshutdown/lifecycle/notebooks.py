@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..aws import Aws, AwsError
-from . import attach, shown
-from .foreign import as_text, is_templates, made_by_template
+from . import attach
+from . import script_summary as shown
+from .ownership import as_text, is_templates, made_by_template
 from .plan import Lost, Plan, Refused, Step, gone, if_gone_or_used, if_there
 from .script import Kind, config_name, encode
-from .waiting import until_settled
+from .throttling import until_settled
 
 STOPPED = ("Stopped", "Failed")
 

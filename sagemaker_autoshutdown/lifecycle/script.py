@@ -20,7 +20,7 @@ from typing import Any
 from traitlets import TraitError
 
 from .._version import __version__
-from ..config import SageMakerAutoShutdown
+from ..settings.admin import SageMakerAutoShutdown
 
 #: What the API takes, in characters of base64 (CreateStudioLifecycleConfig).
 MAX_CONTENT = 16_384

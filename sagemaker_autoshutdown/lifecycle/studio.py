@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..aws import Aws, AwsError
-from . import attach, copied, shown
-from .foreign import as_text, is_templates, made_by_template
-from .known import refuse_unknown, refuse_unseen
+from . import attach
+from . import inherited_settings as copied
+from . import script_summary as shown
+from .botocore_gaps import refuse_unknown, refuse_unseen
+from .ownership import as_text, is_templates, made_by_template
 from .plan import Plan, Refused, Step, gone, if_gone_or_used, if_there
-from .reading import Reading
 from .script import STUDIO_KINDS, Kind, config_name, encode
 from .target import Target
+from .target_settings import Reading
 
 
 @dataclass

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from jupyter_core.paths import jupyter_config_path
 
-from ..cli.doctor.server import EXTENSION, decided_by
+from ..diagnostics.server import EXTENSION, decided_by
 
 
 def find() -> Iterator[str]:

@@ -14,10 +14,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sagemaker_autoshutdown.localstudio import Fault
-from sagemaker_autoshutdown.localstudio.testing import QUICK, BlockingStudio, running_studio
+from tests.localstudio import Fault
+from tests.localstudio.testing import QUICK, BlockingStudio, running_studio
+from tests.paths import ROOT
 
-from .scene import ROOT, Scene, folder, gateway, run, scene, server
+from .scene import Scene, folder, gateway, run, scene, server
 
 #: How long every answer of the API takes, in seconds, while delays are measured.
 API_LATENCY = 0.1

@@ -19,19 +19,17 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, generate_latest
 
 from sagemaker_autoshutdown import status as status_module
-from sagemaker_autoshutdown.config import Policy
-from sagemaker_autoshutdown.costs import reads
-from sagemaker_autoshutdown.costs.database import open_for_reading
-from sagemaker_autoshutdown.costs.ledger import FILE_NAME
-from sagemaker_autoshutdown.costs.moments import DAY, SECOND, span_us, to_us
-from sagemaker_autoshutdown.costs.prices import PriceBook
+from sagemaker_autoshutdown.costs.billing.report import GroupBy
+from sagemaker_autoshutdown.costs.microseconds import DAY, SECOND, span_us, to_us
 from sagemaker_autoshutdown.costs.query import report
-from sagemaker_autoshutdown.costs.replay import replay
-from sagemaker_autoshutdown.costs.report import GroupBy
+from sagemaker_autoshutdown.costs.store import reads
+from sagemaker_autoshutdown.costs.store.database import open_for_reading
+from sagemaker_autoshutdown.costs.store.ledger import FILE_NAME
 from sagemaker_autoshutdown.costs.totals import RunningTotals, Spent
 from sagemaker_autoshutdown.costs.tracker import CostTracker
+from sagemaker_autoshutdown.costs.what_if import replay
 from sagemaker_autoshutdown.decide import decide
-from sagemaker_autoshutdown.metrics import Metrics
+from sagemaker_autoshutdown.metrics.collector import Metrics
 from sagemaker_autoshutdown.model import (
     App,
     AppStatus,
@@ -45,9 +43,11 @@ from sagemaker_autoshutdown.model import (
     Work,
     WorkKind,
 )
+from sagemaker_autoshutdown.prices.book import PriceBook
+from sagemaker_autoshutdown.settings.admin import Policy
 from sagemaker_autoshutdown.status import Status
 
-from ..costs.years import END, YEAR, fill
+from ..unit.costs.years import END, YEAR, fill
 
 HOST = Host(HostKind.CLASSIC, "us-east-1", "d-1", "ada")
 CAP = timedelta(days=1)

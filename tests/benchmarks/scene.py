@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sagemaker_autoshutdown.localstudio import AppKey, user
-from sagemaker_autoshutdown.localstudio.processes import free_port
-from sagemaker_autoshutdown.localstudio.servers import NOT_INHERITED
-from sagemaker_autoshutdown.localstudio.testing import BlockingStudio
+from tests.localstudio import AppKey, user
+from tests.localstudio.processes import free_port
+from tests.localstudio.servers import NOT_INHERITED
+from tests.localstudio.testing import BlockingStudio
+from tests.paths import ROOT
 
-from ..localstudio.conftest import enter_app
+from ..integration.localstudio.conftest import enter_app
 from .worker import MARK
 
-ROOT = Path(__file__).parents[2]
 INSTANCE_TYPES = ("ml.t3.medium", "ml.m5.large", "ml.g4dn.xlarge")
 
 

@@ -23,10 +23,10 @@ from tornado.httpclient import HTTPRequest
 from tornado.ioloop import IOLoop
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
+from sagemaker_autoshutdown.activity.jupyter import server_token
 from sagemaker_autoshutdown.app import SETTINGS_KEY
 from sagemaker_autoshutdown.clock import utcnow
 from sagemaker_autoshutdown.monitor import Monitor
-from sagemaker_autoshutdown.sources import server_token
 
 from .gateway import SPEC
 from .probe import measure

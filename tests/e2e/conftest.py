@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from sagemaker_autoshutdown.clock import from_iso
-from sagemaker_autoshutdown.localstudio import AppKey, Owner, ServerOptions, user
-from sagemaker_autoshutdown.localstudio.runtime import Target
-from sagemaker_autoshutdown.localstudio.testing import BlockingStudio, running_studio
+from tests.localstudio import AppKey, Owner, ServerOptions, user
+from tests.localstudio.runtime import Target
+from tests.localstudio.testing import BlockingStudio, running_studio
 
 API = "sagemaker-autoshutdown/api"
 

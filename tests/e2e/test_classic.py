@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from sagemaker_autoshutdown.localstudio import Fault, KernelOverride, Owner
-from sagemaker_autoshutdown.localstudio.testing import BlockingStudio
+from tests.localstudio import Fault, KernelOverride, Owner
+from tests.localstudio.testing import BlockingStudio
 
 from .conftest import INSTANCE_TYPES, SILENT_CELL, Classic, lives, until
 

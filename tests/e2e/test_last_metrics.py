@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sagemaker_autoshutdown.localstudio import Timing
-from sagemaker_autoshutdown.localstudio.testing import running_studio
+from tests.localstudio import Timing
+from tests.localstudio.testing import running_studio
 
 from ..prometheus import running_prometheus, wait_for
 from .conftest import Server, options

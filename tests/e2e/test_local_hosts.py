@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from tornado import websocket
 
-from sagemaker_autoshutdown.localstudio import Fault, LocalStudio
-from sagemaker_autoshutdown.localstudio.runtime import Target
-from sagemaker_autoshutdown.localstudio.testing import BlockingStudio, running_studio
+from tests.localstudio import Fault, LocalStudio
+from tests.localstudio.runtime import Target
+from tests.localstudio.testing import BlockingStudio, running_studio
 
 from .conftest import SILENT_CELL, Server, lives, options, until
 

@@ -19,9 +19,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sagemaker_autoshutdown.config import FIXED_SETTINGS_FILE
+from sagemaker_autoshutdown.settings.admin import FIXED_SETTINGS_FILE
+from tests.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 CONSTRAINTS = Path(__file__).with_name("constraints")
 KEPT = ROOT / ".venvs"
 DISTRIBUTION = "sagemaker-autoshutdown"

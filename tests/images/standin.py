@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sagemaker_autoshutdown.config import FIXED_SETTINGS_FILE
 from sagemaker_autoshutdown.lifecycle.script import Kind
-from sagemaker_autoshutdown.localstudio.processes import free_port
-from sagemaker_autoshutdown.localstudio.servers import NOT_INHERITED
+from sagemaker_autoshutdown.settings.admin import FIXED_SETTINGS_FILE
+from tests.localstudio.processes import free_port
+from tests.localstudio.servers import NOT_INHERITED
 
 from .images import Environment
 

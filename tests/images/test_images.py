@@ -17,12 +17,12 @@ import pytest
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
-from sagemaker_autoshutdown.localstudio import AppKey, LocalStudio, ServerOptions, space
-from sagemaker_autoshutdown.localstudio.kernels import JupyterClient, execute_request
-from sagemaker_autoshutdown.localstudio.processes import free_port
-from sagemaker_autoshutdown.localstudio.runtime import Target
-from sagemaker_autoshutdown.localstudio.servers import NOT_INHERITED
-from sagemaker_autoshutdown.localstudio.testing import BlockingStudio, running_studio
+from tests.localstudio import AppKey, LocalStudio, ServerOptions, space
+from tests.localstudio.kernels import JupyterClient, execute_request
+from tests.localstudio.processes import free_port
+from tests.localstudio.runtime import Target
+from tests.localstudio.servers import NOT_INHERITED
+from tests.localstudio.testing import BlockingStudio, running_studio
 
 from .images import DISTRIBUTION, Environment
 

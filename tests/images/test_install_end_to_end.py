@@ -14,8 +14,8 @@ import pytest
 
 from sagemaker_autoshutdown import __version__, cli
 from sagemaker_autoshutdown.lifecycle.script import Kind
-from sagemaker_autoshutdown.localstudio import AppKey, ServerOptions, space, user
-from sagemaker_autoshutdown.localstudio.testing import BlockingStudio, running_studio
+from tests.localstudio import AppKey, ServerOptions, space, user
+from tests.localstudio.testing import BlockingStudio, running_studio
 
 from .conftest import one_environment
 from .images import Environment

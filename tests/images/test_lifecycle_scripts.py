@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from sagemaker_autoshutdown import __version__, cli
-from sagemaker_autoshutdown.config import FIXED_SETTINGS_FILE
 from sagemaker_autoshutdown.lifecycle.script import Kind, ScriptSettings, normalized, render
-from sagemaker_autoshutdown.localstudio import space, user
-from sagemaker_autoshutdown.localstudio.testing import running_studio
+from sagemaker_autoshutdown.settings.admin import FIXED_SETTINGS_FILE
+from tests.localstudio import space, user
+from tests.localstudio.testing import running_studio
 
 from .images import DISTRIBUTION, Environment
 from .standin import DOMAIN, Outcome, Server, StandIn

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sagemaker_autoshutdown.localstudio import AppKey, ServerOptions
-from sagemaker_autoshutdown.localstudio.testing import BlockingStudio, running_studio
+from tests.localstudio import AppKey, ServerOptions
+from tests.localstudio.testing import BlockingStudio, running_studio
 
 from .conftest import one_environment
 from .images import CONSTRAINTS, Environment, environment, find_python, read_image

@@ -15,7 +15,7 @@ import pytest
 
 from sagemaker_autoshutdown import __version__
 from sagemaker_autoshutdown.lifecycle.script import Kind, ScriptSettings, render
-from sagemaker_autoshutdown.localstudio.processes import free_port
+from tests.localstudio.processes import free_port
 
 from .standin import StandIn
 from .test_lifecycle_scripts import (

@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 
-from .images import ROOT, Environment
+from tests.paths import ROOT
+
+from .images import Environment
 
 UI_TESTS = ROOT / "labextension" / "ui-tests"
 

@@ -65,7 +65,7 @@ export class Studio {
       STUDIO_PYTHON,
       [
         '-m',
-        'sagemaker_autoshutdown.localstudio',
+        'tests.localstudio',
         `--host=${options.host ?? 'classic'}`,
         ...(options.apps ?? []).map(app => `--app=${app}`),
         `--work-dir=${join(folder, 'work')}`,
@@ -75,7 +75,11 @@ export class Studio {
         `--config=${configFile}`,
         ...(options.serverArguments ?? [])
       ],
-      { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] }
+      {
+        cwd: folder,
+        env: { ...process.env, PYTHONPATH: ROOT },
+        stdio: ['ignore', 'pipe', 'pipe']
+      }
     );
     let output = '';
     child.stdout.on('data', data => (output += String(data)));

@@ -1,0 +1,1 @@
+"""Evidence of use: what Jupyter and this machine say, read and turned into ``Work``."""

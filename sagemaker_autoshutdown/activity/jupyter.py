@@ -1,0 +1,307 @@
+"""Where Jupyter's kernels, sessions and terminals are read from.
+
+In Classic the server's objects are SageMaker's own and undocumented; its REST API is what is known
+to work, so it is asked over loopback. Elsewhere Jupyter's objects are read in process. A server
+whose kernels run behind a gateway lists only those that this very process started, so there the
+gateway is asked for all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import ssl
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from jupyter_server.gateway.gateway_client import GatewayClient, gateway_request
+from jupyter_server.utils import ensure_async, url_path_join
+from tornado.escape import url_escape
+from tornado.httpclient import HTTPRequest
+
+from . import kernel_probe
+from .kernel_probe import Answer
+from .running_cells import RunningCells
+
+if TYPE_CHECKING:
+    from jupyter_server.serverapp import ServerApp
+
+log = logging.getLogger(__name__)
+
+Models = list[dict[str, Any]]
+
+#: Seconds for an answer from the server itself or from its gateway.
+REQUEST_TIMEOUT = 10.0
+#: Seconds after which sessions are listed over REST though no name is missing: it is not cheap,
+#: and all that can be new is a session that waits for its kernel.
+SESSIONS_INTERVAL = 300.0
+
+
+class Unreadable(Exception):
+    """Kernels or terminals could not be read; says what failed, in words for the user."""
+
+
+class Source(Protocol):
+    """Jupyter's own models, as they come."""
+
+    async def kernels(self) -> Models:
+        """All kernels. Raises when they can't be listed completely."""
+        ...
+
+    async def terminals(self) -> Models:
+        """All terminals, none where the server has none. Raises when they can't be listed."""
+        ...
+
+    async def sessions(self, *, names_needed: bool) -> Models | None:
+        """Sessions, or None if they were not read. Raises nothing: kernels count without them."""
+        ...
+
+    async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Answer]:
+        """Ask these kernels, which are said to be idle, whether they are; empty where what is said
+        is always true. Takes ``kernel_probe.PATIENCE`` seconds at most, and raises nothing."""
+        ...
+
+    def processes(self) -> Mapping[tuple[str, str], int] | None:
+        """Process ids of kernels and terminals on this machine, by ``("kernel", id)`` or
+        ``("terminal", name)``; None where the apps are on other machines."""
+        ...
+
+
+class InProcessSource:
+    """The server's own managers."""
+
+    def __init__(self, serverapp: ServerApp) -> None:
+        self._serverapp = serverapp
+        self._cells = RunningCells(serverapp.kernel_manager)
+
+    async def kernels(self) -> Models:
+        if _gateway_enabled():
+            return await _gateway_kernels()
+        listed = await ensure_async(self._serverapp.kernel_manager.list_kernels())
+        models = _models("kernels", listed)
+        self._cells.forget_all_but({str(model.get("id")) for model in models})
+        return [self._with_cell(model) for model in models]
+
+    def _with_cell(self, model: dict[str, Any]) -> dict[str, Any]:
+        if model.get("execution_state") == "idle" and self._cells.running_in(model.get("id", "")):
+            return {**model, "execution_state": "busy"}
+        return model
+
+    async def terminals(self) -> Models:
+        manager = self._terminal_manager
+        return [] if manager is None else _models("terminals", await ensure_async(manager.list()))
+
+    async def sessions(self, *, names_needed: bool) -> Models | None:
+        """Read off the session manager's own table: ``list_sessions`` builds every kernel's model
+        anew, and with a gateway that fails it deletes sessions (jupyter_server 1.24)."""
+        try:
+            rows = self._serverapp.session_manager.cursor.execute(
+                "SELECT session_id, path, name, type, kernel_id FROM session"
+            ).fetchall()
+        except Exception as error:
+            log.debug("sessions can't be read: %s", error)
+            return None
+        return [
+            {
+                "id": row[0],
+                "path": row[1],
+                "name": row[2],
+                "type": row[3],
+                "kernel": {"id": row[4]} if row[4] else None,
+            }
+            for row in rows
+        ]
+
+    async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Answer]:
+        """Only those behind a gateway: to the others it listens itself (see ``cells``)."""
+        return await _ask_all(kernel_ids, _gateway_channels) if _gateway_enabled() else {}
+
+    def processes(self) -> Mapping[tuple[str, str], int]:
+        found: dict[tuple[str, str], int] = {}
+        if not _gateway_enabled():
+            manager = self._serverapp.kernel_manager
+            for kernel_id in manager.list_kernel_ids():
+                try:
+                    pid = getattr(manager.get_kernel(kernel_id).provisioner, "pid", None)
+                except Exception as error:  # gone meanwhile, or not a local process
+                    log.debug("kernel %s has no process here: %s", kernel_id, error)
+                    continue
+                if isinstance(pid, int):
+                    found["kernel", kernel_id] = pid
+        terminals = getattr(self._terminal_manager, "terminals", {})
+        for name, terminal in terminals.items():
+            pid = getattr(getattr(terminal, "ptyproc", None), "pid", None)
+            if isinstance(pid, int):
+                found["terminal", name] = pid
+        return found
+
+    @property
+    def _terminal_manager(self) -> Any:
+        return self._serverapp.web_app.settings.get("terminal_manager")
+
+
+class RestSource:
+    """The server's own REST API, asked over loopback; for Classic."""
+
+    def __init__(
+        self, serverapp: ServerApp, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._serverapp = serverapp
+        self._monotonic = monotonic
+        self._sessions_at = float("-inf")
+
+    async def kernels(self) -> Models:
+        if _gateway_enabled():
+            return await _gateway_kernels()
+        return _models("kernels", await self._get("api/kernels"))
+
+    async def terminals(self) -> Models:
+        try:
+            return _models("terminals", await self._get("api/terminals"))
+        except _Refused as error:
+            if error.status == 404:  # terminals are switched off
+                return []
+            raise
+
+    async def sessions(self, *, names_needed: bool) -> Models | None:
+        if not names_needed and self._monotonic() - self._sessions_at < SESSIONS_INTERVAL:
+            return None
+        try:
+            sessions = _models("sessions", await self._get("api/sessions"))
+        except Exception as error:
+            log.debug("sessions can't be read: %s", error)
+            return None
+        self._sessions_at = self._monotonic()
+        return sessions
+
+    async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Answer]:
+        """On their channels, as a browser does, or the gateway's own."""
+        return await _ask_all(kernel_ids, self._channels)
+
+    def _channels(self, kernel_id: str) -> HTTPRequest:
+        if _gateway_enabled():
+            return _gateway_channels(kernel_id)
+        serverapp = self._serverapp
+        scheme, token = "wss" if serverapp.certfile else "ws", server_token(serverapp)
+        path = url_path_join("/", serverapp.base_url, _channels_of(kernel_id))
+        return HTTPRequest(
+            f"{scheme}://{self._host}:{serverapp.port}{path}",
+            headers={"Authorization": f"token {token}"} if token else {},
+            validate_cert=False,  # this process's own certificate
+        )
+
+    def processes(self) -> Mapping[tuple[str, str], int] | None:
+        """None: kernels are in apps elsewhere, and system terminals on the free server."""
+        return None
+
+    async def _get(self, path: str) -> Any:
+        serverapp = self._serverapp
+        path = url_path_join("/", serverapp.base_url, path)
+        token = server_token(serverapp)
+        getting = _get_json(
+            self._host,
+            serverapp.port,
+            path + "?no_track_activity=1",
+            token,
+            bool(serverapp.certfile),
+        )
+        try:
+            return await asyncio.wait_for(getting, REQUEST_TIMEOUT)
+        except asyncio.TimeoutError:
+            raise Unreadable(f"{path}: no answer in {REQUEST_TIMEOUT:g} s") from None
+
+    @property
+    def _host(self) -> str:
+        ip: str = self._serverapp.ip
+        return ip if ip not in ("", "*", "0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
+
+
+class _Refused(Unreadable):
+    """The server answered with another status than 200."""
+
+    def __init__(self, path: str, status: int) -> None:
+        super().__init__(f"{path.partition('?')[0]}: HTTP {status}")
+        self.status = status
+
+
+async def _get_json(host: str, port: int, path: str, token: str, tls: bool) -> Any:
+    """What this very server answers to a GET, over loopback.
+
+    Asked every minute of every day, so without tornado's client: that resolves the address in a
+    thread and costs twice the CPU. HTTP/1.0: the answer ends where the connection does.
+    """
+    # This process's own certificate.
+    context = ssl._create_unverified_context() if tls else None  # noqa: S323
+    reader, writer = await asyncio.open_connection(host, port, ssl=context)
+    try:
+        lines = [f"GET {path} HTTP/1.0", f"Host: {host}:{port}"]
+        if token:
+            lines.append(f"Authorization: token {token}")
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        answer = await reader.read()
+    finally:
+        writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    try:
+        status = int(head.split(maxsplit=2)[1])
+    except (IndexError, ValueError):
+        raise Unreadable(f"{path}: no answer of HTTP") from None
+    if status != 200:
+        raise _Refused(path, status)
+    return json.loads(body)
+
+
+def server_token(serverapp: ServerApp) -> str:
+    """The server's own token: the identity provider's in jupyter_server 2, the app's in 1."""
+    provider = getattr(serverapp, "identity_provider", None)
+    token = getattr(provider, "token", None) or getattr(serverapp, "token", "")
+    return str(token or "")
+
+
+def _gateway_enabled() -> bool:
+    return bool(GatewayClient.instance().gateway_enabled)
+
+
+async def _gateway_kernels() -> Models:
+    """All kernels on the gateway, with those that an earlier process of this server started."""
+    client = GatewayClient.instance()
+    fetch: Callable[..., Awaitable[Any]] = gateway_request
+    asking = fetch(
+        url_path_join(str(client.url), client.kernels_endpoint),
+        method="GET",
+        request_timeout=REQUEST_TIMEOUT,
+    )
+    try:
+        # It tries again by itself, for minutes.
+        response = await asyncio.wait_for(asking, REQUEST_TIMEOUT)
+    except asyncio.TimeoutError:
+        raise Unreadable(f"the gateway did not answer in {REQUEST_TIMEOUT:g} s") from None
+    return _models("kernels", json.loads(response.body))
+
+
+def _gateway_channels(kernel_id: str) -> HTTPRequest:
+    client = GatewayClient.instance()
+    channels = _channels_of(kernel_id).partition("api/kernels")[2]
+    url = url_path_join(str(client.ws_url), client.kernels_endpoint, channels)
+    return HTTPRequest(url, **client.load_connection_args())
+
+
+def _channels_of(kernel_id: str) -> str:
+    return f"api/kernels/{url_escape(kernel_id)}/channels?session_id={uuid.uuid4().hex}"
+
+
+async def _ask_all(
+    kernel_ids: Collection[str], channels: Callable[[str], HTTPRequest]
+) -> Mapping[str, Answer]:
+    questions = (kernel_probe.ask(channels(each), kernel_probe.PATIENCE) for each in kernel_ids)
+    answers = await asyncio.gather(*questions)
+    return dict(zip(kernel_ids, answers))
+
+
+def _models(what: str, models: Any) -> Models:
+    if not isinstance(models, list) or not all(isinstance(model, dict) for model in models):
+        raise Unreadable(f"the list of {what} is not what Jupyter's API says")
+    return models

@@ -1,0 +1,1 @@
+"""What was spent, as a pure function of what was recorded."""

@@ -1,0 +1,290 @@
+"""The ledger: runs, stretches, prices, events, on disk.
+
+Owns when something is written and what happens when it can't be. A write is one transaction, so
+that a crash loses what came after the last one and nothing before it. What the disk does not take
+is kept in memory, within bounds, and tried again at the next write; shutting down goes on
+meanwhile. All methods block: call them from one thread that may wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from ...clock import to_iso, utcnow
+from ...model import Event, Host, Price
+from ..microseconds import DAY, from_us, span_us, to_us
+from ..observation import Look
+from . import days, reads
+from .database import (
+    Locked,
+    TooNew,
+    WriterLock,
+    is_broken,
+    open_for_reading,
+    open_for_writing,
+    put_aside,
+)
+from .writes import write_event, write_look, write_volume
+
+FILE_NAME = "ledger.sqlite3"
+LOCK_NAME = "ledger.lock"
+
+#: Writes kept in memory while the disk takes none: over a day of looks at one a minute.
+MAX_PENDING = 2000
+
+Write = Callable[[sqlite3.Connection], None]
+
+
+T = TypeVar("T")
+
+
+class _Unwritable(Exception):
+    """A write fails for a reason of its own: its ``__cause__``."""
+
+    def __init__(self, write: Write) -> None:
+        self.write = write
+
+
+def _is_of_the_disk(error: Exception) -> bool:
+    """Whether any other write would have failed as well."""
+    return isinstance(error, (sqlite3.OperationalError, OSError)) or (
+        isinstance(error, sqlite3.DatabaseError) and is_broken(error)
+    )
+
+
+class Ledger:
+    """The ledger in ``folder``.
+
+    ``error`` says, in words for the user, why nothing is recorded just now; ``notice`` what was
+    put aside. ``is_elsewhere``: another server writes it. ``gap`` is the longest time between two
+    looks that is no gap.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        gap: timedelta,
+        clock: Callable[[], datetime] = utcnow,
+        log: logging.Logger | None = None,
+    ) -> None:
+        self.path = folder / FILE_NAME
+        self.error = ""
+        self.notice = ""
+        self.is_elsewhere = False
+        self._gap = span_us(gap)
+        self._clock = clock
+        self._log = log or logging.getLogger(__name__)
+        self._db: sqlite3.Connection | None = None
+        self._lock: WriterLock | None = None
+        self._pending: deque[Write] = deque(maxlen=MAX_PENDING)
+        self._overflows = False
+        self._behind: int | None = None
+        self._ahead: timedelta | None = None
+        self._dirty: int | None = None
+
+    # ---- writing ---------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Opens the ledger for writing; what keeps it from being opened is in ``error``."""
+        self._flush()
+
+    def record(self, look: Look) -> int | None:
+        """Records a look. Returns the earliest time (microseconds) from which the record of what
+        was spent has changed since the last such answer; None where nothing was written."""
+        at = to_us(look.at)
+
+        def write(db: sqlite3.Connection) -> None:
+            last = reads.last_look(db, look.host)
+            self._behind = last if last is not None and last - at > self._gap else None
+            if last is not None and at <= last:
+                return  # recorded already, by another server or before the clock was put back
+            jump = 0
+            if look.ahead is not None and self._ahead is not None:
+                jump = span_us(look.ahead - self._ahead)
+            dirty = write_look(db, look, self._gap, jump)
+            self._ahead = look.ahead
+            days.forget_since(db, dirty)
+            days.keep_until(db, at // DAY)
+            self._dirty = dirty if self._dirty is None else min(dirty, self._dirty)
+
+        self._write(write)
+        if self._pending:
+            return None
+        dirty, self._dirty = self._dirty, None
+        return dirty
+
+    def add_event(self, host: Host, event: Event) -> None:
+        """Records an event, and the shutdown that it may be of."""
+        self._write(lambda db: write_event(db, host, event))
+
+    def set_volume(self, host: Host, at: datetime, gigabytes: int, price: Price) -> None:
+        """Records the size of a space's volume; ``price`` is per GB and month."""
+        self._write(lambda db: write_volume(db, host, to_us(at), gigabytes, price))
+
+    def close(self) -> None:
+        """Closes the file and gives the lock back."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _write(self, write: Write) -> None:
+        if len(self._pending) == MAX_PENDING and not self._overflows:
+            self._overflows = True
+            self._log.warning(
+                "Costs and history could not be recorded for so long that the oldest records are "
+                "dropped from now on"
+            )
+        self._pending.append(write)
+        self._flush()
+
+    def _flush(self) -> None:
+        """Writes all that is pending, all or nothing. Never raises."""
+        try:
+            try:
+                lost = self._commit_all()
+            except sqlite3.DatabaseError as error:
+                if not is_broken(error):
+                    raise
+                self._begin_anew(error)
+                lost = self._commit_all()
+        except Locked as error:
+            self.is_elsewhere = True
+            # What that server has recorded too is left out when it is gone.
+            self._set_error(
+                f"Costs and history are not recorded here: {error}. What happens is kept in memory "
+                "and recorded when that server ends."
+            )
+        except TooNew as error:
+            self._set_error(f"Costs and history are not recorded: {error}.")
+        except (sqlite3.OperationalError, OSError) as error:
+            self._set_error(
+                f"Costs and history can't be recorded in {self.path.parent} ({error}). Check that "
+                "there is space and that you may write there; it is tried again at every check."
+            )
+            self._disconnect()
+        except Exception as error:
+            self._log.exception("The record of costs and history could not be written")
+            self._set_error(f"Costs and history can't be recorded ({error}). Please report it.")
+        else:
+            self._overflows = False
+            self._set_error(lost or self._clock_error())
+
+    def _clock_error(self) -> str:
+        if self._behind is None:
+            return ""
+        return (
+            f"The clock is behind the last record ({to_iso(from_us(self._behind))}), so nothing is "
+            "recorded until then. Check the clock of this machine. If it is right, that record was "
+            f"made while it was wrong: move {self.path} away, and a new one is begun at once."
+        )
+
+    def _commit_all(self) -> str:
+        """Writes what is pending, but for what can't be: says what was lost, if anything was."""
+        lost = ""
+        while True:
+            try:
+                self._commit()
+            except _Unwritable as error:
+                # Not the disk's fault, so that trying the same again would fail for ever.
+                self._pending.remove(error.write)
+                self._log.error(
+                    "A record of costs or history could not be written", exc_info=error.__cause__
+                )
+                lost = (
+                    f"A record of costs or history was lost ({error.__cause__}). Please report it."
+                )
+            else:
+                return lost
+
+    def _commit(self) -> None:
+        """One transaction. Raises :class:`_Unwritable`, and what keeps all from being written."""
+        db = self._connect()
+        if not self._pending:
+            return
+        before = self._behind, self._dirty, self._ahead
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            for write in self._pending:
+                try:
+                    write(db)
+                except Exception as error:
+                    if _is_of_the_disk(error):
+                        raise
+                    raise _Unwritable(write) from error
+            db.execute("COMMIT")
+        except BaseException:
+            self._behind, self._dirty, self._ahead = before
+            with contextlib.suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+            raise
+        self._pending.clear()
+
+    def _connect(self) -> sqlite3.Connection:
+        if self._db is not None and not self.path.exists():
+            # Somebody removed it. What is written to the old file is lost with it.
+            self._disconnect()
+        if self._db is None:
+            folder = self.path.parent
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if self._lock is None:
+                self._lock = WriterLock(folder / LOCK_NAME)
+                self.is_elsewhere = False
+            self._db = open_for_writing(self.path)
+        return self._db
+
+    def _disconnect(self) -> None:
+        if self._db is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.close()
+            self._db = None
+
+    def _begin_anew(self, error: sqlite3.DatabaseError) -> None:
+        self._disconnect()
+        aside = put_aside(self.path, self._clock())
+        self.notice = (
+            f"The record of costs and history was broken ({error}). It has been put aside as "
+            f"{aside.name} and a new one begun: what was recorded before is missing here."
+        )
+        self._log.error("%s", self.notice)
+
+    def _set_error(self, message: str) -> None:
+        if message != self.error:
+            if message:
+                self._log.warning("%s", message)
+            else:
+                self._log.info("Costs and history are recorded again")
+        self.error = message
+
+    # ---- reading ---------------------------------------------------------------------------
+
+    def read(self, query: Callable[[sqlite3.Connection], T]) -> T | None:
+        """The answer to a query of ``reads``; None where there is no ledger to ask.
+
+        Raises ``sqlite3.Error`` where there is one that can't be read.
+        """
+        if self._db is not None:
+            return query(self._db)
+        return read_ledger(self.path, query)
+
+
+def read_ledger(path: Path, query: Callable[[sqlite3.Connection], T]) -> T | None:
+    """The answer to a query of the ledger at ``path``, which another process may be writing.
+
+    None where there is no ledger, or an empty one. Raises ``sqlite3.Error``.
+    """
+    if not path.exists():
+        return None
+    with contextlib.closing(open_for_reading(path)) as db:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        return query(db) if version else None

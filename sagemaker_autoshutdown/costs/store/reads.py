@@ -1,0 +1,204 @@
+"""Questions to the ledger. Each function takes a connection and blocks while it reads."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import NamedTuple
+
+from ...model import Event, EventKind, Host, HostKind, Reason
+from ..billing.arithmetic import Stretch
+from ..billing.avoided import Run
+from ..billing.volumes import Volume
+from ..microseconds import from_us, to_us
+
+Connection = sqlite3.Connection
+
+
+class Timeline(NamedTuple):
+    """One run of an app, and what it did all along. ``ended_by`` is the reason of its shutdown,
+    empty where it ended otherwise; ``is_up``: it has not ended."""
+
+    domain_id: str
+    owner: str
+    app_type: str
+    app: str
+    ended_by: str
+    is_up: bool
+    stretches: tuple[Stretch, ...]
+
+
+class Hold(NamedTuple):
+    """A keep-alive of an app: from when, until when."""
+
+    app_name: str
+    start: int
+    end: int
+
+
+@lru_cache(maxsize=1024)
+def to_usd(text: str | None) -> Decimal | None:
+    """A price as it is kept."""
+    return None if text is None else Decimal(text)
+
+
+def stretches(db: Connection, start: int, end: int) -> list[Stretch]:
+    """What apps did between two times. Stretches that reach beyond come whole."""
+    return [
+        Stretch(instance, began, ended, app, instance_type, idle == 1, to_usd(usd), estimated == 1)
+        for instance, began, ended, app, instance_type, idle, usd, estimated in db.execute(
+            "SELECT r.instance, s.started_at, s.ended_at, r.app_name, r.instance_type, s.idle, "
+            "p.usd_per_hour, s.estimated FROM stretches AS s JOIN runs AS r ON r.id = s.run_id "
+            "JOIN prices AS p ON p.id = s.price_id WHERE s.ended_at > ? AND s.started_at < ?",
+            (start, end),
+        )
+    ]
+
+
+def runs(db: Connection, start: int, end: int) -> list[Run]:
+    """The runs that were up between two times, each with the last price that it had.
+
+    One that ended just at ``start`` is among them.
+    """
+    return [
+        Run(instance, began, ended, app, instance_type, reason, to_usd(usd))
+        for instance, began, ended, app, instance_type, reason, usd in db.execute(
+            "SELECT r.instance, r.started_at, r.ended_at, r.app_name, r.instance_type, "
+            "r.shutdown_reason, p.usd_per_hour FROM runs AS r JOIN prices AS p "
+            "ON p.id = r.price_id WHERE (r.ended_at IS NULL OR r.ended_at >= ?) "
+            "AND r.started_at < ?",
+            (start, end),
+        )
+    ]
+
+
+def timelines(db: Connection, start: int, end: int) -> list[Timeline]:
+    """What each run did that was up between two times, in order of time."""
+    parts: dict[int, list[Stretch]] = {}
+    for run_id, *columns in db.execute(
+        "SELECT r.id, r.instance, s.started_at, s.ended_at, r.app_name, r.instance_type, s.idle, "
+        "p.usd_per_hour, s.estimated FROM stretches AS s JOIN runs AS r ON r.id = s.run_id "
+        "JOIN prices AS p ON p.id = s.price_id WHERE (r.ended_at IS NULL OR r.ended_at > ?) "
+        "AND r.started_at < ? ORDER BY s.started_at",
+        (start, end),
+    ):
+        instance, began, ended, app, instance_type, idle, usd, estimated = columns
+        parts.setdefault(run_id, []).append(
+            Stretch(
+                instance, began, ended, app, instance_type, idle == 1, to_usd(usd), estimated == 1
+            )
+        )
+    return [
+        Timeline(domain_id, owner, app_type, app, reason, ended is None, tuple(parts[run_id]))
+        for run_id, domain_id, owner, app_type, app, reason, ended in db.execute(
+            "SELECT id, domain_id, owner, app_type, app_name, shutdown_reason, ended_at FROM runs "
+            "WHERE (ended_at IS NULL OR ended_at > ?) AND started_at < ? ORDER BY started_at",
+            (start, end),
+        )
+        if run_id in parts
+    ]
+
+
+def runs_version(db: Connection) -> tuple[object, ...]:
+    """Something that changes whenever a run begins or ends."""
+    version: tuple[object, ...] = db.execute(
+        "SELECT (SELECT max(id) FROM runs), (SELECT count(*) FROM runs WHERE ended_at IS NULL)"
+    ).fetchone()
+    return version
+
+
+def app_types(db: Connection, host: Host) -> dict[str, str]:
+    """The instances that this host's owner ever had, with the type of their apps.
+
+    A home folder can be shared by several owners, or be a copy of another's.
+    """
+    return {
+        instance: app_type
+        for instance, app_type in db.execute(
+            "SELECT DISTINCT instance, app_type FROM runs WHERE domain_id = ? AND owner = ?",
+            (host.domain_id, host.owner),
+        )
+        if host.kind is not HostKind.NOTEBOOK_INSTANCE or instance == host.app_name
+    }
+
+
+def last_look(db: Connection, host: Host) -> int | None:
+    """When the apps of this host's owner were last seen; None if never."""
+    row = db.execute(
+        "SELECT at FROM looks WHERE domain_id = ? AND owner = ?", (host.domain_id, host.owner)
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def unsettled(db: Connection, host: Host) -> dict[tuple[str, str], int]:
+    """Since when apps count as in use that may turn out to have been idle, by instance and app."""
+    return {
+        (instance, app): since
+        for instance, app, since in db.execute(
+            "SELECT instance, app_name, held_until FROM runs WHERE domain_id = ? AND owner = ? "
+            "AND ended_at IS NULL AND NOT idle AND held_until < seen_at",
+            (host.domain_id, host.owner),
+        )
+    }
+
+
+def started_at(db: Connection) -> int | None:
+    """When the first record begins."""
+    (first,) = db.execute("SELECT min(started_at) FROM stretches").fetchone()
+    return first if first is None else int(first)
+
+
+def volumes(db: Connection) -> list[Volume]:
+    """The sizes of the spaces' volumes, in order of time."""
+    return [
+        Volume(domain_id, owner, since, gigabytes, Decimal(usd), bool(estimated))
+        for domain_id, owner, since, gigabytes, usd, estimated in db.execute(
+            "SELECT domain_id, owner, since, gigabytes, usd_per_gb_month, estimated FROM volumes "
+            "ORDER BY since"
+        )
+    ]
+
+
+def events(
+    db: Connection, limit: int, before: datetime | None = None, app_name: str | None = None
+) -> list[Event]:
+    """The newest events, newest first."""
+    rows = db.execute(
+        "SELECT at, kind, message, app_name, app_type, instance_type, reason, shutdown_at "
+        "FROM events WHERE (?1 IS NULL OR at < ?1) AND (?2 IS NULL OR app_name = ?2) "
+        "ORDER BY at DESC LIMIT ?3",
+        (None if before is None else to_us(before), app_name, limit),
+    )
+    return [
+        Event(
+            at=from_us(at),
+            kind=EventKind(kind),
+            message=message,
+            app_name=app,
+            app_type=app_type,
+            instance_type=instance_type,
+            reason=None if reason is None else Reason(reason),
+            shutdown_at=None if shutdown_at is None else from_us(shutdown_at),
+        )
+        for at, kind, message, app, app_type, instance_type, reason, shutdown_at in rows
+    ]
+
+
+def keep_alives(db: Connection, start: int, end: int) -> list[Hold]:
+    """The keep-alives that users asked for, each until its end or until the next word on it."""
+    holds: dict[str, Hold] = {}
+    found = []
+    for at, kind, app, until in db.execute(
+        "SELECT at, kind, app_name, shutdown_at FROM events WHERE kind IN (?, ?) AND at < ? "
+        "ORDER BY at",
+        (EventKind.KEEP_ALIVE.value, EventKind.KEEP_ALIVE_ENDED.value, end),
+    ):
+        earlier = holds.pop(app, None)
+        if earlier is not None:
+            found.append(earlier._replace(end=min(earlier.end, at)))
+        if kind == EventKind.KEEP_ALIVE.value and until is not None:
+            holds[app] = Hold(app, at, until)
+    found.extend(holds.values())
+    return [hold for hold in found if hold.end > start]

@@ -1,0 +1,396 @@
+"""What one look changes in the ledger.
+
+Owns the rules by which looks become runs and stretches: where a run begins and ends, what counts
+as idle, what is estimated. Each function takes a connection with a transaction under way.
+
+Between two looks an app counts as what it was at the earlier one, unless the later one knows
+better: idle time is counted from ``idle_since``, back to the last look at which the app was held.
+A gap that is longer than the looks are apart (the server was down) is reconciled: an app that is
+still in the same run was up in between, which is marked as estimated.
+
+What a look has settled stays as it is, whatever later ones say: no run begins before a look at
+which it was not up, and no time is turned idle in which the app was known to be used. Counters rest
+on that (see ``totals``).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ...model import AppStatus, Event, EventKind, Host, Price
+from ..microseconds import to_us
+from ..observation import AppLook, Look, Use
+from . import reads
+
+Connection = sqlite3.Connection
+
+
+@dataclass
+class _Run:
+    """A run that is up, as recorded. Columns in the order of ``_COLUMNS``."""
+
+    id: int
+    app_type: str
+    app_name: str
+    instance_type: str
+    started_at: int
+    seen_at: int
+    idle: bool
+    held_until: int
+    price_id: int
+    shutdown_reason: str
+
+
+_COLUMNS = (
+    "id, app_type, app_name, instance_type, started_at, seen_at, idle, held_until, price_id, "
+    "shutdown_reason"
+)
+
+
+def write_look(db: Connection, look: Look, gap: int, jump: int = 0) -> int:
+    """Records a look. ``gap`` is the longest time between looks that is no gap; by ``jump`` the
+    clock was set forward since the last one.
+
+    Returns the earliest time from which something changed. Looks come in order of time.
+    """
+    at = to_us(look.at)
+    dirty = at
+    last_look = reads.last_look(db, look.host)
+    up = {(run.app_type, run.app_name): run for run in _runs_up(db, look.host)}
+    if last_look is not None and jump > gap:
+        # That time did not pass and is not billed: what is up goes on as new runs, since the last
+        # look as the clock has it now.
+        for before in up.values():
+            dirty = min(dirty, _end_unseen(db, before, gap))
+        up, last_look = {}, last_look + jump
+    for app in look.apps:
+        run = up.pop((app.app.app_type.value, app.app.name), None)
+        if run is not None and not _goes_on(run, app, at, gap):
+            dirty = min(dirty, _end_unseen(db, run, gap))
+            run = None
+        if run is not None:
+            dirty = min(dirty, _go_on(db, look.host, run, app, at, gap))
+        elif not app.app.unseen:  # else it is not known on what instance it runs
+            start = _start(app, at, gap, last_look)
+            dirty = min(dirty, _begin(db, look, app, at, gap, start))
+    for run in up.values():
+        if at - run.seen_at > gap:
+            dirty = min(dirty, _end_unseen(db, run, gap))
+        else:
+            dirty = min(dirty, _end(db, run, at))
+    db.execute(
+        "INSERT OR REPLACE INTO looks (domain_id, owner, at) VALUES (?, ?, ?)",
+        (look.host.domain_id, look.host.owner, at),
+    )
+    return dirty
+
+
+def _runs_up(db: Connection, host: Host) -> Iterator[_Run]:
+    for row in db.execute(
+        f"SELECT {_COLUMNS} FROM runs WHERE domain_id = ? AND owner = ? AND ended_at IS NULL",  # noqa: S608
+        (host.domain_id, host.owner),
+    ):
+        run = _Run(*row)
+        run.idle = bool(run.idle)
+        yield run
+
+
+def _goes_on(run: _Run, app: AppLook, at: int, gap: int) -> bool:
+    """Whether an app that is up is in the run that is recorded as up.
+
+    Not if it was shut down and is in service after a gap: whatever SageMaker says of its creation,
+    it was started again. While it is being deleted, that has not ended; it may take 20 minutes.
+    """
+    was_shut_down = bool(run.shutdown_reason) and app.app.status is not AppStatus.DELETING
+    return (
+        to_us(app.app.run_started_at) <= run.seen_at
+        and (app.app.unseen or app.app.instance_type == run.instance_type)
+        and not (was_shut_down and at - run.seen_at > gap)
+    )
+
+
+def _start(app: AppLook, at: int, gap: int, last_look: int | None) -> int:
+    """When a run that is new began: not before a look at which it was not up.
+
+    SageMaker keeps the CreationTime of an app that is started again within a day. Where it says
+    what can't be and the last look is long ago, nothing tells when, and the run counts from now on.
+    """
+    start = min(at, to_us(app.app.run_started_at))
+    if last_look is None or start >= last_look:
+        return start
+    return at if at - last_look > gap else last_look
+
+
+def _begin(db: Connection, look: Look, app: AppLook, at: int, gap: int, start: int) -> int:
+    """Records a run that is new; returns its start."""
+    price_id = _price_id(db, look.host, app, at)
+    cursor = db.execute(
+        "INSERT INTO runs (region, domain_id, owner, app_type, app_name, instance_type, instance, "
+        "started_at, seen_at, idle, held_until, price_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+        "?, ?)",
+        (
+            look.host.region,
+            look.host.domain_id,
+            look.host.owner,
+            app.app.app_type.value,
+            app.app.name,
+            app.app.instance_type,
+            app.instance,
+            start,
+            start,
+            0,
+            start,
+            price_id,
+        ),
+    )
+    run = _Run(
+        int(cursor.lastrowid or 0),
+        app.app.app_type.value,
+        app.app.name,
+        app.app.instance_type,
+        start,
+        start,
+        False,
+        start,
+        price_id,
+        "",
+    )
+    _extend(db, run, app, at, estimated=at - start > gap, price_id=price_id)
+    return start
+
+
+def _go_on(db: Connection, host: Host, run: _Run, app: AppLook, at: int, gap: int) -> int:
+    """Records that a run went on; returns from when on something changed."""
+    price_id = run.price_id
+    if app.app.unseen or (app.price.usd_per_hour is None and _is_priced(db, price_id)):
+        new_price_id = price_id  # one that is not known for the moment
+    else:
+        new_price_id = _price_id(db, host, app, at)
+    dirty = run.seen_at
+    if new_price_id != price_id and not _is_priced(db, price_id):
+        # What it costs has become known, and that is what it cost so far.
+        db.execute(
+            "UPDATE stretches SET price_id = ? WHERE run_id = ? AND price_id = ?",
+            (new_price_id, run.id, price_id),
+        )
+        price_id, dirty = new_price_id, run.started_at
+    run.price_id = price_id
+    estimated = at - run.seen_at > gap
+    return min(dirty, _extend(db, run, app, at, estimated=estimated, price_id=new_price_id))
+
+
+def _extend(
+    db: Connection, run: _Run, app: AppLook, at: int, *, estimated: bool, price_id: int
+) -> int:
+    """Records what a run did from ``seen_at`` to ``at``; returns from when on it changed."""
+    seen_at = run.seen_at
+    dirty = seen_at
+    since = None if app.since is None else to_us(app.since)
+    if app.use is Use.IDLE and since is not None:
+        idle_from = min(at, max(since, run.held_until))
+        _append(db, run, min(seen_at, at), max(seen_at, idle_from), run.idle, estimated)
+        _append(db, run, max(seen_at, idle_from), at, True, estimated)
+        if idle_from < seen_at and not run.idle:  # else it is idle since then already
+            _turn_idle(db, run, idle_from)
+            dirty = idle_from
+        idle = True
+    else:
+        idle = {Use.HELD: False, Use.RECENT: False, Use.UNSEEN: False}.get(app.use, run.idle)
+        turned = at if since is None or idle == run.idle else min(at, max(seen_at, since))
+        _append(db, run, seen_at, turned, run.idle, estimated)
+        _append(db, run, turned, at, idle, estimated)
+    if app.use is Use.HELD:
+        held_until = at
+    else:
+        held_until = run.held_until if since is None else max(run.held_until, min(since, at))
+    db.execute(
+        "UPDATE runs SET seen_at = ?, idle = ?, held_until = ?, price_id = ? WHERE id = ?",
+        (at, int(idle), held_until, price_id, run.id),
+    )
+    return dirty
+
+
+def _append(db: Connection, run: _Run, start: int, end: int, idle: bool, estimated: bool) -> None:
+    """Adds a stretch to the end of a run; one that is like the last makes that longer."""
+    if end <= start:
+        return
+    last = db.execute(
+        "SELECT id, ended_at, idle, estimated, price_id FROM stretches WHERE run_id = ? "
+        "ORDER BY ended_at DESC LIMIT 1",
+        (run.id,),
+    ).fetchone()
+    if last is not None and last[1:] == (start, int(idle), int(estimated), run.price_id):
+        db.execute("UPDATE stretches SET ended_at = ? WHERE id = ?", (end, last[0]))
+        return
+    _insert(db, run.id, start, end, idle, estimated, run.price_id)
+
+
+def _insert(
+    db: Connection, run_id: int, start: int, end: int, idle: bool, estimated: bool, price_id: int
+) -> None:
+    db.execute(
+        "INSERT INTO stretches (run_id, started_at, ended_at, idle, estimated, price_id) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
+        (run_id, start, end, int(idle), int(estimated), price_id),
+    )
+
+
+def _turn_idle(db: Connection, run: _Run, since: int) -> None:
+    """What counted as in use since then was idle, as is known by now."""
+    tail = db.execute(
+        "SELECT id, started_at, ended_at, idle, estimated, price_id FROM stretches "
+        "WHERE run_id = ? AND ended_at > ? ORDER BY ended_at",
+        (run.id, since),
+    ).fetchall()
+    for stretch_id, start, end, idle, estimated, price_id in tail:
+        if idle:
+            continue
+        if start < since:
+            db.execute("UPDATE stretches SET ended_at = ? WHERE id = ?", (since, stretch_id))
+            _insert(db, run.id, since, end, True, bool(estimated), price_id)
+        else:
+            db.execute("UPDATE stretches SET idle = 1 WHERE id = ?", (stretch_id,))
+    _merge_tail(db, run, since)
+
+
+def _merge_tail(db: Connection, run: _Run, since: int) -> None:
+    rows = db.execute(
+        "SELECT id, started_at, ended_at, idle, estimated, price_id FROM stretches "
+        "WHERE run_id = ? AND ended_at >= ? ORDER BY ended_at",
+        (run.id, since),
+    ).fetchall()
+    for earlier, later in zip(rows, rows[1:]):
+        if earlier[2] == later[1] and earlier[3:] == later[3:]:
+            # The later one takes the earlier one in, so that a third can follow.
+            (start,) = db.execute(
+                "SELECT started_at FROM stretches WHERE id = ?", (earlier[0],)
+            ).fetchone()
+            db.execute("DELETE FROM stretches WHERE id = ?", (earlier[0],))
+            db.execute("UPDATE stretches SET started_at = ? WHERE id = ?", (start, later[0]))
+
+
+def _end(db: Connection, run: _Run, end: int) -> int:
+    """Records that a run is over, as was seen; returns from when on something changed.
+
+    It went on until it was seen to be gone, as what it was at the last look.
+    """
+    dirty = run.seen_at
+    _append(db, run, run.seen_at, end, run.idle, False)
+    db.execute("UPDATE runs SET ended_at = ?, seen_at = ? WHERE id = ?", (end, end, run.id))
+    return dirty
+
+
+def _end_unseen(db: Connection, run: _Run, gap: int) -> int:
+    """Records that a run is over whose end nobody saw; returns from when on something changed.
+
+    Nothing is known beyond the last look: it ends there, and its last while counts as estimated.
+    """
+    row = db.execute(
+        "SELECT id, started_at, ended_at, idle, price_id FROM stretches WHERE run_id = ? "
+        "ORDER BY ended_at DESC LIMIT 1",
+        (run.id,),
+    ).fetchone()
+    since = run.seen_at - gap
+    if row is not None and row[1] < since < row[2]:
+        stretch_id, _, end, idle, price_id = row
+        db.execute("UPDATE stretches SET ended_at = ? WHERE id = ?", (since, stretch_id))
+        _insert(db, run.id, since, end, bool(idle), True, price_id)
+    elif row is not None:
+        db.execute("UPDATE stretches SET estimated = 1 WHERE id = ?", (row[0],))
+    db.execute("UPDATE runs SET ended_at = seen_at WHERE id = ?", (run.id,))
+    return max(run.started_at, since)
+
+
+def _price_id(db: Connection, host: Host, app: AppLook, at: int) -> int:
+    """The record of a price, made when it is first used. A price says what held at the time."""
+    price: Price = app.price
+    usd = None if price.usd_per_hour is None else str(price.usd_per_hour)
+    key = (
+        host.region,
+        app.app.instance_type,
+        app.app.app_type.value,
+        usd,
+        price.source.value,
+        price.date,
+    )
+    row = db.execute(
+        "SELECT id FROM prices WHERE region = ? AND instance_type = ? AND app_type = ? "
+        "AND usd_per_hour IS ? AND source = ? AND date = ?",
+        key,
+    ).fetchone()
+    if row is not None:
+        return int(row[0])
+    cursor = db.execute(
+        "INSERT INTO prices (region, instance_type, app_type, usd_per_hour, source, date, "
+        "first_used_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (*key, at),
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def _is_priced(db: Connection, price_id: int) -> bool:
+    row = db.execute("SELECT usd_per_hour FROM prices WHERE id = ?", (price_id,)).fetchone()
+    return row is not None and row[0] is not None
+
+
+def write_event(db: Connection, host: Host, event: Event) -> None:
+    """Records an event. Its time is moved by microseconds where another has it already, so that
+    pages of events can be told apart by time."""
+    at = to_us(event.at)
+    while db.execute("SELECT 1 FROM events WHERE at = ?", (at,)).fetchone():
+        at += 1
+    db.execute(
+        "INSERT INTO events (at, kind, message, app_name, app_type, instance_type, reason, "
+        "shutdown_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            at,
+            event.kind.value,
+            event.message,
+            event.app_name,
+            event.app_type,
+            event.instance_type,
+            event.reason.value if event.reason else None,
+            None if event.shutdown_at is None else to_us(event.shutdown_at),
+        ),
+    )
+    if event.kind is EventKind.SHUTDOWN and event.reason is not None:
+        db.execute(
+            "UPDATE runs SET shutdown_reason = ? WHERE domain_id = ? AND owner = ? "
+            "AND app_type = ? AND app_name = ? AND started_at <= ? "
+            "AND (ended_at IS NULL OR ended_at >= ?)",
+            (
+                event.reason.value,
+                host.domain_id,
+                host.owner,
+                event.app_type,
+                event.app_name,
+                at,
+                at,
+            ),
+        )
+
+
+def write_volume(db: Connection, host: Host, at: int, gigabytes: int, price: Price) -> None:
+    """Records the size of a space's volume, if it is new. ``price`` is per GB and month."""
+    last = db.execute(
+        "SELECT gigabytes, usd_per_gb_month FROM volumes WHERE domain_id = ? AND owner = ? "
+        "ORDER BY since DESC LIMIT 1",
+        (host.domain_id, host.owner),
+    ).fetchone()
+    usd = str(price.usd_per_hour or 0)
+    if last != (gigabytes, usd):
+        db.execute(
+            "INSERT INTO volumes (region, domain_id, owner, since, gigabytes, usd_per_gb_month, "
+            "estimated) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                host.region,
+                host.domain_id,
+                host.owner,
+                at,
+                gigabytes,
+                usd,
+                int(price.source.value != "list"),
+            ),
+        )

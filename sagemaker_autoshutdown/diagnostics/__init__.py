@@ -1,0 +1,1 @@
+"""What would keep the product from working here. Used by ``doctor`` and by the installer."""

@@ -1,0 +1,55 @@
+"""What a JupyterLab space and a notebook instance share: one app, and this server runs in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ..aws import Aws
+from ..model import App, AppStatus, AppType, Host
+from .runs import Listed, RunTracker, not_known
+
+
+class SingleAppAdapter:
+    """Everything that runs here belongs to the one app that there is."""
+
+    def __init__(self, host: Host, aws: Aws, not_before: datetime | None = None) -> None:
+        """``not_before`` is when this machine came up: no run of its app can be older."""
+        self.host = host
+        self._aws = aws
+        self._runs = RunTracker(not_before)
+
+    def _app(
+        self,
+        app_type: AppType,
+        said: str,
+        status: AppStatus | None,
+        created_at: datetime | None,
+        answer: Mapping[str, Any],
+        now: datetime,
+        **more: Any,
+    ) -> tuple[App]:
+        """The one app: SageMaker's word for its status, what that means, and its description."""
+        name = self.host.app_name
+        run = self._runs.look([Listed(name, status, created_at)], now)[name]
+        return (
+            App(
+                name=name,
+                app_type=app_type,
+                status=run.status,
+                run_started_at=run.started_at,
+                status_since=run.status_since,
+                failure=(answer.get("FailureReason") or "") if run.is_known else not_known(said),
+                unseen=not run.is_known,
+                **more,
+            ),
+        )
+
+    def kernel_apps(self, model: dict[str, Any], apps: tuple[App, ...]) -> frozenset[str]:
+        """The one app."""
+        return frozenset(app.name for app in apps)
+
+    def terminal_apps(self, name: str, apps: tuple[App, ...]) -> frozenset[str]:
+        """The one app."""
+        return frozenset(app.name for app in apps)

@@ -1,0 +1,105 @@
+"""What a script installs and with which settings, in words for those who agree to it. Pure.
+
+A plan ends up in terminals and in pipelines' logs, so it shows no password or token.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping
+
+from ..settings.admin import SageMakerAutoShutdown
+from ..text import span
+from .script import ScriptSettings
+
+_NAMES = tuple(ScriptSettings().assignments())
+_HIDDEN = "***"
+
+
+def notes(script: str, old: str | None) -> list[str]:
+    """What is to be known of a script, and of it in place of one of ours, if there is one."""
+    said = [described(script), replaced(old, script) if old is not None else ""]
+    return [each for each in said if each]
+
+
+def described(script: str) -> str:
+    """What one of ours does; empty for what has no settings of ours."""
+    told = _settings_of(script)
+    if told is None:
+        return ""
+    terminals = "; an open terminal holds its app" if told["KEEP_TERMINALS"] == "true" else ""
+    more = f"; also: {_shown(told['MORE_SETTINGS'])}" if told["MORE_SETTINGS"] != "{}" else ""
+    source = _shown(told["WHEEL"] or told["INDEX_URL"]) or "the package index"
+    secrets = (
+        ". It holds a password or token: whoever may read the script can read it"
+        if any(_shown(value) != value for value in told.values())
+        else ""
+    )
+    checked = "checked" if told["SHA256"] else "not checked"
+    return (
+        f"it installs {told['VERSION']} from {source} (checksum {checked}), to shut down what is "
+        f"idle for {_span(told['IDLE_TIMEOUT'])}; users are warned {_span(told['WARNING_TIME'])} "
+        f"before{terminals}{more}{secrets}"
+    )
+
+
+def replaced(old: str, new: str) -> str:
+    """How the settings of one of ours differ from those of what takes its place; empty if not.
+
+    An option that is not given is its default, whatever was given the last time.
+    """
+    before, after = _settings_of(old), _settings_of(new)
+    if before is None or after is None:
+        return ""
+    changed = [
+        f"{name}={_shown(value) or 'none'}, now {_shown(after[name]) or 'none'}"
+        for name, value in before.items()
+        if name != "VERSION" and value != after[name]
+    ]
+    if not changed:
+        return ""
+    return (
+        f"what is there now has other settings: {'; '.join(changed)}. Options that are not given "
+        "again are the defaults"
+    )
+
+
+def _settings_of(script: str) -> Mapping[str, str] | None:
+    """The settings at the top of one of ours; None where it has not all of them."""
+    found = {}
+    for name in _NAMES:
+        # The last: what is run first may have variables of the same names.
+        values = re.findall(rf"^{name}=(.*)$", script, re.MULTILINE)
+        if not values:
+            return None
+        try:
+            found[name] = "".join(shlex.split(values[-1]))
+        except ValueError:
+            return None
+    return found
+
+
+def _shown(value: str) -> str:
+    """A setting's value without the passwords and tokens in it."""
+    value = re.sub(r"(?<=//)[^/@\s]*@", f"{_HIDDEN}@", value)
+    if value[:1] != "{":
+        return value
+    try:
+        more = json.loads(value)
+    except ValueError:
+        return _HIDDEN  # edited by hand to what can't be taken apart
+    secrets = SageMakerAutoShutdown.class_traits(secret=True).keys() & more.keys()
+    if not secrets:
+        return value
+    more.update(dict.fromkeys(secrets, _HIDDEN))
+    return json.dumps(more, separators=(",", ":"))
+
+
+def _span(seconds: str) -> str:
+    """As it stands there, if it was edited to what is no number."""
+    try:
+        return span(float(seconds))
+    except (OverflowError, ValueError):
+        return seconds

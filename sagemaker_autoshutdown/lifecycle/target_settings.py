@@ -1,0 +1,84 @@
+"""Settings of a domain or user profile: read, waited for, compared with what was written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..aws import Aws
+from . import attach
+from .plan import Lost, Refused
+from .target import Target
+from .throttling import until_settled
+
+#: Statuses of a domain or user profile that pass.
+UNDER_WAY = ("Pending", "Updating")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Reads settings."""
+
+    aws: Aws
+
+    def describe(self, target: Target) -> tuple[dict[str, Any], list[str]]:
+        """Its description, and what of it this botocore does not know."""
+        return self.aws.call_seeing_all(
+            "sagemaker", f"Describe{target.resource}", dict(target.parameters)
+        )
+
+    def guard(self, target: Target, before: Mapping[str, Any]) -> Callable[[], None]:
+        def look() -> None:
+            found, _ = self.settled(target)
+            if {group: found.get(group) for group in before} != before:
+                raise Refused(
+                    f"the settings of {target} have been changed since they were looked at. "
+                    "Nothing was changed by this command: give it again"
+                )
+
+        return look
+
+    def check(
+        self,
+        target: Target,
+        before: Mapping[str, Any],
+        changes: Mapping[str, Mapping[str, Any]],
+        may_stay: Sequence[str],
+    ) -> Callable[[], Iterator[str]]:
+        expected = {
+            group: {**(before.get(group) or {}), **changes.get(group, {})} for group in before
+        }
+
+        def compare() -> Iterator[str]:
+            found, _ = self.settled(target)
+            if found.get("Status") not in (None, "InService"):
+                raise Lost(
+                    f"{target} is {found['Status']}: "
+                    f"{found.get('FailureReason', 'no reason is given')}"
+                )
+            wrong = attach.differences(
+                attach.without_nothing(expected),
+                attach.without_nothing({group: found.get(group) or {} for group in before}),
+            )
+            stays = [path for path in wrong if path.startswith(tuple(may_stay))]
+            if len(stays) < len(wrong):
+                raise Lost(
+                    f"{target} was updated, but reads back differently at "
+                    f"{', '.join(path for path in wrong if path not in stays)}. "
+                    f"Before: {json.dumps(before, default=str)}"
+                )
+            if stays:
+                yield (
+                    f"{target} keeps what was copied from the domain, since an update does not "
+                    f"take it away: {', '.join(stays)}"
+                )
+
+        return compare
+
+    def settled(self, target: Target) -> tuple[dict[str, Any], list[str]]:
+        """Its description once an update is over, and what of it this botocore does not know."""
+        return until_settled(
+            lambda: self.describe(target), lambda found: found[0].get("Status") in UNDER_WAY
+        )

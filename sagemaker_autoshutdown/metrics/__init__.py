@@ -1,0 +1,1 @@
+"""Prometheus metrics: the collector, remote write, and what to do with them."""

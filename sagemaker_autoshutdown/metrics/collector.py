@@ -1,0 +1,415 @@
+"""Prometheus metrics, on the server's own ``/metrics`` and nowhere else.
+
+One collector turns what is in memory into samples when it is scraped: no AWS call, no disk, no lock
+that anything slow holds. It owns names and labels, and counts what status does not keep.
+
+Names are ``sagemaker_autoshutdown_`` + what is measured (a noun, or a noun and what happens to it)
++ its base unit (``seconds``, ``usd``; none for counts and switches) + ``_total`` for what only
+grows. A rate says its time: ``usd_per_hour``. A time of day ends in ``_timestamp_seconds``.
+Every series names the domain, the owner and the kind of host, so that those of a thousand servers
+can lie side by side. A series whose label values are known beforehand is there from the start, at
+0; one of an app or an instance goes away with it.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+
+from ..model import EventKind, Host, PriceSource, Reason, State
+
+if TYPE_CHECKING:
+    from ..costs.totals import Spent
+    from ..model import Event
+    from ..settings.admin import Policy
+    from ..status import InstanceView, Status
+
+PREFIX = "sagemaker_autoshutdown_"
+
+#: Labels that every series has: where a server is and whose it is.
+BASE_LABELS = ("domain", "owner", "host_kind")
+
+#: Upper bounds of the check's histogram, in seconds.
+CHECK_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+#: More error codes than AWS answers; what goes beyond is counted as ``other``.
+MAX_CALL_SERIES = 200
+
+#: Why apps are shut down.
+SHUTDOWN_REASONS = (Reason.IDLE_TIMEOUT, Reason.BUSY_TOO_LONG, Reason.USER_REQUEST)
+ACCEPTED, FAILED = "accepted", "failed"
+
+#: What is asked of AWS on every host or on most.
+OPERATIONS = (
+    "sagemaker:DeleteApp",
+    "sagemaker:DescribeApp",
+    "sagemaker:ListApps",
+)
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A metric: its name without prefix, type, help, and labels beyond the common ones."""
+
+    name: str
+    kind: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+    @property
+    def full_name(self) -> str:
+        """The name that a query uses."""
+        return PREFIX + self.name
+
+    @property
+    def all_labels(self) -> tuple[str, ...]:
+        """All its labels."""
+        return BASE_LABELS + self.labels
+
+
+_INSTANCE = ("instance_type", "app_type")
+_APP = ("app_name", *_INSTANCE)
+
+DEFINITIONS: tuple[Definition, ...] = (
+    Definition("info", "gauge", "Always 1; its labels say what runs where.", ("version", "region")),
+    Definition(
+        "instance_usd_per_hour",
+        "gauge",
+        "What an instance that is up costs per hour. Missing where its type is unpriced.",
+        (*_INSTANCE, "price_source"),
+    ),
+    Definition(
+        "instance_idle",
+        "gauge",
+        "1 while every app on the instance is idle, else 0.",
+        _INSTANCE,
+    ),
+    Definition(
+        "unpriced_instances",
+        "gauge",
+        "Instances that are up whose type has no known price; they are in no cost.",
+    ),
+    Definition(
+        "cost_usd_total",
+        "counter",
+        "What instances cost since records began, over restarts too. What is not yet known to be "
+        "idle or in use is added when it is, after active_time.",
+        (*_INSTANCE, "state"),
+    ),
+    Definition(
+        "avoided_cost_usd_total",
+        "counter",
+        "Estimate: what shut down instances would have cost since records began.",
+        _INSTANCE,
+    ),
+    Definition(
+        "today_cost_usd",
+        "gauge",
+        "Cost since midnight UTC, by what it is for: in_use, idle, volume, or avoided (an "
+        "estimate, and not spent).",
+        ("kind",),
+    ),
+    Definition(
+        "month_cost_usd",
+        "gauge",
+        "Cost since the first of the month UTC, by what it is for, as in today_cost_usd.",
+        ("kind",),
+    ),
+    Definition("apps", "gauge", "Apps by state.", ("state",)),
+    Definition(
+        "app_idle_seconds",
+        "gauge",
+        "For how long an app has not been used; 0 while something holds it.",
+        _APP,
+    ),
+    Definition(
+        "app_shutdown_timestamp_seconds",
+        "gauge",
+        "When an app will be shut down if nothing happens. Missing where there is no deadline.",
+        _APP,
+    ),
+    Definition(
+        "shutdowns_total",
+        "counter",
+        "Shutdowns by why, and by whether SageMaker accepted them.",
+        ("reason", "outcome"),
+    ),
+    Definition("events_total", "counter", "What happened, by kind.", ("kind",)),
+    Definition(
+        "api_calls_total",
+        "counter",
+        "Calls to AWS by operation and outcome: ok, or the error's code.",
+        ("operation", "outcome"),
+    ),
+    Definition("check_duration_seconds", "histogram", "How long a look at apps and kernels took."),
+    Definition(
+        "last_check_timestamp_seconds",
+        "gauge",
+        "When apps and kernels were last seen without an error. Missing until they were.",
+    ),
+    Definition("check_overdue", "gauge", "1 while there was no good check for too long, else 0."),
+    Definition("problems", "gauge", "Problems that keep it from doing its work."),
+    Definition(
+        "recording_failed",
+        "gauge",
+        "1 while costs and history are not recorded or were put aside, else 0.",
+    ),
+    Definition("dry_run", "gauge", "1 while nothing is shut down because dry run is on, else 0."),
+    Definition("setting_seconds", "gauge", "Settings in force that are times.", ("setting",)),
+    Definition(
+        "setting_enabled", "gauge", "Settings in force that are switches, 1 for on.", ("setting",)
+    ),
+    Definition(
+        "remote_write_samples_total",
+        "counter",
+        "Samples for remote write by what became of them: sent, or dropped for lack of room, for "
+        "their age or because the receiver refused them.",
+        ("outcome",),
+    ),
+    Definition(
+        "remote_write_requests_total",
+        "counter",
+        "Requests of remote write by outcome: ok, failed (tried again), or refused.",
+        ("outcome",),
+    ),
+    Definition("remote_write_pending_samples", "gauge", "Samples that wait for being sent."),
+)
+
+SENT, DROPPED = "sent", "dropped"
+OK, REFUSED = "ok", "refused"
+
+_SETTINGS_IN_SECONDS = ("idle_timeout", "warning_time", "active_time", "max_busy_time")
+_SETTING_SWITCHES = ("keep_terminals", "ignore_connections")
+
+
+class Metrics:
+    """The collector of one server. Its ``count_*`` methods may be called from any thread."""
+
+    def __init__(self, host: Host) -> None:
+        self._base = (host.domain_id, host.owner or host.app_name, host.kind.value)
+        self._lock = threading.Lock()
+        self._counts: dict[str, dict[tuple[str, ...], float]] = {}
+        self._check_counts = [0] * (len(CHECK_BUCKETS) + 1)
+        self._check_sum = 0.0
+        self._pending_samples = 0
+        self._status: Callable[[], Status] | None = None
+        self._spent: Callable[[], Iterable[Spent]] = tuple
+        self._policy: Callable[[], Policy] | None = None
+        for reason in SHUTDOWN_REASONS:
+            for outcome in (ACCEPTED, FAILED):
+                self._count("shutdowns_total", (reason.value, outcome), 0)
+        for kind in EventKind:
+            self._count("events_total", (kind.value,), 0)
+        for operation in OPERATIONS:
+            self._count("api_calls_total", (operation, "ok"), 0)
+        for outcome in (SENT, DROPPED):
+            self._count("remote_write_samples_total", (outcome,), 0)
+        for outcome in (OK, FAILED, REFUSED):
+            self._count("remote_write_requests_total", (outcome,), 0)
+
+    def watch(
+        self,
+        status: Callable[[], Status],
+        spent: Callable[[], Iterable[Spent]],
+        policy: Callable[[], Policy],
+    ) -> None:
+        """From now on show these. Each answers out of memory."""
+        self._status, self._spent, self._policy = status, spent, policy
+
+    # ---- counting ----------------------------------------------------------------------------
+
+    def count_call(self, operation: str, outcome: str) -> None:
+        """A call to AWS ended: ``sagemaker:ListApps`` and ``ok`` or an error's code."""
+        key = (operation, outcome)
+        calls = self._counts["api_calls_total"]
+        if key not in calls and len(calls) >= MAX_CALL_SERIES:
+            key = (operation, "other")
+        self._count("api_calls_total", key, 1)
+
+    def count_event(self, event: Event) -> None:
+        """Something happened."""
+        self._count("events_total", (event.kind.value,), 1)
+
+    def count_shutdown(self, reason: Reason, accepted: bool) -> None:
+        """SageMaker was asked to shut an app down, and accepted or did not."""
+        outcome = ACCEPTED if accepted else FAILED
+        self._count("shutdowns_total", (reason.value, outcome), 1)
+
+    def observe_check(self, seconds: float) -> None:
+        """A check took that long."""
+        with self._lock:
+            self._check_counts[bisect_left(CHECK_BUCKETS, seconds)] += 1
+            self._check_sum += seconds
+
+    def count_remote_samples(self, outcome: str, samples: int) -> None:
+        """Samples for remote write were ``SENT`` or ``DROPPED``."""
+        self._count("remote_write_samples_total", (outcome,), samples)
+
+    def count_remote_request(self, outcome: str) -> None:
+        """A request of remote write ended: ``OK``, ``FAILED`` or ``REFUSED``."""
+        self._count("remote_write_requests_total", (outcome,), 1)
+
+    def set_remote_pending(self, samples: int) -> None:
+        """So many samples wait for being sent."""
+        self._pending_samples = samples
+
+    def _count(self, name: str, labels: tuple[str, ...], amount: float) -> None:
+        with self._lock:
+            counts = self._counts.setdefault(name, {})
+            counts[labels] = counts.get(labels, 0) + amount
+
+    # ---- the registry --------------------------------------------------------------------------
+
+    def register(self, registry: CollectorRegistry = REGISTRY) -> None:
+        """Show these metrics, in place of those of an earlier server in this process."""
+        earlier = _REGISTERED.get(registry)
+        if earlier is self:
+            return
+        if earlier is not None:
+            earlier.unregister(registry)
+        registry.register(self)
+        _REGISTERED[registry] = self
+
+    def unregister(self, registry: CollectorRegistry = REGISTRY) -> None:
+        """Show them no longer."""
+        if _REGISTERED.get(registry) is self:
+            del _REGISTERED[registry]
+            registry.unregister(self)
+
+    def describe(self) -> Iterator[Metric]:
+        """The metrics without samples, for the registry to refuse others of these names."""
+        for definition in DEFINITIONS:
+            yield _family(definition)
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics with their present samples."""
+        with self._lock:
+            counts = {name: list(by_label.items()) for name, by_label in self._counts.items()}
+            check_counts, check_sum = list(self._check_counts), self._check_sum
+        samples = dict(counts)
+        samples["remote_write_pending_samples"] = [((), self._pending_samples)]
+        if self._status is not None:
+            for name, labels, value in self._samples(self._status()):
+                samples.setdefault(name, []).append((labels, value))
+        for definition in DEFINITIONS:
+            family = _family(definition)
+            if isinstance(family, HistogramMetricFamily):
+                family.add_metric(self._base, _buckets(check_counts), check_sum)
+            else:
+                for labels, value in samples.get(definition.name, ()):
+                    family.add_metric(self._base + labels, value)
+            yield family
+
+    def _samples(self, status: Status) -> Iterator[tuple[str, tuple[str, ...], float]]:
+        """What a status says, as (name, labels, value)."""
+        yield "info", (status.version, status.region), 1
+        yield from _instances(status.instances, self._app_types(status))
+        for spent in self._spent():
+            kind = (spent.instance_type, spent.app_type)
+            yield "cost_usd_total", (*kind, "in_use"), spent.in_use_usd
+            yield "cost_usd_total", (*kind, "idle"), spent.idle_usd
+            yield "avoided_cost_usd_total", kind, spent.avoided_usd
+        if status.totals is not None:
+            for name, money in (
+                ("today_cost_usd", status.totals.today),
+                ("month_cost_usd", status.totals.month),
+            ):
+                yield name, ("in_use",), float(money.in_use_usd)
+                yield name, ("idle",), float(money.idle_usd)
+                yield name, ("volume",), float(money.volume_usd)
+                yield name, ("avoided",), float(money.avoided_usd)
+        yield from _apps(status)
+        if status.checked_at is not None:
+            yield "last_check_timestamp_seconds", (), status.checked_at.timestamp()
+        yield "check_overdue", (), status.check_overdue
+        yield "problems", (), len(status.problems)
+        yield "recording_failed", (), bool(status.recording_error)
+        yield "dry_run", (), status.dry_run
+        policy = self._policy() if self._policy is not None else None
+        for name in _SETTINGS_IN_SECONDS if policy is not None else ():
+            value: timedelta = getattr(policy, name)
+            if name == "idle_timeout" and policy is not None:
+                value = policy.user_idle_timeout or value
+            yield "setting_seconds", (name,), value.total_seconds()
+        for name in _SETTING_SWITCHES if policy is not None else ():
+            yield "setting_enabled", (name,), getattr(policy, name)
+
+    @staticmethod
+    def _app_types(status: Status) -> dict[str, str]:
+        return {app.app_name: app.app_type.value for app in status.apps}
+
+
+def _instances(
+    instances: Iterable[InstanceView], app_types: dict[str, str]
+) -> Iterator[tuple[str, tuple[str, ...], float]]:
+    unpriced = 0
+    for instance in instances:
+        app_type = app_types.get(instance.app_names[0], "") if instance.app_names else ""
+        kind = (instance.instance_type, app_type)
+        if instance.usd_per_hour is None or instance.price_source is PriceSource.UNPRICED:
+            unpriced += 1
+        else:
+            source = (instance.price_source.value,)
+            yield "instance_usd_per_hour", kind + source, float(instance.usd_per_hour)
+        yield "instance_idle", kind, instance.idle
+    yield "unpriced_instances", (), unpriced
+
+
+def _apps(status: Status) -> Iterator[tuple[str, tuple[str, ...], float]]:
+    states = dict.fromkeys(State, 0)
+    for app in status.apps:
+        states[app.state] += 1
+        labels = (app.app_name, app.instance_type, app.app_type.value)
+        idle = timedelta(0) if app.idle_since is None else status.now - app.idle_since
+        yield "app_idle_seconds", labels, max(0.0, idle.total_seconds())
+        if app.shutdown_at is not None:
+            yield "app_shutdown_timestamp_seconds", labels, app.shutdown_at.timestamp()
+    for state, number in states.items():
+        yield "apps", (state.value,), number
+
+
+def _family(
+    definition: Definition,
+) -> CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily:
+    labels = list(definition.all_labels)
+    if definition.kind == "counter":
+        return CounterMetricFamily(definition.full_name, definition.help, labels=labels)
+    if definition.kind == "histogram":
+        return HistogramMetricFamily(definition.full_name, definition.help, labels=labels)
+    return GaugeMetricFamily(definition.full_name, definition.help, labels=labels)
+
+
+def _buckets(counts: list[int]) -> list[tuple[str, float]]:
+    """Counts by bucket, each with all that is below it, as Prometheus has them."""
+    found, below = [], 0
+    for bound, count in zip((*CHECK_BUCKETS, float("inf")), counts):
+        below += count
+        found.append(("+Inf" if bound == float("inf") else str(bound), float(below)))
+    return found
+
+
+def readme_table() -> str:
+    """The README's table of metrics, which a test compares with this."""
+    rows = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
+    for definition in DEFINITIONS:
+        labels = ", ".join(f"`{label}`" for label in definition.labels)
+        rows.append(
+            f"| `{definition.full_name}` | {definition.kind} | {labels} | {definition.help} |"
+        )
+    return "\n".join(rows)
+
+
+_REGISTERED: WeakKeyDictionary[CollectorRegistry, Metrics] = WeakKeyDictionary()

@@ -1,0 +1,146 @@
+"""What an instance costs an hour: the admin's own table, the Price List API, the bundled table.
+
+The first that knows the type wins, and the price says which it was. A type that none knows is
+unpriced: that is shown as such and left out of sums, never counted as 0.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..model import AppType, Price, PriceSource
+from .table import BUNDLED_TABLE, load_bundled, load_own, own_prices
+
+if TYPE_CHECKING:
+    from .price_list import PriceListCache
+
+#: USD per GB and month of a space's gp3 volume, and the date of that price. AWS lists it per
+#: region; only this one was found, so it stands for all.
+VOLUME_USD_PER_GB_MONTH = Decimal("0.112")
+VOLUME_PRICE_REGION = "us-east-1"
+VOLUME_PRICE_DATE = "2026-08-24"
+
+
+def endpoint_region(region: str) -> str | None:
+    """The region of the Price List endpoint to ask for ``region``; None where it can't be asked.
+
+    China and GovCloud are partitions of their own, whose credentials do not work at these.
+    """
+    if region.startswith(("cn-", "us-gov-", "us-iso", "eu-isoe")) or not region:
+        return None
+    if region.startswith(("eu-", "il-", "me-", "af-")):
+        return "eu-central-1"
+    return "ap-south-1" if region.startswith("ap-") else "us-east-1"
+
+
+class PriceBook:
+    """Prices of one region. ``price`` answers at once from what is known, and has what is not
+    known looked up for the next time; ``known`` touches neither disk nor network.
+
+    ``own`` and ``own_file`` are the admin's table; the former wins. ``price_list`` makes what asks
+    the API; None where it is not to be asked. ``problems`` says what is wrong with the admin's
+    table, in words for the admin; prices that could be read apply.
+    """
+
+    def __init__(
+        self,
+        region: str,
+        *,
+        own: Mapping[str, Any] | None = None,
+        own_file: str = "",
+        price_list: Callable[[], PriceListCache] | None = None,
+        bundled: Path = BUNDLED_TABLE,
+        log: logging.Logger | None = None,
+    ) -> None:
+        self.region = region
+        self.problems: list[str] = []
+        self._own_table = dict(own or {})
+        self._own_file = own_file
+        self._make_price_list = price_list
+        self._price_list: PriceListCache | None = None
+        self._bundled_path = bundled
+        self._loading = threading.Lock()
+        self._patience = 0.1
+        self._own: dict[str, Price] | None = None
+        self._bundled: dict[str, Price] = {}
+        self._log = log or logging.getLogger(__name__)
+
+    def load(self) -> None:
+        """Reads the tables, once. ``price`` does so itself; a thread can do it beforehand."""
+        with self._loading:
+            if self._own is not None:
+                return
+            own: dict[str, Price] = {}
+            try:
+                self._load(own)
+            except Exception:
+                self._log.exception("sagemaker_autoshutdown: some prices could not be loaded")
+            finally:
+                self._own = own  # what could be read; else each look would read it all again
+
+    def _load_or_wait(self) -> None:
+        """Another thread may be loading: it is waited for, but once only and not for long, since
+        the admin's table may lie on a disk that hangs."""
+        patience, self._patience = self._patience, 0.0
+        if self._loading.acquire(timeout=patience):
+            self._loading.release()
+            self.load()
+
+    def _load(self, own: dict[str, Price]) -> None:
+        if self._own_file:
+            try:
+                own.update(load_own(Path(self._own_file).expanduser(), self.region))
+            except Exception as error:  # an admin's file may hold anything
+                self._problem(f"The price table price_file can't be used: {error}")
+        try:
+            own.update(own_prices(self._own_table))
+        except ValueError as error:
+            self._problem(f"The setting prices can't be used: {error}")
+        try:
+            self._bundled = load_bundled(self.region, self._bundled_path)
+        except (OSError, ValueError) as error:
+            self._problem(
+                f"The price table of this package can't be read ({error}); install it again"
+            )
+        if self._make_price_list is not None:
+            self._price_list = self._make_price_list()
+
+    def price(self, instance_type: str, app_type: AppType) -> Price:
+        """The price of an instance of this type that runs an app of this type."""
+        if self._own is None:
+            self._load_or_wait()
+        own = (self._own or {}).get(instance_type)
+        if own is None and self._price_list is not None and instance_type:
+            self._price_list.get(instance_type, app_type)  # looked up, if need be
+        return self.known(instance_type, app_type)
+
+    def known(self, instance_type: str, app_type: AppType) -> Price:
+        """The same out of memory."""
+        own = (self._own or {}).get(instance_type)
+        if own is not None:
+            return own
+        if self._price_list is not None:
+            listed = self._price_list.known(instance_type, app_type)
+            if listed is not None:
+                return listed
+        bundled = self._bundled.get(instance_type)
+        return bundled or Price(instance_type, None, PriceSource.UNPRICED)
+
+    def volume_usd_per_gb_month(self) -> Price:
+        """The price of a space's volume; ``usd_per_hour`` holds USD per GB and **month**."""
+        source = PriceSource.LIST if self.region == VOLUME_PRICE_REGION else PriceSource.ESTIMATE
+        return Price("gp3", VOLUME_USD_PER_GB_MONTH, source, VOLUME_PRICE_DATE)
+
+    def close(self) -> None:
+        """Ends the thread that asks the Price List."""
+        if self._price_list is not None:
+            self._price_list.close()
+
+    def _problem(self, message: str) -> None:
+        self.problems.append(message)
+        self._log.warning(message)

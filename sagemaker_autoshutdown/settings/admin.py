@@ -1,0 +1,414 @@
+"""The admin's policy: traits, their units, their bounds, and the pure value made from them."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, cast
+
+from jupyter_core.paths import jupyter_data_dir
+from traitlets import Bool, Bunch, Dict, Float, List, TraitError, Unicode, Union, default, validate
+from traitlets.config import LoggingConfigurable
+from traitlets.config.loader import DeferredConfig
+
+from ..prices.table import own_prices
+
+DEFAULT_METADATA_FILE = "/opt/ml/metadata/resource-metadata.json"
+
+#: Settings that an installer has fixed, in the form of Jupyter's own JSON configuration. They win
+#: over all of Jupyter's configuration, which a user's files can overrule. Where the installer had
+#: no root's rights, the file is below the environment's prefix.
+FIXED_SETTINGS_FILE = "/etc/sagemaker-autoshutdown/settings.json"
+
+#: Settings that a user may change, within the admin's bounds.
+USER_SETTINGS = ("idle_timeout", "warning_time", "keep_terminals", "ignore_connections")
+
+#: The shortest time that any setting takes, in seconds. Tests and demos need it that short.
+MIN_SECONDS = 1.0
+#: The longest, in seconds: a year. It keeps date arithmetic far from its limits.
+MAX_SECONDS = 366 * 86400.0
+
+_RULE_PATTERNS = ("instance_type", "owner", "app_type")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An idle limit for some apps. Patterns are shell-style, matched with case."""
+
+    idle_timeout: timedelta
+    instance_type: str = "*"
+    owner: str = "*"
+    app_type: str = "*"
+
+    def matches(self, *, instance_type: str, owner: str, app_type: str) -> bool:
+        """Whether an app of this instance type, owner and type falls under the rule."""
+        return (
+            fnmatchcase(instance_type, self.instance_type)
+            and fnmatchcase(owner, self.owner)
+            and fnmatchcase(app_type, self.app_type)
+        )
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What decides: the admin's traits and the user's settings, merged into one value.
+
+    ``user_idle_timeout`` is the user's own limit, if there is one. It stands in for
+    ``idle_timeout``; where one of the admin's rules matches, it can only shorten the rule's limit.
+    """
+
+    idle_timeout: timedelta = timedelta(hours=2)
+    user_idle_timeout: timedelta | None = None
+    rules: tuple[Rule, ...] = ()
+    warning_time: timedelta = timedelta(minutes=10)
+    active_time: timedelta = timedelta(minutes=5)
+    max_busy_time: timedelta = timedelta(0)
+    keep_terminals: bool = False
+    ignore_connections: bool = True
+    dry_run: bool = False
+
+    def limit(self, *, instance_type: str, owner: str, app_type: str) -> timedelta:
+        """The idle limit for an app: the first rule that matches, else the general one."""
+        for rule in self.rules:
+            if rule.matches(instance_type=instance_type, owner=owner, app_type=app_type):
+                if self.user_idle_timeout is not None:
+                    return min(rule.idle_timeout, self.user_idle_timeout)
+                return rule.idle_timeout
+        if self.user_idle_timeout is not None:
+            return self.user_idle_timeout
+        return self.idle_timeout
+
+
+def _check_seconds(name: str, value: float, *, zero_is_off: bool = False) -> None:
+    if zero_is_off and value == 0:
+        return
+    # "not (a <= b)" also refuses NaN
+    if not (MIN_SECONDS <= value <= MAX_SECONDS):
+        also = " or 0 (off)" if zero_is_off else ""
+        raise TraitError(
+            f"SageMakerAutoShutdown.{name} is in seconds, from {MIN_SECONDS:g} to "
+            f"{MAX_SECONDS:g}{also}; got {value!r}"
+        )
+
+
+def parse_rule(raw: Any) -> Rule:
+    """One entry of ``idle_timeout_rules``; raises ``TraitError`` with what is allowed."""
+    if not isinstance(raw, Mapping):
+        raise TraitError(f"a rule of idle_timeout_rules is a dict, got {raw!r}")
+    unknown = sorted(str(key) for key in set(raw) - {*_RULE_PATTERNS, "idle_timeout"})
+    if unknown:
+        raise TraitError(
+            f"unknown key {', '.join(unknown)} in a rule of idle_timeout_rules; it takes "
+            f"{', '.join(_RULE_PATTERNS)} (patterns) and idle_timeout (seconds)"
+        )
+    seconds = raw.get("idle_timeout")
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TraitError(f"a rule of idle_timeout_rules needs idle_timeout in seconds: {raw!r}")
+    _check_seconds("idle_timeout_rules: idle_timeout", float(seconds))
+    patterns = {key: raw.get(key, "*") for key in _RULE_PATTERNS}
+    for key, pattern in patterns.items():
+        if not isinstance(pattern, str):
+            raise TraitError(f"{key} in a rule of idle_timeout_rules is a pattern: {raw!r}")
+    return Rule(idle_timeout=timedelta(seconds=float(seconds)), **patterns)
+
+
+class SageMakerAutoShutdown(LoggingConfigurable):
+    """The admin's settings, ``c.SageMakerAutoShutdown.*``. Times are in seconds.
+
+    A value that does not pass is refused with a message; see :func:`load` for what applies then.
+    """
+
+    idle_timeout = Float(
+        7200.0,
+        help="Seconds without activity after which an app is shut down.",
+    ).tag(config=True)
+
+    poll_interval = Float(
+        60.0,
+        help="Seconds between two looks at kernels, terminals and apps. Deadlines are kept to the "
+        "second whatever this is; it bounds how late a new app or activity is noticed.",
+    ).tag(config=True)
+
+    warning_time = Float(
+        600.0,
+        help="Seconds before a shutdown at which users are warned. What is overdue when first "
+        "seen is warned of first, too. For limits shorter than this, the limit.",
+    ).tag(config=True)
+
+    active_time = Float(
+        300.0,
+        help="Seconds after its last activity during which an app is called active, not idle. "
+        "It changes what is shown and what counts as idle cost, not when an app is shut down.",
+    ).tag(config=True)
+
+    max_busy_time = Float(
+        0.0,
+        help="Seconds that a kernel may stay busy before it no longer holds its app; 0 is off: a "
+        "running cell is never interrupted. For kernels that crashed while busy.",
+    ).tag(config=True)
+
+    keep_terminals = Bool(
+        False,
+        help="Whether an open terminal holds its app. If not, it counts by its last input or "
+        "output, like a kernel.",
+    ).tag(config=True)
+
+    ignore_connections = Bool(
+        True,
+        help="Whether an open browser tab is no activity. If False, a kernel with a connected "
+        "client holds its app.",
+    ).tag(config=True)
+
+    ignore_detached_jobs: List[str] = List(
+        Unicode(),
+        default_value=["*-agent", "code-server", "dbus-*", "docker*", "mlflow", "tensorboard"],
+        help="Programs that hold nothing once they have left their terminal or notebook, whatever "
+        "CPU they use (shell-style patterns); ['*'] is all of them.",
+    ).tag(config=True)
+
+    dry_run = Bool(
+        False,
+        help="Watch, warn and record, but shut nothing down.",
+    ).tag(config=True)
+
+    idle_timeout_rules: List[Any] = List(
+        help="Limits for some apps, the first that matches wins: dicts with instance_type, owner "
+        "and app_type (shell-style patterns, each '*' by default) and idle_timeout (seconds). "
+        "Users can shorten the limit of a rule, not lengthen it.",
+    ).tag(config=True)
+
+    allow_user_settings = Union(
+        [Bool(), List(Unicode())],
+        default_value=True,
+        help="Whether users may change their settings: True, False, or a list of those that they "
+        "may change (" + ", ".join(USER_SETTINGS) + ").",
+    ).tag(config=True)
+
+    min_idle_timeout = Float(
+        None,
+        allow_none=True,
+        help="The shortest idle_timeout that users may set, in seconds; None is no bound. It "
+        "does not bind the admin's own settings.",
+    ).tag(config=True)
+
+    max_idle_timeout = Float(
+        None,
+        allow_none=True,
+        help="The longest idle_timeout that users may set, in seconds; None is no bound. It "
+        "does not bind the admin's own settings.",
+    ).tag(config=True)
+
+    max_keep_alive = Float(
+        86400.0,
+        help="The longest that a user may keep an app alive at a time, in seconds; 0 allows no "
+        "keep-alive.",
+    ).tag(config=True)
+
+    prices: Dict[str, Any] = Dict(
+        help="Your own prices, in USD per hour by instance type, such as {'ml.t3.medium': 0.045}. "
+        "They win over all others.",
+    ).tag(config=True)
+
+    price_file = Unicode(
+        help="Your own price table: a CSV file with the columns instance_type and usd_per_hour, "
+        "and, if you like, region and date. Empty: none. The setting prices wins over it.",
+    ).tag(config=True)
+
+    price_list_api = Bool(
+        True,
+        help="Whether to ask the AWS Price List API for prices (pricing:GetProducts), at most once "
+        "a day for each instance type. Without it, or while it can't be reached, the bundled table "
+        "applies.",
+    ).tag(config=True)
+
+    avoided_cost_cap = Float(
+        86400.0,
+        help="Seconds after a shutdown for which it counts as avoided cost, at most: an estimate "
+        "of how long the instance would have gone on otherwise. 0 counts none.",
+    ).tag(config=True)
+
+    remote_write_url = Unicode(
+        help="Where to send metrics by Prometheus remote write, an https:// URL; empty: nowhere. "
+        "Needs the extra remote-write.",
+    ).tag(config=True, secret=True)
+
+    remote_write_interval = Float(
+        60.0,
+        help="Seconds between two sendings of metrics.",
+    ).tag(config=True)
+
+    remote_write_headers: Dict[str, Any] = Dict(
+        help="Headers for the receiver of metrics, such as {'X-Scope-OrgID': 'team'} or an "
+        "Authorization. Whoever can read the server's configuration can read them.",
+    ).tag(config=True, secret=True)
+
+    remote_write_sigv4 = Bool(
+        False,
+        help="Whether to sign what is sent with this app's AWS credentials, as Amazon Managed "
+        "Prometheus asks for (aps:RemoteWrite).",
+    ).tag(config=True)
+
+    remote_write_region = Unicode(
+        help="The region of the Amazon Managed Prometheus workspace. Empty: this app's.",
+    ).tag(config=True)
+
+    resource_metadata_file = Unicode(
+        help="Where SageMaker says which app this is. By default $RESOURCE_METADATA_FILE, else "
+        f"{DEFAULT_METADATA_FILE}.",
+    ).tag(config=True)
+
+    data_dir = Unicode(
+        help="Where settings and records are kept. By default sagemaker_autoshutdown below "
+        "Jupyter's data directory.",
+    ).tag(config=True)
+
+    @default("resource_metadata_file")
+    def _default_resource_metadata_file(self) -> str:
+        return os.environ.get("RESOURCE_METADATA_FILE") or DEFAULT_METADATA_FILE
+
+    @default("data_dir")
+    def _default_data_dir(self) -> str:
+        return str(Path(jupyter_data_dir()) / "sagemaker_autoshutdown")
+
+    @validate(
+        "idle_timeout",
+        "poll_interval",
+        "warning_time",
+        "active_time",
+        "min_idle_timeout",
+        "max_idle_timeout",
+        "remote_write_interval",
+    )
+    def _validate_seconds(self, proposal: Bunch) -> float | None:
+        if proposal.value is not None:
+            _check_seconds(proposal.trait.name, proposal.value)
+        return cast("float | None", proposal.value)
+
+    @validate("max_busy_time", "max_keep_alive", "avoided_cost_cap")
+    def _validate_seconds_or_off(self, proposal: Bunch) -> float:
+        _check_seconds(proposal.trait.name, proposal.value, zero_is_off=True)
+        return cast(float, proposal.value)
+
+    @validate("data_dir", "resource_metadata_file")
+    def _validate_path(self, proposal: Bunch) -> str:
+        return str(Path(proposal.value).expanduser())
+
+    @validate("idle_timeout_rules")
+    def _validate_rules(self, proposal: Bunch) -> list[Any]:
+        for raw in proposal.value:
+            parse_rule(raw)
+        return cast("list[Any]", proposal.value)
+
+    @validate("prices")
+    def _validate_prices(self, proposal: Bunch) -> dict[str, Any]:
+        try:
+            own_prices(proposal.value)
+        except ValueError as error:
+            raise TraitError(f"SageMakerAutoShutdown.prices: {error}") from None
+        return cast("dict[str, Any]", proposal.value)
+
+    @validate("remote_write_url")
+    def _validate_remote_write_url(self, proposal: Bunch) -> str:
+        if proposal.value and not proposal.value.lower().startswith(("https://", "http://")):
+            raise TraitError(
+                "SageMakerAutoShutdown.remote_write_url begins with https:// (or http://)"
+            )
+        return cast(str, proposal.value)
+
+    @validate("allow_user_settings")
+    def _validate_allow_user_settings(self, proposal: Bunch) -> bool | list[str]:
+        if not isinstance(proposal.value, bool):
+            unknown = sorted(set(proposal.value) - set(USER_SETTINGS))
+            if unknown:
+                raise TraitError(
+                    f"allow_user_settings names no user setting: {', '.join(unknown)}; "
+                    f"there are {', '.join(USER_SETTINGS)}"
+                )
+        return cast("bool | list[str]", proposal.value)
+
+    def policy(self) -> Policy:
+        """The policy of the admin's settings alone."""
+        return Policy(
+            idle_timeout=timedelta(seconds=self.idle_timeout),
+            rules=tuple(parse_rule(raw) for raw in self.idle_timeout_rules),
+            warning_time=timedelta(seconds=self.warning_time),
+            active_time=timedelta(seconds=self.active_time),
+            max_busy_time=timedelta(seconds=self.max_busy_time),
+            keep_terminals=self.keep_terminals,
+            ignore_connections=self.ignore_connections,
+            dry_run=self.dry_run,
+        )
+
+    def user_may_change(self, setting: str) -> bool:
+        """Whether the admin lets users change this one of ``USER_SETTINGS``."""
+        allowed = self.allow_user_settings
+        return allowed if isinstance(allowed, bool) else setting in allowed
+
+
+def load(parent: LoggingConfigurable) -> tuple[SageMakerAutoShutdown, list[str]]:
+    """The admin's settings out of ``parent.config``, and what was wrong with them.
+
+    A value that is refused is left at its default and named in the list: a slip in a domain's
+    configuration must neither keep Studio from starting nor switch the shutdown off.
+    """
+    settings = SageMakerAutoShutdown(parent=None, log=parent.log)
+    settings.parent = parent
+    problems: list[str] = []
+    own = parent.config.get(SageMakerAutoShutdown.__name__, {})
+    if not isinstance(own, Mapping):
+        problems.append(f"SageMakerAutoShutdown takes settings by name, got {own!r}")
+        own = {}
+    section = {**own, **_fixed_settings(problems)}
+    traits = settings.traits(config=True)
+    for name, value in section.items():
+        if name not in traits:
+            problems.append(
+                f"SageMakerAutoShutdown.{name} is no setting; there are {', '.join(sorted(traits))}"
+            )
+            continue
+        try:
+            if isinstance(value, DeferredConfig):
+                value = value.get_value(traits[name])
+                if isinstance(traits[name], Union) and isinstance(value, str):
+                    # A list on the command line, which traitlets leaves as it is for a Union.
+                    value = ast.literal_eval(value)
+            setattr(settings, name, value)
+        except Exception as error:  # a number too large for a float, and whatever else
+            if name == "allow_user_settings":
+                # A slip must not give users more than the admin meant to.
+                settings.allow_user_settings = False
+                problems.append(f"{name}: {error} (so users may change none of their settings)")
+                continue
+            what: object = error
+            if traits[name].metadata.get("secret"):
+                # What traitlets says of a value holds it, and problems are logged and shown.
+                what = f"not a value for it. {traits[name].help}"
+            problems.append(f"{name}: {what} (its default, {getattr(settings, name)!r}, applies)")
+    low, high = settings.min_idle_timeout, settings.max_idle_timeout
+    if low is not None and high is not None and low > high:
+        problems.append(
+            f"min_idle_timeout ({low:g} s) is above max_idle_timeout ({high:g} s): "
+            "max_idle_timeout applies"
+        )
+        settings.min_idle_timeout = high
+    return settings, problems
+
+
+def _fixed_settings(problems: list[str]) -> dict[str, Any]:
+    """What the first ``FIXED_SETTINGS_FILE`` says that can be read; a problem for any other."""
+    for file in (Path(FIXED_SETTINGS_FILE), Path(sys.prefix + FIXED_SETTINGS_FILE)):
+        try:
+            document = json.loads(file.read_text(encoding="utf-8"))
+            return dict(document[SageMakerAutoShutdown.__name__])
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            problems.append(f"{file} can't be read, so what it fixes does not apply: {error!r}")
+    return {}

@@ -1,0 +1,205 @@
+"""The file that keeps the user's settings and keep-alives.
+
+It is read with patience and written with care: what can't be understood is put aside, never
+overwritten; a write changes the file whole or not at all. What the entries mean is not known here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Union
+
+from ..clock import from_iso, to_iso, utcnow
+
+#: What a user's setting can be: seconds, or on and off.
+Value = Union[float, bool]
+
+FILE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class KeepAlive:
+    """A user's hold on one run of an app.
+
+    It belongs to the run that was up at ``given_at``: names are reused, and a run that started
+    later is another one. (``run_started_at`` alone can't tell, as it is known less well after a
+    restart of the server.)
+    """
+
+    until: datetime
+    run_started_at: datetime
+    given_at: datetime
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the file holds, as far as it can be read; ``notes`` say what can't."""
+
+    settings: Mapping[str, object] = field(default_factory=dict)
+    keep_alives: Mapping[str, KeepAlive] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def parse(text: str) -> tuple[dict[str, Any], Stored]:
+    """The file's whole document, and what is understood of it.
+
+    Raises ``ValueError`` for what is no document of ours. One bad entry spoils no other.
+    """
+    document = json.loads(text)
+    if not isinstance(document, dict):
+        raise ValueError("it holds no JSON object")
+    if document.get("version") != FILE_VERSION:
+        raise ValueError(f"its version is {echo(document.get('version'))}, not {FILE_VERSION}")
+    settings = document.setdefault("settings", {})
+    keep_alive = document.setdefault("keep_alive", {})
+    if not isinstance(settings, dict) or not isinstance(keep_alive, dict):
+        raise ValueError("its settings or keep_alive are no JSON object")
+    keep_alives = {}
+    notes = []
+    for name, entry in keep_alive.items():
+        try:
+            run_started_at = from_iso(entry["run_started_at"])
+            keep_alives[name] = KeepAlive(
+                until=from_iso(entry["until"]),
+                run_started_at=run_started_at,
+                given_at=from_iso(entry.get("given_at") or entry["run_started_at"]),
+            )
+        except (AttributeError, KeyError, TypeError, ValueError):
+            notes.append(f"The keep-alive of {name} could not be read: ignored.")
+    return document, Stored(settings, keep_alives, tuple(notes))
+
+
+class SettingsFile:
+    """The file. Its methods block: call them in a thread.
+
+    Several servers may share it: each write changes only what was changed here, and takes the rest
+    from the file as it is then. Two writes within the same milliseconds could still lose one.
+    """
+
+    def __init__(self, path: Path, now: Callable[[], datetime] = utcnow) -> None:
+        self.path = path
+        self._now = now
+        self._lock = threading.Lock()
+
+    def read(self) -> Stored:
+        """What is stored; nothing if there is no file. A broken file is put aside."""
+        with self._lock:
+            return self._read()[1]
+
+    def write(
+        self,
+        settings: Mapping[str, Value | None],
+        keep_alives: Mapping[str, KeepAlive | None],
+    ) -> Stored:
+        """Change these entries, None being its removal, and return all that is stored now.
+
+        Raises ``OSError`` if it can't be written; the file then is as it was.
+        """
+        with self._lock:
+            document, stored = self._read(for_writing=True)
+            apply(document["settings"], settings)
+            apply(
+                document["keep_alive"],
+                {
+                    name: None
+                    if entry is None
+                    else {
+                        "until": to_iso(entry.until),
+                        "run_started_at": to_iso(entry.run_started_at),
+                        "given_at": to_iso(entry.given_at),
+                    }
+                    for name, entry in keep_alives.items()
+                },
+            )
+            # Not those that can't be read: somebody may want to.
+            for name, entry in stored.keep_alives.items():
+                if entry.until <= self._now() and name not in keep_alives:
+                    del document["keep_alive"][name]
+            text = json.dumps(document, indent=2, sort_keys=True) + "\n"
+            self._replace(text)
+            return replace(parse(text)[1], notes=stored.notes)
+
+    def _read(self, for_writing: bool = False) -> tuple[dict[str, Any], Stored]:
+        empty: dict[str, Any] = {"version": FILE_VERSION, "settings": {}, "keep_alive": {}}
+        try:
+            text = self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return empty, Stored()
+        except UnicodeDecodeError as error:
+            return empty, self._put_aside(error, for_writing)
+        except OSError as error:
+            # It may be well and only out of reach: not to be put aside, nor written over.
+            if for_writing:
+                raise
+            return empty, Stored(notes=(f"Your settings could not be read: {error}.",))
+        try:
+            return parse(text)
+        except (ValueError, RecursionError) as error:
+            return empty, self._put_aside(error, for_writing)
+
+    def _put_aside(self, error: Exception, for_writing: bool) -> Stored:
+        aside = self.path.with_name(f"{self.path.name}.broken-{self._now():%Y%m%dT%H%M%SZ}")
+        try:
+            self.path.replace(aside)
+        except OSError as failure:
+            if for_writing:
+                raise
+            where = f"could not be put aside: {failure}"
+        else:
+            where = f"is now {aside.name}"
+        return Stored(
+            notes=(
+                f"{self.path.name} could not be read ({error}) and {where}. The administrator's "
+                "settings apply.",
+            )
+        )
+
+    def _replace(self, text: str) -> None:
+        """Write it whole or not at all, also if the machine stops in the middle."""
+        directory = self.path.parent
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # mkstemp makes it readable for its owner only.
+        descriptor, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=directory)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            Path(name).replace(self.path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(name).unlink()
+            raise
+        # The new name itself is on disk once its directory is. Not every file system can.
+        with contextlib.suppress(OSError):
+            descriptor = os.open(directory, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def apply(target: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Change these entries of ``target``; None removes one."""
+    for name, value in changes.items():
+        if value is None:
+            target.pop(name, None)
+        else:
+            target[name] = value
+
+
+def echo(value: object) -> str:
+    """What was sent, as JSON and not too long."""
+    try:
+        text = json.dumps(value)
+    except (TypeError, ValueError):
+        text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

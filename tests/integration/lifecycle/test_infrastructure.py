@@ -1,0 +1,348 @@
+"""The CloudFormation template and the Terraform module create what the command does."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cfnlint.decode.cfn_yaml
+import hcl2
+import pytest
+
+from sagemaker_autoshutdown.lifecycle import cloudformation, policy
+from sagemaker_autoshutdown.lifecycle import script as script_module
+from sagemaker_autoshutdown.lifecycle.script import (
+    Kind,
+    ScriptSettings,
+    config_name,
+    made_by_command,
+    render,
+    version_of,
+    without_comments,
+)
+from tests.paths import LIFECYCLE_CONFIG
+
+FOLDER = LIFECYCLE_CONFIG
+TEMPLATE = FOLDER / "cloudformation.yaml"
+#: With what could go wrong in quoting.
+OTHER = ScriptSettings(
+    version="1.2.3",
+    wheel="s3://bucket/folder/sagemaker_autoshutdown-1.2.3-py3-none-any.whl",
+    sha256="0123456789abcdef" * 4,
+    index_url="https://packages.example.com/simple/?a=b&c=d",
+    idle_timeout=1800,
+    warning_time=300,
+    keep_terminals=True,
+    more={"idle_timeout_rules": [{"instance_type": "ml.g*", "idle_timeout": 900}]},
+)
+#: Parameter → what the command takes for it.
+PATTERNS = {
+    "Version": script_module.VERSION,
+    "Wheel": script_module.WHEEL,
+    "Sha256": script_module.SHA256,
+    "IndexUrl": script_module.INDEX_URL,
+}
+SETTINGS = pytest.mark.parametrize("settings", [ScriptSettings(), OTHER], ids=["default", "other"])
+
+
+def anywhere(document: Any) -> Any:
+    """A policy in which every partition, region and account of an ARN is any."""
+    text = re.sub(
+        r'arn:[^:"]*(\{[^}]*\})?:sagemaker:[^/"]*:(app|domain|notebook-instance|space|user-profile)/',
+        r"arn:*:sagemaker:*:*:\2/",
+        json.dumps(document),
+    )
+    return json.loads(re.sub(r'arn:[^:"]*:s3:::', "arn:*:s3:::", text))
+
+
+# ---- CloudFormation
+
+
+def resolved(value: Any, parameters: dict[str, str]) -> Any:
+    """A template's value with its functions computed, as far as this template uses them."""
+    if isinstance(value, list):
+        items = [resolved(item, parameters) for item in value]
+        return [item for item in items if item is not NO_VALUE]
+    if not isinstance(value, dict):
+        return value
+    if len(value) != 1:
+        return {key: resolved(each, parameters) for key, each in value.items()}
+    [(function, given)] = value.items()
+    if function == "Fn::If":
+        chosen = given[1] if parameters[given[0]] == "true" else given[2]
+        return resolved(chosen, parameters)
+    argument = resolved(given, parameters)
+    if function == "Ref":
+        return NO_VALUE if argument == "AWS::NoValue" else parameters[argument]
+    if function == "Fn::Sub":
+        text, more = argument if isinstance(argument, list) else (argument, {})
+        known = {**parameters, **more}
+        return re.sub(r"\$\{([\w:]+)\}", lambda found: str(known[found[1]]), text)
+    if function == "Fn::Join":
+        return argument[0].join(argument[1])
+    if function == "Fn::Split":
+        return argument[1].split(argument[0])
+    if function == "Fn::Select":
+        return argument[1][int(argument[0])]
+    if function == "Fn::Base64":
+        return base64.b64encode(argument.encode()).decode()
+    return {function: argument}
+
+
+NO_VALUE = object()
+
+
+def parameters_for(settings: ScriptSettings) -> dict[str, str]:
+    """The stack's parameters, and what CloudFormation itself adds."""
+    lines = settings.assignments()
+    return {
+        "Revision": "1",
+        "AWS::Partition": "aws",
+        "AWS::Region": "us-east-2",
+        "AWS::AccountId": "123456789012",
+        "ExecutionRoleName": "role",
+        "AttachPolicy": "true",
+        "WheelInS3": "true" if settings.wheel.startswith("s3:") else "false",
+        **{parameter: lines[name] for parameter, name in cloudformation.PARAMETERS.items()},
+    }
+
+
+def resources(settings: ScriptSettings) -> dict[str, Any]:
+    """The template's resources as a stack with these settings has them."""
+    template = cfnlint.decode.cfn_yaml.load(str(TEMPLATE))
+    return dict(resolved(template["Resources"], parameters_for(settings)))
+
+
+def unquoted(script: str) -> str:
+    """A script in which a value is quoted only where it must be, which means the same."""
+    return re.sub(
+        r"^([A-Z_0-9]+)='(.*)'$",
+        lambda found: f"{found[1]}={shlex.quote(found[2])}",
+        script,
+        flags=re.MULTILINE,
+    )
+
+
+def test_the_template_is_what_the_scripts_make_it() -> None:
+    assert TEMPLATE.read_text() == cloudformation.template(), (
+        "python -m sagemaker_autoshutdown.lifecycle.cloudformation > "
+        "lifecycle-config/cloudformation.yaml"
+    )
+    # What can be given without a bucket, with room for what is still to come.
+    assert len(TEMPLATE.read_bytes()) < 51_200 - 4_096
+
+
+def test_cfn_lint_finds_nothing() -> None:
+    command = [str(Path(sys.executable).with_name("cfn-lint")), str(TEMPLATE)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.stdout, result.returncode) == ("", 0)
+
+
+@SETTINGS
+def test_a_stack_creates_the_scripts_that_the_command_does(settings: ScriptSettings) -> None:
+    found = resources(settings)
+    for kind, name in cloudformation.RESOURCES.items():
+        properties = found[name]["Properties"]
+        if kind is Kind.NOTEBOOK_INSTANCE:
+            [hook] = properties["OnStart"]
+            content = hook["Content"]
+        else:
+            content = properties["StudioLifecycleConfigContent"]
+            assert properties["StudioLifecycleConfigAppType"] == kind.app_type
+        script = unquoted(base64.b64decode(content).decode())
+        # The head's own words name the template's version, and the comments below the settings
+        # are left out.
+        expected = render(kind, settings).partition("\n#\n")[2]
+        top, end, rest = expected.partition(cloudformation.END_OF_SETTINGS)
+        assert script.partition("\n#\n")[2] == unquoted(top + end + without_comments(rest))
+
+
+@SETTINGS
+def test_a_stacks_names_tell_the_version_that_it_installs(settings: ScriptSettings) -> None:
+    found = resources(settings)
+    for kind, name in cloudformation.RESOURCES.items():
+        given = found[name]["Properties"]
+        key = "NotebookInstance" if kind is Kind.NOTEBOOK_INSTANCE else "Studio"
+        config = given[f"{key}LifecycleConfigName"]
+        assert version_of(config) == settings.version
+        assert not made_by_command(config)
+        assert re.fullmatch("[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", config)
+
+
+def test_a_version_with_a_plus_makes_a_name_too() -> None:
+    [name] = {
+        each["Properties"]["StudioLifecycleConfigName"]
+        for each in resources(ScriptSettings(version="1.2+local.3")).values()
+        if each["Properties"].get("StudioLifecycleConfigAppType") == "JupyterLab"
+    }
+    assert name == "sagemaker-autoshutdown-1-2-local-3-space-r1"
+
+
+def test_the_template_takes_what_the_command_takes_and_nothing_else() -> None:
+    parameters = cfnlint.decode.cfn_yaml.load(str(TEMPLATE))["Parameters"]
+    patterns = {name: parameters[name]["AllowedPattern"] for name in PATTERNS}
+    assert patterns == {
+        name: pattern if name == "Version" else f"({pattern})?"
+        for name, pattern in PATTERNS.items()
+    }
+    # Whatever the command can write into a script, the template can, too.
+    assert set(cloudformation.PARAMETERS.values()) == set(ScriptSettings().assignments())
+    assert set(cloudformation.PARAMETERS) <= set(parameters)
+
+
+@SETTINGS
+def test_a_stacks_policy_is_the_one_that_the_command_prints(settings: ScriptSettings) -> None:
+    found = resources(settings)["ExecutionRolePolicy"]["Properties"]
+    assert found["Roles"] == ["role"]
+    assert anywhere(found["PolicyDocument"]) == anywhere(policy.role_policy(settings.wheel))
+
+
+def test_no_parameter_can_become_a_command() -> None:
+    template = cfnlint.decode.cfn_yaml.load(str(TEMPLATE))
+    for name in cloudformation.PARAMETERS:
+        parameter = template["Parameters"][name]
+        if parameter["Type"] == "String" and "AllowedValues" not in parameter:
+            for evil in ("'", "'; touch /tmp/x; '", "${Wheel}'"):
+                assert not re.fullmatch(parameter["AllowedPattern"], evil), (name, evil)
+
+
+# ---- Terraform
+
+
+@dataclass(frozen=True)
+class Terraform:
+    """The module in a folder of its own, initialized."""
+
+    command: str
+    folder: Path
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """One of terraform's commands."""
+        return subprocess.run(
+            [self.command, *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def plan(self, **variables: Any) -> dict[str, Any]:
+        """The resources that would be created, by address."""
+        file = self.folder / "test.auto.tfvars.json"
+        file.write_text(json.dumps(variables))
+        planned = self.run("plan", "-no-color", "-input=false", "-out=plan")
+        assert planned.returncode == 0, planned.stdout + planned.stderr
+        shown = json.loads(self.run("show", "-json", "plan").stdout)
+        found = shown["planned_values"]["root_module"]["resources"]
+        return {each["address"]: each["values"] for each in found}
+
+
+#: No account is asked: what is planned needs none.
+PROVIDER = """
+provider "aws" {
+  region                      = "us-east-2"
+  access_key                  = "none"
+  secret_key                  = "none"
+  skip_credentials_validation = true
+  skip_metadata_api_check     = true
+  skip_requesting_account_id  = true
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
+    """Terraform with AWS's provider, from the network or a mirror on this machine."""
+    command = shutil.which("terraform")
+    if command is None:
+        pytest.skip("terraform is not on this machine; the module is parsed only")
+    folder = tmp_path_factory.mktemp("terraform") / "lifecycle-config"
+    shutil.copytree(FOLDER, folder)
+    found = Terraform(command, folder / "terraform")
+    (found.folder / "provider.tf").write_text(PROVIDER)
+    if found.run("init", "-input=false", "-no-color").returncode == 0:
+        return found
+    for parent in (Path.home() / ".terraform.d", Path("/usr/local/share"), Path("/opt")):
+        for mirror in {path.parents[2] for path in parent.glob("*/*/hashicorp/aws")}:
+            if found.run("init", "-input=false", f"-plugin-dir={mirror}").returncode == 0:
+                return found
+    pytest.skip("terraform's AWS provider can't be had here; the module is parsed only")
+
+
+@SETTINGS
+def test_the_module_creates_the_scripts_that_the_command_does(
+    terraform: Terraform, settings: ScriptSettings
+) -> None:
+    assert terraform.run("validate").returncode == 0
+    planned = terraform.plan(
+        execution_role_name="role",
+        package_version=settings.version,
+        wheel=settings.wheel,
+        sha256=settings.sha256,
+        index_url=settings.index_url,
+        idle_timeout=settings.idle_timeout,
+        warning_time=settings.warning_time,
+        keep_terminals=settings.keep_terminals,
+        more_settings=settings.more,
+    )
+    for kind in (Kind.CLASSIC, Kind.SPACE):
+        values = planned[f'aws_sagemaker_studio_lifecycle_config.this["{kind.value}"]']
+        script = render(kind, settings)
+        content = base64.b64decode(values["studio_lifecycle_config_content"]).decode()
+        assert content == script
+        assert values["studio_lifecycle_config_app_type"] == kind.app_type
+        assert values["studio_lifecycle_config_name"] == config_name(kind, script)
+    values = planned["aws_sagemaker_notebook_instance_lifecycle_configuration.this"]
+    script = render(Kind.NOTEBOOK_INSTANCE, settings)
+    assert base64.b64decode(values["on_start"]).decode() == script
+    assert values["name"] == config_name(Kind.NOTEBOOK_INSTANCE, script)
+    document = json.loads(planned["aws_iam_policy.this"]["policy"])
+    assert anywhere(document) == anywhere(policy.role_policy(settings.wheel))
+    assert planned["aws_iam_role_policy_attachment.this[0]"]["role"] == "role"
+
+
+def test_no_variable_can_become_a_command(terraform: Terraform) -> None:
+    evil = {"note": "it's $(touch /tmp/x) `y` ${z} $1"}
+    planned = terraform.plan(more_settings=evil)
+    values = planned['aws_sagemaker_studio_lifecycle_config.this["space"]']
+    script = base64.b64decode(values["studio_lifecycle_config_content"]).decode()
+    top = script.partition("# ---- Nothing to edit below.")[0]
+    told = subprocess.run(
+        ["/bin/bash", "-c", top + '\nprintf %s "$MORE_SETTINGS"'],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert json.loads(told) == evil
+    for name in ("index_url", "wheel", "package_version", "sha256"):
+        (terraform.folder / "test.auto.tfvars.json").write_text(json.dumps({name: "/a'b.whl"}))
+        refused = terraform.run("plan", "-no-color", "-input=false")
+        assert (refused.returncode, "Invalid value for variable" in refused.stderr) == (1, True)
+
+
+def test_the_modules_variables_are_the_scripts_settings() -> None:
+    """Parsed, not run: where there is no terraform this is what can be said of it."""
+    parsed: dict[str, Any] = {}
+    for file in sorted((FOLDER / "terraform").glob("*.tf")):
+        with file.open() as stream:
+            for key, value in hcl2.load(stream).items():
+                parsed.setdefault(key, []).extend(value if isinstance(value, list) else [value])
+    variables = {name.strip('"') for each in parsed["variable"] for name in each}
+    assert {"wheel", "sha256", "idle_timeout", "warning_time", "keep_terminals"} <= variables
+    text = (FOLDER / "terraform" / "variables.tf").read_text()
+    for pattern in PATTERNS.values():
+        escaped = pattern.replace("\\", "\\\\")
+        assert f'can(regex("^({escaped})?$", var.' in text
+    outputs = {name.strip('"') for each in parsed["output"] for name in each}
+    assert "jupyterlab_built_in_lifecycle_config_arn" in outputs
+    text = (FOLDER / "terraform" / "main.tf").read_text()
+    actions = {action for each in policy.ROLE.values() for action in each}
+    assert all(f'"{action}"' in text for action in actions)

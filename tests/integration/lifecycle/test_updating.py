@@ -1,0 +1,77 @@
+"""AWS takes an update and goes on with it for some seconds: nothing is judged before it is over."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sagemaker_autoshutdown.lifecycle import throttling as waiting
+from tests.localstudio.operations import SERVICES
+from tests.localstudio.studio import LocalStudio
+
+from .conftest import Account
+from .test_notebooks import NAME, attached, enter
+
+
+def slow(account: Account, monkeypatch: pytest.MonkeyPatch, operation: str) -> list[float]:
+    """The operation takes effect only at the second wait; gives the waits."""
+    functions = SERVICES[0].functions
+    update, kind = functions[operation], operation[len("Update") :]
+    describe = functions[f"Describe{kind}"]
+    status = "NotebookInstanceStatus" if kind == "NotebookInstance" else "Status"
+    pending: list[dict[str, Any]] = []
+    waits: list[float] = []
+
+    async def begin(studio: LocalStudio, p: dict[str, Any]) -> Any:
+        pending.append(p)
+        return {}
+
+    async def look(studio: LocalStudio, p: dict[str, Any]) -> Any:
+        described = await describe(studio, p) or {}
+        return {**described, status: "Updating"} if pending else described
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            account.studio.run(lambda studio: update(studio, pending.pop()))
+
+    monkeypatch.setitem(functions, operation, begin)
+    monkeypatch.setitem(functions, f"Describe{kind}", look)
+    monkeypatch.setattr(waiting, "sleep", wait)
+    return waits
+
+
+@pytest.mark.parametrize(
+    ("operation", "options"),
+    [
+        ("UpdateDomain", ()),
+        ("UpdateUserProfile", ("--user-profile", "ada")),
+        ("UpdateNotebookInstance", ("--notebook-instance", NAME)),
+    ],
+)
+def test_an_update_that_is_under_way_is_not_taken_for_lost(
+    account: Account, monkeypatch: pytest.MonkeyPatch, operation: str, options: tuple[str, ...]
+) -> None:
+    enter(account)
+    waits = slow(account, monkeypatch, operation)
+    code, out, err = account.run("install", "--yes", *options)
+    assert (code, err, len(waits)) == (0, "", 2)
+    assert "read back" in out
+
+
+def test_an_update_that_never_ends_is_given_up(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(account)
+    waits: list[float] = []
+    monkeypatch.setattr(waiting, "sleep", waits.append)
+    notebook = account.studio.studio.account.notebook(NAME, account.studio.studio.now())
+    account.studio.do(
+        lambda studio: studio.account.change_notebook(replace(notebook, status="Updating"))
+    )
+    code, out, _ = account.run("install", "--yes", "--notebook-instance", NAME)
+    assert (code, sum(waits)) == (1, waiting.UPDATE_TIME)
+    assert f"{NAME} is Updating" in out
+    assert attached(account) is None

@@ -1,0 +1,64 @@
+"""A local Studio without any process: what the API says is tested on an account set by hand."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.localstudio import AppKey, Owner, user
+from tests.localstudio.state import App, Resource
+from tests.localstudio.testing import QUICK, BlockingStudio, running_studio
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Iterator[BlockingStudio]:
+    """A studio with a domain and the user profile ``ada``."""
+    with running_studio(tmp_path, timing=replace(QUICK, pending=0, deleting=0)) as studio:
+        studio.create_domain()
+        studio.create_owner(user("ada"))
+        yield studio
+
+
+def http_request(
+    url: str, method: str, headers: dict[str, str], body: bytes | None = None
+) -> tuple[int, Any]:
+    """Status and JSON of what a plain HTTP client is answered."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=20)
+    try:
+        path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+    finally:
+        connection.close()
+    is_json = "json" in (answer.getheader("Content-Type") or "")
+    return answer.status, json.loads(content) if is_json and content else None
+
+
+def enter_app(
+    studio: BlockingStudio,
+    name: str,
+    owner: Owner | None = None,
+    instance_type: str = "ml.t3.medium",
+) -> AppKey:
+    """An app that is in service as far as the API can tell, with no process behind it."""
+    owner = owner or user("ada")
+    domain_id = studio.do(lambda s: next(iter(s.account.domains)))
+    key = AppKey(domain_id, owner.kind, owner.name, "KernelGateway", name)
+
+    def enter() -> App:
+        account, now = studio.studio.account, studio.studio.now()
+        app = account.create_app(key, Resource(instance_type), now)
+        account.app_is_up(key, app.run, now)
+        return app
+
+    studio.do(lambda _: enter())
+    return key

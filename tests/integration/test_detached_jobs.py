@@ -1,0 +1,287 @@
+"""Jobs that have left their terminal or kernel are work as well; services are not."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sagemaker_autoshutdown.activity.background_jobs import BackgroundJobs
+from sagemaker_autoshutdown.settings.admin import SageMakerAutoShutdown
+
+from ..machine import FROM_A_KERNEL, FROM_A_TERMINAL, INIT, SERVER, Machine
+from ..worlds import START
+
+SHELL, JOB, WORKER = 10, 11, 12
+
+
+def left_behind(machine: Machine, name: str = "python", **marks: str) -> Machine:
+    """The machine with a job that somebody left behind, looked at once."""
+    machine.add(JOB, INIT, name, marks)
+    assert machine.detached() == ()
+    return machine
+
+
+class TestWhatIsWork:
+    @pytest.mark.parametrize("marks", [FROM_A_TERMINAL, FROM_A_KERNEL], ids=["terminal", "kernel"])
+    def test_a_job_whose_terminal_or_kernel_is_gone_is_seen(self, marks: dict[str, str]) -> None:
+        one = left_behind(Machine(), **marks)
+        one.use(JOB, 30)
+        (job,) = one.detached()
+        assert (job.pid, job.program, job.started_at) == (JOB, "python", START)
+
+    def test_one_that_is_still_below_its_terminal_is_not_counted_twice(self) -> None:
+        one = Machine()
+        one.add(SHELL, SERVER, "bash", FROM_A_TERMINAL)
+        one.add(JOB, SHELL, "python", FROM_A_TERMINAL)
+        one.look({"terminal": SHELL})
+        one.use(JOB, 30)
+        jobs = one.look({"terminal": SHELL})
+        assert jobs.below == {"terminal"}
+        assert jobs.detached == ()
+
+    def test_one_that_hides_its_environment_is_known_from_when_it_had_a_terminal(self) -> None:
+        """A program that sets its own title overwrites what Linux shows of its environment."""
+        one = Machine()
+        one.add(SHELL, SERVER, "bash")
+        one.add(JOB, SHELL)
+        one.look({"terminal": SHELL})
+        one.end(SHELL)
+        one.look()
+        one.use(JOB, 30)
+        assert [job.pid for job in one.detached()] == [JOB]
+        one.use(JOB, 30)
+        assert [job.pid for job in one.detached()] == [JOB]
+
+    def test_what_runs_in_tmux_is_seen_and_named(self) -> None:
+        one = Machine()
+        one.add(JOB, INIT, "tmux: server", FROM_A_TERMINAL)
+        one.add(SHELL, JOB, "bash")
+        one.add(WORKER, SHELL, "python")
+        one.command_lines[WORKER] = ["python", "-u", "/home/me/train.py", "--token=secret"]
+        one.detached()
+        one.use(WORKER, 30)
+        (job,) = one.detached()
+        assert job.program == "python train.py"
+
+    def test_what_runs_now_is_named_not_what_has_run_most(self) -> None:
+        one = Machine()
+        one.add(JOB, INIT, "tmux: server", FROM_A_TERMINAL)
+        one.add(SHELL, JOB, "ipython")
+        one.use(SHELL, 9999)
+        one.add(WORKER, JOB, "julia")
+        one.detached()
+        one.use(WORKER, 30)
+        assert [job.program for job in one.detached()] == ["julia"]
+
+    def test_a_script_of_many_short_commands_is_a_job(self) -> None:
+        one = left_behind(Machine(), "bash", **FROM_A_TERMINAL)
+        one.add(WORKER, JOB, "convert")
+        one.use(WORKER, 30)
+        one.end(WORKER)
+        assert [job.program for job in one.detached()] == ["bash"]
+
+    def test_a_server_that_is_the_first_process_adopts_them_itself(self) -> None:
+        one = left_behind(Machine(server=INIT), **FROM_A_TERMINAL)
+        one.add(SHELL, INIT, "bash", FROM_A_TERMINAL)
+        one.look({"terminal": SHELL})
+        one.use(JOB, 30)
+        one.use(SHELL, 30)
+        jobs = one.look({"terminal": SHELL})
+        assert ([job.pid for job in jobs.detached], jobs.below) == ([JOB], frozenset())
+
+    def test_a_subreaper_above_the_server_adopts_them(self) -> None:
+        one = Machine()
+        one.add(3, INIT, "supervisord")
+        one.move(SERVER, parent=3)
+        one.add(JOB, 3, "python", FROM_A_TERMINAL)
+        one.detached()
+        one.use(JOB, 30)
+        assert [job.pid for job in one.detached()] == [JOB]
+
+
+class TestWhatIsNone:
+    def test_a_service_that_waits_does_not_hold_the_instance(self) -> None:
+        one = left_behind(Machine(), "ssh-agent", **FROM_A_TERMINAL)
+        one.use(JOB, 0.5)
+        assert one.detached() == ()
+
+    def test_what_the_machine_itself_runs_is_no_job(self) -> None:
+        one = left_behind(Machine(), "metrics-agent")
+        one.use(JOB, 30)
+        assert one.detached() == ()
+
+    def test_a_language_server_of_the_jupyter_server_is_no_job(self) -> None:
+        one = Machine()
+        one.add(JOB, SERVER, "pylsp")
+        one.detached()
+        one.use(JOB, 30)
+        assert one.detached() == ()
+
+    def test_a_kernel_that_the_server_does_not_list_is_none(self) -> None:
+        """It is about to end, or just started: no orphan, since its parent lives."""
+        one = Machine()
+        one.add(JOB, SERVER, "python", FROM_A_KERNEL)
+        one.detached()
+        one.use(JOB, 30)
+        assert one.detached() == ()
+
+    def test_a_server_that_was_started_in_a_jupyter_terminal_does_not_claim_its_neighbours(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for mark, value in FROM_A_TERMINAL.items():
+            monkeypatch.setenv(mark, value)
+        one = left_behind(Machine(), **FROM_A_TERMINAL)
+        one.use(JOB, 30)
+        assert one.detached() == ()
+
+    @pytest.mark.parametrize("name", ["tensorboard", "code-server", "gpg-agent", "dockerd"])
+    def test_a_service_that_never_rests_does_not_hold_the_instance_for_ever(
+        self, name: str
+    ) -> None:
+        one = Machine(ignored=SageMakerAutoShutdown().ignore_detached_jobs)
+        left_behind(one, name, **FROM_A_TERMINAL)
+        one.use(JOB, 30)
+        assert one.detached() == ()
+
+    def test_a_job_below_a_service_is_a_job_all_the_same(self) -> None:
+        one = Machine(ignored=["code-server"])
+        one.add(JOB, INIT, "code-server", FROM_A_TERMINAL)
+        one.add(WORKER, JOB, "python")
+        one.detached()
+        one.use(WORKER, 30)
+        assert [job.program for job in one.detached()] == ["python"]
+
+    def test_an_admin_can_switch_it_off(self) -> None:
+        one = left_behind(Machine(ignored=["*"]), **FROM_A_TERMINAL)
+        one.use(JOB, 30)
+        assert one.detached() == ()
+
+    def test_one_that_reuses_a_process_id_is_another(self) -> None:
+        one = Machine()
+        one.add(SHELL, SERVER, "bash")
+        one.add(JOB, SHELL)
+        one.look({"terminal": SHELL})
+        one.end(JOB)
+        one.add(JOB, INIT, "cron")
+        one.look()
+        one.use(JOB, 30)
+        assert one.detached() == ()
+
+
+@pytest.mark.parametrize(
+    ("command_line", "shown"),
+    [
+        (["python", "train.py", "--password", "secret"], "python train.py"),
+        (["python", "-u", "/home/me/src/train.py"], "python train.py"),
+        (["bash", "run.sh"], "python run.sh"),
+        (["python", "-c", "login('secret')"], "python"),
+        (["tool", "secret"], "python"),
+        (["tool", "--in", "secret", "file.py"], "python"),
+        (["python"], "python"),
+        ([], "python"),
+    ],
+)
+def test_arguments_are_not_shown_since_they_may_hold_secrets(
+    command_line: list[str], shown: str
+) -> None:
+    one = left_behind(Machine(), **FROM_A_TERMINAL)
+    one.command_lines[JOB] = command_line
+    one.use(JOB, 30)
+    assert [job.program for job in one.detached()] == [shown]
+
+
+# ---- real ones ----------------------------------------------------------------------------------
+
+BURN = "import os, sys; open(sys.argv[1], 'w').write(str(os.getpid()))\nwhile True: pass\n"
+
+
+@pytest.fixture
+def pid_of(tmp_path: Path) -> Iterator[Callable[[], int]]:
+    """The process id of the script ``burn.py``, once it runs; it is ended in the end."""
+    (tmp_path / "burn.py").write_text(BURN)
+    file = tmp_path / "pid"
+
+    def wait() -> int:
+        deadline = time.monotonic() + 30
+        while not (file.exists() and file.read_text()):
+            assert time.monotonic() < deadline, "the job did not start"
+            time.sleep(0.05)
+        return int(file.read_text())
+
+    yield wait
+    if file.exists():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(wait(), signal.SIGKILL)
+
+
+def shell(tmp_path: Path, command: str) -> None:
+    """Run a command in a shell of its own session, as a terminal's is, which then is gone."""
+    script = f"cd {tmp_path} && burn='{sys.executable} burn.py pid' && {command}"
+    env = {**os.environ, **FROM_A_TERMINAL}
+    env.pop("TMUX", None)
+    null = subprocess.DEVNULL
+    subprocess.run(
+        ["/bin/sh", "-c", script],
+        env=env,
+        start_new_session=True,
+        check=True,
+        stdin=null,
+        stdout=null,
+        stderr=null,
+    )
+
+
+def is_seen(pid: int, program: str) -> bool:
+    """Whether the job is seen within a time, and by which name."""
+    jobs = BackgroundJobs()
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        for job in jobs.look({}).detached:
+            if job.program.endswith(program):
+                return True
+        time.sleep(0.2)
+    return False
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["nohup $burn &", "setsid $burn &", '(setsid sh -c "$burn & exit" &)'],
+    ids=["nohup", "setsid", "double fork"],
+)
+def test_a_real_job_that_left_its_shell_is_seen(
+    tmp_path: Path, pid_of: Callable[[], int], command: str
+) -> None:
+    shell(tmp_path, command)
+    assert is_seen(pid_of(), "burn.py")
+
+
+def test_a_real_job_in_tmux_is_seen(tmp_path: Path, pid_of: Callable[[], int]) -> None:
+    tmux = shutil.which("tmux")
+    assert tmux, "tests/install-system-packages.sh installs tmux"
+    socket = tmp_path / "tmux"
+    try:
+        shell(tmp_path, f'tmux -S {socket} new-session -d "$burn"')
+        assert is_seen(pid_of(), "burn.py")
+    finally:
+        subprocess.run([tmux, "-S", str(socket), "kill-server"], check=False)
+
+
+def test_a_real_job_that_waits_is_not_seen(tmp_path: Path, pid_of: Callable[[], int]) -> None:
+    (tmp_path / "burn.py").write_text(
+        BURN.replace("while True: pass", "import time; time.sleep(99)")
+    )
+    shell(tmp_path, "nohup $burn &")
+    pid = pid_of()
+    clock = iter((0.0, 60.0))
+    jobs = BackgroundJobs(monotonic=lambda: next(clock))
+    for _ in range(2):
+        assert [job for job in jobs.look({}).detached if job.pid == pid] == []

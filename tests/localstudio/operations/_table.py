@@ -1,0 +1,103 @@
+"""The tables that operations enter themselves into, and the pages of long lists."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tests.localstudio.errors import ApiError, invalid
+from tests.localstudio.protocol import service_model, target_prefix
+
+if TYPE_CHECKING:
+    from botocore.model import OperationModel
+
+    from tests.localstudio.studio import LocalStudio
+
+Parameters = dict[str, Any]
+Answer = dict[str, Any]
+Operation = Callable[["LocalStudio", Parameters], Awaitable["Answer | None"]]
+F = TypeVar("F", bound=Operation)
+T = TypeVar("T")
+
+#: What the API answers with when MaxResults is not given (its documentation says 10).
+DEFAULT_PAGE = 10
+
+
+class OperationTable:
+    """The operations of one service, by the names of botocore's model of it."""
+
+    def __init__(self, service: str) -> None:
+        self.service = service
+        self.functions: dict[str, Operation] = {}
+
+    @property
+    def prefix(self) -> str:
+        """What stands before the operation's name in ``X-Amz-Target``."""
+        return target_prefix(self.service)
+
+    def operation(self, name: str) -> Callable[[F], F]:
+        """Enter a function under the operation's name, which the model must know."""
+        if name not in service_model(self.service).operation_names:
+            raise ValueError(f"botocore's model of {self.service} has no operation {name}")
+
+        def enter(function: F) -> F:
+            self.functions[name] = function
+            return function
+
+        return enter
+
+    def find(self, name: str) -> tuple[OperationModel, Operation]:
+        """The operation's model and function, or UnknownOperationException."""
+        function = self.functions.get(name)
+        if function is None:
+            raise ApiError("UnknownOperationException", f"The local Studio does not serve {name}")
+        return service_model(self.service).operation_model(name), function
+
+
+SAGEMAKER = OperationTable("sagemaker")
+#: All services that the endpoint answers for.
+SERVICES = [SAGEMAKER]
+
+
+def page(
+    items: Iterable[T], p: Parameters, position: Callable[[T], tuple[Any, ...]]
+) -> tuple[list[T], str | None]:
+    """One page of a list, and the token of the next page (None on the last).
+
+    `position` gives a JSON-able tuple that is unique to the item and by which the list is in
+    order. A token holds the position of the last item that was given, so that items that come and
+    go between two pages neither hide others nor show them twice.
+    """
+    descending = p.get("SortOrder") == "Descending"
+    ordered = sorted(items, key=position, reverse=descending)
+    if "NextToken" in p:
+        last = _decode(p["NextToken"])
+        if any(len(position(item)) != len(last) for item in ordered[:1]):
+            raise invalid("Invalid NextToken")
+        try:
+            ordered = [
+                item
+                for item in ordered
+                if (position(item) < last if descending else position(item) > last)
+            ]
+        except TypeError:
+            raise invalid("Invalid NextToken") from None
+    size = p.get("MaxResults", DEFAULT_PAGE)
+    token = _encode(position(ordered[size - 1])) if len(ordered) > size else None
+    return ordered[:size], token
+
+
+def _encode(position: tuple[Any, ...]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode()
+
+
+def _decode(token: str) -> tuple[Any, ...]:
+    try:
+        position = json.loads(base64.urlsafe_b64decode(token))
+    except ValueError:
+        position = None
+    if not isinstance(position, list):
+        raise invalid("Invalid NextToken")
+    return tuple(position)

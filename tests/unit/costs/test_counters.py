@@ -1,0 +1,315 @@
+"""Counters of what was spent: they never fall, whatever happens, and end up at the bill.
+
+Prometheus takes a counter that falls for one that began anew and counts all of it once more. A
+server that starts, is killed or moves to another instance type must not make that happen.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sagemaker_autoshutdown.costs.billing.arithmetic import bill, cost_of
+from sagemaker_autoshutdown.costs.microseconds import span_us, to_us
+from sagemaker_autoshutdown.costs.observation import AppLook, Look, Use
+from sagemaker_autoshutdown.costs.store import database, reads
+from sagemaker_autoshutdown.costs.totals import RunningTotals, Summary
+from sagemaker_autoshutdown.model import AppType, Host, HostKind, Reason
+
+from .test_ledger import HOST, PRICE, World, after
+
+CAP = timedelta(hours=10)
+FOR_EVER = 1 << 62
+UNPRICED = replace(PRICE, usd_per_hour=None)
+DEARER = replace(PRICE, usd_per_hour=Decimal(72))
+
+
+class Counters:
+    """What a server exports after each look, next to what one would that had just started."""
+
+    def __init__(self, world: World, host: Host = HOST) -> None:
+        self.world = world
+        self.host = host
+        self.running = RunningTotals(host, span_us(CAP))
+        self.highest: dict[tuple[str, str, str], float] = {}
+
+    def read(self, running: RunningTotals, dirty: int | None) -> Summary:
+        now = to_us(self.world.now)
+        found = self.world.ledger.read(lambda db: running.update(db, dirty, now))
+        assert found is not None
+        return found
+
+    def look(self, seconds: float, *apps: AppLook) -> dict[tuple[str, str, str], float]:
+        """What is exported after a look; fails if anything fell."""
+        self.world.now = after(seconds)
+        dirty = self.world.ledger.record(Look(self.world.now, self.host, apps))
+        assert self.world.ledger.error == ""
+        summary = self.read(self.running, dirty)
+        assert summary == self.read(RunningTotals(self.host, span_us(CAP)), None)
+        found = {
+            (one.instance_type, one.app_type, state): value
+            for one in summary.spent
+            for state, value in (
+                ("in_use", one.in_use_usd),
+                ("idle", one.idle_usd),
+                ("avoided", one.avoided_usd),
+            )
+        }
+        for key, value in self.highest.items():
+            assert found.get(key, 0.0) >= value, f"{key} fell from {value} to {found.get(key)}"
+        self.highest = found
+        return found
+
+
+@contextmanager
+def a_world() -> Iterator[World]:
+    with tempfile.TemporaryDirectory() as folder:
+        world = World(Path(folder) / "data")
+        try:
+            yield world
+        finally:
+            world.ledger.close()
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with a_world() as made:
+        yield made
+
+
+def in_a_space(world: World, instance_type: str, use: Use = Use.HELD, **facts: float) -> AppLook:
+    """A space's app, whose instance keeps its name on whatever type it runs."""
+    look = world.app(use, name="default", instance_type=instance_type, **facts)  # type: ignore[arg-type]
+    app = replace(look.app, app_type=AppType.JUPYTER_LAB)
+    return replace(look, app=app, instance="d-1/ada/JupyterLab/default")
+
+
+def billed(world: World) -> dict[tuple[str, str], float]:
+    """What the record says was spent, by instance type and state."""
+    usd: dict[tuple[str, str], float] = {}
+    for charge in bill(world.ledger.read(lambda db: reads.stretches(db, 0, FOR_EVER)) or []):
+        if charge.usd_per_hour is not None:
+            key = (charge.instance_type, "idle" if charge.idle else "in_use")
+            amount = cost_of(charge.end - charge.start, charge.usd_per_hour)
+            usd[key] = usd.get(key, 0.0) + float(amount)
+    return usd
+
+
+# --- any history ----------------------------------------------------------------------------------
+
+seen = st.fixed_dictionaries(
+    {
+        "use": st.sampled_from([*Use, Use.HELD, Use.IDLE, Use.RECENT]),
+        "ago": st.sampled_from([0, 1, 20, 70, 130, 290, 1000, 20_000]),
+        "created": st.sampled_from([*[None] * 6, 0, 30, 500, 5000]),
+        "price": st.sampled_from([PRICE, PRICE, DEARER, UNPRICED]),
+        "unseen": st.sampled_from([*[False] * 6, True]),
+        "instance_type": st.sampled_from([*["ml.m5.large"] * 4, "ml.g5.xlarge"]),
+    }
+)
+steps = st.lists(
+    st.fixed_dictionaries(
+        {
+            "passed": st.sampled_from([*[60] * 6, 20, 180, 300, 4000, 50_000, 100_000]),
+            "apps": st.fixed_dictionaries({}, optional={"a": seen, "b": seen, "default": seen}),
+            "restarts": st.sampled_from([False, False, True]),
+            "shut_down": st.sampled_from([*[""] * 5, "a", "b", "default"]),
+        }
+    ),
+    min_size=2,
+    max_size=25,
+)
+
+
+def as_seen(world: World, at: float, name: str, facts: dict[str, object]) -> AppLook:
+    use = facts["use"]
+    assert isinstance(use, Use)
+    ago = facts["ago"]
+    assert isinstance(ago, int)
+    knows = use in (Use.HELD, Use.RECENT, Use.IDLE)
+    if use is Use.RECENT:
+        ago = min(ago, 290)
+    created = facts["created"]
+    options = {
+        "since": at - ago if knows else None,
+        "started": 0 if created is None else at - created,  # type: ignore[operator]
+        "price": facts["price"],
+    }
+    if name == "default":
+        look = in_a_space(world, str(facts["instance_type"]), use, **options)  # type: ignore[arg-type]
+    else:
+        look = world.app(use, name=name, **options)  # type: ignore[arg-type]
+    if facts["unseen"]:
+        app = replace(look.app, unseen=True, instance_type="")
+        look = AppLook(app, "", Use.UNSEEN, None, UNPRICED)
+    return look
+
+
+@settings(max_examples=80, deadline=None)
+@given(steps)
+def test_no_history_of_looks_restarts_and_moves_makes_a_counter_fall(
+    history: list[dict[str, object]],
+) -> None:
+    with pytest.MonkeyPatch.context() as patch, a_world() as world:
+        patch.setattr(database, "SYNCHRONOUS", "OFF")
+        counters = Counters(world)
+        at = 50_000.0
+        for step in history:
+            if step["restarts"]:
+                world.restart()
+                counters.running = RunningTotals(HOST, span_us(CAP))
+            at += step["passed"]  # type: ignore[operator]
+            apps: dict[str, dict[str, object]] = step["apps"]  # type: ignore[assignment]
+            counters.look(at, *(as_seen(world, at, name, facts) for name, facts in apps.items()))
+            name = str(step["shut_down"])
+            app_type = "JupyterLab" if name == "default" else "KernelGateway"
+            world.shut_down(at + 1, Reason.IDLE_TIMEOUT, name, app_type)
+        counters.look(at + 60)
+        bill = billed(world)
+        exported: dict[tuple[str, str], float] = {}
+        for (instance_type, _, state), usd in counters.highest.items():
+            if usd and state != "avoided":
+                key = (instance_type, state)
+                exported[key] = exported.get(key, 0.0) + usd
+        assert exported == pytest.approx({key: usd for key, usd in bill.items() if usd})
+
+
+# --- the ways it went wrong -----------------------------------------------------------------------
+
+
+def test_a_space_that_changes_its_type_leaves_its_dollars_where_they_were(world: World) -> None:
+    counters = Counters(world)
+    counters.look(100, in_a_space(world, "ml.m5.large"))
+    counters.look(200, in_a_space(world, "ml.m5.large"))
+    found = counters.look(300, in_a_space(world, "ml.g5.xlarge", started=250))
+    assert found["ml.m5.large", "JupyterLab", "in_use"] == 2
+    assert found["ml.g5.xlarge", "JupyterLab", "in_use"] == 0.5
+
+
+def test_what_a_space_avoided_stays_with_the_type_that_was_shut_down(world: World) -> None:
+    counters = Counters(world)
+    counters.look(100, in_a_space(world, "ml.m5.large"))
+    world.shut_down(101, Reason.IDLE_TIMEOUT, "default", "JupyterLab")
+    counters.look(200)
+    counters.look(300)
+    found = counters.look(400, in_a_space(world, "ml.g5.xlarge", started=390))
+    assert found["ml.m5.large", "JupyterLab", "avoided"] == 1.9
+    assert found["ml.g5.xlarge", "JupyterLab", "avoided"] == 0
+
+
+def test_what_may_turn_out_to_be_idle_is_not_exported_by_a_restart(world: World) -> None:
+    counters = Counters(world)
+    counters.look(100, world.app(Use.HELD, 0))
+    found = counters.look(200, world.app(Use.RECENT, 110))
+    assert found["ml.t3.medium", "KernelGateway", "in_use"] == 1.1
+    world.restart()
+    world.ledger.open()
+    counters.running = RunningTotals(HOST, span_us(CAP))
+    (spent,) = counters.read(counters.running, None).spent
+    assert spent.in_use_usd == 1.1
+    found = counters.look(450, world.app(Use.IDLE, 110))
+    assert found["ml.t3.medium", "KernelGateway", "in_use"] == 1.1
+    assert found["ml.t3.medium", "KernelGateway", "idle"] == 3.4
+
+
+def test_an_app_that_nobody_can_see_holds_back_no_other_instance(world: World) -> None:
+    counters = Counters(world)
+    for at in (100, 200, 300):
+        g5 = world.app(Use.HELD, name="b", instance_type="ml.g5.xlarge")
+        found = counters.look(at, world.app(Use.UNSEEN), g5)
+    assert found["ml.t3.medium", "KernelGateway", "in_use"] == 0
+    assert found["ml.g5.xlarge", "KernelGateway", "in_use"] == 3
+
+
+def test_work_of_one_app_is_in_use_whatever_another_on_its_instance_turns_out_to_be(
+    world: World,
+) -> None:
+    counters = Counters(world)
+    for at in (100, 200, 300):
+        found = counters.look(at, world.app(Use.UNSEEN), world.app(Use.HELD, name="b"))
+    assert found["ml.t3.medium", "KernelGateway", "in_use"] == 3
+
+
+def test_a_user_who_runs_one_short_cell_after_another_is_in_use_all_the_while(
+    world: World,
+) -> None:
+    counters = Counters(world)
+    for at in range(100, 1000, 100):
+        found = counters.look(at, world.app(Use.RECENT, at - 5))
+    assert found["ml.t3.medium", "KernelGateway", "in_use"] == 8.95
+
+
+def test_a_new_app_does_not_make_idle_time_of_its_instance_used_before_it_was_there(
+    world: World,
+) -> None:
+    counters = Counters(world)
+    counters.look(100, world.app(Use.IDLE, 0))
+    found = counters.look(200, world.app(Use.IDLE, 0), world.app(name="b", started=50))
+    assert found["ml.t3.medium", "KernelGateway", "idle"] == 1
+    assert found["ml.t3.medium", "KernelGateway", "in_use"] == 1
+
+
+def test_avoided_cost_is_not_exported_beyond_the_last_look(world: World) -> None:
+    """The instance may have been started again while nobody looked."""
+    counters = Counters(world)
+    counters.look(100, world.app())
+    world.shut_down(101, Reason.IDLE_TIMEOUT)
+    counters.look(200)
+    counters.look(300)
+    world.restart()
+    world.ledger.open()
+    counters.running = RunningTotals(HOST, span_us(CAP))
+    world.now = after(9000)
+    (spent,) = counters.read(counters.running, None).spent
+    assert spent.avoided_usd == 1
+    found = counters.look(9000, world.app(started=1000))
+    assert found["ml.t3.medium", "KernelGateway", "avoided"] == 8
+
+
+def test_another_owner_of_the_same_home_is_not_counted_as_this_one(world: World) -> None:
+    """A home that was copied, or that a private and a shared space use in turn."""
+    other = Host(HostKind.CLASSIC, "us-east-1", "d-1", "bob")
+    bobs = replace(world.app(), instance="d-1/bob/ml.t3.medium")
+    world.now = after(100)
+    world.ledger.record(Look(world.now, other, (bobs,)))
+    counters = Counters(world)
+    found = counters.look(150, world.app(started=50))
+    assert found["ml.t3.medium", "KernelGateway", "in_use"] == 1
+    summary = world.ledger.read(
+        lambda db: RunningTotals(HOST, span_us(CAP)).update(db, None, to_us(world.now))
+    )
+    assert summary is not None
+    assert summary.totals.today.usd == 1
+    assert list(summary.instances) == ["d-1/ada/ml.t3.medium"]
+
+
+@pytest.mark.parametrize(
+    "question", ["runs_version", "stretches", "last_look", "volumes", "unsettled"]
+)
+def test_a_disk_that_fails_half_way_through_adding_up_makes_nothing_count_twice(
+    world: World, monkeypatch: pytest.MonkeyPatch, question: str
+) -> None:
+    counters = Counters(world)
+    counters.look(60, world.app(Use.RECENT, since=50))
+    world.now = after(120)
+    dirty = world.ledger.record(Look(world.now, HOST, (world.app(),)))
+
+    def fail(*_: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(reads, question, fail)
+        with pytest.raises(sqlite3.OperationalError):
+            counters.read(counters.running, dirty)
+    again = counters.read(counters.running, dirty)
+    assert again == counters.read(RunningTotals(HOST, span_us(CAP)), None)

@@ -1,0 +1,333 @@
+"""Jupyter's models in all their moods, turned into what can hold an app."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from sagemaker_autoshutdown.activity.background_jobs import BackgroundJobs
+from sagemaker_autoshutdown.activity.process_table import Process
+from sagemaker_autoshutdown.activity.reader import ActivityReader, Reading
+from sagemaker_autoshutdown.aws import Aws
+from sagemaker_autoshutdown.hosts import adapter_for
+from sagemaker_autoshutdown.model import Work, WorkKind
+
+from ..machine import FROM_A_TERMINAL, INIT, SERVER, Machine
+from ..virtual import CLASSIC, IMAGE, SPACE, Jupyter, kernel_model
+from ..worlds import START, app, at
+
+APPS = (app("a", image_arn=IMAGE), app("b", instance_type="ml.g5.xlarge", image_arn=IMAGE))
+TERMINAL = f"{IMAGE}__1__ml.t3.medium"
+
+
+class Reader:
+    """A reader of models that tests set."""
+
+    def __init__(self, host: Any = CLASSIC, jobs: BackgroundJobs | None = None) -> None:
+        self.jupyter = Jupyter()
+        adapter = adapter_for(host, Aws("us-west-2"))
+        self.reader = ActivityReader(self.jupyter, adapter, jobs or BackgroundJobs())
+
+    async def look(self, now: datetime = START) -> Reading:
+        return await self.reader.read(APPS, now)
+
+    async def one(self, model: dict[str, Any], now: datetime = START) -> Work:
+        self.jupyter.kernel_models = [model]
+        reading = await self.look(now)
+        assert reading.error == ""
+        (work,) = reading.work
+        return work
+
+
+class TestKernels:
+    async def test_what_is_known_of_a_kernel_is_kept(self) -> None:
+        work = await Reader().one(kernel_model(state="busy", connections=2), at(hours=1))
+        assert work == Work(
+            WorkKind.KERNEL,
+            id="kernel-of-a",
+            label="python3",
+            state="busy",
+            state_since=at(hours=1),
+            last_activity=START,
+            apps=frozenset({"a"}),
+            connections=2,
+        )
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "2026-09-01T12:30:00Z",
+            "2026-09-01T12:30:00.000000Z",
+            "2026-09-01T12:30:00.1Z",
+            "2026-09-01T12:30:00",
+            "2026-09-01T14:30:00+02:00",
+        ],
+    )
+    async def test_times_come_with_and_without_fractions_and_zones(self, text: str) -> None:
+        work = await Reader().one(kernel_model(last_activity=text), at(hours=1))
+        assert work.last_activity is not None
+        assert work.last_activity.replace(microsecond=0) == at(minutes=30)
+
+    @pytest.mark.parametrize(
+        "value",
+        ["", None, "never", 12, [], "0001-01-01T00:00:00+14:00", "2026-13-45T99:99:99Z"],
+        ids=repr,
+    )
+    async def test_f28_a_time_that_is_none_counts_from_when_the_kernel_was_first_seen(
+        self, value: object
+    ) -> None:
+        reader = Reader()
+        await reader.one(kernel_model(last_activity=value), at(hours=1))
+        work = await reader.one(kernel_model(last_activity=value), at(hours=2))
+        assert (work.last_activity, work.state_since) == (None, at(hours=1))
+
+    async def test_a_time_in_the_future_counts_once_not_at_every_look(self) -> None:
+        reader = Reader()
+        model = kernel_model(last=at(days=3))
+        for hours in (1, 2):
+            assert (await reader.one(model, at(hours=hours))).last_activity == at(hours=1)
+        assert (await reader.one(kernel_model(last=at(days=4)), at(hours=3))).last_activity == at(
+            hours=3
+        )
+        # When its time has come, it is believed no more than before.
+        assert (await reader.one(kernel_model(last=at(days=4)), at(days=5))).last_activity == at(
+            hours=3
+        )
+
+    @pytest.mark.parametrize("changes", [{"execution_state": None}, {"execution_state": ""}])
+    async def test_a_kernel_without_a_state_has_none(self, changes: dict[str, Any]) -> None:
+        assert (await Reader().one(kernel_model(**changes))).state == ""
+
+    async def test_a_kernel_without_a_state_at_all_is_still_one(self) -> None:
+        model = kernel_model()
+        del model["execution_state"]
+        assert (await Reader().one(model)).state == ""
+
+    async def test_a_state_lasts_from_when_it_was_first_seen(self) -> None:
+        reader = Reader()
+        await reader.one(kernel_model(state="busy"), at(hours=1))
+        work = await reader.one(kernel_model(state="busy", last=at(hours=2)), at(hours=2))
+        assert work.state_since == at(hours=1)
+        work = await reader.one(kernel_model(state="idle"), at(hours=3))
+        assert work.state_since == at(hours=3)
+
+    async def test_f2_what_was_starting_before_this_server_was_counts_from_its_last_activity(
+        self,
+    ) -> None:
+        work = await Reader().one(kernel_model(state="starting"), at(days=20))
+        assert work.state_since == START
+
+    async def test_f2_what_starts_later_counts_from_then(self) -> None:
+        reader = Reader()
+        await reader.look(at(hours=1))
+        work = await reader.one(kernel_model(state="starting"), at(hours=2))
+        assert work.state_since == at(hours=2)
+
+    async def test_a_clock_that_was_set_back_leaves_no_state_in_the_future(self) -> None:
+        reader = Reader()
+        model = kernel_model(state="starting", last_activity=None)
+        await reader.one(model, at(days=400))
+        for hours in (1, 2):
+            assert (await reader.one(model, at(hours=hours))).state_since == at(hours=1)
+
+    @pytest.mark.parametrize("connections", [None, "2", [], 1.5])
+    async def test_connections_that_are_no_number_are_none(self, connections: object) -> None:
+        assert (await Reader().one(kernel_model(connections=connections))).connections == 0
+
+    async def test_a_kernel_without_an_id_or_name_is_still_seen(self) -> None:
+        work = await Reader().one({"execution_state": "busy"})
+        assert (work.id, work.label, work.state) == ("", "a kernel", "busy")
+        assert work.apps == {"a", "b"}
+
+    @pytest.mark.parametrize("changes", [{"id": ["x"]}, {"name": 5}, {"app_name": 7}, {"id": {}}])
+    async def test_members_of_another_type_break_nothing(self, changes: dict[str, Any]) -> None:
+        work = await Reader().one(kernel_model(state="busy", **changes))
+        assert work.apps
+
+    async def test_a_thousand_kernels_are_all_seen(self) -> None:
+        reader = Reader()
+        reader.jupyter.kernel_models = [kernel_model(id=str(number)) for number in range(1000)]
+        assert len((await reader.look()).work) == 1000
+
+
+class TestWhatCanNotBeSeen:
+    @pytest.mark.parametrize("what", ["kernel_models", "terminal_models"])
+    @pytest.mark.parametrize("models", [OSError("no route"), {}, None, "x", 404])
+    async def test_f13_is_said_and_nothing_else_is_claimed(self, what: str, models: object) -> None:
+        reader = Reader()
+        reader.jupyter.kernel_models = [kernel_model()]
+        setattr(reader.jupyter, what, models)
+        reading = await reader.look()
+        assert reading.work == ()
+        assert reading.error
+
+    async def test_f13_a_model_that_breaks_the_reader_makes_all_unseen_not_idle(self) -> None:
+        class Treacherous(dict[str, Any]):
+            def get(self, key: str, default: Any = None) -> Any:
+                raise TypeError("gotcha")
+
+        reader = Reader()
+        reader.jupyter.kernel_models = [kernel_model(), Treacherous()]
+        reading = await reader.look()
+        assert (reading.work, reading.error) == ((), "TypeError: gotcha")
+
+    async def test_an_error_without_words_is_named(self) -> None:
+        reader = Reader()
+        reader.jupyter.kernel_models = TimeoutError()
+        assert "TimeoutError" in (await reader.look()).error
+
+    async def test_states_outlast_a_look_that_failed(self) -> None:
+        reader = Reader()
+        await reader.one(kernel_model(state="starting", last_activity=None), at(hours=1))
+        reader.jupyter.kernel_models = OSError()
+        await reader.look(at(hours=2))
+        work = await reader.one(kernel_model(state="starting", last_activity=None), at(hours=3))
+        assert work.state_since == at(hours=1)
+
+
+class TestSessions:
+    async def test_they_lend_kernels_the_names_of_their_notebooks(self) -> None:
+        reader = Reader()
+        reader.jupyter.session_models = [
+            {"id": "s", "path": "x/train.ipynb", "kernel": {"id": "kernel-of-a"}}
+        ]
+        assert (await reader.one(kernel_model())).label == "x/train.ipynb"
+
+    @pytest.mark.parametrize(
+        "session",
+        [
+            {"id": "s", "path": "x.ipynb", "kernel": None},
+            {"id": "s", "path": "x.ipynb"},
+            {"id": "s", "path": "x.ipynb", "kernel": {}},
+            {"id": "s", "path": "x.ipynb", "type": "pending", "kernel": {"id": "?"}},
+        ],
+        ids=["null", "missing", "empty", "pending"],
+    )
+    async def test_one_that_waits_for_its_kernel_counts_from_when_it_was_first_seen(
+        self, session: dict[str, Any]
+    ) -> None:
+        reader = Reader()
+        reader.jupyter.session_models = [session]
+        await reader.look(at(hours=1))
+        (work,) = (await reader.look(at(hours=2))).work
+        assert (work.kind, work.label) == (WorkKind.SESSION, "x.ipynb")
+        assert (work.state_since, work.last_activity) == (at(hours=1), None)
+        assert work.apps == {"a", "b"}
+
+    async def test_kernels_count_without_them(self) -> None:
+        reader = Reader()
+        reader.jupyter.session_models = OSError("no sessions")
+        assert (await reader.one(kernel_model(state="busy"))).label == "python3"
+
+    async def test_those_that_wait_are_remembered_while_sessions_are_not_read(self) -> None:
+        reader = Reader()
+        reader.jupyter.session_models = [{"id": "s", "path": "x.ipynb", "kernel": None}]
+        await reader.look()
+        reader.jupyter.session_models = OSError("not now")
+        (work,) = (await reader.look(at(hours=1))).work
+        assert work.kind is WorkKind.SESSION
+
+
+class TestTerminals:
+    async def test_one_without_last_activity_counts_from_when_it_was_first_seen(self) -> None:
+        reader = Reader()
+        reader.jupyter.terminal_models = [{"name": TERMINAL}]
+        await reader.look(at(hours=1))
+        (work,) = (await reader.look(at(hours=2))).work
+        assert (work.kind, work.label, work.apps) == (
+            WorkKind.TERMINAL,
+            "terminal 1",
+            frozenset({"a"}),
+        )
+        assert (work.last_activity, work.state_since) == (None, at(hours=1))
+
+    async def test_a_system_terminal_of_classic_holds_nothing(self) -> None:
+        reader = Reader()
+        reader.jupyter.terminal_models = [{"name": "1", "last_activity": "2026-09-01T12:00:00Z"}]
+        assert (await reader.look()).work == ()
+
+    async def test_a_terminal_of_a_space_holds_its_app(self) -> None:
+        reader = Reader(SPACE)
+        reader.jupyter.terminal_models = [{"name": "1", "last_activity": "2026-09-01T12:00:00Z"}]
+        (work,) = (await reader.look()).work
+        assert (work.label, work.last_activity) == ("terminal 1", START)
+
+    async def test_one_without_a_name_is_still_one(self) -> None:
+        reader = Reader(SPACE)
+        reader.jupyter.terminal_models = [{}]
+        (work,) = (await reader.look()).work
+        assert work.kind is WorkKind.TERMINAL
+
+
+class Local(Jupyter):
+    """A kernel and a terminal with processes on this machine."""
+
+    def processes(self) -> Mapping[tuple[str, str], int]:
+        return {("kernel", "kernel-of-a"): 10, ("terminal", "1"): 20}
+
+
+class NoTable(Machine):
+    """Processes can't be read."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def read(self) -> dict[int, Process]:
+        raise self.error
+
+
+class TestBackgroundJobs:
+    def reader(self, machine: Machine) -> Reader:
+        machine.add(10, SERVER)
+        machine.add(20, SERVER, "bash")
+        reader = Reader(SPACE, machine.jobs)
+        reader.jupyter = reader.reader.source = Local()
+        reader.jupyter.kernel_models = [kernel_model()]
+        reader.jupyter.terminal_models = [{"name": "1"}]
+        return reader
+
+    async def test_f18_a_job_below_a_terminal_is_its_terminals(self) -> None:
+        machine = Machine()
+        reader = self.reader(machine)
+        machine.add(21, 20)
+        await reader.look()
+        machine.time += 60
+        machine.use(21, 60)
+        reading = await reader.look(at(minutes=1))
+        assert {work.id: work.background_job for work in reading.work} == {
+            "kernel-of-a": False,
+            "1": True,
+        }
+
+    async def test_a_job_that_has_left_its_terminal_is_work_though_nothing_else_is_there(
+        self,
+    ) -> None:
+        machine = Machine()
+        reader = Reader(SPACE, machine.jobs)
+        reader.jupyter.on_this_machine = {}
+        machine.add(21, INIT, "train", FROM_A_TERMINAL)
+        assert (await reader.look()).work == ()
+        machine.time += 60
+        machine.use(21, 60)
+        (work,) = (await reader.look(at(minutes=1))).work
+        assert (work.kind, work.id, work.label) == (WorkKind.PROCESS, "21", "train")
+        assert (work.background_job, work.state_since) == (True, START)
+        assert work.apps == {"a", "b"}
+
+    async def test_in_classic_the_processes_of_the_free_server_are_not_looked_at(self) -> None:
+        reading = await Reader(jobs=NoTable(AssertionError("looked")).jobs).look()
+        assert (reading.work, reading.notes) == ((), ())
+
+    async def test_without_psutil_that_is_noted_and_the_rest_is_seen(self) -> None:
+        reading = await self.reader(NoTable(ImportError("psutil"))).look()
+        assert len(reading.work) == 2
+        assert "psutil is not installed" in reading.notes[0]
+
+    async def test_processes_that_can_not_be_read_are_noted_too(self) -> None:
+        reading = await self.reader(NoTable(PermissionError("/proc"))).look()
+        assert (len(reading.work), reading.error) == (2, "")
+        assert "/proc" in reading.notes[0]

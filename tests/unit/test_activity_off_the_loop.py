@@ -1,0 +1,50 @@
+"""F21: looking at many processes does not hold up the server's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+
+from sagemaker_autoshutdown.activity.process_table import Process
+from sagemaker_autoshutdown.activity.reader import ActivityReader
+from sagemaker_autoshutdown.aws import Aws
+from sagemaker_autoshutdown.hosts.space import SpaceAdapter
+
+from ..machine import SERVER, Machine
+from ..virtual import SPACE, Jupyter, kernel_model
+from ..worlds import START, app
+
+KERNELS, CHILDREN = 100, 200
+
+
+class Busy(Jupyter):
+    """A server with many kernels on this machine."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel_models = [kernel_model("a", id=f"k{n}") for n in range(KERNELS)]
+
+    def processes(self) -> Mapping[tuple[str, str], int]:
+        return {("kernel", f"k{n}"): 100 + n for n in range(KERNELS)}
+
+
+async def test_f21_100_kernels_with_200_children_are_looked_at_off_the_event_loop() -> None:
+    went_on = threading.Event()
+
+    class Slow(Machine):
+        def read(self) -> dict[int, Process]:
+            # Waits for the loop: on the loop's own thread it would wait in vain.
+            assert went_on.wait(20), "the event loop was held up"
+            return super().read()
+
+    machine = Slow()
+    for n in range(KERNELS):
+        machine.add(100 + n, SERVER)
+    for n in range(CHILDREN):
+        machine.add(1000 + n, 100 + n % KERNELS)
+    reader = ActivityReader(Busy(), SpaceAdapter(SPACE, Aws("us-east-2")), machine.jobs)
+    asyncio.get_running_loop().call_later(0.05, went_on.set)
+    reading = await reader.read((app("a"),), START)
+    assert (reading.error, reading.notes) == ("", ())
+    assert len(reading.work) == KERNELS

@@ -1,0 +1,178 @@
+"""Loading into a server: inert where it should be, harmless when it fails, at work by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jupyter_server.serverapp import ServerApp
+
+from sagemaker_autoshutdown import app
+from sagemaker_autoshutdown.model import HostKind
+from sagemaker_autoshutdown.monitor import Monitor
+from tests.localstudio import user
+from tests.localstudio.testing import QUICK, BlockingStudio, running_studio
+
+from ..integration.localstudio.conftest import enter_app
+
+Fetch = Callable[..., Awaitable[Any]]
+
+
+@pytest.fixture
+def traits() -> dict[str, Any]:
+    """The admin's settings; tests change them before the server starts."""
+    return {}
+
+
+@pytest.fixture
+def jp_server_config(tmp_path: Path, traits: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "ServerApp": {"jpserver_extensions": {"sagemaker_autoshutdown": True}},
+        "SageMakerAutoShutdown": {
+            "resource_metadata_file": str(tmp_path / "metadata.json"),
+            "data_dir": str(tmp_path / "records"),
+            **traits,
+        },
+    }
+
+
+@pytest.fixture
+def in_classic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BlockingStudio]:
+    """This process is the JupyterServer app of a user with one idle app."""
+    with running_studio(tmp_path / "studio", timing=replace(QUICK, pending=0)) as studio:
+        domain_id = studio.create_domain()
+        studio.create_owner(user("ada"))
+        enter_app(studio, "idle-one")
+        for name, value in studio.aws_environment().items():
+            monkeypatch.setenv(name, value)
+        metadata = {
+            "AppType": "JupyterServer",
+            "DomainId": domain_id,
+            "UserProfileName": "ada",
+            "ResourceName": "default",
+        }
+        (tmp_path / "metadata.json").write_text(json.dumps(metadata))
+        yield studio
+
+
+@pytest.fixture
+def monitor(jp_serverapp: ServerApp, jp_asyncio_loop: Any) -> Iterator[Monitor]:
+    found: Monitor = jp_serverapp.web_app.settings[app.SETTINGS_KEY]
+    yield found
+    jp_asyncio_loop.run_until_complete(found.stop())
+    close = getattr(found.recorder, "close", None)
+    if close is not None:
+        close()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the server work until it is so."""
+
+    async def poll() -> None:
+        while not condition():
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(poll(), 20)
+
+
+async def test_off_sagemaker_it_loads_without_noise_and_does_nothing(
+    monitor: Monitor, jp_serverapp: ServerApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    await asyncio.sleep(0)
+    status = monitor.status()
+    assert (status.host, status.apps, status.problems) == (HostKind.NONE, (), ())
+    assert "not on SageMaker" in status.message
+    ours = [
+        record
+        for record in caplog.records
+        if "sagemaker" in record.getMessage().lower() and record.levelno >= logging.WARNING
+    ]
+    assert ours == []
+    assert not Path(monitor._config.data_dir).exists()
+
+
+class TestInClassic:
+    @pytest.fixture
+    def traits(self) -> dict[str, Any]:
+        return {"idle_timeout": 1.0, "warning_time": 1.0, "poll_interval": 1.0}
+
+    async def test_f7_it_starts_by_itself_and_shuts_down_what_is_idle(
+        self, in_classic: BlockingStudio, monitor: Monitor, http_server: object
+    ) -> None:
+        await until(lambda: in_classic.calls("DeleteApp"))
+        (call,) = in_classic.calls("DeleteApp")
+        assert call.app_name == "idle-one"
+
+    async def test_f22_loading_it_twice_changes_nothing(
+        self, in_classic: BlockingStudio, monitor: Monitor, jp_serverapp: ServerApp
+    ) -> None:
+        rules = len(jp_serverapp.web_app.default_router.rules)
+        tasks = len(asyncio.all_tasks())
+        app.load(jp_serverapp)
+        await asyncio.sleep(0)
+        assert jp_serverapp.web_app.settings[app.SETTINGS_KEY] is monitor
+        assert len(jp_serverapp.web_app.default_router.rules) == rules
+        assert len(asyncio.all_tasks()) <= tasks + 1
+
+
+class TestSettingsThatMakeNoSense:
+    @pytest.fixture
+    def traits(self) -> dict[str, Any]:
+        return {"idle_timeout": -5, "no_such_thing": 1}
+
+    async def test_f7_leave_the_server_up_the_default_in_force_and_a_problem_in_the_status(
+        self, monitor: Monitor, jp_fetch: Fetch
+    ) -> None:
+        assert (await jp_fetch("api", "status")).code == 200
+        assert monitor.settings.policy.idle_timeout.total_seconds() == 7200
+        problems = monitor.status().problems
+        assert [problem.code for problem in problems] == ["bad_setting", "bad_setting"]
+        assert "idle_timeout is in seconds" in problems[0].message
+        assert "no_such_thing is no setting" in problems[1].message
+
+
+class TestAnExtensionThatIsBroken:
+    @pytest.fixture(autouse=True)
+    def broken(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: object) -> None:
+            raise ZeroDivisionError("a bug")
+
+        monkeypatch.setattr(app, "build", fail)
+
+    async def test_leaves_the_server_up_and_says_so(
+        self, jp_serverapp: ServerApp, jp_fetch: Fetch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert (await jp_fetch("api", "status")).code == 200
+        assert app.SETTINGS_KEY not in jp_serverapp.web_app.settings
+        with caplog.at_level(logging.ERROR):
+            jp_serverapp.log.propagate = True
+            app.load(jp_serverapp)
+        assert "nothing is watched or shut down" in caplog.text
+
+
+async def test_f14_no_setting_of_ours_is_taken_for_activity(
+    monitor: Monitor, jp_serverapp: ServerApp
+) -> None:
+    """The server takes every setting of such a name for a time of activity."""
+    ours = [key for key in jp_serverapp.web_app.settings if "autoshutdown" in str(key)]
+    assert ours
+    assert not [key for key in ours if key.endswith("_last_activity")]
+
+
+def test_loading_pays_for_nothing_that_is_needed_later_only() -> None:
+    """What jupyter_server itself imports is no cost of ours."""
+    code = (
+        "import sys, jupyter_server.serverapp; before = set(sys.modules);"
+        "import sagemaker_autoshutdown.app;"
+        "print(*sorted({'boto3', 'botocore', 'psutil'} & (set(sys.modules) - before)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == []

@@ -1,0 +1,241 @@
+"""Kernels, sessions and terminals of a real server: in process, over REST, behind a gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from jupyter_server.gateway.gateway_client import GatewayClient
+from jupyter_server.serverapp import ServerApp
+from tornado import web
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
+
+from sagemaker_autoshutdown.activity import jupyter as sources
+from sagemaker_autoshutdown.activity.jupyter import InProcessSource, RestSource, Unreadable
+
+# The server answers over HTTP, as well as in process.
+pytestmark = pytest.mark.usefixtures("http_server")
+
+SOURCES = [InProcessSource, RestSource]
+
+
+async def start_kernel(server: ServerApp) -> str:
+    kernel_id = await server.kernel_manager.start_kernel(kernel_name="python3")
+    return str(kernel_id)
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+async def test_kernels_are_listed_with_and_without_a_session(
+    jp_serverapp: ServerApp, kind: type[InProcessSource | RestSource]
+) -> None:
+    source = kind(jp_serverapp)
+    assert await source.kernels() == []
+    lone = await start_kernel(jp_serverapp)
+    session = await jp_serverapp.session_manager.create_session(
+        path="x/train.ipynb", name="train.ipynb", type="notebook", kernel_name="python3"
+    )
+    models = await source.kernels()
+    assert {model["id"] for model in models} == {lone, session["kernel"]["id"]}
+    assert all({"execution_state", "last_activity", "name"} <= set(model) for model in models)
+    sessions = await source.sessions(names_needed=True)
+    assert sessions is not None
+    (found,) = sessions
+    assert (found["path"], found["kernel"]["id"]) == ("x/train.ipynb", session["kernel"]["id"])
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+async def test_f14_looking_is_no_activity_of_the_server(
+    jp_serverapp: ServerApp, kind: type[InProcessSource | RestSource]
+) -> None:
+    kernel_id = await start_kernel(jp_serverapp)
+    # What the kernel says while it starts is activity, but not of our making.
+    jp_serverapp.kernel_manager.stop_watching_activity(kernel_id)
+    jp_serverapp.web_app.settings["terminal_manager"].create()
+    settings = jp_serverapp.web_app.settings
+    source = kind(jp_serverapp)
+    (before,) = await source.kernels()
+    (terminal_before,) = await source.terminals()
+    times = {key: settings[key] for key in settings if str(key).endswith("_last_activity")}
+    last = jp_serverapp.web_app.last_activity()
+    for _ in range(3):
+        await source.kernels()
+        await source.terminals()
+        await source.sessions(names_needed=True)
+    assert {key: settings[key] for key in settings if str(key).endswith("_last_activity")} == times
+    assert jp_serverapp.web_app.last_activity() == last
+    (after,) = await source.kernels()
+    assert after["id"] == kernel_id
+    assert after["last_activity"] == before["last_activity"]
+    assert (await source.terminals())[0]["last_activity"] == terminal_before["last_activity"]
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+async def test_terminals_are_listed(
+    jp_serverapp: ServerApp, kind: type[InProcessSource | RestSource]
+) -> None:
+    source = kind(jp_serverapp)
+    assert await source.terminals() == []
+    model = jp_serverapp.web_app.settings["terminal_manager"].create()
+    assert [each["name"] for each in await source.terminals()] == [model["name"]]
+
+
+class TestWithoutTerminals:
+    @pytest.fixture
+    def jp_server_config(self) -> dict[str, Any]:
+        return {
+            "ServerApp": {
+                "terminals_enabled": False,
+                "jpserver_extensions": {"jupyter_server_terminals": False},
+            }
+        }
+
+    @pytest.mark.parametrize("kind", SOURCES)
+    async def test_a_server_that_has_none_is_no_error(
+        self, jp_serverapp: ServerApp, kind: type[InProcessSource | RestSource]
+    ) -> None:
+        assert await kind(jp_serverapp).terminals() == []
+
+
+async def test_f18_kernels_and_terminals_of_this_machine_have_processes(
+    jp_serverapp: ServerApp,
+) -> None:
+    source = InProcessSource(jp_serverapp)
+    kernel_id = await start_kernel(jp_serverapp)
+    name = jp_serverapp.web_app.settings["terminal_manager"].create()["name"]
+    processes = source.processes()
+    assert processes is not None
+    assert set(processes) == {("kernel", kernel_id), ("terminal", name)}
+    assert all(pid > 0 for pid in processes.values())
+
+
+async def test_in_classic_nothing_that_counts_runs_on_this_machine(
+    jp_serverapp: ServerApp,
+) -> None:
+    await start_kernel(jp_serverapp)
+    assert RestSource(jp_serverapp).processes() is None
+
+
+async def test_sessions_that_can_not_be_read_cost_names_only(jp_serverapp: ServerApp) -> None:
+    jp_serverapp.session_manager.cursor.execute("DROP TABLE session")
+    assert await InProcessSource(jp_serverapp).sessions(names_needed=True) is None
+    assert await RestSource(jp_serverapp).sessions(names_needed=True) is None
+
+
+async def test_sessions_are_asked_over_rest_only_for_names_or_now_and_then(
+    jp_serverapp: ServerApp,
+) -> None:
+    now = [0.0]
+    source = RestSource(jp_serverapp, monotonic=lambda: now[0])
+    assert await source.sessions(names_needed=False) == []
+    now[0] += sources.SESSIONS_INTERVAL - 1
+    assert await source.sessions(names_needed=False) is None
+    assert await source.sessions(names_needed=True) == []
+    now[0] += sources.SESSIONS_INTERVAL
+    assert await source.sessions(names_needed=False) == []
+
+
+async def test_a_wrong_token_is_an_error_not_an_empty_list(
+    jp_serverapp: ServerApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "server_token", lambda _: "wrong")
+    source = RestSource(jp_serverapp)
+    for look in (source.kernels, source.terminals):
+        with pytest.raises(Unreadable, match="HTTP 403"):
+            await look()
+
+
+class Gateway:
+    """A gateway that answers what a test says."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.body: Any = []
+        self.hangs = asyncio.Event()
+        self.hangs.set()
+        self.asked: list[str] = []
+
+    def application(self) -> web.Application:
+        gateway = self
+
+        class Handler(web.RequestHandler):
+            async def get(self) -> None:
+                gateway.asked.append(self.request.path)
+                await gateway.hangs.wait()
+                self.set_status(gateway.status)
+                body = gateway.body
+                await self.finish(body if isinstance(body, str) else json.dumps(body))
+
+        return web.Application([(r"/api/kernels", Handler)])
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+class TestBehindAGateway:
+    @pytest.fixture
+    def gateway(self, jp_asyncio_loop: asyncio.AbstractEventLoop) -> Iterator[Gateway]:
+        gateway = Gateway()
+
+        async def start() -> HTTPServer:
+            server = HTTPServer(gateway.application())
+            socket, port = bind_unused_port()
+            server.add_socket(socket)
+            GatewayClient.clear_instance()
+            GatewayClient.instance().url = f"http://127.0.0.1:{port}"
+            return server
+
+        server = jp_asyncio_loop.run_until_complete(start())
+        yield gateway
+        gateway.hangs.set()
+        GatewayClient.clear_instance()
+        server.stop()
+        jp_asyncio_loop.run_until_complete(server.close_all_connections())
+
+    async def test_f5_kernels_that_this_server_did_not_start_are_seen(
+        self, kind: type[InProcessSource | RestSource], gateway: Gateway, jp_serverapp: ServerApp
+    ) -> None:
+        gateway.body = [
+            {"id": "old", "last_activity": "2021-06-14T19:34:13Z", "execution_state": "busy"},
+            {"id": "odd", "last_activity": ""},
+        ]
+        models = await kind(jp_serverapp).kernels()
+        assert [model["id"] for model in models] == ["old", "odd"]
+        assert models[0]["last_activity"] == "2021-06-14T19:34:13Z"
+
+    @pytest.mark.parametrize("body", [{}, "<html>", ["x"], None, "null"])
+    async def test_f13_what_is_no_list_of_models_is_an_error(
+        self,
+        kind: type[InProcessSource | RestSource],
+        gateway: Gateway,
+        jp_serverapp: ServerApp,
+        body: object,
+    ) -> None:
+        gateway.body = body
+        with pytest.raises((Unreadable, ValueError)):
+            await kind(jp_serverapp).kernels()
+
+    @pytest.mark.parametrize("status", [403, 404, 500, 503])
+    async def test_f13_an_error_of_the_gateway_is_an_error(
+        self,
+        kind: type[InProcessSource | RestSource],
+        gateway: Gateway,
+        jp_serverapp: ServerApp,
+        status: int,
+    ) -> None:
+        gateway.status, gateway.body = status, {"message": "no"}
+        with pytest.raises(web.HTTPError):
+            await kind(jp_serverapp).kernels()
+
+    async def test_f13_a_gateway_that_does_not_answer_is_not_waited_for_for_ever(
+        self,
+        kind: type[InProcessSource | RestSource],
+        gateway: Gateway,
+        jp_serverapp: ServerApp,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(sources, "REQUEST_TIMEOUT", 0.2)
+        gateway.hangs.clear()
+        with pytest.raises(Unreadable, match=r"did not answer in 0\.2 s"):
+            await kind(jp_serverapp).kernels()

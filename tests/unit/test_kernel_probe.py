@@ -1,0 +1,290 @@
+"""A kernel that is said to be idle is asked before its app goes, and asking leaves no trace."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from jupyter_server.serverapp import ServerApp
+from tornado import web, websocket
+from tornado.httpclient import HTTPRequest
+from tornado.httpserver import HTTPServer
+from tornado.testing import bind_unused_port
+
+from sagemaker_autoshutdown.activity import kernel_probe
+from sagemaker_autoshutdown.activity.jupyter import RestSource
+from sagemaker_autoshutdown.activity.kernel_probe import Answer, ask
+from sagemaker_autoshutdown.model import Reason, State
+
+from ..virtual import DENIED, Server, kernel_model
+from ..worlds import START, at
+from .test_activity import Reader
+from .test_monitor import deleted, make
+
+__all__ = ["make"]
+
+
+class TestRealKernels:
+    """Over the server's own websocket, as a browser."""
+
+    async def test_one_that_waits_answers_and_one_in_a_cell_does_not(
+        self, jp_serverapp: ServerApp, http_server: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        manager = jp_serverapp.kernel_manager
+        source = RestSource(jp_serverapp)
+        idle, busy = [str(await manager.start_kernel(kernel_name="python3")) for _ in range(2)]
+        assert await source.ask([idle, busy]) == {idle: Answer.IDLE, busy: Answer.IDLE}
+        client = manager.get_kernel(busy).client()
+        client.start_channels()
+        client.execute("import time; time.sleep(1000)")
+        states: dict[str, str] = {}
+        while states.get(busy) != "busy":
+            await asyncio.sleep(0.05)
+            states = {model["id"]: model["execution_state"] for model in await source.kernels()}
+        monkeypatch.setattr(kernel_probe, "PATIENCE", 1.0)
+        began = asyncio.get_running_loop().time()
+        assert await source.ask([idle, busy]) == {idle: Answer.IDLE, busy: Answer.SILENT}
+        assert asyncio.get_running_loop().time() - began < 5
+        client.stop_channels()
+
+    async def test_connections_are_closed_again(
+        self, jp_serverapp: ServerApp, http_server: Any
+    ) -> None:
+        source = RestSource(jp_serverapp)
+        kernel_id = str(await jp_serverapp.kernel_manager.start_kernel(kernel_name="python3"))
+        await source.ask([kernel_id])
+        for _ in range(100):
+            (model,) = await source.kernels()
+            if not model["connections"]:
+                return
+            await asyncio.sleep(0.05)
+        pytest.fail("a connection was left open, which can count as use")
+
+    async def test_a_server_that_refuses_is_not_taken_for_a_cell(
+        self, jp_serverapp: ServerApp, http_server: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(
+            "sagemaker_autoshutdown.activity.jupyter.server_token", lambda _: "wrong"
+        )
+        kernel_id = str(await jp_serverapp.kernel_manager.start_kernel(kernel_name="python3"))
+        answers = await RestSource(jp_serverapp).ask([kernel_id])
+        assert answers == {kernel_id: Answer.REFUSED}
+
+
+def say(handler: websocket.WebSocketHandler, parent: dict[str, str], state: str) -> None:
+    """What a kernel says of its state."""
+    content = {"execution_state": state}
+    handler.write_message({"channel": "iopub", "parent_header": parent, "content": content})
+
+
+class TestOddServers:
+    """What else can happen to a question."""
+
+    async def asked(self, on_message: Callable[..., None], patience: float = 20.0) -> Answer:
+        class Channels(websocket.WebSocketHandler):
+            def on_message(self, message: str | bytes) -> None:
+                on_message(self, message)
+
+        server = HTTPServer(web.Application([(r"/channels", Channels)]))
+        socket, port = bind_unused_port()
+        server.add_socket(socket)
+        try:
+            return await ask(HTTPRequest(f"ws://127.0.0.1:{port}/channels"), patience)
+        finally:
+            server.stop()
+            await server.close_all_connections()
+
+    async def test_a_connection_that_breaks_tells_nothing(self) -> None:
+        assert await self.asked(lambda handler, _: handler.close()) is Answer.UNKNOWN
+
+    async def test_words_that_make_no_sense_tell_nothing(self) -> None:
+        assert await self.asked(lambda handler, _: handler.write_message("?")) is Answer.UNKNOWN
+
+    async def test_a_question_that_got_lost_is_put_again(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(kernel_probe, "AGAIN", 0.1)
+        heard: list[str | bytes] = []
+
+        def forgetful(handler: websocket.WebSocketHandler, message: str | bytes) -> None:
+            heard.append(message)
+            if len(heard) == 3:
+                say(handler, json.loads(message)["header"], "idle")
+
+        assert await self.asked(forgetful) is Answer.IDLE
+
+    async def test_silence_is_not_waited_for_for_ever(self) -> None:
+        assert await self.asked(lambda *_: None, patience=0.2) is Answer.SILENT
+
+    async def test_a_server_that_is_not_there_tells_nothing(self) -> None:
+        socket, port = bind_unused_port()
+        socket.close()
+        answer = await ask(HTTPRequest(f"ws://127.0.0.1:{port}/channels"), kernel_probe.PATIENCE)
+        assert answer is Answer.UNKNOWN
+
+    async def test_what_somebody_else_does_in_it_is_noticed(self) -> None:
+        def busy(handler: websocket.WebSocketHandler, message: str | bytes) -> None:
+            header = json.loads(message)["header"]
+            cell = {"msg_id": "other", "msg_type": "execute_request"}
+            for parent, state in ((cell, "busy"), (cell, "idle"), (header, "idle")):
+                say(handler, parent, state)
+
+        assert await self.asked(busy) is Answer.USED
+
+
+class TestWhatIsMadeOfIt:
+    """By the next look at the kernels."""
+
+    async def looked(self, answer: Answer) -> Reader:
+        reader = Reader()
+        await reader.one(kernel_model(last=START), at(hours=2))
+        reader.jupyter.answers = {"kernel-of-a": answer}
+        assert await reader.reader.ask(["kernel-of-a"])
+        return reader
+
+    async def test_asking_is_no_activity(self) -> None:
+        reader = await self.looked(Answer.IDLE)
+        for hours in (2, 3):
+            work = await reader.one(kernel_model(last=at(hours=2)), at(hours=hours))
+            assert (work.state, work.last_activity) == ("idle", START)
+
+    async def test_asking_twice_is_no_activity_either(self) -> None:
+        reader = await self.looked(Answer.IDLE)
+        await reader.one(kernel_model(last=at(hours=2)), at(hours=2))
+        await reader.reader.ask(["kernel-of-a"])
+        work = await reader.one(kernel_model(last=at(hours=3)), at(hours=3))
+        assert work.last_activity == START
+
+    async def test_use_after_the_question_is_activity(self) -> None:
+        reader = await self.looked(Answer.IDLE)
+        await reader.one(kernel_model(last=at(hours=2)), at(hours=2))
+        work = await reader.one(kernel_model(last=at(hours=3)), at(hours=4))
+        assert work.last_activity == at(hours=3)
+
+    async def test_use_during_the_question_is_activity(self) -> None:
+        reader = await self.looked(Answer.USED)
+        work = await reader.one(kernel_model(last=at(hours=2)), at(hours=2))
+        assert (work.state, work.last_activity) == ("idle", at(hours=2))
+
+    async def test_a_kernel_that_is_silent_is_busy_until_it_says_anything_else(self) -> None:
+        reader = await self.looked(Answer.SILENT)
+        for hours in (2, 9):
+            work = await reader.one(kernel_model(last=at(hours=2)), at(hours=hours))
+            assert (work.state, work.state_since) == ("busy", at(hours=2))
+        work = await reader.one(kernel_model(last=at(hours=10)), at(hours=11))
+        assert (work.state, work.last_activity) == ("idle", at(hours=10))
+
+    async def test_a_kernel_that_died_meanwhile_is_not_taken_for_busy(self) -> None:
+        reader = await self.looked(Answer.SILENT)
+        assert (await reader.one(kernel_model(state="dead"), at(hours=2))).state == "dead"
+
+    async def test_what_could_not_be_asked_is_unknown_for_one_look(self) -> None:
+        reader = await self.looked(Answer.UNKNOWN)
+        assert (await reader.one(kernel_model(), at(hours=2))).state == "unknown"
+        assert (await reader.one(kernel_model(), at(hours=3))).state == "idle"
+
+    async def test_what_may_not_be_asked_is_taken_at_its_word_and_that_is_said(self) -> None:
+        reader = await self.looked(Answer.REFUSED)
+        assert (await reader.one(kernel_model(), at(hours=2))).state == "idle"
+        assert "refuses" in (await reader.look(at(hours=2))).notes[0]
+
+
+class TestBeforeAShutdown:
+    """A Classic server with an idle kernel in each app."""
+
+    @pytest.fixture
+    def one(self, make: Callable[..., Server]) -> Server:
+        one = make("a", "b")
+        one.jupyter.kernel_models = [kernel_model("a"), kernel_model("b")]
+        one.jupyter.answers = {}
+        return one.start()
+
+    def test_a_cell_of_which_its_server_does_not_know_is_not_killed(self, one: Server) -> None:
+        one.jupyter.answers = {"kernel-of-a": Answer.SILENT}
+        one.run(hours=9)
+        assert deleted(one) == ["b"]
+        app = one.app("a")
+        assert (app.state, app.reason) == (State.BUSY, Reason.KERNEL_BUSY)
+
+    def test_nobody_is_asked_before_the_deadline_and_nobody_twice(self, one: Server) -> None:
+        one.jupyter.answers = {"kernel-of-a": Answer.SILENT}
+        one.run(hours=1, minutes=59)
+        assert one.jupyter.asked == []
+        one.run(hours=9)
+        assert one.jupyter.asked == [{"kernel-of-a", "kernel-of-b"}]
+
+    def test_a_kernel_that_is_known_to_be_busy_is_not_asked(self, one: Server) -> None:
+        one.jupyter.kernel_models[0]["execution_state"] = "busy"
+        one.run(hours=3)
+        assert one.jupyter.asked == [{"kernel-of-b"}]
+
+    def test_an_app_without_kernels_does_not_wait_for_the_answers(self, one: Server) -> None:
+        one.jupyter.kernel_models = [kernel_model("a")]
+        one.jupyter.answering = 9.0
+        one.run(hours=3)
+        due = START + timedelta(hours=2)
+        (first, second) = one.sagemaker.deletions
+        assert (first[0], second[0]) == ("b", "a")
+        assert first[1] - due < timedelta(seconds=1)
+        assert second[1] - due < timedelta(seconds=kernel_probe.PATIENCE)
+
+    def test_an_app_that_comes_due_while_another_is_asked_is_asked_in_its_turn(
+        self, one: Server
+    ) -> None:
+        one.run(seconds=30)
+        one.jupyter.kernel_models = [kernel_model("a", last=at(seconds=4)), kernel_model("b")]
+        one.jupyter.answers = {"kernel-of-b": Answer.SILENT}
+        one.jupyter.answering = 9.0
+        one.run(hours=2, seconds=25)
+        assert one.jupyter.asked == [{"kernel-of-b"}, {"kernel-of-a"}]
+        assert deleted(one) == ["a"]
+
+    def test_a_cell_that_has_run_for_too_long_needs_no_asking(
+        self, make: Callable[..., Server]
+    ) -> None:
+        one = make("a", max_busy_time=3600.0)
+        one.jupyter.kernel_models = [kernel_model("a", "busy")]
+        one.jupyter.answers = {}
+        one.start().run(hours=9)
+        assert (deleted(one), one.jupyter.asked) == (["a"], [])
+
+    def test_a_cell_that_starts_while_the_others_are_asked_is_seen(self, one: Server) -> None:
+        ask_others = one.jupyter.ask
+
+        async def asked(kernel_ids: Any) -> Any:
+            answers = await ask_others(kernel_ids)
+            one.jupyter.kernel_models[0]["execution_state"] = "busy"
+            return answers
+
+        one.jupyter.ask = asked  # type: ignore[method-assign]
+        one.run(hours=3)
+        assert deleted(one) == ["b"]
+
+    def test_a_shutdown_that_failed_is_not_put_off_by_asking_again(self, one: Server) -> None:
+        one.sagemaker.errors["DeleteApp"] = DENIED
+        ask_kernels = one.jupyter.ask
+
+        async def asked(kernel_ids: Any) -> Any:
+            answers = await ask_kernels(kernel_ids)
+            for model in one.jupyter.kernel_models:
+                if model["id"] in kernel_ids:
+                    model.update(kernel_model(model["app_name"], last=one.now()))
+            return answers
+
+        one.jupyter.ask = asked  # type: ignore[method-assign]
+        one.run(hours=2, minutes=30)
+        tries = len(deleted(one))
+        assert tries > 2
+        # Only when there is a try.
+        assert len(one.jupyter.asked) * 2 == tries
+
+    def test_a_users_own_request_needs_no_asking(self, one: Server) -> None:
+        one.jupyter.answers = {"kernel-of-a": Answer.SILENT}
+        one.run(minutes=5)
+        one.do(one.monitor.shut_down("a"))
+        one.run(minutes=6)
+        assert (deleted(one), one.jupyter.asked) == (["a"], [])

@@ -1,0 +1,71 @@
+"""What Linux says of processes is read right."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sagemaker_autoshutdown.activity.process_table import ProcessTable, ProcFs, Psutil, this_machine
+
+linux = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="Linux's own")
+
+
+@pytest.mark.parametrize("table", [pytest.param(ProcFs, marks=linux), Psutil])
+def test_a_process_is_told_by_its_parent_start_cpu_time_and_program(
+    table: type[ProcessTable],
+) -> None:
+    program = "sum(range(3 * 10**7)); print('done', flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "MARK": "of=mine"},
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        seen = psutil.Process(child.pid)
+        one = table().read()[child.pid]
+        cpu = seen.cpu_times()
+        assert one.parent == os.getpid()
+        assert one.name == seen.name()[:15]
+        assert one.own_cpu == pytest.approx(cpu.user + cpu.system, abs=0.05)
+        assert one.own_cpu > 0.1
+        assert table().started_at(one).timestamp() == pytest.approx(seen.create_time(), abs=2)
+        assert table().environment(child.pid)["MARK"] == "of=mine"
+        assert table().arguments(child.pid) == [sys.executable, "-c", program]
+        child.kill()
+    assert child.pid not in table().read()
+    assert (table().environment(child.pid), table().arguments(child.pid)) == ({}, [])
+
+
+@linux
+def test_cpu_time_of_children_that_have_ended_is_their_parents() -> None:
+    before = ProcFs().read()[os.getpid()].ended_children_cpu
+    subprocess.run([sys.executable, "-c", "sum(range(3 * 10**7))"], check=True)
+    assert ProcFs().read()[os.getpid()].ended_children_cpu > before + 0.1
+
+
+def test_a_program_with_brackets_and_blanks_in_its_name_is_not_misread(tmp_path: Path) -> None:
+    folder = tmp_path / "42"
+    folder.mkdir()
+    # proc(5): pid (name) state ppid pgrp session tty tpgid flags and four counts of faults, then
+    # utime stime cutime cstime priority nice threads itrealvalue starttime, and more.
+    stat = "42 (a) b (c) S 7 42 42 0 -1 4194560 1 2 3 4 100 200 300 400 20 0 1 0 5000 1 2 3\n"
+    (folder / "stat").write_text(stat)
+    (tmp_path / "43").mkdir()
+    (tmp_path / "self").mkdir()
+    table = ProcFs(str(tmp_path))
+    table._ticks = 100.0
+    ((pid, one),) = table.read().items()
+    assert (pid, one.parent, one.name, one.started) == (42, 7, "a) b (c", 50.0)
+    assert (one.own_cpu, one.ended_children_cpu, one.cpu) == (3.0, 7.0, 10.0)
+
+
+@linux
+def test_on_linux_psutil_is_not_needed() -> None:
+    assert isinstance(this_machine(), ProcFs)
