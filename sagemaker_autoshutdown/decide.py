@@ -97,6 +97,9 @@ _HOLD_ORDER = (
     Reason.KERNEL_BUSY,
     Reason.BACKGROUND_JOB,
     Reason.DETACHED_JOB,
+    Reason.GPU_BUSY,
+    Reason.HOLDING_PROGRAM,
+    Reason.SERVER_UNSEEN,
     Reason.KERNEL_STATE_UNKNOWN,
     Reason.TERMINAL_KEPT,
     Reason.CONNECTED,
@@ -267,13 +270,11 @@ def _strongest_hold(work: Iterable[Work], policy: Policy, now: datetime) -> _Hol
 
 def _hold(item: Work, policy: Policy, now: datetime) -> _Hold | None:
     """Why ``item`` keeps its app up right now, if it does."""
-    if item.kind is WorkKind.PROCESS:
-        return _Hold(Reason.DETACHED_JOB, item)
-    if item.background_job:
-        return _Hold(Reason.BACKGROUND_JOB, item)
+    if item.hold is not None:
+        return _Hold(item.hold, item)
     if item.kind is WorkKind.TERMINAL:
         return _Hold(Reason.TERMINAL_KEPT, item) if policy.keep_terminals else None
-    if item.kind is WorkKind.SESSION:
+    if item.kind is not WorkKind.KERNEL:
         return None
     if _runs(item):
         if not _held_too_long(item, policy, now):
@@ -295,7 +296,7 @@ def _held_too_long(item: Work, policy: Policy, now: datetime) -> bool:
     return (
         bool(policy.max_busy_time)
         and item.kind is WorkKind.KERNEL
-        and not item.background_job
+        and item.hold is None
         and _runs(item)
         and now - item.state_since >= policy.max_busy_time
     )

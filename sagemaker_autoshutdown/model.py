@@ -81,6 +81,9 @@ class Reason(str, Enum):
     KERNEL_STATE_UNKNOWN = "kernel_state_unknown"
     BACKGROUND_JOB = "background_job"
     DETACHED_JOB = "detached_job"
+    HOLDING_PROGRAM = "holding_program"
+    GPU_BUSY = "gpu_busy"
+    SERVER_UNSEEN = "server_unseen"
     CONNECTED = "connected"
     TERMINAL_KEPT = "terminal_kept"
     KEEP_ALIVE = "keep_alive"
@@ -108,6 +111,9 @@ REASON_TEXT: Mapping[Reason, str] = {
     Reason.KERNEL_STATE_UNKNOWN: "a kernel is in a state that is not known to be idle",
     Reason.BACKGROUND_JOB: "a background job is using CPU",
     Reason.DETACHED_JOB: "a job that runs outside of any terminal or notebook is using CPU",
+    Reason.HOLDING_PROGRAM: "a program that holds its app is running",
+    Reason.GPU_BUSY: "a GPU is working",
+    Reason.SERVER_UNSEEN: "another Jupyter server on this app could not be asked",
     Reason.CONNECTED: "a browser is connected to a kernel, which counts as use here",
     Reason.TERMINAL_KEPT: "a terminal is open, which counts as use here",
     Reason.KEEP_ALIVE: "kept alive by the user",
@@ -178,12 +184,52 @@ class App:
 
 
 class WorkKind(str, Enum):
-    """What can hold an app."""
+    """What can hold an app, or shows that somebody used it.
+
+    ``DOCUMENT`` is a file that was saved or uploaded, ``WEB_APP`` a program behind
+    jupyter-server-proxy, ``SERVER`` another Jupyter server on the same app.
+    """
 
     KERNEL = "kernel"
     TERMINAL = "terminal"
     SESSION = "session"
     PROCESS = "process"
+    GPU = "gpu"
+    SERVER = "server"
+    DOCUMENT = "document"
+    WEB_APP = "web_app"
+
+
+class EvidenceKind(str, Enum):
+    """How something was seen to be in use, or not."""
+
+    #: A kernel's request that has no answer yet, or the last one that had.
+    REQUEST = "request"
+    #: What a kernel answered when it was asked, or that it did not.
+    ANSWER = "answer"
+    #: Processes: CPU, reading and writing.
+    PROCESS = "process"
+    GPU = "gpu"
+    #: Keys typed into a terminal.
+    INPUT = "input"
+    #: A document that was saved, or a file that was uploaded.
+    SAVE = "save"
+    #: What a browser sent to a program behind jupyter-server-proxy.
+    WEB = "web"
+    #: Another Jupyter server, and what it said.
+    SERVER = "server"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One thing that was seen, in words for people: ``train.py: 62 % of a CPU, 4 MB/s``.
+
+    ``at`` is when it was seen, or when it happened; None where it is going on now.
+    """
+
+    kind: EvidenceKind
+    text: str
+    at: datetime | None = None
 
 
 #: Kernel states whose clock starts when the state does. A kernel can hang in any of them.
@@ -192,12 +238,14 @@ TRANSIENT_STATES = frozenset({"starting", "restarting", "autorestarting"})
 
 @dataclass(frozen=True)
 class Work:
-    """A kernel, a terminal, a session that has no kernel yet, or a process that has left its
-    terminal or kernel and uses CPU, as last seen.
+    """Something that can hold an app: a kernel, a terminal, a process (see ``WorkKind``).
 
     ``state`` is Jupyter's ``execution_state`` (empty where there is none). ``state_since`` is when
     this state was first seen, or earlier where Jupyter knows better. ``apps`` names every app that
     it could belong to: one where that is known, several where it is not.
+
+    ``hold`` says why it holds its app right now, whatever its state: processes below it that work,
+    a GPU, a server that does not answer. ``evidence`` is what that rests on.
     """
 
     kind: WorkKind
@@ -208,7 +256,8 @@ class Work:
     last_activity: datetime | None
     apps: frozenset[str]
     connections: int = 0
-    background_job: bool = False
+    hold: Reason | None = None
+    evidence: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True)

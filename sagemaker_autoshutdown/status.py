@@ -20,6 +20,7 @@ from .model import (
     Action,
     AppStatus,
     AppType,
+    Evidence,
     Host,
     HostKind,
     OwnerKind,
@@ -41,7 +42,7 @@ BILLED = frozenset({AppStatus.IN_SERVICE, AppStatus.DELETING})
 
 @dataclass(frozen=True)
 class WorkStatus:
-    """A kernel, terminal, session or process. ``shared``: it could be another app's as well."""
+    """Something that can hold its app. ``shared``: it could be another app's as well."""
 
     kind: WorkKind
     id: str
@@ -50,6 +51,7 @@ class WorkStatus:
     last_activity: datetime | None
     connections: int
     background_job: bool
+    evidence: tuple[Evidence, ...]
     shared: bool
 
 
@@ -171,7 +173,8 @@ def _work_status(item: Work) -> WorkStatus:
         state=item.state,
         last_activity=item.last_activity,
         connections=item.connections,
-        background_job=item.background_job,
+        background_job=item.hold is not None,
+        evidence=item.evidence,
         shared=len(item.apps) > 1,
     )
 

@@ -200,13 +200,14 @@ export interface components {
          * @description Why the app is in its state. `reason_text` says it in English.
          * @enum {string}
          */
-        Reason: "kernel_busy" | "kernel_state_unknown" | "background_job" | "detached_job" | "connected" | "terminal_kept" | "keep_alive" | "recently_active" | "no_recent_activity" | "no_kernels" | "idle_timeout" | "busy_too_long" | "user_request" | "dry_run" | "app_starting" | "app_deleting" | "app_failed" | "activity_unseen" | "apps_unseen" | "shutdown_failed";
+        Reason: "kernel_busy" | "kernel_state_unknown" | "background_job" | "detached_job" | "holding_program" | "gpu_busy" | "server_unseen" | "connected" | "terminal_kept" | "keep_alive" | "recently_active" | "no_recent_activity" | "no_kernels" | "idle_timeout" | "busy_too_long" | "user_request" | "dry_run" | "app_starting" | "app_deleting" | "app_failed" | "activity_unseen" | "apps_unseen" | "shutdown_failed";
         /**
-         * @description A kernel, a terminal, a session that has no kernel yet, or a process that has left its
-         *     terminal or kernel and uses CPU.
+         * @description A kernel, a terminal, a session that has no kernel yet, a process that has left its
+         *     terminal or kernel, a GPU, another Jupyter server on the same app, a document that was
+         *     saved, or a program behind jupyter-server-proxy.
          * @enum {string}
          */
-        WorkKind: "kernel" | "terminal" | "session" | "process";
+        WorkKind: "kernel" | "terminal" | "session" | "process" | "gpu" | "server" | "document" | "web_app";
         /**
          * @description Where a price is from: the admin's own table, the AWS Price List API, the list bundled with
          *     this package, an estimate, or nowhere.
@@ -317,10 +318,20 @@ export interface components {
             last_activity: components["schemas"]["OptionalTime"];
             /** @description Connected clients. */
             connections: number;
-            /** @description A process under it, or it itself, uses CPU. */
+            /** @description It holds its app, whatever its state. Processes under it work, for example. */
             background_job: boolean;
+            /** @description What was seen of it. `text` is in English. */
+            evidence: components["schemas"]["Evidence"][];
             /** @description It could belong to another app as well, and holds each of them. */
             shared: boolean;
+        };
+        Evidence: {
+            /** @enum {string} */
+            kind: "request" | "answer" | "process" | "gpu" | "input" | "save" | "web" | "server";
+            /** @example train.py: 62 % of a CPU, 4 MB/s */
+            text: string;
+            /** @description When it was seen, or happened; null while it goes on. */
+            at: components["schemas"]["Time"] | null;
         };
         AppError: {
             /** @description AWS's error code, or botocore's class of error. */
@@ -616,6 +627,7 @@ export type Status = components['schemas']['Status'];
 export type Problem = components['schemas']['Problem'];
 export type App = components['schemas']['App'];
 export type Work = components['schemas']['Work'];
+export type Evidence = components['schemas']['Evidence'];
 export type AppError = components['schemas']['AppError'];
 export type Instance = components['schemas']['Instance'];
 export type Totals = components['schemas']['Totals'];

@@ -105,6 +105,20 @@ export function reasonSentence(
         );
       }
       return trans.__('A job is running outside of any terminal or notebook.');
+    case 'gpu_busy':
+      return about
+        ? trans.__('%1 is working.', about)
+        : trans.__('A GPU is working.');
+    case 'holding_program':
+      return about
+        ? trans.__('%1 is running.', about)
+        : trans.__('A program that holds this app is running.');
+    case 'server_unseen':
+      return about
+        ? trans.__('%1 could not be asked, so this app is kept.', about)
+        : trans.__(
+            'Another Jupyter server could not be asked, so this app is kept.'
+          );
     case 'connected':
       return about
         ? trans.__('A browser has %1 open, which counts as use here.', about)

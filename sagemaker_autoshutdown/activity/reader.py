@@ -17,7 +17,7 @@ from typing import Any
 
 from ..clock import from_iso
 from ..hosts import HostAdapter
-from ..model import TRANSIENT_STATES, App, Work, WorkKind
+from ..model import TRANSIENT_STATES, App, Reason, Work, WorkKind
 from ..threads import in_thread
 from .background_jobs import BackgroundJobs, Jobs
 from .detached_jobs import DetachedJob
@@ -203,7 +203,7 @@ class ActivityReader:
             last_activity=last_activity,
             apps=self.adapter.kernel_apps(model, apps),
             connections=connections if isinstance(connections, int) else 0,
-            background_job=("kernel", kernel_id) in jobs,
+            hold=Reason.BACKGROUND_JOB if ("kernel", kernel_id) in jobs else None,
         )
 
     def _session(self, session: dict[str, Any], apps: tuple[App, ...], now: datetime) -> Work:
@@ -228,7 +228,7 @@ class ActivityReader:
             state_since=min(job.started_at, now),
             last_activity=None,
             apps=self.adapter.kernel_apps({}, apps),
-            background_job=True,
+            hold=Reason.DETACHED_JOB,
         )
 
     def _terminal(
@@ -251,7 +251,7 @@ class ActivityReader:
             state_since=self._since(key, "", now),
             last_activity=self._last_activity(key, model, now),
             apps=held,
-            background_job=key in jobs,
+            hold=Reason.BACKGROUND_JOB if key in jobs else None,
         )
 
     def _since(self, key: tuple[str, str], state: str, now: datetime) -> datetime:

@@ -13,7 +13,7 @@ from sagemaker_autoshutdown.activity.process_table import Process
 from sagemaker_autoshutdown.activity.reader import ActivityReader, Reading
 from sagemaker_autoshutdown.aws import Aws
 from sagemaker_autoshutdown.hosts import adapter_for
-from sagemaker_autoshutdown.model import Work, WorkKind
+from sagemaker_autoshutdown.model import Reason, Work, WorkKind
 
 from ..machine import FROM_A_TERMINAL, INIT, SERVER, Machine
 from ..virtual import CLASSIC, IMAGE, SPACE, Jupyter, kernel_model
@@ -298,9 +298,9 @@ class TestBackgroundJobs:
         machine.time += 60
         machine.use(21, 60)
         reading = await reader.look(at(minutes=1))
-        assert {work.id: work.background_job for work in reading.work} == {
-            "kernel-of-a": False,
-            "1": True,
+        assert {work.id: work.hold for work in reading.work} == {
+            "kernel-of-a": None,
+            "1": Reason.BACKGROUND_JOB,
         }
 
     async def test_a_job_that_has_left_its_terminal_is_work_though_nothing_else_is_there(
@@ -315,7 +315,7 @@ class TestBackgroundJobs:
         machine.use(21, 60)
         (work,) = (await reader.look(at(minutes=1))).work
         assert (work.kind, work.id, work.label) == (WorkKind.PROCESS, "21", "train")
-        assert (work.background_job, work.state_since) == (True, START)
+        assert (work.hold, work.state_since) == (Reason.DETACHED_JOB, START)
         assert work.apps == {"a", "b"}
 
     async def test_in_classic_the_processes_of_the_free_server_are_not_looked_at(self) -> None:

@@ -170,7 +170,7 @@ def test_f17_a_cell_that_still_prints_is_not_given_up() -> None:
 
 
 def test_a_job_that_has_left_its_terminal_holds_its_app_and_is_told_of() -> None:
-    job = kernel("", kind=WorkKind.PROCESS, label="python train.py", background_job=True)
+    job = kernel("", kind=WorkKind.PROCESS, label="python train.py", hold=Reason.DETACHED_JOB)
     verdict = World(work=(job,)).one(at(days=9))
     assert (verdict.action, verdict.state) == (Action.KEEP, State.BUSY)
     assert (verdict.reason, verdict.subject) == (Reason.DETACHED_JOB, "python train.py")
@@ -178,7 +178,8 @@ def test_a_job_that_has_left_its_terminal_holds_its_app_and_is_told_of() -> None
 
 
 def test_f18_a_background_job_holds_its_app_whatever_its_kernel_or_terminal_says() -> None:
-    for item in (kernel("idle", background_job=True), terminal(background_job=True)):
+    job = Reason.BACKGROUND_JOB
+    for item in (kernel("idle", hold=job), terminal(hold=job)):
         world = World(work=(item,))
         verdict = world.one(at(days=9))
         assert (verdict.state, verdict.reason) == (State.BUSY, Reason.BACKGROUND_JOB)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sagemaker_autoshutdown.model import Action, App, Holds, State, Work, WorkKind
+from sagemaker_autoshutdown.model import Action, App, Holds, Reason, State, Work, WorkKind
 from sagemaker_autoshutdown.settings.admin import Policy
 
 from ..worlds import START, World, app, at
@@ -16,6 +16,16 @@ seconds = st.integers(1, 20_000)
 moments = st.integers(-20_000, 20_000).map(lambda passed: at(seconds=passed))
 states = st.sampled_from(["idle", "busy", "starting", "restarting", "dead", "unknown", "", "odd"])
 APP_NAMES = ("a", "b", "c")
+
+
+#: Why something can hold its app, whatever its state.
+HOLDS = {
+    Reason.BACKGROUND_JOB,
+    Reason.DETACHED_JOB,
+    Reason.GPU_BUSY,
+    Reason.HOLDING_PROGRAM,
+    Reason.SERVER_UNSEEN,
+}
 
 
 @st.composite
@@ -31,7 +41,7 @@ def works(draw: st.DrawFn) -> Work:
         last_activity=draw(st.none() | moments),
         apps=frozenset(draw(st.sets(st.sampled_from(APP_NAMES), min_size=1))),
         connections=draw(st.integers(0, 2)),
-        background_job=draw(st.booleans()),
+        hold=draw(st.none() | st.sampled_from(sorted(HOLDS))),
     )
 
 
@@ -63,7 +73,7 @@ def test_what_is_busy_or_kept_is_never_shut_down(apps, work, policy, kept_until,
         for verdict in world.look(now).values():
             if verdict.action is Action.SHUT_DOWN:
                 mine = [item for item in work if verdict.app.name in item.apps]
-                assert not any(item.background_job for item in mine)
+                assert not any(item.hold for item in mine)
                 assert not any(
                     item.kind is WorkKind.KERNEL and item.state in ("busy", "unknown", "", "odd")
                     for item in mine

@@ -274,7 +274,11 @@ function workDetails(work: Work, now: number, context: IContext): string {
     kernel: trans.__('kernel'),
     terminal: trans.__('terminal'),
     session: trans.__('session without a kernel'),
-    process: trans.__('program in the background')
+    process: trans.__('program in the background'),
+    gpu: trans.__('GPU'),
+    server: trans.__('another Jupyter server'),
+    document: trans.__('document'),
+    web_app: trans.__('program behind the server')
   };
   const details: string[] = [
     (kinds as Partial<typeof kinds>)[work.kind] ?? work.kind

@@ -34,6 +34,7 @@ export function work(changes: Partial<Work> = {}): Work {
     last_activity: at(-HOUR),
     connections: 1,
     background_job: false,
+    evidence: [],
     shared: false,
     ...changes
   };

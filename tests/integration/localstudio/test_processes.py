@@ -112,7 +112,7 @@ def test_an_event_loop_that_ends_in_the_middle_leaves_nothing(tmp_path: Path) ->
 def test_processes_end_even_when_the_one_that_started_them_is_killed(tmp_path: Path) -> None:
     script = f"""
 import asyncio, os, pathlib
-from sagemaker_autoshutdown.localstudio.processes import Process
+from tests.localstudio.processes import Process
 async def main():
     folder = pathlib.Path({str(tmp_path)!r})
     process = await Process.start(["sh", "-c", {RUNAWAY!r}], env=dict(os.environ), cwd=folder,
