@@ -103,7 +103,25 @@ CREATE TABLE looks (
 INSERT INTO looks SELECT domain_id, owner, max(seen_at) FROM runs GROUP BY domain_id, owner;
 """
 
-MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
+_VERSION_3 = """
+-- Since when no browser was connected; NULL: one was, or nobody knows. Part of what tells a stretch
+-- from its neighbours, as a second limit (closed_idle_timeout) may apply from then on.
+ALTER TABLE stretches ADD COLUMN closed_since INTEGER;
+-- Why it counted as idle or in use when it began (a Reason), and what that was seen by, for people.
+ALTER TABLE stretches ADD COLUMN reason TEXT;
+ALTER TABLE stretches ADD COLUMN evidence TEXT;
+-- When SageMaker accepted the shutdown: from then to ended_at the deletion took.
+ALTER TABLE runs ADD COLUMN shutdown_at INTEGER;
+UPDATE runs SET shutdown_at = (SELECT max(e.at) FROM events AS e WHERE e.kind = 'shutdown'
+    AND e.app_name = runs.app_name AND e.app_type = runs.app_type AND e.at >= runs.started_at
+    AND (runs.ended_at IS NULL OR e.at <= runs.ended_at)) WHERE shutdown_reason != '';
+-- Whose app an event is about, and which run of it; NULL in what older versions recorded.
+ALTER TABLE events ADD COLUMN domain_id TEXT;
+ALTER TABLE events ADD COLUMN owner TEXT;
+ALTER TABLE events ADD COLUMN run_started_at INTEGER;
+"""
+
+MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 
 
 class TooNew(Exception):

@@ -343,7 +343,7 @@ def write_event(db: Connection, host: Host, event: Event) -> None:
         at += 1
     db.execute(
         "INSERT INTO events (at, kind, message, app_name, app_type, instance_type, reason, "
-        "shutdown_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "shutdown_at, domain_id, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             at,
             event.kind.value,
@@ -353,15 +353,18 @@ def write_event(db: Connection, host: Host, event: Event) -> None:
             event.instance_type,
             event.reason.value if event.reason else None,
             None if event.shutdown_at is None else to_us(event.shutdown_at),
+            host.domain_id,
+            host.owner,
         ),
     )
     if event.kind is EventKind.SHUTDOWN and event.reason is not None:
         db.execute(
-            "UPDATE runs SET shutdown_reason = ? WHERE domain_id = ? AND owner = ? "
-            "AND app_type = ? AND app_name = ? AND started_at <= ? "
+            "UPDATE runs SET shutdown_reason = ?, shutdown_at = ? WHERE domain_id = ? "
+            "AND owner = ? AND app_type = ? AND app_name = ? AND started_at <= ? "
             "AND (ended_at IS NULL OR ended_at >= ?)",
             (
                 event.reason.value,
+                at,
                 host.domain_id,
                 host.owner,
                 event.app_type,

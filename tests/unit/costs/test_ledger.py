@@ -705,6 +705,60 @@ def test_a_ledger_of_the_first_version_goes_on_from_its_last_look(
     world.ledger.close()
 
 
+def test_a_ledger_of_the_second_version_keeps_all_and_tells_how_long_its_deletions_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "data" / FILE_NAME
+    path.parent.mkdir()
+    with monkeypatch.context() as old, contextlib.closing(sqlite3.connect(path)) as db:
+        old.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:2])
+        db.isolation_level = None
+        schema.migrate(db)
+        db.execute("INSERT INTO prices VALUES (1, '', 'ml.t3.medium', '', '36', 'list', '', 0)")
+        run = "(?, '', 'd-1', 'ada', 'KernelGateway', 'a', 'ml.t3.medium', 'd-1/ada/ml.t3.medium',"
+        for number, start, end, ended_by in (
+            (1, T0, after(90), "idle_timeout"),
+            (2, after(200), after(300), ""),
+            (3, after(400), None, "user_request"),
+        ):
+            ended_at = None if end is None else to_us(end)
+            seen_at = to_us(end or after(460))
+            db.execute(
+                f"INSERT INTO runs VALUES {run} ?, ?, ?, 0, ?, 1, ?)",  # noqa: S608
+                (number, to_us(start), seen_at, ended_at, to_us(start), ended_by),
+            )
+            db.execute(
+                "INSERT INTO stretches VALUES (?, ?, ?, ?, 0, 0, 1)",
+                (number, number, to_us(start), seen_at),
+            )
+        for at, app in ((after(60), "a"), (after(70), "b"), (after(450), "a")):
+            db.execute(
+                "INSERT INTO events (at, kind, message, app_name, app_type, instance_type) "
+                "VALUES (?, 'shutdown', '', ?, 'KernelGateway', '')",
+                (to_us(at), app),
+            )
+        db.execute("INSERT INTO looks VALUES ('d-1', 'ada', ?)", (to_us(after(460)),))
+    world = World(path.parent)
+    world.look(520, world.app(started=400))
+    world.shut_down(530, Reason.IDLE_TIMEOUT)
+    assert world.ledger.error == ""
+    assert world.stretches() == [
+        ("a", 0, 90, "use"),
+        ("a", 200, 300, "use"),
+        ("a", 400, 520, "use"),
+    ]
+    db = world.ledger._connect()
+    assert db.execute("SELECT shutdown_at FROM runs ORDER BY id").fetchall() == [
+        (to_us(after(60)),),
+        (None,),
+        (to_us(after(530)),),
+    ]
+    assert db.execute("SELECT owner FROM events ORDER BY at").fetchall() == [(None,)] * 3 + [
+        ("ada",)
+    ]
+    world.ledger.close()
+
+
 def test_a_migration_that_fails_leaves_the_ledger_as_it_was(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
