@@ -48,7 +48,7 @@ def _fill(db: sqlite3.Connection, runs: int, stretches: int, chance: random.Rand
             ended = began + chance.randrange(slot // 3, slot // 2)
             db.execute(
                 "INSERT INTO runs VALUES (?, 'us-east-1', 'd-1', 'ada', 'KernelGateway', ?, ?, ?, "
-                "?, ?, ?, 0, ?, ?, ?)",
+                "?, ?, ?, 0, ?, ?, ?, NULL)",
                 (
                     run_id,
                     f"{name}-{kind}",
