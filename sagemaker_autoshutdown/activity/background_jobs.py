@@ -4,6 +4,7 @@ and by jobs that have left theirs (see ``detached``)."""
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ K = TypeVar("K", bound=Hashable)
 MIN_INTERVAL = 1.0
 
 
+class StillReading(Exception):
+    """The reading before has not ended yet."""
+
+
 @dataclass(frozen=True)
 class Jobs:
     """What uses CPU: the kernels and shells with a job below, and the jobs that have none above."""
@@ -30,7 +35,8 @@ class Jobs:
 class BackgroundJobs:
     """Tells which jobs there are, from reading to reading.
 
-    Not thread safe: one reading at a time.
+    One reading at a time: a second one that comes while the first goes on (in the thread of a
+    caller that no longer waits for it) raises ``StillReading``.
     """
 
     def __init__(
@@ -50,21 +56,31 @@ class BackgroundJobs:
         )
         self._found = Jobs()
         self._read_at = float("-inf")
+        self._reading = threading.Lock()
 
     def look(self, roots: Mapping[K, int]) -> Jobs:
         """The jobs that use CPU. ``roots`` holds a key for each kernel or shell, with its process
         id. Blocks for some milliseconds; call it in a thread.
 
-        The first reading of a process tells nothing yet: it counts as not busy.
+        The first reading of a process tells nothing yet: it counts as not busy. Raises
+        ``StillReading``, ``ImportError`` where psutil is needed and missing, and whatever else
+        keeps processes from being read.
         """
+        if not self._reading.acquire(blocking=False):
+            raise StillReading("the processes of the last check are still being read")
+        try:
+            return self._look(roots)
+        finally:
+            self._reading.release()
+
+    def _look(self, roots: Mapping[K, int]) -> Jobs:
         now = self._monotonic()
         if now - self._read_at >= MIN_INTERVAL:
-            self._read_at = now
             processes = self._table.read()
             children = children_of(processes)
             busy = self._below(roots, processes, children, now)
             detached = self._detached.look(processes, children, roots.values(), now)
-            self._found = Jobs(busy, detached)
+            self._found, self._read_at = Jobs(busy, detached), now
         return Jobs(
             frozenset(key for key in roots if key in self._found.below), self._found.detached
         )

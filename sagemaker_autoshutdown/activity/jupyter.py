@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import ssl
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -20,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from jupyter_server.gateway.gateway_client import GatewayClient, gateway_request
 from jupyter_server.utils import ensure_async, url_path_join
 from tornado.escape import url_escape
-from tornado.httpclient import HTTPRequest
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.simple_httpclient import HTTPTimeoutError, SimpleAsyncHTTPClient
 
 from . import kernel_probe
 from .kernel_probe import Answer
@@ -152,6 +152,8 @@ class RestSource:
         self._serverapp = serverapp
         self._monotonic = monotonic
         self._sessions_at = float("-inf")
+        # Made when first needed: it belongs to the loop it is made under.
+        self._client: SimpleAsyncHTTPClient | None = None
 
     async def kernels(self) -> Models:
         if _gateway_enabled():
@@ -198,60 +200,44 @@ class RestSource:
         return None
 
     async def _get(self, path: str) -> Any:
+        """What this very server answers to a GET, over loopback."""
         serverapp = self._serverapp
         path = url_path_join("/", serverapp.base_url, path)
-        token = server_token(serverapp)
-        getting = _get_json(
-            self._host,
-            serverapp.port,
-            path + "?no_track_activity=1",
-            token,
-            bool(serverapp.certfile),
+        scheme, token = "https" if serverapp.certfile else "http", server_token(serverapp)
+        if self._client is None:
+            self._client = SimpleAsyncHTTPClient(force_instance=True)
+        request = HTTPRequest(
+            f"{scheme}://{self._host}:{serverapp.port}{path}?no_track_activity=1",
+            headers={"Authorization": f"token {token}"} if token else {},
+            connect_timeout=REQUEST_TIMEOUT,
+            request_timeout=REQUEST_TIMEOUT,
+            follow_redirects=False,
+            # The answer crosses no network.
+            decompress_response=False,
+            validate_cert=False,  # this process's own certificate
         )
         try:
-            return await asyncio.wait_for(getting, REQUEST_TIMEOUT)
-        except asyncio.TimeoutError:
+            answer = await self._client.fetch(request)
+        except HTTPTimeoutError:
             raise Unreadable(f"{path}: no answer in {REQUEST_TIMEOUT:g} s") from None
+        except HTTPClientError as error:
+            raise _Refused(path, error.code) from None
+        return json.loads(answer.body)
 
     @property
     def _host(self) -> str:
         ip: str = self._serverapp.ip
-        return ip if ip not in ("", "*", "0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
+        if ip in ("", "*", "0.0.0.0", "::"):  # noqa: S104
+            return "127.0.0.1"
+        return f"[{ip}]" if ":" in ip else ip
 
 
 class _Refused(Unreadable):
     """The server answered with another status than 200."""
 
     def __init__(self, path: str, status: int) -> None:
-        super().__init__(f"{path.partition('?')[0]}: HTTP {status}")
+        super().__init__(f"{path}: HTTP {status}")
         self.status = status
-
-
-async def _get_json(host: str, port: int, path: str, token: str, tls: bool) -> Any:
-    """What this very server answers to a GET, over loopback.
-
-    Asked every minute of every day, so without tornado's client: that resolves the address in a
-    thread and costs twice the CPU. HTTP/1.0: the answer ends where the connection does.
-    """
-    # This process's own certificate.
-    context = ssl._create_unverified_context() if tls else None  # noqa: S323
-    reader, writer = await asyncio.open_connection(host, port, ssl=context)
-    try:
-        lines = [f"GET {path} HTTP/1.0", f"Host: {host}:{port}"]
-        if token:
-            lines.append(f"Authorization: token {token}")
-        writer.write("\r\n".join([*lines, "", ""]).encode())
-        answer = await reader.read()
-    finally:
-        writer.close()
-    head, _, body = answer.partition(b"\r\n\r\n")
-    try:
-        status = int(head.split(maxsplit=2)[1])
-    except (IndexError, ValueError):
-        raise Unreadable(f"{path}: no answer of HTTP") from None
-    if status != 200:
-        raise _Refused(path, status)
-    return json.loads(body)
 
 
 def server_token(serverapp: ServerApp) -> str:

@@ -176,7 +176,9 @@ class ActivityReader:
         except ImportError:
             return Jobs(), ("psutil is not installed, so jobs in the background can't be seen",)
         except Exception as error:
-            return Jobs(), (f"background jobs can't be seen: {error}",)
+            # There may be jobs: that is not the same as none.
+            log.debug("processes can't be read", exc_info=True)
+            raise Unreadable(f"background jobs can't be seen: {error}") from error
 
     def _kernel(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -327,7 +329,45 @@ class TestBackgroundJobs:
         assert len(reading.work) == 2
         assert "psutil is not installed" in reading.notes[0]
 
-    async def test_processes_that_can_not_be_read_are_noted_too(self) -> None:
+    async def test_processes_that_can_not_be_read_are_unknown_not_idle(self) -> None:
         reading = await self.reader(NoTable(PermissionError("/proc"))).look()
-        assert (len(reading.work), reading.error) == (2, "")
-        assert "/proc" in reading.notes[0]
+        assert reading.work == ()
+        assert reading.error == "background jobs can't be seen: /proc"
+
+    async def test_a_failed_reading_is_not_followed_by_what_was_seen_before_it(self) -> None:
+        machine = Machine()
+        reader = self.reader(machine)
+        await reader.look()
+        machine.time += 60
+        read, error = machine.read, PermissionError("/proc")
+        machine.read = NoTable(error).read  # type: ignore[method-assign]
+        assert (await reader.look()).error
+        assert (await reader.look()).error, "right after, as before a shutdown"
+        machine.read = read  # type: ignore[method-assign]
+        assert not (await reader.look()).error
+
+    async def test_processes_are_not_read_twice_at_once(self) -> None:
+        release = threading.Event()
+        at_once = [0, 0]
+
+        class Hanging(Machine):
+            def read(self) -> dict[int, Process]:
+                at_once[0] += 1
+                at_once[1] = max(at_once)
+                assert release.wait(20)
+                at_once[0] -= 1
+                return super().read()
+
+        reader = self.reader(Hanging())
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(reader.look(), 0.1)
+        reading = await reader.look(at(minutes=1))
+        assert reading.error.endswith("the processes of the last check are still being read")
+        assert reading.work == ()
+        release.set()
+        for _ in range(2000):
+            reading = await reader.look(at(minutes=2))
+            if not reading.error:
+                break
+            await asyncio.sleep(0.01)
+        assert (len(reading.work), at_once[1]) == (2, 1)
