@@ -8,7 +8,7 @@ that any history can be replayed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from .model import (
@@ -31,35 +31,47 @@ _IDLE_STATES = frozenset({"idle", "dead", "terminating"})
 
 
 @dataclass(frozen=True)
-class Announcement:
-    """A deadline that users have been told, and what it was computed from.
-
-    It stands for as long as that does not change: a deadline is never brought forward, and never
-    put off without a cause.
-    """
+class Terms:
+    """What a deadline follows from. ``kept_until`` is the end of a keep-alive that lasts."""
 
     idle_since: datetime
     limit: timedelta
     warning_time: timedelta
     kept_until: datetime | None
-    deadline: datetime
 
-    def holds_for(
-        self,
-        idle_since: datetime,
-        limit: timedelta,
-        warning_time: timedelta,
-        kept_until: datetime | None,
-        now: datetime,
-    ) -> bool:
-        """Whether it was computed from just this. A keep-alive that ran out changes nothing: its
-        end was part of the deadline. One that was given, extended or taken back does."""
-        ran_out = kept_until is None and self.kept_until is not None and self.kept_until <= now
-        return (self.idle_since, self.limit, self.warning_time) == (
-            idle_since,
-            limit,
-            warning_time,
-        ) and (ran_out or self.kept_until == kept_until)
+    @property
+    def warned_for(self) -> timedelta:
+        """How long before the deadline users are warned."""
+        return min(self.warning_time, self.limit)
+
+    def follow_from(self, earlier: Terms, now: datetime) -> bool:
+        """Whether nothing has changed since. A keep-alive that ran out changes nothing: its end was
+        part of the deadline. One that was given, extended or taken back does."""
+        end = earlier.kept_until
+        ran_out = self.kept_until is None and end is not None and end <= now
+        return self == (replace(earlier, kept_until=None) if ran_out else earlier)
+
+    def announce(self, now: datetime) -> Announcement:
+        """A new deadline: idle since + limit, but never sooner than a full warning from now.
+
+        It is new after a fresh install, a restart, a changed limit or keep-alive, or new activity.
+        """
+        deadline = max(self.idle_since + self.limit, now + self.warned_for)
+        if self.kept_until is not None:
+            deadline = max(deadline, self.kept_until)
+        return Announcement(self, deadline)
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """A deadline that users have been told.
+
+    It stands for as long as its terms do: a deadline is never brought forward, and never put off
+    without a cause.
+    """
+
+    terms: Terms
+    deadline: datetime
 
 
 @dataclass(frozen=True)
@@ -148,29 +160,27 @@ def _decide_app(
     if kept_until is not None and kept_until <= now:
         kept_until = None
 
-    def keep(state: State, reason: Reason, **details: object) -> Verdict:
-        return Verdict(app, Action.KEEP, state, reason, limit, kept_until=kept_until, **details)  # type: ignore[arg-type]
-
     # Nothing is known about an app that SageMaker did not list, not even at a user's request.
+    unknown = Verdict(
+        app, Action.KEEP, State.UNKNOWN, Reason.APPS_UNSEEN, limit, kept_until=kept_until
+    )
     if snapshot.apps_error or app.unseen:
-        return keep(State.UNKNOWN, Reason.APPS_UNSEEN), _unseen(past, now)
+        return unknown, _unseen(past, now)
     if app.status is not AppStatus.IN_SERVICE:
         state, reason = _NOT_IN_SERVICE[app.status]
-        return keep(state, reason, since=app.status_since), past
+        return replace(unknown, state=state, reason=reason, since=app.status_since), past
     if app.name in holds.shutdown_requested:
         # The user's own word outweighs whatever runs.
-        verdict = Verdict(
-            app, Action.SHUT_DOWN, State.WARNED, Reason.USER_REQUEST, limit, shutdown_at=now
-        )
-        return verdict, past
+        return _due(app, Reason.USER_REQUEST, limit, now, policy), past
     if snapshot.activity_error:
-        return keep(State.UNKNOWN, Reason.ACTIVITY_UNSEEN), _unseen(past, now)
+        return replace(unknown, reason=Reason.ACTIVITY_UNSEEN), _unseen(past, now)
 
     hold = _strongest_hold(work, policy, now)
     if hold is not None:
-        verdict = keep(
-            State.BUSY,
-            hold.reason,
+        verdict = replace(
+            unknown,
+            state=State.BUSY,
+            reason=hold.reason,
             subject=hold.work.label,
             since=hold.work.state_since,
             next_at=hold.until,
@@ -180,49 +190,58 @@ def _decide_app(
     # What is in the future is a clock that is off: it counts as now.
     active_at = [min(_last_active(item), now) for item in work]
     idle_since = max([min(past.last_active, now), app.run_started_at, *active_at])
+    idle_from = idle_since + policy.active_time
+    terms = Terms(idle_since, limit, policy.warning_time, kept_until)
     announced = past.announced
-    if announced is None or not announced.holds_for(
-        idle_since, limit, policy.warning_time, kept_until, now
-    ):
-        announced = _announce(idle_since, limit, policy.warning_time, kept_until, now)
+    if announced is None or not terms.follow_from(announced.terms, now):
+        announced = terms.announce(now)
     deadline = announced.deadline
-    warn_at = deadline - min(policy.warning_time, limit)
+    warn_at = deadline - terms.warned_for
     after = AppMemory(past.run_started_at, idle_since, announced)
     stuck = any(_held_too_long(item, policy, now) for item in work)
     due_reason = Reason.BUSY_TOO_LONG if stuck else Reason.IDLE_TIMEOUT
 
     if now >= deadline:
-        verdict = Verdict(
-            app,
-            Action.KEEP if policy.dry_run else Action.SHUT_DOWN,
-            State.WARNED,
-            Reason.DRY_RUN if policy.dry_run else due_reason,
-            limit,
+        due = _due(app, due_reason, limit, deadline, policy)
+        verdict = replace(
+            due,
             idle_since=idle_since,
-            shutdown_at=deadline,
+            is_idle=now >= idle_from,
             since=idle_since,
+            next_at=idle_from if now < idle_from else None,
         )
         return verdict, after
     if now >= warn_at:
         state, reason, next_at = State.WARNED, due_reason, deadline
     elif kept_until is not None:
         state, reason, next_at = State.KEPT, Reason.KEEP_ALIVE, min(warn_at, kept_until)
-    elif now - idle_since < policy.active_time:
-        state, reason = State.ACTIVE, Reason.RECENTLY_ACTIVE
-        next_at = min(warn_at, idle_since + policy.active_time)
+    elif now < idle_from:
+        state, reason, next_at = State.ACTIVE, Reason.RECENTLY_ACTIVE, warn_at
     else:
         state = State.IDLE
         reason = Reason.NO_RECENT_ACTIVITY if work else Reason.NO_KERNELS
         next_at = warn_at
-    verdict = keep(
-        state,
-        reason,
+    verdict = replace(
+        unknown,
+        state=state,
+        reason=reason,
         idle_since=idle_since,
+        is_idle=now >= idle_from,
         shutdown_at=deadline,
         since=idle_since,
-        next_at=next_at,
+        next_at=next_at if now >= idle_from else min(next_at, idle_from),
     )
     return verdict, after
+
+
+def _due(
+    app: App, reason: Reason, limit: timedelta, shutdown_at: datetime, policy: Policy
+) -> Verdict:
+    """An app whose time has come; in a dry run nothing happens to it."""
+    verdict = Verdict(app, Action.SHUT_DOWN, State.WARNED, reason, limit, shutdown_at=shutdown_at)
+    if policy.dry_run:
+        return replace(verdict, action=Action.KEEP, reason=Reason.DRY_RUN)
+    return verdict
 
 
 _NOT_IN_SERVICE = {
@@ -231,23 +250,6 @@ _NOT_IN_SERVICE = {
     AppStatus.DELETED: (State.SHUTTING_DOWN, Reason.APP_DELETING),
     AppStatus.FAILED: (State.FAILED, Reason.APP_FAILED),
 }
-
-
-def _announce(
-    idle_since: datetime,
-    limit: timedelta,
-    warning_time: timedelta,
-    kept_until: datetime | None,
-    now: datetime,
-) -> Announcement:
-    """A new deadline: idle since + limit, but never sooner than a full warning from now.
-
-    It is new after a fresh install, a restart, a changed limit or keep-alive, or new activity.
-    """
-    deadline = max(idle_since + limit, now + min(warning_time, limit))
-    if kept_until is not None:
-        deadline = max(deadline, kept_until)
-    return Announcement(idle_since, limit, warning_time, kept_until, deadline)
 
 
 def _unseen(past: AppMemory, now: datetime) -> AppMemory:

@@ -51,6 +51,11 @@ class AppStatus(str, Enum):
     DELETED = "Deleted"
     FAILED = "Failed"
 
+    @property
+    def is_billed(self) -> bool:
+        """Whether an app in this status is billed. ``Deleting`` is not documented either way."""
+        return self in (AppStatus.IN_SERVICE, AppStatus.DELETING)
+
 
 class State(str, Enum):
     """What an app is to the user: the status object's ``state``."""
@@ -160,6 +165,15 @@ class Host:
     app_name: str = ""
     account_id: str = ""
     message: str = ""
+
+    def billing_key(self, app: App) -> str:
+        """Names what is billed: in Classic the one instance of a type that all apps of a domain and
+        owner share, elsewhere the app."""
+        if self.kind is HostKind.CLASSIC:
+            return f"{self.domain_id}/{self.owner}/{app.instance_type}"
+        if self.kind is HostKind.NOTEBOOK_INSTANCE:
+            return app.name
+        return f"{self.domain_id}/{self.owner}/{app.app_type.value}/{app.name}"
 
 
 @dataclass(frozen=True)
@@ -287,8 +301,9 @@ class Verdict:
     """What to do with one app, why, and when.
 
     ``shutdown_at`` is the deadline where one is known. ``subject`` is what the reason is about (a
-    notebook's path, a terminal's name) and ``since`` when that began. ``next_at`` is when this
-    verdict changes if nothing else happens.
+    notebook's path, a terminal's name) and ``since`` when that began. ``is_idle``: it has not been
+    used for ``active_time`` or longer. ``next_at`` is when this verdict changes if nothing else
+    happens.
     """
 
     app: App
@@ -297,6 +312,7 @@ class Verdict:
     reason: Reason
     idle_timeout: timedelta
     idle_since: datetime | None = None
+    is_idle: bool = False
     shutdown_at: datetime | None = None
     kept_until: datetime | None = None
     subject: str = ""

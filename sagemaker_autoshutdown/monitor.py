@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -18,11 +18,12 @@ from . import status as status_module
 from .activity.reader import ActivityReader, Reading
 from .aws import AwsError
 from .clock import to_iso, utcnow
-from .decide import AppMemory, decide
+from .decide import AppMemory, Decision, decide
 from .errors import Conflict, InvalidRequest, UnknownApp
 from .hosts import HostAdapter
 from .model import (
     REASON_TEXT,
+    Action,
     App,
     AppStatus,
     AppType,
@@ -71,10 +72,8 @@ class Recorder(Protocol):
         """What an instance costs an hour, from what is known now."""
         ...
 
-    def instance_cost(
-        self, instance_type: str, app_type: AppType, app_names: tuple[str, ...]
-    ) -> Totals | None:
-        """What an instance cost so far; None while that is not known."""
+    def instance_cost(self, billing_key: str) -> Totals | None:
+        """What an instance (``Host.billing_key``) cost so far; None while that is not known."""
         ...
 
     def totals(self) -> Totals | None:
@@ -377,18 +376,20 @@ class Monitor:
         self._requested = {
             name: run for name, run in self._requested.items() if runs.get(name) == run
         }
-        holds = Holds(
-            kept_until=self.settings.kept_until(runs),
-            shutdown_requested=frozenset(self._requested),
-        )
-        decision = decide(
-            self._snapshot, self.settings.policy, self.host.owner, holds, self._memory, now
-        )
+        decision = self._decision(self._requested, now)
         self._memory = decision.memory
         self._verdicts = decision.verdicts
         self._shutdowns.follow(decision.verdicts, now)
         self._tell_warnings(now)
         self._tell_gone(now)
+
+    def _decision(self, requested: Collection[str], now: datetime) -> Decision:
+        """What is decided if users asked for these apps to be shut down."""
+        runs = {app.name: app.run_started_at for app in self._snapshot.apps}
+        holds = Holds(self.settings.kept_until(runs), frozenset(requested))
+        return decide(
+            self._snapshot, self.settings.policy, self.host.owner, holds, self._memory, now
+        )
 
     def _tell_warnings(self, now: datetime) -> None:
         """Each deadline is warned of once, and taken back once if it passes away."""
@@ -504,9 +505,6 @@ class Monitor:
         now = self._now()
         policy = self.settings.policy
 
-        def is_idle(verdict: Verdict) -> bool:
-            return verdict.idle_since is not None and now - verdict.idle_since >= policy.active_time
-
         last_good = self._checked_at or self._started_at
         return replace(
             status_module.empty(self.host, now),
@@ -528,7 +526,6 @@ class Monitor:
             instances=status_module.instance_views(
                 self.host,
                 self._verdicts,
-                is_idle,
                 self.recorder.price,
                 self.recorder.instance_cost,
             ),
@@ -596,9 +593,11 @@ class Monitor:
         """
         view = self.app(app_name)
         self._refuse_if_going(view, "shut down")
-        if self.settings.policy.dry_run:
+        decision = self._decision([app_name], self._now())
+        (verdict,) = (each for each in decision.verdicts if each.app.name == app_name)
+        if verdict.reason is Reason.DRY_RUN:
             raise Conflict("Dry run is on: nothing is shut down.")
-        if view.state is State.UNKNOWN and view.reason is Reason.APPS_UNSEEN:
+        if verdict.action is not Action.SHUT_DOWN:
             raise Conflict("SageMaker could not be asked about this app. Try again later.")
         await self.settings.end_keep_alive(app_name)
         self._requested[app_name] = view.run_started_at

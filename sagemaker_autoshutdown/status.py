@@ -36,9 +36,6 @@ from .model import (
 )
 from .shutdowns import Failure, Progress
 
-#: Statuses in which an app's instance is billed. ``Deleting`` is not documented either way.
-BILLED = frozenset({AppStatus.IN_SERVICE, AppStatus.DELETING})
-
 
 @dataclass(frozen=True)
 class WorkStatus:
@@ -182,32 +179,28 @@ def _work_status(item: Work) -> WorkStatus:
 def instance_views(
     host: Host,
     verdicts: Iterable[Verdict],
-    is_idle: Callable[[Verdict], bool],
     price: Callable[[str, AppType], Price],
-    cost: Callable[[str, AppType, tuple[str, ...]], Totals | None],
+    cost: Callable[[str], Totals | None],
 ) -> tuple[InstanceView, ...]:
-    """The instances that are billed now: per instance type in Classic, else per app."""
+    """The instances that are billed now. ``cost`` is asked by ``Host.billing_key``."""
     billed: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in verdicts:
         app = verdict.app
-        if app.status in BILLED:
-            name = "" if host.kind is HostKind.CLASSIC else app.name
-            billed.setdefault((app.instance_type, name), []).append(verdict)
+        if app.status.is_billed:
+            billed.setdefault((app.instance_type, host.billing_key(app)), []).append(verdict)
     views = []
-    for (instance_type, _), on_it in sorted(billed.items()):
-        names = tuple(verdict.app.name for verdict in on_it)
-        app_type = on_it[0].app.app_type
-        priced = price(instance_type, app_type)
+    for (instance_type, billing_key), on_it in sorted(billed.items()):
+        priced = price(instance_type, on_it[0].app.app_type)
         views.append(
             InstanceView(
                 instance_type=instance_type,
-                app_names=names,
+                app_names=tuple(verdict.app.name for verdict in on_it),
                 usd_per_hour=priced.usd_per_hour,
                 price_date=priced.date,
                 price_source=priced.source,
-                idle=all(is_idle(verdict) for verdict in on_it),
+                idle=all(verdict.is_idle for verdict in on_it),
                 up_since=min(verdict.app.run_started_at for verdict in on_it),
-                cost=cost(instance_type, app_type, names),
+                cost=cost(billing_key),
             )
         )
     return tuple(views)

@@ -273,9 +273,7 @@ class Notebook:
     def price(self, instance_type: str, app_type: AppType) -> Price:
         return Price(instance_type, None, PriceSource.UNPRICED)
 
-    def instance_cost(
-        self, instance_type: str, app_type: AppType, app_names: tuple[str, ...]
-    ) -> Totals | None:
+    def instance_cost(self, billing_key: str) -> Totals | None:
         return None
 
     def totals(self) -> Totals | None:

@@ -10,10 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from ..model import App, AppStatus, AppType, Host, HostKind, Price, Reason, State, Verdict
-
-#: Statuses in which an app's instance is billed. ``Deleting`` is not documented either way.
-BILLED = frozenset({AppStatus.IN_SERVICE, AppStatus.DELETING})
+from ..model import App, AppType, Host, Price, Reason, State, Verdict
 
 
 class Use(str, Enum):
@@ -57,20 +54,10 @@ class Look:
     ahead: timedelta | None = None
 
 
-def instance_key(host: Host, app_type: AppType, instance_type: str, app_name: str) -> str:
-    """What is billed: in Classic one instance of a type per domain and owner, else the app."""
-    if host.kind is HostKind.CLASSIC:
-        return f"{host.domain_id}/{host.owner}/{instance_type}"
-    if host.kind is HostKind.NOTEBOOK_INSTANCE:
-        return app_name
-    return f"{host.domain_id}/{host.owner}/{app_type.value}/{app_name}"
-
-
 def look_at(
     host: Host,
     verdicts: Iterable[Verdict],
     now: datetime,
-    active_time: timedelta,
     price: Callable[[str, AppType], Price],
 ) -> Look | None:
     """What the verdicts of a look say about cost; None where the apps could not be seen."""
@@ -79,13 +66,13 @@ def look_at(
         app = verdict.app
         if verdict.reason is Reason.APPS_UNSEEN and not app.unseen:
             return None
-        if app.status not in BILLED:
+        if not app.status.is_billed:
             continue
-        use, since = _use(verdict, now, active_time)
+        use, since = _use(verdict)
         apps.append(
             AppLook(
                 app=app,
-                instance=instance_key(host, app.app_type, app.instance_type, app.name),
+                instance=host.billing_key(app),
                 use=use,
                 since=since,
                 price=price(app.instance_type, app.app_type),
@@ -94,10 +81,9 @@ def look_at(
     return Look(now, host, tuple(apps))
 
 
-def _use(verdict: Verdict, now: datetime, active_time: timedelta) -> tuple[Use, datetime | None]:
+def _use(verdict: Verdict) -> tuple[Use, datetime | None]:
     if verdict.idle_since is not None:
-        idle = now - verdict.idle_since >= active_time
-        return (Use.IDLE if idle else Use.RECENT), verdict.idle_since
+        return (Use.IDLE if verdict.is_idle else Use.RECENT), verdict.idle_since
     if verdict.state is State.BUSY:
         return Use.HELD, verdict.since
     if verdict.state is State.UNKNOWN:

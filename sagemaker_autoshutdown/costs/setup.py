@@ -37,7 +37,6 @@ def cost_tracker(
         host,
         folder,
         price_book(host.region, config, folder, log, on_call),
-        active_time=timedelta(seconds=config.active_time),
         gap=timedelta(seconds=config.poll_interval) * GAP_POLLS + GAP_GRACE,
         avoided_cost_cap=timedelta(seconds=config.avoided_cost_cap),
         ask_volume=_volume_size(host, aws, log) if host.kind is HostKind.SPACE else None,

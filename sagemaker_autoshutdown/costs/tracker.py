@@ -24,7 +24,7 @@ from ..model import AppType, Event, Host, Price, Problem, Totals, Verdict
 from ..prices.book import PriceBook
 from .billing.report import GroupBy, Report
 from .microseconds import DAY, from_us, span_us, to_us
-from .observation import Look, instance_key, look_at
+from .observation import Look, look_at
 
 if TYPE_CHECKING:
     # Imported in the thread, so that a server's start does not wait for them.
@@ -69,7 +69,6 @@ class CostTracker:
         folder: Path,
         prices: PriceBook,
         *,
-        active_time: timedelta,
         gap: timedelta,
         avoided_cost_cap: timedelta,
         ask_volume: Callable[[], int | None] | None = None,
@@ -79,7 +78,6 @@ class CostTracker:
     ) -> None:
         self._host = host
         self._prices = prices
-        self._active_time = active_time
         self._cap = span_us(avoided_cost_cap)
         self._has_recorded = False
         self._dirty: int | None = None
@@ -193,7 +191,7 @@ class CostTracker:
 
     def observe(self, verdicts: Iterable[Verdict], now: datetime) -> None:
         """Take note of one look. Returns at once."""
-        look = look_at(self._host, verdicts, now, self._active_time, self._prices.price)
+        look = look_at(self._host, verdicts, now, self._prices.price)
         if look is None or self._closed:
             return
         ahead = timedelta(seconds=now.timestamp() - self._monotonic())
@@ -240,16 +238,10 @@ class CostTracker:
         summary = self._summary
         return summary.totals if summary else None
 
-    def instance_cost(
-        self, instance_type: str, app_type: AppType, app_names: tuple[str, ...]
-    ) -> Totals | None:
-        """What the instance with these apps cost; None while the ledger has not been read."""
+    def instance_cost(self, billing_key: str) -> Totals | None:
+        """What an instance (``Host.billing_key``) cost; None while the ledger has not been read."""
         summary = self._summary
-        if summary is None:
-            return None
-        name = app_names[0] if app_names else ""
-        key = instance_key(self._host, app_type, instance_type, name)
-        return summary.instances.get(key) or Totals()
+        return (summary.instances.get(billing_key) or Totals()) if summary else None
 
     def spent(self) -> tuple[Spent, ...]:
         """What was spent since records began, by instance type and app type.

@@ -108,7 +108,6 @@ def a_year(folder: Path) -> None:
         HOST,
         folder,
         PriceBook("us-east-1"),
-        active_time=timedelta(minutes=5),
         gap=timedelta(minutes=4),
         avoided_cost_cap=CAP,
         clock=lambda: END,
@@ -119,7 +118,7 @@ def a_year(folder: Path) -> None:
         "what status asks for (memory only)",
         lambda: (
             tracker.totals(),
-            tracker.instance_cost("ml.t3.medium", AppType.KERNEL_GATEWAY, ("a",)),
+            tracker.instance_cost(f"{HOST.domain_id}/{HOST.owner}/ml.t3.medium"),
         ),
         "10 ms",
         times=100,
@@ -159,7 +158,6 @@ def a_status(apps: int, kernels: int) -> Status:
         instances=status_module.instance_views(
             HOST,
             verdicts,
-            lambda verdict: True,
             lambda name, _: Price(name, Decimal("0.05"), PriceSource.LIST),
             lambda *_: None,
         ),

@@ -266,6 +266,19 @@ def test_an_app_is_called_active_for_a_while_after_its_last_activity() -> None:
     assert later.next_at == at(hours=1, minutes=50)
 
 
+def test_an_app_is_idle_once_it_was_not_used_for_active_time_kept_or_warned_or_not() -> None:
+    for world in (
+        World(),
+        World(holds=Holds({"app": at(hours=4)})),
+        World(policy=Policy(idle_timeout=timedelta(minutes=6))),
+        World(policy=Policy(idle_timeout=timedelta(minutes=1), dry_run=True)),
+    ):
+        assert not world.one(at(seconds=1)).is_idle
+        before = world.one(at(minutes=4))
+        assert (before.is_idle, before.next_at) == (False, at(minutes=5))
+        assert world.one(at(minutes=5)).is_idle
+
+
 class TestKeepAlive:
     """A user's hold with an end."""
 
@@ -306,6 +319,12 @@ def test_a_users_request_outweighs_a_running_cell() -> None:
     world = World(work=(kernel("busy"),), holds=Holds({}, frozenset({"app"})))
     verdict = world.one(at(minutes=1))
     assert (verdict.action, verdict.reason) == (Action.SHUT_DOWN, Reason.USER_REQUEST)
+
+
+def test_dry_run_shuts_nothing_down_at_a_users_request_either() -> None:
+    world = World(policy=Policy(dry_run=True), holds=Holds({}, frozenset({"app"})))
+    verdict = world.one(at(minutes=1))
+    assert (verdict.action, verdict.reason) == (Action.KEEP, Reason.DRY_RUN)
 
 
 def test_dry_run_shuts_nothing_down_and_says_what_it_would_do() -> None:

@@ -166,4 +166,8 @@ def test_a_verdict_changes_by_itself_only_when_it_said_so(apps, work, policy, ke
         between = now + (verdict.next_at - now) / 2
         same = World(apps, work, policy, Holds(kept_until), memory=world.memory)
         later = same.look(between)[name]
-        assert (later.action, later.state) == (verdict.action, verdict.state)
+        assert (later.action, later.state, later.is_idle) == (
+            verdict.action,
+            verdict.state,
+            verdict.is_idle,
+        )

@@ -66,9 +66,7 @@ def status(
         status_module.empty(HOST, now),
         checked_at=now,
         apps=status_module.app_views(verdicts, work, {}),
-        instances=status_module.instance_views(
-            HOST, verdicts, lambda verdict: True, price, lambda *_: None
-        ),
+        instances=status_module.instance_views(HOST, verdicts, price, lambda *_: None),
         totals=totals,
     )
 

@@ -28,7 +28,15 @@ from ..worlds import LIMIT, START, app, at, kernel
 
 
 def verdict(found: App, state: State = State.IDLE) -> Verdict:
-    return Verdict(found, Action.KEEP, state, Reason.NO_KERNELS, LIMIT, idle_since=START)
+    return Verdict(
+        found,
+        Action.KEEP,
+        state,
+        Reason.NO_KERNELS,
+        LIMIT,
+        idle_since=START,
+        is_idle=state is State.IDLE,
+    )
 
 
 def view(found: App, progress: Progress | None = None, *, due: bool = False) -> AppView:
@@ -89,7 +97,6 @@ class TestInstances:
         g5, t3 = instance_views(
             CLASSIC,
             verdicts,
-            lambda one: one.state is State.IDLE,
             self.price,
             lambda *_: None,
         )
@@ -98,7 +105,7 @@ class TestInstances:
 
     def test_in_a_space_the_app_is_the_instance(self) -> None:
         verdicts = [verdict(app("a")), verdict(app("b"))]
-        views = instance_views(SPACE, verdicts, lambda _: True, self.price, lambda *_: None)
+        views = instance_views(SPACE, verdicts, self.price, lambda *_: None)
         assert [one.app_names for one in views] == [("a",), ("b",)]
 
     @pytest.mark.parametrize(
@@ -114,9 +121,7 @@ class TestInstances:
     def test_f19_f20_deleting_is_billed_and_failed_is_not(
         self, status: AppStatus, billed: bool
     ) -> None:
-        views = instance_views(
-            CLASSIC, [verdict(app(status=status))], lambda _: True, self.price, lambda *_: None
-        )
+        views = instance_views(CLASSIC, [verdict(app(status=status))], self.price, lambda *_: None)
         assert bool(views) is billed
 
 

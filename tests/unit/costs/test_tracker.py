@@ -53,7 +53,6 @@ from sagemaker_autoshutdown.settings.admin import Policy
 
 from .test_ledger import HOST, T0, after
 
-ACTIVE = timedelta(seconds=300)
 SPACE = Host(HostKind.SPACE, "us-east-1", "d-1", "team", app_name="default")
 
 
@@ -92,7 +91,6 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
     def build(host: Host = HOST, **options: object) -> CostTracker:
         defaults = {
-            "active_time": ACTIVE,
             "gap": timedelta(seconds=240),
             "avoided_cost_cap": timedelta(days=1),
             "clock": lambda: after(3600),
@@ -115,7 +113,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 
 def uses(found: tuple[Verdict, ...], now: datetime) -> dict[str, tuple[Use, datetime | None]]:
-    look = look_at(HOST, found, now, ACTIVE, PriceBook("us-east-1").price)
+    look = look_at(HOST, found, now, PriceBook("us-east-1").price)
     assert look is not None
     return {one.app.name: (one.use, one.since) for one in look.apps}
 
@@ -147,7 +145,7 @@ def test_f20_only_what_is_up_is_billed_and_deleting_is() -> None:
 
 def test_apps_that_sagemaker_did_not_list_are_no_look_at_all() -> None:
     found = verdicts(after(5000), app(), apps_error="AccessDenied")
-    assert look_at(HOST, found, after(5000), ACTIVE, PriceBook("").price) is None
+    assert look_at(HOST, found, after(5000), PriceBook("").price) is None
 
 
 # --- the tracker ------------------------------------------------------------------------------
@@ -164,9 +162,9 @@ def test_totals_are_unknown_until_the_ledger_is_read_and_then_follow_each_look(
     assert totals is not None
     assert totals.today.usd == Decimal("0.05")
     assert totals.today.idle_usd == Decimal("0.05")
-    cost = tracker.instance_cost("ml.t3.medium", AppType.KERNEL_GATEWAY, ("a",))
+    cost = tracker.instance_cost(HOST.billing_key(app()))
     assert cost == totals
-    other = tracker.instance_cost("ml.g5.xlarge", AppType.KERNEL_GATEWAY, ("z",))
+    other = tracker.instance_cost(HOST.billing_key(app("z", instance_type="ml.g5.xlarge")))
     assert other is not None
     assert other.month.usd == 0
 
