@@ -93,5 +93,6 @@ wheel: $(PANEL_INSTALLED)
 
 clean:
 	rm -rf $(VENV) .venvs build dist $(PANEL)/lib $(PANEL)/node_modules $(PANEL)/*.tsbuildinfo \
-		$(BROWSER)/node_modules $(BROWSER)/test-results sagemaker_autoshutdown/labextension .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+		$(BROWSER)/node_modules $(BROWSER)/test-results sagemaker_autoshutdown/labextension .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+		.import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

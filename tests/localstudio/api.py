@@ -8,18 +8,15 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tornado import web
 
 from .errors import ApiError
-from .faults import drop_connection
-from .operations import SERVICES, OperationTable
+from .faults import Fault, Faults, drop_connection
+from .journal import Journal
+from .operations import SERVICES, Backend, OperationTable
 from .protocol import format_answer, format_error, parse_request
-
-if TYPE_CHECKING:
-    from .faults import Fault
-    from .studio import LocalStudio
 
 log = logging.getLogger(__name__)
 
@@ -29,16 +26,18 @@ CONTENT_TYPE = "application/x-amz-json-1.1"
 class ApiHandler(web.RequestHandler):
     """Answers for every service and operation."""
 
-    def initialize(self, studio: LocalStudio) -> None:
+    def initialize(self, backend: Backend, journal: Journal, faults: Faults) -> None:
         """Tornado's hook."""
-        self.studio = studio
+        self.backend = backend
+        self.journal = journal
+        self.faults = faults
 
     async def post(self) -> None:
         """One call of the API."""
         self.set_header("Content-Type", CONTENT_TYPE)
         self.set_header("x-amzn-RequestId", str(uuid.uuid4()))
         prefix, _, name = self.request.headers.get("X-Amz-Target", "").partition(".")
-        number = self.studio.journal.arrived(name, _raw(self.request.body))
+        number = self.journal.arrived(name, _raw(self.request.body))
         try:
             outcome = await self._answer(prefix, name, number)
         except ApiError as error:
@@ -46,18 +45,18 @@ class ApiHandler(web.RequestHandler):
         except Exception:
             log.exception("%s failed", name)
             outcome = self._refuse(ApiError("InternalFailure", f"{name} failed; see the log"))
-        self.studio.journal.ended(number, outcome)
+        self.journal.ended(number, outcome)
 
     async def _answer(self, prefix: str, name: str, number: int) -> str:
         operation, function = _service(prefix).find(name)
         if self.request.headers.get("Content-Type") != CONTENT_TYPE:
             raise ApiError("SerializationException", f"Content-Type must be {CONTENT_TYPE}")
         parameters = parse_request(operation, self.request.body)
-        self.studio.journal.understood(number, parameters)
-        fault = await self.studio.faults.meet(name, parameters.get("AppName"))
+        self.journal.understood(number, parameters)
+        fault = await self.faults.meet(name, parameters.get("AppName"))
         if fault is not None and not fault.after:
             return self._fail(fault)
-        body = format_answer(operation, await function(self.studio, parameters))
+        body = format_answer(operation, await function(self.backend, parameters))
         if fault is not None:
             return self._fail(fault)
         await self._finish(body)
@@ -84,6 +83,13 @@ class ApiHandler(web.RequestHandler):
             await self.finish(body)
         except ConnectionError:
             log.info("The caller did not wait for the answer")
+
+
+def handlers(
+    backend: Backend, journal: Journal, faults: Faults
+) -> list[tuple[str, type[web.RequestHandler], dict[str, Any]]]:
+    """The API's one route."""
+    return [("/", ApiHandler, {"backend": backend, "journal": journal, "faults": faults})]
 
 
 def _service(prefix: str) -> OperationTable:

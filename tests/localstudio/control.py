@@ -8,29 +8,70 @@ from __future__ import annotations
 
 import hmac
 import json
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from tornado import web
 
+from . import names
 from .errors import ApiError, LocalStudioError
-from .faults import fault_from_json, override_from_json
+from .faults import Faults, fault_from_json, override_from_json
+from .journal import Journal
+from .operations import Backend
+from .operations.apps import parameters_of
+from .runtime import Runtime, Target
+from .state import App, AppKey, NotebookInstance
 
-if TYPE_CHECKING:
-    from .state import AppKey
-    from .studio import LocalStudio
+
+@dataclass(frozen=True)
+class Controls:
+    """What the control API can switch and tell; its token opens it."""
+
+    token: str
+    endpoint_url: str
+    backend: Backend
+    runtime: Runtime
+    journal: Journal
+    faults: Faults
+
+    def describe(self) -> dict[str, Any]:
+        """What there is, as JSON."""
+        account, now = self.backend.account, self.backend.now()
+        found: list[App | NotebookInstance] = [*account.apps(now), *account.notebooks(now)]
+        return {
+            "endpoint_url": self.endpoint_url,
+            "region": names.REGION,
+            "account": names.ACCOUNT,
+            "domains": sorted(account.domains),
+            "running": [self._describe(each) for each in found],
+        }
+
+    def _describe(self, what: App | NotebookInstance) -> dict[str, Any]:
+        if isinstance(what, App):
+            target: Target = what.key
+            about = {**parameters_of(what.key), "InstanceType": what.resource.instance_type}
+        else:
+            target = what.name
+            about = {"NotebookInstanceName": what.name, "InstanceType": what.instance_type}
+        about["Status"] = what.status
+        try:
+            launch = self.runtime.launch_of(target)
+        except LocalStudioError:
+            return about
+        pids = [info.pid for info in self.runtime.processes(target)]
+        return {**about, "url": launch.url, "token": launch.token, "pids": pids}
 
 
 class ControlHandler(web.RequestHandler):
     """What all handlers of the control API share."""
 
-    def initialize(self, studio: LocalStudio) -> None:
+    def initialize(self, controls: Controls) -> None:
         """Tornado's hook."""
-        self.studio = studio
+        self.controls = controls
 
     def prepare(self) -> None:
         """Only for who has the control token."""
-        expected = f"Bearer {self.studio.control_token}"
+        expected = f"Bearer {self.controls.token}"
         given = self.request.headers.get("Authorization", "")
         if not hmac.compare_digest(given.encode(), expected.encode()):
             raise web.HTTPError(401, reason="The control token is missing or wrong")
@@ -53,7 +94,8 @@ class ControlHandler(web.RequestHandler):
 
     def app(self, name: str) -> AppKey:
         """The one app of that name."""
-        found = [app for app in self.studio.account.apps(self.studio.now()) if app.key.name == name]
+        backend = self.controls.backend
+        found = [app for app in backend.account.apps(backend.now()) if app.key.name == name]
         if len(found) != 1:
             raise ValueError(f"{len(found)} apps have the name {name!r}")
         return found[0].key
@@ -64,7 +106,7 @@ class JournalHandler(ControlHandler):
 
     def get(self) -> None:
         """All calls, or those of ``?operation=`` and ``?app_name=``."""
-        calls = self.studio.journal.calls(
+        calls = self.controls.journal.calls(
             self.get_query_argument("operation", None), self.get_query_argument("app_name", None)
         )
         self.set_header("Content-Type", "application/json")
@@ -76,16 +118,16 @@ class FaultsHandler(ControlHandler):
 
     def get(self) -> None:
         """Those that are on."""
-        active = self.studio.faults.active()
+        active = self.controls.faults.active()
         self.finish({str(number): asdict(fault) for number, fault in active.items()})
 
     def post(self) -> None:
         """Switch one on (`faults.Fault`)."""
-        self.finish({"number": self.studio.faults.on(fault_from_json(self.body()))})
+        self.finish({"number": self.controls.faults.on(fault_from_json(self.body()))})
 
     def delete(self, number: str | None = None) -> None:
         """Switch one off, or all."""
-        self.studio.faults.off(None if number is None else int(number))
+        self.controls.faults.off(None if number is None else int(number))
         self.set_status(204)
 
 
@@ -98,7 +140,7 @@ class OverridesHandler(ControlHandler):
 
     def post(self) -> None:
         """Add one (`faults.KernelOverride`); ``DELETE faults`` ends all."""
-        self.studio.faults.override_kernels(override_from_json(self.body()))
+        self.controls.faults.override_kernels(override_from_json(self.body()))
         self.set_status(204)
 
 
@@ -107,7 +149,7 @@ class StateHandler(ControlHandler):
 
     def get(self) -> None:
         """Apps and notebook instances with status, URL, token and processes."""
-        self.finish(self.studio.describe())
+        self.finish(self.controls.describe())
 
 
 class TerminalsHandler(ControlHandler):
@@ -116,7 +158,7 @@ class TerminalsHandler(ControlHandler):
     async def post(self) -> None:
         """Open one in ``app_name``; ``shows_activity`` false leaves its last activity out."""
         document = self.body()
-        terminal = await self.studio.open_terminal(
+        terminal = await self.controls.runtime.open_terminal(
             self.app(document["app_name"]), shows_activity=document.get("shows_activity", True)
         )
         self.finish(terminal.model)
@@ -127,7 +169,7 @@ class FailHandler(ControlHandler):
 
     async def post(self) -> None:
         """End the process of ``app_name``: its app fails, or its server is down."""
-        await self.studio.kill(self.app(self.body()["app_name"]))
+        await self.controls.runtime.kill(self.app(self.body()["app_name"]))
         self.set_status(204)
 
 
@@ -136,11 +178,11 @@ class RestartHandler(ControlHandler):
 
     async def post(self) -> None:
         """Run the server of ``app_name`` again, after ``fail`` or while it runs."""
-        await self.studio.restart_server(self.app(self.body()["app_name"]))
+        await self.controls.runtime.restart(self.app(self.body()["app_name"]))
         self.set_status(204)
 
 
-def handlers(studio: LocalStudio) -> list[tuple[str, type[web.RequestHandler], dict[str, Any]]]:
+def handlers(controls: Controls) -> list[tuple[str, type[web.RequestHandler], dict[str, Any]]]:
     """The control API's routes."""
     routes: list[tuple[str, type[web.RequestHandler]]] = [
         ("journal", JournalHandler),
@@ -152,4 +194,4 @@ def handlers(studio: LocalStudio) -> list[tuple[str, type[web.RequestHandler], d
         ("fail", FailHandler),
         ("restart", RestartHandler),
     ]
-    return [(f"/_localstudio/{path}", handler, {"studio": studio}) for path, handler in routes]
+    return [(f"/_localstudio/{path}", handler, {"controls": controls}) for path, handler in routes]

@@ -11,26 +11,24 @@ service; where there is none, one is made on the default instance type.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
 import logging
-import secrets
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 from tornado import web, websocket
 from tornado.httpclient import HTTPRequest, HTTPResponse
 
-from . import names
+from . import names, operations
+from .doors import Door, Doors
 from .errors import ApiError
-from .faults import Fault, drop_connection
-from .runtime import Running
-from .servers import Connections
-from .state import App, Owner
-
-if TYPE_CHECKING:
-    from .studio import LocalStudio
+from .faults import Fault, Faults, drop_connection
+from .journal import Journal
+from .operations.apps import parameters_of
+from .runtime import Running, Runtime
+from .state import App, AppKey, Owner
 
 log = logging.getLogger(__name__)
 
@@ -38,16 +36,6 @@ log = logging.getLogger(__name__)
 APP_LIMIT = 60.0
 BACKEND_LIMIT = 20.0
 POLL = 0.05
-
-
-@dataclass(frozen=True)
-class Door:
-    """The gateway of one owner. ``id`` is part of its URL, ``token`` opens it."""
-
-    id: str
-    token: str
-    domain_id: str
-    owner: Owner
 
 
 @dataclass(frozen=True)
@@ -70,43 +58,40 @@ class Route:
 class Gateway:
     """Routes kernels to apps."""
 
-    def __init__(self, studio: LocalStudio) -> None:
-        self.studio = studio
-        self._doors: dict[str, Door] = {}
+    def __init__(
+        self,
+        backend: operations.Backend,
+        runtime: Runtime,
+        doors: Doors,
+        journal: Journal,
+        faults: Faults,
+    ) -> None:
+        self.backend = backend
+        self.runtime = runtime
+        self.doors = doors
+        self.journal = journal
+        self.faults = faults
+        self._tasks: set[asyncio.Task[None]] = set()
         #: Kernel → the kernelspec's name by which it was asked for.
         self._asked_for: dict[str, str] = {}
         #: Owner → the app in which the next kernel is to start, whatever the request says.
         self._next_app: dict[tuple[str, Owner], str] = {}
 
-    def connections(self, domain_id: str, owner: Owner) -> Connections:
-        """What a JupyterServer of that owner is told."""
-        door = self.door(domain_id, owner)
-        url = f"{self.studio.endpoint_url}/gateway/{door.id}"
-        return Connections(self.studio.endpoint_url, url, door.token)
-
-    def door(self, domain_id: str, owner: Owner) -> Door:
-        """The owner's door, made when first asked for."""
-        for door in self._doors.values():
-            if (door.domain_id, door.owner) == (domain_id, owner):
-                return door
-        # Lower case: jupyter_server's gateway client derives its websocket URL in lower case.
-        door = Door(secrets.token_hex(8), secrets.token_urlsafe(24), domain_id, owner)
-        self._doors[door.id] = door
-        return door
-
-    def find_door(self, door_id: str, authorization: str | None) -> Door:
-        """The door behind a URL, for who has its token."""
-        door = self._doors.get(door_id)
-        if door is None:
-            raise web.HTTPError(404, reason="No such gateway")
-        _, _, token = (authorization or "").partition(" ")
-        if not hmac.compare_digest(token.encode(), door.token.encode()):
-            raise web.HTTPError(401, reason="The gateway's token is missing or wrong")
-        return door
-
     def start_next_in(self, app: App) -> None:
         """Let the owner's next kernel start in this app: stands for the choice made in Studio."""
         self._next_app[app.key.domain_id, app.key.owner] = app.key.name
+
+    def background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let something run until it ends or the gateway does."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """End what runs in the background."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # -- kernels
 
@@ -160,14 +145,14 @@ class Gateway:
             request_timeout=BACKEND_LIMIT,
         )
         try:
-            return await self.studio.apps.client.fetch(request, raise_error=False)
+            return await self.runtime.client.fetch(request, raise_error=False)
         except OSError as error:
             raise web.HTTPError(503, reason=f"The app does not answer: {error}") from None
 
     def kernelspecs(self, door: Door) -> dict[str, Any]:
         """The kernelspecs of all images, in the form of ``GET api/kernelspecs``."""
         arns = {image.arn for image in names.IMAGES}
-        apps = [app for app in self.studio.account.apps(self.studio.now()) if _is_of(door, app)]
+        apps = [app for app in self.backend.account.apps(self.backend.now()) if _is_of(door, app)]
         arns |= {app.resource.image_arn for app in apps if app.resource.image_arn is not None}
         specs = [self.kernelspec(arn) for arn in sorted(arns)]
         return {
@@ -196,11 +181,11 @@ class Gateway:
 
     def _apps(self, door: Door, status: str = "InService") -> list[Running]:
         """The owner's KernelGateway apps that can be asked."""
-        now = self.studio.now()
-        keys = {app.key for app in self.studio.account.apps(now) if app.status == status}
+        now = self.backend.now()
+        keys = {app.key for app in self.backend.account.apps(now) if app.status == status}
         return [
             running
-            for running in self.studio.apps.gateways_of(door.domain_id, door.owner)
+            for running in self.runtime.gateways_of(door.domain_id, door.owner)
             if running.target in keys
         ]
 
@@ -211,13 +196,13 @@ class Gateway:
         while True:
             fitting = [
                 app
-                for app in self.studio.account.apps(self.studio.now())
+                for app in self.backend.account.apps(self.backend.now())
                 if _is_of(door, app) and route.fits(app)
             ]
             ready = [app for app in fitting if app.status == "InService"]
             if ready:
                 newest = max(ready, key=lambda app: app.in_service_at or app.since)
-                return self.studio.apps.find(newest.key)
+                return self.runtime.find(newest.key)
             pending = [app for app in fitting if app.status == "Pending"]
             if route.app_name is not None:
                 if pending:
@@ -232,13 +217,17 @@ class Gateway:
     async def _create(self, door: Door, route: Route) -> None:
         image = names.find_image(route.image_arn)
         instance_type = route.instance_type or names.DEFAULT_INSTANCE_TYPE
+        key = AppKey(
+            door.domain_id,
+            door.owner.kind,
+            door.owner.name,
+            "KernelGateway",
+            names.app_name(image, instance_type),
+        )
         try:
-            await self.studio.create_kernel_app(
-                door.owner,
-                image.name if image in names.IMAGES else image.arn,
-                instance_type,
-                domain_id=door.domain_id,
-                wait=False,
+            spec = {"InstanceType": instance_type, "SageMakerImageArn": image.arn}
+            await operations.call(
+                self.backend, "CreateApp", {**parameters_of(key), "ResourceSpec": spec}
             )
         except ApiError as error:
             raise web.HTTPError(503, reason=error.code, log_message=error.message) from None
@@ -270,7 +259,7 @@ class Gateway:
             "instance_type": app.resource.instance_type,
             "app_name": app.key.name,
         }
-        return self.studio.faults.shown(shown)
+        return self.faults.shown(shown)
 
 
 def _is_of(door: Door, app: App) -> bool:
@@ -284,22 +273,21 @@ def _is_of(door: Door, app: App) -> bool:
 class GatewayHandler(web.RequestHandler):
     """What all handlers of the gateway share: the token, the faults, errors in JSON."""
 
-    def initialize(self, studio: LocalStudio) -> None:
+    def initialize(self, gateway: Gateway) -> None:
         """Tornado's hook."""
-        self.studio = studio
-        self.gateway = studio.gateway
+        self.gateway = gateway
         self.call: int | None = None
 
     def enter(self, door_id: str) -> Door:
         """The door, for who may enter."""
-        return self.gateway.find_door(door_id, self.request.headers.get("Authorization"))
+        return self.gateway.doors.find(door_id, self.request.headers.get("Authorization"))
 
     async def begin(self, operation: str, app_name: str | None = None, **about: Any) -> bool:
         """Note the request and meet the faults; True when a fault has answered it."""
         if app_name is not None:
             about["AppName"] = app_name
-        self.call = self.studio.journal.arrived(f"Gateway.{operation}", about)
-        fault = await self.studio.faults.meet(f"Gateway.{operation}", app_name)
+        self.call = self.gateway.journal.arrived(f"Gateway.{operation}", about)
+        fault = await self.gateway.faults.meet(f"Gateway.{operation}", app_name)
         if fault is None:
             return False
         self._fail(fault)
@@ -319,7 +307,7 @@ class GatewayHandler(web.RequestHandler):
         """Tornado's hook."""
         if self.call is not None:
             status = self.get_status()
-            self.studio.journal.ended(self.call, "ok" if status < 400 else str(status))
+            self.gateway.journal.ended(self.call, "ok" if status < 400 else str(status))
             self.call = None
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
@@ -428,7 +416,7 @@ class TerminalsHandler(GatewayHandler):
     async def get(self, door_id: str) -> None:
         """All of them."""
         door = self.enter(door_id)
-        terminals = self.studio.apps.terminals_of(door.domain_id, door.owner)
+        terminals = self.gateway.runtime.terminals_of(door.domain_id, door.owner)
         if not await self.begin("ListTerminals"):
             self.reply([terminal.model for _, terminal in terminals])
 
@@ -448,7 +436,7 @@ class TerminalHandler(GatewayHandler):
 
     def _find(self, door_id: str, name: str) -> Any:
         door, name = self.enter(door_id), unquote(name)
-        for _, terminal in self.studio.apps.terminals_of(door.domain_id, door.owner):
+        for _, terminal in self.gateway.runtime.terminals_of(door.domain_id, door.owner):
             if terminal.name == name:
                 return terminal
         raise web.HTTPError(404, reason=f"Terminal not found: {name}")
@@ -457,9 +445,9 @@ class TerminalHandler(GatewayHandler):
 class ChannelsHandler(websocket.WebSocketHandler):
     """``api/kernels/ID/channels``: passes messages on, in both directions, as they are."""
 
-    def initialize(self, studio: LocalStudio) -> None:
+    def initialize(self, gateway: Gateway) -> None:
         """Tornado's hook."""
-        self.studio = studio
+        self.gateway = gateway
         self.backend: websocket.WebSocketClientConnection | None = None
 
     def check_origin(self, origin: str) -> bool:
@@ -468,10 +456,10 @@ class ChannelsHandler(websocket.WebSocketHandler):
 
     async def get(self, door_id: str, kernel_id: str) -> None:
         """Find the kernel before the upgrade, so that 404 can still be said."""
-        gateway, faults = self.studio.gateway, self.studio.faults
-        door = gateway.find_door(door_id, self.request.headers.get("Authorization"))
+        gateway = self.gateway
+        door = gateway.doors.find(door_id, self.request.headers.get("Authorization"))
         running, model = await gateway.app_of(door, kernel_id)
-        fault = await faults.meet("Gateway.Channels", model.get("app_name"))
+        fault = await gateway.faults.meet("Gateway.Channels", model.get("app_name"))
         if fault is not None:
             raise web.HTTPError(fault.status or 500)
         launch, _ = running.live
@@ -495,7 +483,7 @@ class ChannelsHandler(websocket.WebSocketHandler):
     async def open(self, *args: str, **kwargs: str) -> None:
         """Pass on what the kernel says, until it says no more."""
         if self.backend is not None:
-            self.studio.background(self._pump(self.backend))
+            self.gateway.background(self._pump(self.backend))
 
     async def _pump(self, backend: websocket.WebSocketClientConnection) -> None:
         while (message := await backend.read_message()) is not None:
@@ -524,7 +512,7 @@ class ChannelsHandler(websocket.WebSocketHandler):
         return 10 * 1024 * 1024
 
 
-def handlers(studio: LocalStudio) -> list[tuple[str, type[web.RequestHandler], dict[str, Any]]]:
+def handlers(gateway: Gateway) -> list[tuple[str, type[web.RequestHandler], dict[str, Any]]]:
     """The gateway's routes."""
     door, kernel = r"/gateway/([0-9a-f]+)", r"([\w-]+)"
     routes: list[tuple[str, type[web.RequestHandler]]] = [
@@ -537,4 +525,4 @@ def handlers(studio: LocalStudio) -> list[tuple[str, type[web.RequestHandler], d
         (rf"{door}/api/terminals", TerminalsHandler),
         (rf"{door}/api/terminals/(.+)", TerminalHandler),
     ]
-    return [(pattern, handler, {"studio": studio}) for pattern, handler in routes]
+    return [(pattern, handler, {"gateway": gateway}) for pattern, handler in routes]

@@ -10,23 +10,22 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import Any, Union
 
 from tornado.httpclient import HTTPRequest
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from . import servers
+from .doors import Doors
 from .errors import LocalStudioError
 from .processes import Process, ProcessInfo, free_port
 from .servers import Connections, Launch, Places, ServerOptions
-from .state import App, AppKey, NotebookInstance, Owner
+from .state import Account, App, AppKey, NotebookInstance, Owner
 from .terminals import Terminal
-
-if TYPE_CHECKING:
-    from .studio import LocalStudio
 
 log = logging.getLogger(__name__)
 
@@ -82,8 +81,24 @@ class Running:
 class Runtime:
     """The runs of all apps and notebook instances."""
 
-    def __init__(self, studio: LocalStudio) -> None:
-        self.studio = studio
+    def __init__(
+        self,
+        account: Account,
+        doors: Doors,
+        work_dir: Path,
+        *,
+        now: Callable[[], datetime],
+        server_options: ServerOptions,
+        app_python: str,
+    ) -> None:
+        """`server_options` is how Jupyter servers are run unless `options` says otherwise;
+        `app_python` is the interpreter of KernelGateway apps."""
+        self.account = account
+        self.doors = doors
+        self.work_dir = work_dir
+        self.now = now
+        self.server_options = server_options
+        self.app_python = app_python
         self.options: dict[tuple[str, Owner] | str, ServerOptions] = {}
         self.client = SimpleAsyncHTTPClient(force_instance=True, max_clients=1000)
         self._running: dict[Target, Running] = {}
@@ -155,7 +170,7 @@ class Runtime:
         """Run a server's command again, as its container would: same port, token and files."""
         running = self.find(target)
         launch, process = running.live
-        await process.stop(self.studio.account.timing.grace)
+        await process.stop(self.account.timing.grace)
         if options is not None:
             self._set_options(running.what, replace(options, token=launch.token))
             running.launch = self._launch(running, launch.port)
@@ -266,7 +281,7 @@ class Runtime:
             self._failed(running.what, f"The process ended with code {process.exit_code}")
 
     async def _bring_down(self, running: Running) -> None:
-        timing = self.studio.account.timing
+        timing = self.account.timing
         # Whoever asked for it, if only the app itself, gets the answer before it ends.
         await asyncio.sleep(timing.until_stop)
         await self._end(running, timing.grace)
@@ -296,19 +311,20 @@ class Runtime:
         what = running.what
         running.places.make()
         if isinstance(what, NotebookInstance):
-            connections = Connections(self.studio.endpoint_url)
-            options = self.options.get(what.name, self.studio.server_options)
+            connections = Connections(self.doors.endpoint_url)
+            options = self.options.get(what.name, self.server_options)
         else:
             key = what.key
-            connections = self.studio.gateway.connections(key.domain_id, key.owner)
+            connections = self.doors.connections(key.domain_id, key.owner)
             if running.is_gateway:
-                python = self.studio.app_python
-                return servers.kernel_gateway(what, python, connections, running.places, port)
-            options = self.options.get((key.domain_id, key.owner), self.studio.server_options)
+                return servers.kernel_gateway(
+                    what, self.app_python, connections, running.places, port
+                )
+            options = self.options.get((key.domain_id, key.owner), self.server_options)
         return servers.jupyter_server(what, options, connections, running.places, port)
 
     def _places(self, what: App | NotebookInstance) -> Places:
-        root: Path = self.studio.work_dir
+        root = self.work_dir
         if isinstance(what, NotebookInstance):
             owner, run = Path("notebook-instance", what.name), f"{what.name}-{what.run}"
         else:
@@ -320,21 +336,21 @@ class Runtime:
     # -- telling the account
 
     def _is_up(self, what: App | NotebookInstance) -> None:
-        account, now = self.studio.account, self.studio.now()
+        account, now = self.account, self.now()
         if isinstance(what, App):
             account.app_is_up(what.key, what.run, now)
         else:
             account.notebook_is_up(what.name, what.run, now)
 
     def _is_down(self, what: App | NotebookInstance) -> None:
-        account, now = self.studio.account, self.studio.now()
+        account, now = self.account, self.now()
         if isinstance(what, App):
             account.app_is_down(what.key, what.run, now)
         else:
             account.notebook_is_down(what.name, what.run, now)
 
     def _failed(self, what: App | NotebookInstance, reason: str) -> None:
-        account, now = self.studio.account, self.studio.now()
+        account, now = self.account, self.now()
         if isinstance(what, App):
             account.app_failed(what.key, what.run, reason, now)
         else:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import secrets
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,13 +21,16 @@ from tornado import httputil, web
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
-from . import api, control, gateway, names
+from . import api, control, gateway, names, operations
+from .control import Controls
+from .doors import Doors
 from .errors import ApiError, LocalStudioError
 from .faults import Faults
 from .gateway import Gateway
 from .journal import Journal
 from .kernels import JupyterClient, Result
-from .operations import SERVICES
+from .operations import Backend
+from .operations.apps import parameters_of
 from .processes import ProcessInfo
 from .runtime import Runtime, Target
 from .servers import Launch, ServerOptions, aws_environment
@@ -67,17 +70,41 @@ class LocalStudio:
         self.control_token = secrets.token_urlsafe(24)
         self._clock = clock
         self._port = port
-        self._background: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> LocalStudio:
         """Start to listen."""
         self.work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.apps = Runtime(self)
-        self.gateway = Gateway(self)
         sockets = bind_sockets(self._port, "127.0.0.1")
         self._port = sockets[0].getsockname()[1]
-        application = _Application(self)
-        self._http = HTTPServer(application)
+        doors = Doors(self.endpoint_url)
+        self.apps = Runtime(
+            self.account,
+            doors,
+            self.work_dir,
+            now=self.now,
+            server_options=self.server_options,
+            app_python=self.app_python,
+        )
+        self.backend = Backend(self.account, self.apps, self.now)
+        self.gateway = Gateway(self.backend, self.apps, doors, self.journal, self.faults)
+        self.controls = Controls(
+            self.control_token,
+            self.endpoint_url,
+            self.backend,
+            self.apps,
+            self.journal,
+            self.faults,
+        )
+        self._http = HTTPServer(
+            _Application(
+                [
+                    *api.handlers(self.backend, self.journal, self.faults),
+                    *gateway.handlers(self.gateway),
+                    *control.handlers(self.controls),
+                ],
+                log_function=_log_nothing,
+            )
+        )
         self._http.add_sockets(sockets)
         return self
 
@@ -87,20 +114,12 @@ class LocalStudio:
         # Requests that hang on purpose would otherwise never end.
         self.faults.off()
         await self.apps.close()
-        for task in list(self._background):
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        await self.gateway.close()
         await self._http.close_all_connections()
 
     def now(self) -> datetime:
         """The time, in UTC."""
         return self._clock() if self._clock is not None else datetime.now(timezone.utc)
-
-    def background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Let something run until it ends or the studio does."""
-        task = asyncio.create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
 
     # -- AWS
 
@@ -119,10 +138,7 @@ class LocalStudio:
 
     async def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """An operation without the way over HTTP: no faults, no journal."""
-        for table in SERVICES:
-            if operation in table.functions:
-                return await table.functions[operation](self, parameters) or {}
-        raise ApiError("UnknownOperationException", operation)
+        return await operations.call(self.backend, operation, parameters)
 
     # -- setting a scene
 
@@ -288,7 +304,7 @@ class LocalStudio:
 
     def gateway_client(self, owner: Owner, *, domain_id: str | None = None) -> JupyterClient:
         """A client of the owner's gateway: it sees the kernels of all the owner's apps."""
-        connections = self.gateway.connections(self._domain(domain_id), owner)
+        connections = self.gateway.doors.connections(self._domain(domain_id), owner)
         return JupyterClient(connections.gateway_url + "/", connections.gateway_token)
 
     async def start_kernel(self, target: Target, *, path: str | None = None) -> str:
@@ -341,34 +357,8 @@ class LocalStudio:
     # -- telling
 
     def describe(self) -> dict[str, Any]:
-        """What there is, as JSON: for the control API and the command line."""
-        now = self.now()
-        found: list[App | NotebookInstance] = [
-            *self.account.apps(now),
-            *self.account.notebooks(now),
-        ]
-        return {
-            "endpoint_url": self.endpoint_url,
-            "region": names.REGION,
-            "account": names.ACCOUNT,
-            "domains": sorted(self.account.domains),
-            "running": [self._describe(each) for each in found],
-        }
-
-    def _describe(self, what: App | NotebookInstance) -> dict[str, Any]:
-        if isinstance(what, App):
-            target: Target = what.key
-            about = {**parameters_of(what.key), "InstanceType": what.resource.instance_type}
-        else:
-            target = what.name
-            about = {"NotebookInstanceName": what.name, "InstanceType": what.instance_type}
-        about["Status"] = what.status
-        try:
-            launch = self.server(target)
-        except LocalStudioError:
-            return about
-        pids = [info.pid for info in self.processes(target)]
-        return {**about, "url": launch.url, "token": launch.token, "pids": pids}
+        """What there is, as JSON: for the command line."""
+        return self.controls.describe()
 
     def _domain(self, domain_id: str | None) -> str:
         """The domain that is meant: the only one, where none is named."""
@@ -378,16 +368,6 @@ class LocalStudio:
             count = len(self.account.domains)
             raise LocalStudioError(f"Say which domain: there are {count} of them")
         return next(iter(self.account.domains))
-
-
-def parameters_of(key: AppKey) -> dict[str, Any]:
-    """The parameters that name an app in API calls."""
-    return {
-        "DomainId": key.domain_id,
-        key.owner.field: key.owner_name,
-        "AppType": key.app_type,
-        "AppName": key.name,
-    }
 
 
 def make_client(endpoint_url: str, service: str = "sagemaker", **config: Any) -> Any:
@@ -405,16 +385,6 @@ def make_client(endpoint_url: str, service: str = "sagemaker", **config: Any) ->
 
 class _Application(web.Application):
     """All routes. Whoever asks must mean this machine: a name that was rebound is turned away."""
-
-    def __init__(self, studio: LocalStudio) -> None:
-        super().__init__(
-            [
-                ("/", api.ApiHandler, {"studio": studio}),
-                *gateway.handlers(studio),
-                *control.handlers(studio),
-            ],
-            log_function=_log_nothing,
-        )
 
     def find_handler(
         self, request: httputil.HTTPServerRequest, **kwargs: Any

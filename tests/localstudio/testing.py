@@ -26,12 +26,13 @@ from .errors import LocalStudioError
 from .faults import Fault, KernelOverride
 from .journal import Call
 from .kernels import Result
+from .operations.apps import parameters_of
 from .processes import ProcessInfo
 from .runtime import Target
 from .scene import Scene
 from .servers import Launch, ServerOptions
 from .state import App, AppKey, Owner, Timing
-from .studio import LocalStudio, parameters_of
+from .studio import LocalStudio
 from .terminals import Terminal
 
 T = TypeVar("T")

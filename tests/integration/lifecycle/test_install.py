@@ -14,8 +14,8 @@ import pytest
 from sagemaker_autoshutdown.lifecycle import policy
 from sagemaker_autoshutdown.lifecycle.attach import NO_ARN, is_ours, without_nothing
 from sagemaker_autoshutdown.lifecycle.script import Kind, ScriptSettings, render
-from tests.localstudio import Fault, LocalStudio
-from tests.localstudio.operations import SERVICES
+from tests.localstudio import Fault
+from tests.localstudio.operations import SERVICES, Backend
 
 from .conftest import Account
 
@@ -211,15 +211,15 @@ def test_what_aws_lost_on_the_way_is_found_when_it_is_read_back(
     functions = SERVICES[0].functions
     update = functions["UpdateDomain"]
 
-    async def forgetful(studio: LocalStudio, p: dict[str, Any]) -> dict[str, Any] | None:
-        answer = await update(studio, p)
-        domain = studio.account.domain(p["DomainId"])
+    async def forgetful(backend: Backend, p: dict[str, Any]) -> dict[str, Any] | None:
+        answer = await update(backend, p)
+        domain = backend.account.domain(p["DomainId"])
         settings = {
             **domain.settings,
             "DefaultUserSettings": dict(domain.settings["DefaultUserSettings"]),
         }
         del settings["DefaultUserSettings"]["SharingSettings"]
-        studio.account.domains[domain.id] = replace(domain, settings=settings)
+        backend.account.domains[domain.id] = replace(domain, settings=settings)
         return answer
 
     monkeypatch.setitem(functions, "UpdateDomain", forgetful)

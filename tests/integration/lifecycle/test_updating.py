@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from sagemaker_autoshutdown.lifecycle import throttling as waiting
-from tests.localstudio.operations import SERVICES
-from tests.localstudio.studio import LocalStudio
+from tests.localstudio.operations import SERVICES, Backend
 
 from .conftest import Account
 from .test_notebooks import NAME, attached, enter
@@ -24,18 +23,18 @@ def slow(account: Account, monkeypatch: pytest.MonkeyPatch, operation: str) -> l
     pending: list[dict[str, Any]] = []
     waits: list[float] = []
 
-    async def begin(studio: LocalStudio, p: dict[str, Any]) -> Any:
+    async def begin(backend: Backend, p: dict[str, Any]) -> Any:
         pending.append(p)
         return {}
 
-    async def look(studio: LocalStudio, p: dict[str, Any]) -> Any:
-        described = await describe(studio, p) or {}
+    async def look(backend: Backend, p: dict[str, Any]) -> Any:
+        described = await describe(backend, p) or {}
         return {**described, status: "Updating"} if pending else described
 
     def wait(seconds: float) -> None:
         waits.append(seconds)
         if len(waits) == 2:
-            account.studio.run(lambda studio: update(studio, pending.pop()))
+            account.studio.run(lambda studio: update(studio.backend, pending.pop()))
 
     monkeypatch.setitem(functions, operation, begin)
     monkeypatch.setitem(functions, f"Describe{kind}", look)

@@ -17,6 +17,7 @@ import pytest
 
 from tests.localstudio.errors import LocalStudioError
 from tests.localstudio.processes import Process
+from tests.paths import ROOT
 
 #: A server of sorts, with a child in a session of its own whose parent has ended.
 RUNAWAY = "(setsid sleep 1000 &) ; trap : TERM; echo up; while :; do sleep 0.05; done"
@@ -123,7 +124,9 @@ async def main():
     await asyncio.sleep(1000)
 asyncio.run(main())
 """
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as killed:
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=ROOT
+    ) as killed:
         assert killed.stdout is not None
         pids = [int(pid) for pid in killed.stdout.readline().split()]
         assert pids

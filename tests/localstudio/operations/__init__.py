@@ -3,7 +3,7 @@
 To add one, write it in a module of this package (a new module is imported below):
 
     @SAGEMAKER.operation("DescribeWidget")
-    async def describe_widget(studio: Studio, p: Parameters) -> Answer:
+    async def describe_widget(backend: Backend, p: Parameters) -> Answer:
         return {"WidgetName": p["WidgetName"]}
 
 The parameters have been validated by botocore's model when the function is called, and its answer
@@ -13,9 +13,18 @@ is checked and written by the model. Errors are raised as `ApiError`. Another se
 
 from __future__ import annotations
 
-from ._table import SERVICES, OperationTable
+from ._table import SERVICES, Backend, OperationTable, call
 
 # Importing a module of operations is what fills the tables.
 from . import apps, domains, lifecycle, notebooks  # isort: skip
 
-__all__ = ["SERVICES", "OperationTable", "apps", "domains", "lifecycle", "notebooks"]
+__all__ = [
+    "SERVICES",
+    "Backend",
+    "OperationTable",
+    "apps",
+    "call",
+    "domains",
+    "lifecycle",
+    "notebooks",
+]

@@ -5,19 +5,42 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from tests.localstudio.errors import ApiError, invalid
 from tests.localstudio.protocol import service_model, target_prefix
+from tests.localstudio.state import Account, App, NotebookInstance
 
 if TYPE_CHECKING:
     from botocore.model import OperationModel
 
-    from tests.localstudio.studio import LocalStudio
-
 Parameters = dict[str, Any]
 Answer = dict[str, Any]
-Operation = Callable[["LocalStudio", Parameters], Awaitable["Answer | None"]]
+
+
+class Processes(Protocol):
+    """What brings the processes of apps and notebook instances up and down."""
+
+    def start(self, what: App | NotebookInstance) -> None:
+        """Bring up what the account has just entered as Pending."""
+
+    def stop(self, what: App | NotebookInstance) -> None:
+        """Bring down what the account has just entered as Deleting or Stopping."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What operations work on: the account, and what runs for it."""
+
+    account: Account
+    apps: Processes
+    #: The time, in UTC.
+    now: Callable[[], datetime]
+
+
+Operation = Callable[[Backend, Parameters], Awaitable["Answer | None"]]
 F = TypeVar("F", bound=Operation)
 T = TypeVar("T")
 
@@ -59,6 +82,14 @@ class OperationTable:
 SAGEMAKER = OperationTable("sagemaker")
 #: All services that the endpoint answers for.
 SERVICES = [SAGEMAKER]
+
+
+async def call(backend: Backend, operation: str, p: Parameters) -> Answer:
+    """An operation without the way over HTTP: no faults, no journal, nothing validated."""
+    for table in SERVICES:
+        if operation in table.functions:
+            return await table.functions[operation](backend, p) or {}
+    raise ApiError("UnknownOperationException", operation)
 
 
 def page(

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.localstudio import names
 from tests.localstudio.errors import invalid
 from tests.localstudio.state import SYSTEM, App, AppKey, Owner, Resource, space, user
 
-from ._table import SAGEMAKER, Answer, Parameters, page
+from ._table import SAGEMAKER, Answer, Backend, Parameters, page
 from .lifecycle import configs_of
-
-if TYPE_CHECKING:
-    from tests.localstudio.studio import LocalStudio
 
 #: Types that have one app only per user or space, which Studio calls "default".
 SINGLE = ("JupyterServer", "JupyterLab", "CodeEditor")
@@ -39,6 +36,16 @@ def key_of(p: Parameters) -> AppKey:
     return AppKey(p["DomainId"], owner.kind, owner.name, p["AppType"], p["AppName"])
 
 
+def parameters_of(key: AppKey) -> dict[str, Any]:
+    """The parameters that name an app in API calls."""
+    return {
+        "DomainId": key.domain_id,
+        key.owner.field: key.owner_name,
+        "AppType": key.app_type,
+        "AppName": key.name,
+    }
+
+
 def resource_of(key: AppKey, spec: Parameters) -> Resource:
     """What the app is to run on, with Studio's defaults."""
     server = key.app_type == "JupyterServer"
@@ -55,7 +62,7 @@ def resource_of(key: AppKey, spec: Parameters) -> Resource:
 
 
 @SAGEMAKER.operation("CreateApp")
-async def create_app(studio: LocalStudio, p: Parameters) -> Answer:
+async def create_app(backend: Backend, p: Parameters) -> Answer:
     key = key_of(p)
     if key.app_type not in SERVED:
         raise invalid(f"The local Studio runs {', '.join(SERVED)} apps, not {key.app_type}")
@@ -64,27 +71,27 @@ async def create_app(studio: LocalStudio, p: Parameters) -> Answer:
     if key.app_type == "JupyterLab" and key.owner.kind != "space":
         raise invalid("A JupyterLab app needs a SpaceName")
     spec = p.get("ResourceSpec", {})
-    chosen, built_in = configs_of(studio.account, key, spec)
+    chosen, built_in = configs_of(backend.account, key, spec)
     resource = replace(
         resource_of(key, spec),
         lifecycle_config_arn=chosen,
         built_in_lifecycle_config_arn=built_in,
     )
-    app = studio.account.create_app(key, resource, studio.now())
-    studio.apps.start(app)
+    app = backend.account.create_app(key, resource, backend.now())
+    backend.apps.start(app)
     return {"AppArn": key.arn}
 
 
 @SAGEMAKER.operation("DeleteApp")
-async def delete_app(studio: LocalStudio, p: Parameters) -> None:
-    studio.apps.stop(studio.account.delete_app(key_of(p), studio.now()))
+async def delete_app(backend: Backend, p: Parameters) -> None:
+    backend.apps.stop(backend.account.delete_app(key_of(p), backend.now()))
 
 
 @SAGEMAKER.operation("DescribeApp")
-async def describe_app(studio: LocalStudio, p: Parameters) -> Answer:
-    now = studio.now()
-    app = studio.account.app(key_of(p), now)
-    checked = app.last_health_check(now, studio.account.timing)
+async def describe_app(backend: Backend, p: Parameters) -> Answer:
+    now = backend.now()
+    app = backend.account.app(key_of(p), now)
+    checked = app.last_health_check(now, backend.account.timing)
     return {
         **_common(app),
         "AppArn": app.key.arn,
@@ -96,10 +103,10 @@ async def describe_app(studio: LocalStudio, p: Parameters) -> Answer:
 
 
 @SAGEMAKER.operation("ListApps")
-async def list_apps(studio: LocalStudio, p: Parameters) -> Answer:
+async def list_apps(backend: Backend, p: Parameters) -> Answer:
     if "UserProfileNameEquals" in p and "SpaceNameEquals" in p:
         raise invalid("Give one of UserProfileNameEquals and SpaceNameEquals, not both")
-    apps = [app for app in studio.account.apps(studio.now()) if _wanted(app, p)]
+    apps = [app for app in backend.account.apps(backend.now()) if _wanted(app, p)]
     found, token = page(apps, p, lambda app: (app.created_at.timestamp(), app.key.arn))
     return {"Apps": [_common(app) for app in found], "NextToken": token}
 

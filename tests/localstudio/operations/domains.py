@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.localstudio import names
 from tests.localstudio.state import Domain, Owner, Profile, space, user
 
-from ._table import SAGEMAKER, Answer, Parameters, page
-
-if TYPE_CHECKING:
-    from tests.localstudio.studio import LocalStudio
+from ._table import SAGEMAKER, Answer, Backend, Parameters, page
 
 
 def domain_arn(domain_id: str) -> str:
@@ -24,11 +21,11 @@ def profile_arn(domain_id: str, owner: Owner) -> str:
 
 
 @SAGEMAKER.operation("CreateDomain")
-async def create_domain(studio: LocalStudio, p: Parameters) -> Answer:
-    now = studio.now()
+async def create_domain(backend: Backend, p: Parameters) -> Answer:
+    now = backend.now()
     settings = {name: value for name, value in p.items() if name not in ("DomainName", "Tags")}
     domain = Domain(names.new_domain_id(), p["DomainName"], now, now, settings)
-    studio.account.create_domain(domain)
+    backend.account.create_domain(domain)
     return {
         "DomainArn": domain_arn(domain.id),
         "DomainId": domain.id,
@@ -37,8 +34,8 @@ async def create_domain(studio: LocalStudio, p: Parameters) -> Answer:
 
 
 @SAGEMAKER.operation("DescribeDomain")
-async def describe_domain(studio: LocalStudio, p: Parameters) -> Answer:
-    domain = studio.account.domain(p["DomainId"])
+async def describe_domain(backend: Backend, p: Parameters) -> Answer:
+    domain = backend.account.domain(p["DomainId"])
     return {
         **domain.settings,
         "DomainArn": domain_arn(domain.id),
@@ -52,9 +49,9 @@ async def describe_domain(studio: LocalStudio, p: Parameters) -> Answer:
 
 
 @SAGEMAKER.operation("ListDomains")
-async def list_domains(studio: LocalStudio, p: Parameters) -> Answer:
+async def list_domains(backend: Backend, p: Parameters) -> Answer:
     found, token = page(
-        studio.account.domains.values(),
+        backend.account.domains.values(),
         p,
         lambda domain: (domain.created_at.timestamp(), domain.id),
     )
@@ -76,14 +73,14 @@ async def list_domains(studio: LocalStudio, p: Parameters) -> Answer:
 
 
 @SAGEMAKER.operation("CreateUserProfile")
-async def create_user_profile(studio: LocalStudio, p: Parameters) -> Answer:
-    profile = _new_profile(studio, p, user(p["UserProfileName"]))
+async def create_user_profile(backend: Backend, p: Parameters) -> Answer:
+    profile = _new_profile(backend, p, user(p["UserProfileName"]))
     return {"UserProfileArn": profile_arn(profile.domain_id, profile.owner)}
 
 
 @SAGEMAKER.operation("DescribeUserProfile")
-async def describe_user_profile(studio: LocalStudio, p: Parameters) -> Answer:
-    profile = studio.account.profile(p["DomainId"], user(p["UserProfileName"]))
+async def describe_user_profile(backend: Backend, p: Parameters) -> Answer:
+    profile = backend.account.profile(p["DomainId"], user(p["UserProfileName"]))
     return {
         **profile.settings,
         **_summary(profile),
@@ -92,20 +89,20 @@ async def describe_user_profile(studio: LocalStudio, p: Parameters) -> Answer:
 
 
 @SAGEMAKER.operation("ListUserProfiles")
-async def list_user_profiles(studio: LocalStudio, p: Parameters) -> Answer:
-    found, token = _profiles(studio, p, "user-profile", p.get("UserProfileNameContains", ""))
+async def list_user_profiles(backend: Backend, p: Parameters) -> Answer:
+    found, token = _profiles(backend, p, "user-profile", p.get("UserProfileNameContains", ""))
     return {"UserProfiles": [_summary(profile) for profile in found], "NextToken": token}
 
 
 @SAGEMAKER.operation("CreateSpace")
-async def create_space(studio: LocalStudio, p: Parameters) -> Answer:
-    profile = _new_profile(studio, p, space(p["SpaceName"]))
+async def create_space(backend: Backend, p: Parameters) -> Answer:
+    profile = _new_profile(backend, p, space(p["SpaceName"]))
     return {"SpaceArn": profile_arn(profile.domain_id, profile.owner)}
 
 
 @SAGEMAKER.operation("DescribeSpace")
-async def describe_space(studio: LocalStudio, p: Parameters) -> Answer:
-    profile = studio.account.profile(p["DomainId"], space(p["SpaceName"]))
+async def describe_space(backend: Backend, p: Parameters) -> Answer:
+    profile = backend.account.profile(p["DomainId"], space(p["SpaceName"]))
     return {
         **profile.settings,
         **_summary(profile),
@@ -114,8 +111,8 @@ async def describe_space(studio: LocalStudio, p: Parameters) -> Answer:
 
 
 @SAGEMAKER.operation("ListSpaces")
-async def list_spaces(studio: LocalStudio, p: Parameters) -> Answer:
-    found, token = _profiles(studio, p, "space", p.get("SpaceNameContains", ""))
+async def list_spaces(backend: Backend, p: Parameters) -> Answer:
+    found, token = _profiles(backend, p, "space", p.get("SpaceNameContains", ""))
     return {"Spaces": [_space_details(profile) for profile in found], "NextToken": token}
 
 
@@ -124,21 +121,21 @@ def domain_url(domain_id: str) -> str:
     return f"https://{domain_id}.studio.{names.REGION}.sagemaker.aws"
 
 
-def _new_profile(studio: LocalStudio, p: Parameters, owner: Owner) -> Profile:
-    now = studio.now()
+def _new_profile(backend: Backend, p: Parameters, owner: Owner) -> Profile:
+    now = backend.now()
     left_out = ("DomainId", "UserProfileName", "SpaceName", "Tags")
     settings = {name: value for name, value in p.items() if name not in left_out}
     profile = Profile(p["DomainId"], owner, now, now, settings)
-    studio.account.create_profile(profile)
+    backend.account.create_profile(profile)
     return profile
 
 
 def _profiles(
-    studio: LocalStudio, p: Parameters, kind: str, part: str
+    backend: Backend, p: Parameters, kind: str, part: str
 ) -> tuple[list[Profile], str | None]:
     profiles = [
         profile
-        for profile in studio.account.profiles_of(kind)
+        for profile in backend.account.profiles_of(kind)
         if p.get("DomainIdEquals", profile.domain_id) == profile.domain_id
         and part.lower() in profile.owner.name.lower()
     ]

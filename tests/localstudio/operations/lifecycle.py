@@ -10,17 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.localstudio import names
 from tests.localstudio.errors import ApiError, invalid, not_found
 from tests.localstudio.state import Account, AppKey, LifecycleConfig, space, user
 
-from ._table import SAGEMAKER, Answer, Parameters, page
+from ._table import SAGEMAKER, Answer, Backend, Parameters, page
 from .domains import domain_arn, profile_arn
-
-if TYPE_CHECKING:
-    from tests.localstudio.studio import LocalStudio
 
 #: Members of UpdateDomain's request → what DescribeDomain calls them.
 DOMAIN_MEMBERS = {"DomainSettingsForUpdate": "DomainSettings"}
@@ -30,27 +27,27 @@ DOMAIN_MEMBERS = {"DomainSettingsForUpdate": "DomainSettings"}
 
 
 @SAGEMAKER.operation("CreateStudioLifecycleConfig")
-async def create_studio_lifecycle_config(studio: LocalStudio, p: Parameters) -> Answer:
-    configs, name = studio.account.lifecycle_configs, p["StudioLifecycleConfigName"]
+async def create_studio_lifecycle_config(backend: Backend, p: Parameters) -> Answer:
+    configs, name = backend.account.lifecycle_configs, p["StudioLifecycleConfigName"]
     if name in configs:
         raise ApiError("ResourceInUse", f"Studio Lifecycle Config [{name}] already exists")
     content = {member: p[f"StudioLifecycleConfig{member}"] for member in ("Content", "AppType")}
-    configs[name] = LifecycleConfig(name, studio.now(), studio.now(), content)
+    configs[name] = LifecycleConfig(name, backend.now(), backend.now(), content)
     return {"StudioLifecycleConfigArn": config_arn(name)}
 
 
 @SAGEMAKER.operation("DescribeStudioLifecycleConfig")
-async def describe_studio_lifecycle_config(studio: LocalStudio, p: Parameters) -> Answer:
-    config = _config(studio.account, p)
+async def describe_studio_lifecycle_config(backend: Backend, p: Parameters) -> Answer:
+    config = _config(backend.account, p)
     return {**_summary(config), "StudioLifecycleConfigContent": config.content["Content"]}
 
 
 @SAGEMAKER.operation("ListStudioLifecycleConfigs")
-async def list_studio_lifecycle_configs(studio: LocalStudio, p: Parameters) -> Answer:
+async def list_studio_lifecycle_configs(backend: Backend, p: Parameters) -> Answer:
     found, token = page(
         (
             config
-            for config in studio.account.lifecycle_configs.values()
+            for config in backend.account.lifecycle_configs.values()
             if p.get("NameContains", "") in config.name
             and p.get("AppTypeEquals", config.content["AppType"]) == config.content["AppType"]
         ),
@@ -61,12 +58,12 @@ async def list_studio_lifecycle_configs(studio: LocalStudio, p: Parameters) -> A
 
 
 @SAGEMAKER.operation("DeleteStudioLifecycleConfig")
-async def delete_studio_lifecycle_config(studio: LocalStudio, p: Parameters) -> None:
-    config = _config(studio.account, p)
-    account, arn = studio.account, config_arn(config.name)
+async def delete_studio_lifecycle_config(backend: Backend, p: Parameters) -> None:
+    config = _config(backend.account, p)
+    account, arn = backend.account, config_arn(config.name)
     settings = [domain.settings for domain in account.domains.values()]
     settings += [profile.settings for profile in account.profiles.values()]
-    running = [app for app in account.apps(studio.now()) if app.status in ("Pending", "InService")]
+    running = [app for app in account.apps(backend.now()) if app.status in ("Pending", "InService")]
     if _mentions(settings, arn) or any(
         arn in (app.resource.lifecycle_config_arn, app.resource.built_in_lifecycle_config_arn)
         for app in running
@@ -155,8 +152,8 @@ def _levels(account: Account, key: AppKey) -> list[Mapping[str, Any]]:
 
 
 @SAGEMAKER.operation("UpdateDomain")
-async def update_domain(studio: LocalStudio, p: Parameters) -> Answer:
-    account = studio.account
+async def update_domain(backend: Backend, p: Parameters) -> Answer:
+    account = backend.account
     domain = account.domain(p["DomainId"])
     _check_configs(account, p)
     given = {DOMAIN_MEMBERS.get(name, name): value for name, value in p.items()}
@@ -164,23 +161,23 @@ async def update_domain(studio: LocalStudio, p: Parameters) -> Answer:
     account.domains[domain.id] = replace(
         domain,
         settings=_updated(account, domain.settings, given),
-        modified_at=studio.now(),
+        modified_at=backend.now(),
     )
     return {"DomainArn": domain_arn(domain.id)}
 
 
 @SAGEMAKER.operation("UpdateUserProfile")
-async def update_user_profile(studio: LocalStudio, p: Parameters) -> Answer:
-    return {"UserProfileArn": _update_profile(studio, p, "UserProfileName")}
+async def update_user_profile(backend: Backend, p: Parameters) -> Answer:
+    return {"UserProfileArn": _update_profile(backend, p, "UserProfileName")}
 
 
 @SAGEMAKER.operation("UpdateSpace")
-async def update_space(studio: LocalStudio, p: Parameters) -> Answer:
-    return {"SpaceArn": _update_profile(studio, p, "SpaceName")}
+async def update_space(backend: Backend, p: Parameters) -> Answer:
+    return {"SpaceArn": _update_profile(backend, p, "SpaceName")}
 
 
-def _update_profile(studio: LocalStudio, p: Parameters, name: str) -> str:
-    account = studio.account
+def _update_profile(backend: Backend, p: Parameters, name: str) -> str:
+    account = backend.account
     owner = (space if name == "SpaceName" else user)(p[name])
     profile = account.profile(p["DomainId"], owner)
     _check_configs(account, p)
@@ -188,7 +185,7 @@ def _update_profile(studio: LocalStudio, p: Parameters, name: str) -> str:
     account.profiles[profile.domain_id, owner] = replace(
         profile,
         settings=_updated(account, profile.settings, given),
-        modified_at=studio.now(),
+        modified_at=backend.now(),
     )
     return profile_arn(profile.domain_id, owner)
 
@@ -241,34 +238,34 @@ def _check_config(account: Account, arn: str, member: str) -> None:
 
 
 @SAGEMAKER.operation("CreateNotebookInstanceLifecycleConfig")
-async def create_notebook_config(studio: LocalStudio, p: Parameters) -> Answer:
-    configs, name = studio.account.notebook_configs, p["NotebookInstanceLifecycleConfigName"]
+async def create_notebook_config(backend: Backend, p: Parameters) -> Answer:
+    configs, name = backend.account.notebook_configs, p["NotebookInstanceLifecycleConfigName"]
     if name in configs:
         raise invalid(f"Lifecycle configuration {name} already exists")
-    configs[name] = LifecycleConfig(name, studio.now(), studio.now(), _hooks(p))
+    configs[name] = LifecycleConfig(name, backend.now(), backend.now(), _hooks(p))
     return {"NotebookInstanceLifecycleConfigArn": notebook_config_arn(name)}
 
 
 @SAGEMAKER.operation("UpdateNotebookInstanceLifecycleConfig")
-async def update_notebook_config(studio: LocalStudio, p: Parameters) -> None:
-    config = _notebook_config(studio.account, p["NotebookInstanceLifecycleConfigName"])
-    studio.account.notebook_configs[config.name] = replace(
-        config, content={**config.content, **_hooks(p)}, modified_at=studio.now()
+async def update_notebook_config(backend: Backend, p: Parameters) -> None:
+    config = _notebook_config(backend.account, p["NotebookInstanceLifecycleConfigName"])
+    backend.account.notebook_configs[config.name] = replace(
+        config, content={**config.content, **_hooks(p)}, modified_at=backend.now()
     )
 
 
 @SAGEMAKER.operation("DescribeNotebookInstanceLifecycleConfig")
-async def describe_notebook_config(studio: LocalStudio, p: Parameters) -> Answer:
-    config = _notebook_config(studio.account, p["NotebookInstanceLifecycleConfigName"])
+async def describe_notebook_config(backend: Backend, p: Parameters) -> Answer:
+    config = _notebook_config(backend.account, p["NotebookInstanceLifecycleConfigName"])
     return {**_notebook_summary(config), **config.content}
 
 
 @SAGEMAKER.operation("ListNotebookInstanceLifecycleConfigs")
-async def list_notebook_configs(studio: LocalStudio, p: Parameters) -> Answer:
+async def list_notebook_configs(backend: Backend, p: Parameters) -> Answer:
     found, token = page(
         (
             config
-            for config in studio.account.notebook_configs.values()
+            for config in backend.account.notebook_configs.values()
             if p.get("NameContains", "") in config.name
         ),
         p,
@@ -281,18 +278,18 @@ async def list_notebook_configs(studio: LocalStudio, p: Parameters) -> Answer:
 
 
 @SAGEMAKER.operation("DeleteNotebookInstanceLifecycleConfig")
-async def delete_notebook_config(studio: LocalStudio, p: Parameters) -> None:
-    account = studio.account
+async def delete_notebook_config(backend: Backend, p: Parameters) -> None:
+    account = backend.account
     config = _notebook_config(account, p["NotebookInstanceLifecycleConfigName"])
-    for notebook in account.notebooks(studio.now()):
+    for notebook in account.notebooks(backend.now()):
         if notebook.settings.get("NotebookInstanceLifecycleConfigName") == config.name:
             raise invalid(f"Lifecycle configuration {config.name} is in use by {notebook.name}")
     del account.notebook_configs[config.name]
 
 
 @SAGEMAKER.operation("UpdateNotebookInstance")
-async def update_notebook_instance(studio: LocalStudio, p: Parameters) -> None:
-    account, now, member = studio.account, studio.now(), "NotebookInstanceLifecycleConfigName"
+async def update_notebook_instance(backend: Backend, p: Parameters) -> None:
+    account, now, member = backend.account, backend.now(), "NotebookInstanceLifecycleConfigName"
     notebook = account.stopped_notebook(p["NotebookInstanceName"], now)
     settings = dict(notebook.settings)
     if p.get("DisassociateLifecycleConfig"):

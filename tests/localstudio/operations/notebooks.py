@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.localstudio import names
 from tests.localstudio.errors import invalid
 from tests.localstudio.state import NotebookInstance
 
-from ._table import SAGEMAKER, Answer, Parameters, page
-
-if TYPE_CHECKING:
-    from tests.localstudio.studio import LocalStudio
+from ._table import SAGEMAKER, Answer, Backend, Parameters, page
 
 #: Parameters of CreateNotebookInstance → members of DescribeNotebookInstance.
 KEPT = {
@@ -31,45 +28,45 @@ DEFAULTS = {"VolumeSizeInGB": 5, "DirectInternetAccess": "Enabled", "RootAccess"
 
 
 @SAGEMAKER.operation("CreateNotebookInstance")
-async def create_notebook_instance(studio: LocalStudio, p: Parameters) -> Answer:
-    now = studio.now()
+async def create_notebook_instance(backend: Backend, p: Parameters) -> Answer:
+    now = backend.now()
     settings = {**DEFAULTS, **{KEPT[name]: p[name] for name in KEPT if name in p}}
     config = settings.get("NotebookInstanceLifecycleConfigName")
-    if config is not None and config not in studio.account.notebook_configs:
+    if config is not None and config not in backend.account.notebook_configs:
         raise invalid("RecordNotFound")
     notebook = NotebookInstance(
         p["NotebookInstanceName"], p["InstanceType"], "Pending", now, now, settings=settings
     )
-    studio.account.create_notebook(notebook, now)
-    studio.apps.start(notebook)
+    backend.account.create_notebook(notebook, now)
+    backend.apps.start(notebook)
     return {"NotebookInstanceArn": notebook.arn}
 
 
 @SAGEMAKER.operation("StartNotebookInstance")
-async def start_notebook_instance(studio: LocalStudio, p: Parameters) -> None:
-    studio.apps.start(studio.account.start_notebook(p["NotebookInstanceName"], studio.now()))
+async def start_notebook_instance(backend: Backend, p: Parameters) -> None:
+    backend.apps.start(backend.account.start_notebook(p["NotebookInstanceName"], backend.now()))
 
 
 @SAGEMAKER.operation("StopNotebookInstance")
-async def stop_notebook_instance(studio: LocalStudio, p: Parameters) -> None:
-    studio.apps.stop(studio.account.stop_notebook(p["NotebookInstanceName"], studio.now()))
+async def stop_notebook_instance(backend: Backend, p: Parameters) -> None:
+    backend.apps.stop(backend.account.stop_notebook(p["NotebookInstanceName"], backend.now()))
 
 
 @SAGEMAKER.operation("DeleteNotebookInstance")
-async def delete_notebook_instance(studio: LocalStudio, p: Parameters) -> None:
-    studio.account.delete_notebook(p["NotebookInstanceName"], studio.now())
+async def delete_notebook_instance(backend: Backend, p: Parameters) -> None:
+    backend.account.delete_notebook(p["NotebookInstanceName"], backend.now())
 
 
 @SAGEMAKER.operation("DescribeNotebookInstance")
-async def describe_notebook_instance(studio: LocalStudio, p: Parameters) -> Answer:
-    notebook = studio.account.notebook(p["NotebookInstanceName"], studio.now())
+async def describe_notebook_instance(backend: Backend, p: Parameters) -> Answer:
+    notebook = backend.account.notebook(p["NotebookInstanceName"], backend.now())
     return {**notebook.settings, **_summary(notebook), "FailureReason": notebook.failure_reason}
 
 
 @SAGEMAKER.operation("ListNotebookInstances")
-async def list_notebook_instances(studio: LocalStudio, p: Parameters) -> Answer:
+async def list_notebook_instances(backend: Backend, p: Parameters) -> Answer:
     notebooks = [
-        notebook for notebook in studio.account.notebooks(studio.now()) if _wanted(notebook, p)
+        notebook for notebook in backend.account.notebooks(backend.now()) if _wanted(notebook, p)
     ]
     found, token = page(notebooks, p, lambda notebook: _position(notebook, p.get("SortBy")))
     return {
