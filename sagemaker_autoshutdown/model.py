@@ -330,6 +330,15 @@ class Price:
     date: str = ""
 
 
+@dataclass(frozen=True)
+class VolumePrice:
+    """What a gigabyte of a space's volume costs a month."""
+
+    usd_per_gb_month: Decimal
+    source: PriceSource
+    date: str = ""
+
+
 class EventKind(str, Enum):
     """What can happen to an app, or to the settings, that somebody may want to hear of."""
 

@@ -46,9 +46,6 @@ from .settings.user import Settings
 from .shutdowns import Failure, Shutdowns
 from .status import AppView, Status
 
-#: Checks count as stopped after this many poll intervals and a minute without a good one.
-OVERDUE_POLLS = 3
-OVERDUE_GRACE = timedelta(minutes=1)
 #: The shortest sleep. A deadline that is due already must not spin the loop.
 MIN_SLEEP = 0.001
 #: Seconds for one look at kernels and terminals, which must not hold up the loop for ever.
@@ -511,7 +508,7 @@ class Monitor:
             checked_at=self._checked_at,
             next_check_at=self._next_check_at,
             check_overdue=self.host.kind is not HostKind.NONE
-            and now - last_good > self._poll * OVERDUE_POLLS + OVERDUE_GRACE,
+            and now - last_good > self._config.longest_gap,
             dry_run=policy.dry_run,
             problems=(
                 *self._fixed_problems,

@@ -8,6 +8,10 @@ SECOND = 1_000_000
 HOUR = 3600 * SECOND
 DAY = 24 * HOUR
 
+#: Earlier, and later, than any record.
+LONG_AGO = 0
+FOR_EVER = 1 << 62
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
 

@@ -11,7 +11,7 @@ from .billing.arithmetic import Tally, by_day, cost_of, moneys
 from .billing.avoided import Avoided, avoided
 from .billing.report import GroupBy, Report
 from .billing.volumes import volume_cost
-from .microseconds import DAY, from_us, to_us
+from .microseconds import DAY, FOR_EVER, from_us, to_us
 from .store import days, reads
 
 #: The row of a space's EBS volume, which belongs to no instance type, app or state.
@@ -64,9 +64,6 @@ def report(
                 tally(VOLUME_KEY).volume += usd
     each, total = moneys(tallies)
     return Report(start, end, group_by, tuple(sorted(each.items())), total)
-
-
-FOR_EVER = 1 << 62
 
 
 @lru_cache(maxsize=1024)

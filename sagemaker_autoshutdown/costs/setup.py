@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
 PRICE_CACHE_NAME = "prices.json"
 
-#: Looks further apart than this many poll intervals and a minute leave a gap in the record.
-GAP_POLLS = 3
-GAP_GRACE = timedelta(minutes=1)
-
 
 def cost_tracker(
     host: Host,
@@ -37,7 +33,7 @@ def cost_tracker(
         host,
         folder,
         price_book(host.region, config, folder, log, on_call),
-        gap=timedelta(seconds=config.poll_interval) * GAP_POLLS + GAP_GRACE,
+        gap=config.longest_gap,
         avoided_cost_cap=timedelta(seconds=config.avoided_cost_cap),
         ask_volume=_volume_size(host, aws, log) if host.kind is HostKind.SPACE else None,
         log=log,

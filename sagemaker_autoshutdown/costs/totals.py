@@ -24,11 +24,9 @@ from ..model import Host, Money, Totals
 from .billing.arithmetic import Charge, Stretch, Tally, apportion, bill, clip, cost_of, moneys
 from .billing.avoided import Avoided, avoided
 from .billing.volumes import volume_cost
-from .microseconds import DAY, from_us
+from .microseconds import DAY, FOR_EVER, from_us
 from .store import days, reads
 
-#: Later than any record: the end of what has no end yet.
-FOR_EVER = 1 << 62
 #: Days, the present one included, whose totals are shown.
 LAST_DAYS = 30
 
@@ -89,18 +87,18 @@ class RunningTotals:
         self._avoided: list[Avoided] = []
         self._avoided_before: dict[Kind, Fraction] = {}
 
-    def update(self, db: sqlite3.Connection, dirty: int | None, now: int) -> Summary:
-        """The totals as of ``now``. Nothing before ``dirty`` has changed since the last update that
-        did not raise (None: anything may have). Raises ``sqlite3.Error``."""
+    def update(self, db: sqlite3.Connection, changed_since: int, now: int) -> Summary:
+        """The totals as of ``now``. Nothing before ``changed_since`` has changed since the last
+        update that did not raise. Raises ``sqlite3.Error``."""
         today = now // DAY
         spans = _first_days(now)
-        anew = dirty is None or dirty < today * DAY or today != self._today
+        anew = changed_since < today * DAY or today != self._today
         self._follow_runs(db, spans["last_30_days"] * DAY, anew)
         if anew:
             before = _Sums({name: {} for name in spans}, {})
             self._add(before, self._charges(db, 0, today * DAY), spans)
             self._before = before
-        goes_on = not anew and dirty is not None and dirty >= self._until
+        goes_on = not anew and changed_since >= self._until
         since = self._until if goes_on else today * DAY
         charges = self._charges(db, since, FOR_EVER)
         last_look = reads.last_look(db, self._host) or 0

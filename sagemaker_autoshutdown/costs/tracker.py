@@ -23,7 +23,7 @@ from ..errors import Unavailable
 from ..model import AppType, Event, Host, Price, Problem, Totals, Verdict
 from ..prices.book import PriceBook
 from .billing.report import GroupBy, Report
-from .microseconds import DAY, from_us, span_us, to_us
+from .microseconds import DAY, FOR_EVER, LONG_AGO, from_us, span_us, to_us
 from .observation import Look, look_at
 
 if TYPE_CHECKING:
@@ -37,9 +37,6 @@ T = TypeVar("T")
 
 #: Seconds within which a new day shows, where nothing else happens.
 NEW_DAY_WITHIN = 60.0
-
-#: Later than all that could have changed.
-_NOTHING = 1 << 62
 
 #: Seconds to wait for the ledger's answer: a disk that hangs must not keep a request for ever.
 READ_TIMEOUT = 30.0
@@ -80,7 +77,7 @@ class CostTracker:
         self._prices = prices
         self._cap = span_us(avoided_cost_cap)
         self._has_recorded = False
-        self._dirty: int | None = None
+        self._changed_since = LONG_AGO  # as far as the totals do not know it yet
         self._summed_at: int | None = None
         self._ask_volume = ask_volume
         self._ask_volume_at: datetime | None = None
@@ -171,10 +168,10 @@ class CostTracker:
         if totals is None:
             return
         if ledger.notice != self._notice:
-            self._notice, self._dirty = ledger.notice, None  # a new ledger: all is different
-        dirty = self._dirty
+            self._notice, self._changed_since = ledger.notice, LONG_AGO  # a new ledger
+        changed_since = self._changed_since
         try:
-            summary = ledger.read(lambda db: totals.update(db, dirty, now))
+            summary = ledger.read(lambda db: totals.update(db, changed_since, now))
         except sqlite3.Error as error:
             self._log.warning("sagemaker_autoshutdown: costs can't be added up: %s", error)
             return
@@ -184,7 +181,7 @@ class CostTracker:
         if summary is not None:
             self._summary = summary
             # Whoever else writes it may change what is added up by now.
-            self._dirty = None if ledger.is_elsewhere else _NOTHING
+            self._changed_since = LONG_AGO if ledger.is_elsewhere else FOR_EVER
             self._summed_at = now
 
     # ---- what the loop hands over ------------------------------------------------------------
@@ -207,17 +204,16 @@ class CostTracker:
             ).start()
 
     def _record(self, ledger: Ledger, look: Look) -> None:
-        dirty = ledger.record(look)
-        if dirty is not None:
-            if self._dirty is not None:
-                self._dirty = min(dirty, self._dirty)
+        changed_since = ledger.record(look)
+        if changed_since < FOR_EVER:
+            self._changed_since = min(changed_since, self._changed_since)
             self._sum_up(ledger, to_us(look.at))
             self._has_recorded = True
 
     def _find_volume(self, now: datetime) -> None:
         gigabytes = self._ask_volume() if self._ask_volume else None
         if gigabytes:
-            price = self._prices.volume_usd_per_gb_month()
+            price = self._prices.volume_price()
             self._jobs.put(lambda ledger: ledger.set_volume(self._host, now, gigabytes, price))
         else:
             self._ask_volume_at = now + VOLUME_RETRY

@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..model import AppType, Price, PriceSource
+from ..model import AppType, Price, PriceSource, VolumePrice
 from .table import BUNDLED_TABLE, load_bundled, load_own, own_prices
 
 if TYPE_CHECKING:
@@ -131,10 +131,10 @@ class PriceBook:
         bundled = self._bundled.get(instance_type)
         return bundled or Price(instance_type, None, PriceSource.UNPRICED)
 
-    def volume_usd_per_gb_month(self) -> Price:
-        """The price of a space's volume; ``usd_per_hour`` holds USD per GB and **month**."""
+    def volume_price(self) -> VolumePrice:
+        """The price of a space's volume."""
         source = PriceSource.LIST if self.region == VOLUME_PRICE_REGION else PriceSource.ESTIMATE
-        return Price("gp3", VOLUME_USD_PER_GB_MONTH, source, VOLUME_PRICE_DATE)
+        return VolumePrice(VOLUME_USD_PER_GB_MONTH, source, VOLUME_PRICE_DATE)
 
     def close(self) -> None:
         """Ends the thread that asks the Price List."""

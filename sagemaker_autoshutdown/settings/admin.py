@@ -333,6 +333,11 @@ class SageMakerAutoShutdown(LoggingConfigurable):
                 )
         return cast("bool | list[str]", proposal.value)
 
+    @property
+    def longest_gap(self) -> timedelta:
+        """Checks that are further apart count as stopped, and leave a gap in the record."""
+        return 3 * timedelta(seconds=self.poll_interval) + timedelta(minutes=1)
+
     def policy(self) -> Policy:
         """The policy of the admin's settings alone."""
         return Policy(

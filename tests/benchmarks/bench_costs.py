@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from sagemaker_autoshutdown import status as status_module
 from sagemaker_autoshutdown.costs.billing.report import GroupBy
-from sagemaker_autoshutdown.costs.microseconds import DAY, SECOND, span_us, to_us
+from sagemaker_autoshutdown.costs.microseconds import DAY, LONG_AGO, SECOND, span_us, to_us
 from sagemaker_autoshutdown.costs.query import report
 from sagemaker_autoshutdown.costs.store import reads
 from sagemaker_autoshutdown.costs.store.database import open_for_reading
@@ -86,7 +86,7 @@ def a_year(folder: Path) -> None:
             )
         running = RunningTotals(HOST, span_us(CAP))
         now = to_us(END) + 3600 * SECOND
-        say("totals, from nothing (at start)", lambda: running.update(db, None, now), times=3)
+        say("totals, from nothing (at start)", lambda: running.update(db, LONG_AGO, now), times=3)
         say("totals, after a look", lambda: running.update(db, now, now), times=20)
         start, end = to_us(END - YEAR), to_us(END)
         limits = [timedelta(hours=hours) for hours in (0.5, 1, 2)]

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...clock import to_iso, utcnow
-from ...model import Event, Host, Price
-from ..microseconds import DAY, from_us, span_us, to_us
+from ...model import Event, Host, VolumePrice
+from ..microseconds import DAY, FOR_EVER, from_us, span_us, to_us
 from ..observation import Look
 from . import days, reads
 from .database import (
@@ -88,7 +88,7 @@ class Ledger:
         self._overflows = False
         self._behind: int | None = None
         self._ahead: timedelta | None = None
-        self._dirty: int | None = None
+        self._changed_since = FOR_EVER
 
     # ---- writing ---------------------------------------------------------------------------
 
@@ -96,9 +96,9 @@ class Ledger:
         """Opens the ledger for writing; what keeps it from being opened is in ``error``."""
         self._flush()
 
-    def record(self, look: Look) -> int | None:
+    def record(self, look: Look) -> int:
         """Records a look. Returns the earliest time (microseconds) from which the record of what
-        was spent has changed since the last such answer; None where nothing was written."""
+        was spent has changed since the last such answer; ``FOR_EVER`` where nothing was written."""
         at = to_us(look.at)
 
         def write(db: sqlite3.Connection) -> None:
@@ -109,24 +109,24 @@ class Ledger:
             jump = 0
             if look.ahead is not None and self._ahead is not None:
                 jump = span_us(look.ahead - self._ahead)
-            dirty = write_look(db, look, self._gap, jump)
+            changed_since = write_look(db, look, self._gap, jump)
             self._ahead = look.ahead
-            days.forget_since(db, dirty)
+            days.forget_since(db, changed_since)
             days.keep_until(db, at // DAY)
-            self._dirty = dirty if self._dirty is None else min(dirty, self._dirty)
+            self._changed_since = min(changed_since, self._changed_since)
 
         self._write(write)
         if self._pending:
-            return None
-        dirty, self._dirty = self._dirty, None
-        return dirty
+            return FOR_EVER
+        changed_since, self._changed_since = self._changed_since, FOR_EVER
+        return changed_since
 
     def add_event(self, host: Host, event: Event) -> None:
         """Records an event, and the shutdown that it may be of."""
         self._write(lambda db: write_event(db, host, event))
 
-    def set_volume(self, host: Host, at: datetime, gigabytes: int, price: Price) -> None:
-        """Records the size of a space's volume; ``price`` is per GB and month."""
+    def set_volume(self, host: Host, at: datetime, gigabytes: int, price: VolumePrice) -> None:
+        """Records the size of a space's volume."""
         self._write(lambda db: write_volume(db, host, to_us(at), gigabytes, price))
 
     def close(self) -> None:
@@ -212,7 +212,7 @@ class Ledger:
         db = self._connect()
         if not self._pending:
             return
-        before = self._behind, self._dirty, self._ahead
+        before = self._behind, self._changed_since, self._ahead
         db.execute("BEGIN IMMEDIATE")
         try:
             for write in self._pending:
@@ -224,7 +224,7 @@ class Ledger:
                     raise _Unwritable(write) from error
             db.execute("COMMIT")
         except BaseException:
-            self._behind, self._dirty, self._ahead = before
+            self._behind, self._changed_since, self._ahead = before
             with contextlib.suppress(sqlite3.Error):
                 db.execute("ROLLBACK")
             raise

@@ -19,7 +19,7 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ...model import AppStatus, Event, EventKind, Host, Price
+from ...model import AppStatus, Event, EventKind, Host, Price, VolumePrice
 from ..microseconds import to_us
 from ..observation import AppLook, Look, Use
 from . import reads
@@ -375,14 +375,14 @@ def write_event(db: Connection, host: Host, event: Event) -> None:
         )
 
 
-def write_volume(db: Connection, host: Host, at: int, gigabytes: int, price: Price) -> None:
-    """Records the size of a space's volume, if it is new. ``price`` is per GB and month."""
+def write_volume(db: Connection, host: Host, at: int, gigabytes: int, price: VolumePrice) -> None:
+    """Records the size of a space's volume, if it is new."""
     last = db.execute(
         "SELECT gigabytes, usd_per_gb_month FROM volumes WHERE domain_id = ? AND owner = ? "
         "ORDER BY since DESC LIMIT 1",
         (host.domain_id, host.owner),
     ).fetchone()
-    usd = str(price.usd_per_hour or 0)
+    usd = str(price.usd_per_gb_month)
     if last != (gigabytes, usd):
         db.execute(
             "INSERT INTO volumes (region, domain_id, owner, since, gigabytes, usd_per_gb_month, "

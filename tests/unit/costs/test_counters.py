@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagemaker_autoshutdown.costs.billing.arithmetic import bill, cost_of
-from sagemaker_autoshutdown.costs.microseconds import span_us, to_us
+from sagemaker_autoshutdown.costs.microseconds import FOR_EVER, LONG_AGO, span_us, to_us
 from sagemaker_autoshutdown.costs.observation import AppLook, Look, Use
 from sagemaker_autoshutdown.costs.store import database, reads
 from sagemaker_autoshutdown.costs.totals import RunningTotals, Summary
@@ -29,7 +29,6 @@ from sagemaker_autoshutdown.model import AppType, Host, HostKind, Reason
 from .test_ledger import HOST, PRICE, World, after
 
 CAP = timedelta(hours=10)
-FOR_EVER = 1 << 62
 UNPRICED = replace(PRICE, usd_per_hour=None)
 DEARER = replace(PRICE, usd_per_hour=Decimal(72))
 
@@ -43,19 +42,19 @@ class Counters:
         self.running = RunningTotals(host, span_us(CAP))
         self.highest: dict[tuple[str, str, str], float] = {}
 
-    def read(self, running: RunningTotals, dirty: int | None) -> Summary:
+    def read(self, running: RunningTotals, changed_since: int = LONG_AGO) -> Summary:
         now = to_us(self.world.now)
-        found = self.world.ledger.read(lambda db: running.update(db, dirty, now))
+        found = self.world.ledger.read(lambda db: running.update(db, changed_since, now))
         assert found is not None
         return found
 
     def look(self, seconds: float, *apps: AppLook) -> dict[tuple[str, str, str], float]:
         """What is exported after a look; fails if anything fell."""
         self.world.now = after(seconds)
-        dirty = self.world.ledger.record(Look(self.world.now, self.host, apps))
+        changed_since = self.world.ledger.record(Look(self.world.now, self.host, apps))
         assert self.world.ledger.error == ""
-        summary = self.read(self.running, dirty)
-        assert summary == self.read(RunningTotals(self.host, span_us(CAP)), None)
+        summary = self.read(self.running, changed_since)
+        assert summary == self.read(RunningTotals(self.host, span_us(CAP)))
         found = {
             (one.instance_type, one.app_type, state): value
             for one in summary.spent
@@ -215,7 +214,7 @@ def test_what_may_turn_out_to_be_idle_is_not_exported_by_a_restart(world: World)
     world.restart()
     world.ledger.open()
     counters.running = RunningTotals(HOST, span_us(CAP))
-    (spent,) = counters.read(counters.running, None).spent
+    (spent,) = counters.read(counters.running).spent
     assert spent.in_use_usd == 1.1
     found = counters.look(450, world.app(Use.IDLE, 110))
     assert found["ml.t3.medium", "KernelGateway", "in_use"] == 1.1
@@ -270,7 +269,7 @@ def test_avoided_cost_is_not_exported_beyond_the_last_look(world: World) -> None
     world.ledger.open()
     counters.running = RunningTotals(HOST, span_us(CAP))
     world.now = after(9000)
-    (spent,) = counters.read(counters.running, None).spent
+    (spent,) = counters.read(counters.running).spent
     assert spent.avoided_usd == 1
     found = counters.look(9000, world.app(started=1000))
     assert found["ml.t3.medium", "KernelGateway", "avoided"] == 8
@@ -286,7 +285,7 @@ def test_another_owner_of_the_same_home_is_not_counted_as_this_one(world: World)
     found = counters.look(150, world.app(started=50))
     assert found["ml.t3.medium", "KernelGateway", "in_use"] == 1
     summary = world.ledger.read(
-        lambda db: RunningTotals(HOST, span_us(CAP)).update(db, None, to_us(world.now))
+        lambda db: RunningTotals(HOST, span_us(CAP)).update(db, LONG_AGO, to_us(world.now))
     )
     assert summary is not None
     assert summary.totals.today.usd == 1
@@ -302,7 +301,7 @@ def test_a_disk_that_fails_half_way_through_adding_up_makes_nothing_count_twice(
     counters = Counters(world)
     counters.look(60, world.app(Use.RECENT, since=50))
     world.now = after(120)
-    dirty = world.ledger.record(Look(world.now, HOST, (world.app(),)))
+    changed_since = world.ledger.record(Look(world.now, HOST, (world.app(),)))
 
     def fail(*_: object) -> None:
         raise sqlite3.OperationalError("disk I/O error")
@@ -310,6 +309,6 @@ def test_a_disk_that_fails_half_way_through_adding_up_makes_nothing_count_twice(
     with monkeypatch.context() as broken:
         broken.setattr(reads, question, fail)
         with pytest.raises(sqlite3.OperationalError):
-            counters.read(counters.running, dirty)
-    again = counters.read(counters.running, dirty)
-    assert again == counters.read(RunningTotals(HOST, span_us(CAP)), None)
+            counters.read(counters.running, changed_since)
+    again = counters.read(counters.running, changed_since)
+    assert again == counters.read(RunningTotals(HOST, span_us(CAP)))

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from sagemaker_autoshutdown.costs.billing.arithmetic import Tally, bill, money
-from sagemaker_autoshutdown.costs.microseconds import SECOND, from_us, to_us
+from sagemaker_autoshutdown.costs.microseconds import FOR_EVER, SECOND, from_us, to_us
 from sagemaker_autoshutdown.costs.observation import AppLook, Look, Use
 from sagemaker_autoshutdown.costs.store import ledger as ledger_module
 from sagemaker_autoshutdown.costs.store import reads, schema
@@ -98,7 +98,7 @@ class World:
 
     def stretches(self) -> list[tuple[str, float, float, str]]:
         """Each as (app, from, to, state), in seconds since the beginning."""
-        found = self.ledger.read(lambda db: reads.stretches(db, 0, 1 << 62)) or []
+        found = self.ledger.read(lambda db: reads.stretches(db, 0, FOR_EVER)) or []
         zero = to_us(T0)
         return [
             (
@@ -112,7 +112,7 @@ class World:
 
     def money(self) -> Money:
         tally = Tally()
-        for c in bill(self.ledger.read(lambda db: reads.stretches(db, 0, 1 << 62)) or []):
+        for c in bill(self.ledger.read(lambda db: reads.stretches(db, 0, FOR_EVER)) or []):
             tally.add(c.end - c.start, c.idle, c.usd_per_hour, c.estimated)
         return money(tally)
 
@@ -204,7 +204,7 @@ def test_neighbours_that_are_alike_are_one(world: World) -> None:
 def test_a_name_that_is_used_again_is_another_run(world: World) -> None:
     world.look(60, world.app())
     world.look(120, world.app(started=100))
-    runs = sorted(world.ledger.read(lambda db: reads.runs(db, 0, 1 << 62)) or [])
+    runs = sorted(world.ledger.read(lambda db: reads.runs(db, 0, FOR_EVER)) or [])
     assert [(from_us(r.start), r.end and from_us(r.end)) for r in runs] == [
         (after(0), after(60)),
         (after(100), None),
@@ -363,7 +363,7 @@ def test_f27_a_run_that_comes_back_between_looks_begins_at_the_look_that_missed_
     world.look(120)
     world.look(180, world.app(started=0))
     assert world.stretches() == [("a", 0, 120, "use"), ("a", 120, 180, "use")]
-    assert len(world.ledger.read(lambda db: reads.runs(db, 0, 1 << 62)) or []) == 2
+    assert len(world.ledger.read(lambda db: reads.runs(db, 0, FOR_EVER)) or []) == 2
 
 
 def test_a_quick_restart_of_an_app_does_not_bill_the_time_it_was_down(world: World) -> None:
@@ -461,7 +461,7 @@ def test_a_second_server_on_the_same_home_counts_nothing_twice(world: World) -> 
     assert "another server" in other.error
     world.look(120, world.app())
     # It can read all the same.
-    assert other.read(lambda db: len(reads.stretches(db, 0, 1 << 62))) == 1
+    assert other.read(lambda db: len(reads.stretches(db, 0, FOR_EVER))) == 1
     assert world.stretches() == [("a", 0, 120, "use")]
     # And takes over when the first one is gone.
     world.ledger.close()
@@ -498,7 +498,7 @@ def test_a_shutdown_that_is_recorded_late_is_not_taken_for_one_of_the_next_run(
     world.look(120)
     world.look(180, world.app(started=150))
     world.shut_down(90, Reason.IDLE_TIMEOUT)
-    runs = sorted(world.ledger.read(lambda db: reads.runs(db, 0, 1 << 62)) or [])
+    runs = sorted(world.ledger.read(lambda db: reads.runs(db, 0, FOR_EVER)) or [])
     assert [run.ended_by for run in runs] == ["idle_timeout", ""]
 
 
@@ -831,7 +831,7 @@ def test_a_shutdown_of_ours_is_known_as_such_when_its_run_is_over(world: World) 
     world.shut_down(61, Reason.IDLE_TIMEOUT)
     world.look(120, world.app(Use.AS_BEFORE))
     world.look(180)
-    (run,) = world.ledger.read(lambda db: reads.runs(db, 0, 1 << 62)) or []
+    (run,) = world.ledger.read(lambda db: reads.runs(db, 0, FOR_EVER)) or []
     assert run.ended_by == "idle_timeout"
 
 
@@ -844,7 +844,7 @@ def test_a_keep_alive_lasts_until_its_end_or_until_it_is_taken_back(world: World
     say(50, EventKind.KEEP_ALIVE, 500)
     say(90, EventKind.KEEP_ALIVE_ENDED)
     say(200, EventKind.KEEP_ALIVE, 300)
-    holds = world.ledger.read(lambda db: reads.keep_alives(db, 0, 1 << 62)) or []
+    holds = world.ledger.read(lambda db: reads.keep_alives(db, 0, FOR_EVER)) or []
     zero = to_us(T0)
     assert [((h.start - zero) // SECOND, (h.end - zero) // SECOND) for h in holds] == [
         (0, 50),
@@ -870,7 +870,7 @@ def test_what_a_server_left_half_written_can_be_read_before_the_next_one_starts(
     )
     subprocess.run([sys.executable, "-c", half_way, str(path)], check=False)
     assert path.with_name(f"{FILE_NAME}-journal").stat().st_size > 0
-    assert read_ledger(path, lambda db: [s.end for s in reads.stretches(db, 0, 1 << 62)]) == [
+    assert read_ledger(path, lambda db: [s.end for s in reads.stretches(db, 0, FOR_EVER)]) == [
         to_us(after(60))
     ]
 
@@ -890,4 +890,4 @@ def test_reading_needs_no_server(world: World) -> None:
     path = world.folder / FILE_NAME
     assert read_ledger(path, lambda db: 1) is None
     world.look(60, world.app())
-    assert read_ledger(path, lambda db: len(reads.stretches(db, 0, 1 << 62))) == 1
+    assert read_ledger(path, lambda db: len(reads.stretches(db, 0, FOR_EVER))) == 1

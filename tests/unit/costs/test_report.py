@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from sagemaker_autoshutdown.costs.billing.arithmetic import bill, clip
 from sagemaker_autoshutdown.costs.billing.report import GroupBy, Report
-from sagemaker_autoshutdown.costs.microseconds import DAY, span_us, to_us
+from sagemaker_autoshutdown.costs.microseconds import DAY, LONG_AGO, span_us, to_us
 from sagemaker_autoshutdown.costs.observation import Look, Use
 from sagemaker_autoshutdown.costs.query import report
 from sagemaker_autoshutdown.costs.store import days, reads
 from sagemaker_autoshutdown.costs.store.database import open_for_writing
 from sagemaker_autoshutdown.costs.totals import RunningTotals, Summary
-from sagemaker_autoshutdown.model import Money, Price, PriceSource, Reason
+from sagemaker_autoshutdown.model import Money, PriceSource, Reason, VolumePrice
 
 from .test_ledger import HOST, T0, World, after
 from .years import fill
@@ -123,7 +123,7 @@ def test_a_part_of_a_day_is_asked_for_to_the_second(world: World) -> None:
 
 
 def test_a_spaces_volume_is_its_own_line_and_in_no_sum(world: World) -> None:
-    price = Price("gp3", Decimal("0.112"), PriceSource.LIST)
+    price = VolumePrice(Decimal("0.112"), PriceSource.LIST)
     world.ledger.set_volume(HOST, T0, 300, price)
     world.ledger.set_volume(HOST, T0, 300, price)
     a_day(world)
@@ -167,7 +167,7 @@ def test_a_time_of_which_nothing_is_known_cost_nothing(world: World) -> None:
 
 
 def totals(world: World, running: RunningTotals) -> Summary:
-    found = world.ledger.read(lambda db: running.update(db, None, to_us(world.now)))
+    found = world.ledger.read(lambda db: running.update(db, LONG_AGO, to_us(world.now)))
     assert found is not None
     return found
 
@@ -201,10 +201,10 @@ def test_totals_that_grow_look_by_look_are_those_that_are_added_up_anew(world: W
         if minute > 25:
             use = Use.IDLE
         look = Look(world.now, HOST, (world.app(use, since, started=start - 3600),))
-        dirty = world.ledger.record(look)
+        changed_since = world.ledger.record(look)
         now = to_us(world.now)
         summary = world.ledger.read(
-            lambda db, dirty=dirty, now=now: running.update(db, dirty, now)  # type: ignore[misc]
+            lambda db, since=changed_since, now=now: running.update(db, since, now)  # type: ignore[misc]
         )
     assert summary is not None
     anew = totals(world, RunningTotals(HOST, span_us(CAP)))
