@@ -350,6 +350,8 @@ class EventKind(str, Enum):
     KEEP_ALIVE = "keep_alive"
     KEEP_ALIVE_ENDED = "keep_alive_ended"
     SETTINGS = "settings"
+    # Never told: what another version recorded, of which this one does not know.
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)

@@ -218,7 +218,7 @@ export interface components {
          * @description What happened.
          * @enum {string}
          */
-        EventKind: "warning" | "warning_over" | "shutdown" | "gone" | "failure" | "keep_alive" | "keep_alive_ended" | "settings";
+        EventKind: "warning" | "warning_over" | "shutdown" | "gone" | "failure" | "keep_alive" | "keep_alive_ended" | "settings" | "unknown";
         Status: {
             /** @description This package's version. */
             version: string;

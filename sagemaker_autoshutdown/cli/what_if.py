@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Failed
+from ..errors import Failed, Unavailable
 from ..text import span, table, usd
 from ._arguments import duration
 
@@ -63,7 +63,6 @@ def add_parser(subparsers: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Replay, and show what came of it."""
     # Here, so that the other commands need not wait for all of it.
-    import sqlite3
 
     from ..clock import utcnow
     from ..costs.microseconds import span_us, to_us
@@ -91,8 +90,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     try:
         replayed = read_ledger(path, query)
-    except sqlite3.Error as error:
-        raise Failed(f"The ledger {path} can't be read: {error}.") from None
+    except Unavailable as error:
+        raise Failed(f"{error} ({path}).") from None
     if replayed is None:
         raise Failed(
             f"There is no ledger at {path} yet. It is written while the server runs; name another "

@@ -91,6 +91,7 @@ class CostTracker:
         self._totals: RunningTotals | None = None
         self._summary: Summary | None = None
         self._notice = ""
+        self._unsummed = ""
         self._failure = ""
         self._jobs: queue.SimpleQueue[Callable[[Ledger], object] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -162,8 +163,6 @@ class CostTracker:
         return ledger
 
     def _sum_up(self, ledger: Ledger, now: int) -> None:
-        import sqlite3
-
         totals = self._totals
         if totals is None:
             return
@@ -172,12 +171,19 @@ class CostTracker:
         changed_since = self._changed_since
         try:
             summary = ledger.read(lambda db: totals.update(db, changed_since, now))
-        except sqlite3.Error as error:
-            self._log.warning("sagemaker_autoshutdown: costs can't be added up: %s", error)
+        except Exception as error:
+            # Once, and not at every check: what is broken stays so.
+            said = f"{type(error).__name__}: {error}"
+            if said != self._unsummed:
+                self._unsummed = said
+                unexpected = None if isinstance(error, Unavailable) else error
+                self._log.warning(
+                    "sagemaker_autoshutdown: costs can't be added up: %s",
+                    error,
+                    exc_info=unexpected,
+                )
             return
-        except Exception:
-            self._log.exception("sagemaker_autoshutdown: costs can't be added up")
-            return
+        self._unsummed = ""
         if summary is not None:
             self._summary = summary
             # Whoever else writes it may change what is added up by now.
@@ -297,8 +303,6 @@ class CostTracker:
         return found or Report.empty(start, end, group_by)
 
     async def _ask(self, query: Callable[[sqlite3.Connection], T]) -> T | None:
-        import sqlite3
-
         answer: Future[T | None] = Future()
 
         def job(ledger: Ledger) -> None:
@@ -319,5 +323,3 @@ class CostTracker:
                 f"The record of costs and history did not answer in {READ_TIMEOUT:.0f} s. The "
                 "disk it is on may hang; try again later."
             ) from None
-        except sqlite3.Error as error:
-            raise Unavailable(f"The record of costs and history can't be read: {error}") from None

@@ -212,7 +212,8 @@ class Metrics:
             for outcome in (ACCEPTED, FAILED):
                 self._count("shutdowns_total", (reason.value, outcome), 0)
         for kind in EventKind:
-            self._count("events_total", (kind.value,), 0)
+            if kind is not EventKind.UNKNOWN:
+                self._count("events_total", (kind.value,), 0)
         for operation in OPERATIONS:
             self._count("api_calls_total", (operation, "ok"), 0)
         for outcome in (SENT, DROPPED):

@@ -1,8 +1,8 @@
-"""The ledger's file: opened, locked, checked and, where it is broken, put aside.
+"""The ledger's file: opened, checked and, where it is broken, put aside.
 
 Home folders are on NFS (EFS) in Studio. So there is no write-ahead log, which needs memory shared
-by one machine, and there is one writer: it holds a lock on a file beside the ledger for as long as
-it lives, and the system lets go of it however the process ends. Any number may read.
+by one machine, and there is one writer: it holds a lock on a file beside the ledger. Any number may
+read.
 """
 
 from __future__ import annotations
@@ -10,90 +10,104 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
-from .schema import TooNew, migrate
+from .damage import Broken, is_of_the_disk, mend
+from .schema import MigrationFailed, TooNew, migrate
 
 #: Seconds to wait for a reader to finish.
 BUSY_TIMEOUT = 5.0
 #: What was written survives even the machine's sudden end.
 SYNCHRONOUS = "FULL"
 
-__all__ = ["Locked", "TooNew", "WriterLock", "open_for_reading", "open_for_writing", "put_aside"]
+__all__ = [
+    "Broken",
+    "MigrationFailed",
+    "TooNew",
+    "is_of_the_disk",
+    "open_for_reading",
+    "open_for_writing",
+    "put_aside",
+    "takes_damage_for_such",
+]
+
+#: Text that is no text any more is shown as far as it is.
+_lenient = partial(str, encoding="utf-8", errors="replace")
 
 
-class Locked(Exception):
-    """Another server writes this ledger."""
+@contextlib.contextmanager
+def takes_damage_for_such() -> Iterator[None]:
+    """Whatever goes wrong in here is :class:`Broken`, unless it is of the disk or said otherwise.
 
-
-class WriterLock:
-    """Held by the one writer of a ledger; given back by ``release`` or with the process."""
-
-    def __init__(self, path: Path) -> None:
-        """Takes the lock. Raises :class:`Locked` and ``OSError``."""
-        import fcntl  # not on Windows, where the extension loads all the same
-
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BaseException as error:
-            os.close(self._descriptor)
-            if isinstance(error, BlockingIOError):
-                raise Locked("another server of yours records costs and history") from None
+    Not only ``sqlite3.DatabaseError``: of a damaged table SQLite says things that are no UTF-8,
+    and that there is no such column.
+    """
+    try:
+        yield
+    except (Broken, TooNew, MigrationFailed):
+        raise
+    except Exception as error:
+        if is_of_the_disk(error):
             raise
-
-    def release(self) -> None:
-        """Gives the lock back. The file stays: removing it would let two hold it."""
-        with contextlib.suppress(OSError):
-            os.close(self._descriptor)
+        raise Broken(_in_words(error)) from error
 
 
-def open_for_writing(path: Path) -> sqlite3.Connection:
-    """The ledger at ``path``, made if need be, readable by its owner only.
+def _in_words(error: Exception) -> str:
+    if isinstance(error, UnicodeError):
+        return "its tables can't be read"
+    return "".join(letter for letter in str(error) if letter.isprintable())[:200]
 
-    Raises ``sqlite3.DatabaseError`` where the file is broken, ``TooNew``, and ``OSError`` or
+
+def open_for_writing(path: Path) -> tuple[sqlite3.Connection, str]:
+    """The ledger at ``path``, made if need be, readable by its owner only; and what had to be
+    mended in it, in words for the log.
+
+    Raises :class:`Broken`, :class:`TooNew`, :class:`MigrationFailed`, and ``OSError`` or
     ``sqlite3.OperationalError`` where the disk does not let it be.
     """
     # SQLite gives its journal the file's own mode.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    _check_header(path)
     connection = sqlite3.connect(
         str(path), timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
     )
+    connection.text_factory = _lenient
     try:
-        connection.execute("PRAGMA journal_mode = DELETE")
-        connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
-        (finding,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if finding != "ok":
-            raise sqlite3.DatabaseError(f"the ledger is broken: {finding}")
-        migrate(connection)
+        with takes_damage_for_such():
+            connection.execute("PRAGMA journal_mode = DELETE")
+            connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
+            healed = [migrate(connection), mend(connection)]
     except BaseException:
         connection.close()
         raise
-    return connection
+    return connection, "; ".join(filter(None, healed))
+
+
+def _check_header(path: Path) -> None:
+    """Raises :class:`Broken` where SQLite would take a damaged header for a disk that is full or
+    read-only: bytes 18 and 19 are the versions of the format for writing and for reading."""
+    with path.open("rb") as file:
+        header = file.read(20)
+    if len(header) == 20 and not set(header[18:20]) <= {1, 2}:
+        raise Broken("its header is damaged")
 
 
 def open_for_reading(path: Path) -> sqlite3.Connection:
-    """The ledger at ``path``, for reading only. Raises ``sqlite3.Error``."""
+    """The ledger at ``path``, for reading only. Raises ``sqlite3.Error`` and ``UnicodeError``."""
     # Not "ro": what a server that was killed left half written has to be rolled back before it can
     # be read, by whoever comes first. Where the disk is read-only, SQLite opens it so by itself.
     uri = path.absolute().as_uri() + "?mode=rw"
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, check_same_thread=False)
+    connection.text_factory = _lenient
     try:
         connection.execute("PRAGMA query_only = ON")
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def is_broken(error: sqlite3.Error) -> bool:
-    """Whether the file itself is what is wrong, and not the disk or a lock."""
-    if isinstance(error, sqlite3.OperationalError):
-        # Tables that are not there, or that are in a file without a version: not our file.
-        return "no such table" in str(error) or "already exists" in str(error)
-    # Exactly this class: its subclasses are slips of a statement.
-    return type(error) is sqlite3.DatabaseError
 
 
 def put_aside(path: Path, now: datetime) -> Path:

@@ -18,19 +18,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from ...clock import to_iso, utcnow
+from ...errors import Unavailable
+from ...locks import FileLock, Locked, file_identity
 from ...model import Event, Host, VolumePrice
 from ..microseconds import DAY, FOR_EVER, from_us, span_us, to_us
 from ..observation import Look
 from . import days, reads
-from .database import (
-    Locked,
-    TooNew,
-    WriterLock,
-    is_broken,
-    open_for_reading,
-    open_for_writing,
-    put_aside,
-)
+from .damage import Broken, is_of_the_disk, mend
+from .database import open_for_reading, open_for_writing, put_aside, takes_damage_for_such
+from .schema import MigrationFailed, TooNew
 from .writes import write_event, write_look, write_volume
 
 FILE_NAME = "ledger.sqlite3"
@@ -52,11 +48,8 @@ class _Unwritable(Exception):
         self.write = write
 
 
-def _is_of_the_disk(error: Exception) -> bool:
-    """Whether any other write would have failed as well."""
-    return isinstance(error, (sqlite3.OperationalError, OSError)) or (
-        isinstance(error, sqlite3.DatabaseError) and is_broken(error)
-    )
+class _Mended(Exception):
+    """A write failed, but what it met with has been mended."""
 
 
 class Ledger:
@@ -83,7 +76,10 @@ class Ledger:
         self._clock = clock
         self._log = log or logging.getLogger(__name__)
         self._db: sqlite3.Connection | None = None
-        self._lock: WriterLock | None = None
+        self._lock: FileLock | None = None
+        self._identity: tuple[int, int] | None = None
+        #: Whether nothing has been written yet to a ledger that took the place of a broken one.
+        self._is_fresh = False
         self._pending: deque[Write] = deque(maxlen=MAX_PENDING)
         self._overflows = False
         self._behind: int | None = None
@@ -131,12 +127,16 @@ class Ledger:
 
     def close(self) -> None:
         """Closes the file and gives the lock back."""
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+        self._close_file()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
+
+    def _close_file(self) -> None:
+        if self._db is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.close()
+            self._db = None
 
     def _write(self, write: Write) -> None:
         if len(self._pending) == MAX_PENDING and not self._overflows:
@@ -153,29 +153,39 @@ class Ledger:
         try:
             try:
                 lost = self._commit_all()
-            except sqlite3.DatabaseError as error:
-                if not is_broken(error):
-                    raise
+            except Broken as error:
                 self._begin_anew(error)
                 lost = self._commit_all()
-        except Locked as error:
+        except Locked:
             self.is_elsewhere = True
             # What that server has recorded too is left out when it is gone.
             self._set_error(
-                f"Costs and history are not recorded here: {error}. What happens is kept in memory "
-                "and recorded when that server ends."
+                "Costs and history are not recorded here: another server of yours records costs "
+                "and history. What happens is kept in memory and recorded when that server ends."
             )
-        except TooNew as error:
+        except (TooNew, MigrationFailed) as error:
             self._set_error(f"Costs and history are not recorded: {error}.")
-        except (sqlite3.OperationalError, OSError) as error:
-            self._set_error(
-                f"Costs and history can't be recorded in {self.path.parent} ({error}). Check that "
-                "there is space and that you may write there; it is tried again at every check."
-            )
-            self._disconnect()
+            self.close()
         except Exception as error:
-            self._log.exception("The record of costs and history could not be written")
-            self._set_error(f"Costs and history can't be recorded ({error}). Please report it.")
+            if is_of_the_disk(error):
+                self._set_error(
+                    f"Costs and history can't be recorded in {self.path.parent} ({error}). Check "
+                    "that there is space and that you may write there; it is tried again at every "
+                    "check."
+                )
+            elif isinstance(error, Broken):
+                self._set_error(
+                    f"Costs and history can't be recorded in {self.path.parent}: a ledger that was "
+                    f"just begun is broken as well ({error}). Check the disk."
+                )
+            else:
+                self._log.debug("The ledger could not be written", exc_info=error)
+                self._set_error(
+                    f"Costs and history can't be recorded ({type(error).__name__}: {error}). "
+                    "Please report it."
+                )
+            # With the connection goes the lock, which may be on a file that is gone.
+            self.close()
         else:
             self._overflows = False
             self._set_error(lost or self._clock_error())
@@ -195,6 +205,10 @@ class Ledger:
         while True:
             try:
                 self._commit()
+            except _Mended as error:
+                self._tell_mended(str(error))
+                self._commit()
+                return lost
             except _Unwritable as error:
                 # Not the disk's fault, so that trying the same again would fail for ever.
                 self._pending.remove(error.write)
@@ -213,45 +227,67 @@ class Ledger:
         if not self._pending:
             return
         before = self._behind, self._changed_since, self._ahead
-        db.execute("BEGIN IMMEDIATE")
         try:
+            with takes_damage_for_such():
+                db.execute("BEGIN IMMEDIATE")
             for write in self._pending:
-                try:
-                    write(db)
-                except Exception as error:
-                    if _is_of_the_disk(error):
-                        raise
-                    raise _Unwritable(write) from error
-            db.execute("COMMIT")
+                self._try(write, db)
+            with takes_damage_for_such():
+                db.execute("COMMIT")
         except BaseException:
             self._behind, self._changed_since, self._ahead = before
             with contextlib.suppress(sqlite3.Error):
                 db.execute("ROLLBACK")
             raise
         self._pending.clear()
+        self._is_fresh = False
+
+    def _try(self, write: Write, db: sqlite3.Connection) -> None:
+        try:
+            write(db)
+        except Exception as error:
+            if is_of_the_disk(error):
+                raise
+            # Is it what was to be written, or what is there?
+            with contextlib.suppress(sqlite3.Error):
+                db.execute("ROLLBACK")
+            with takes_damage_for_such():
+                mended = mend(db)
+                if not mended and type(error) is sqlite3.DatabaseError:
+                    raise
+            if mended:
+                raise _Mended(mended) from error
+            raise _Unwritable(write) from error
 
     def _connect(self) -> sqlite3.Connection:
-        if self._db is not None and not self.path.exists():
+        if self._lock is not None and not self._lock.is_current:
+            # Somebody removed the folder: another server may hold the lock of the new one.
+            self.close()
+        if self._db is not None and file_identity(self.path) != self._identity:
             # Somebody removed it. What is written to the old file is lost with it.
-            self._disconnect()
+            self._close_file()
         if self._db is None:
             folder = self.path.parent
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if self._lock is None:
-                self._lock = WriterLock(folder / LOCK_NAME)
+                self._lock = FileLock(folder / LOCK_NAME)
                 self.is_elsewhere = False
-            self._db = open_for_writing(self.path)
+            self._db, mended = open_for_writing(self.path)
+            self._identity = file_identity(self.path)
+            self._tell_mended(mended)
         return self._db
 
-    def _disconnect(self) -> None:
-        if self._db is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._db.close()
-            self._db = None
+    def _tell_mended(self, mended: str) -> None:
+        if mended:
+            self._log.warning("The record of costs and history was damaged: %s", mended)
 
-    def _begin_anew(self, error: sqlite3.DatabaseError) -> None:
-        self._disconnect()
+    def _begin_anew(self, error: Broken) -> None:
+        """Puts a broken ledger aside. Needs the lock; raises ``error`` where that is in vain."""
+        self._close_file()
+        if self._is_fresh:
+            raise error
         aside = put_aside(self.path, self._clock())
+        self._is_fresh = True
         self.notice = (
             f"The record of costs and history was broken ({error}). It has been put aside as "
             f"{aside.name} and a new one begun: what was recorded before is missing here."
@@ -271,20 +307,55 @@ class Ledger:
     def read(self, query: Callable[[sqlite3.Connection], T]) -> T | None:
         """The answer to a query of ``reads``; None where there is no ledger to ask.
 
-        Raises ``sqlite3.Error`` where there is one that can't be read.
+        Raises ``Unavailable`` where there is one that can't be read. If it is broken, it has
+        been put aside by then. A query that fails although the ledger is sound raises what it did.
         """
-        if self._db is not None:
+        if self._db is None:
+            return read_ledger(self.path, query)
+        try:
             return query(self._db)
-        return read_ledger(self.path, query)
+        except Exception as error:
+            if is_of_the_disk(error):
+                raise _unreadable(error) from error
+            try:
+                with takes_damage_for_such():
+                    mended = mend(self._db)
+                if mended:
+                    self._tell_mended(mended)
+                    return query(self._db)
+            except Broken as broken:
+                self._put_aside_after_reading(broken)
+                raise _unreadable(broken) from error
+            except Exception as failure:
+                raise _unreadable(failure) from error
+            raise
+
+    def _put_aside_after_reading(self, error: Broken) -> None:
+        try:
+            self._begin_anew(error)
+        except Exception as failure:
+            self._set_error(f"Costs and history can't be read ({error}), nor put aside: {failure}")
+        else:
+            self._flush()
 
 
 def read_ledger(path: Path, query: Callable[[sqlite3.Connection], T]) -> T | None:
     """The answer to a query of the ledger at ``path``, which another process may be writing.
 
-    None where there is no ledger, or an empty one. Raises ``sqlite3.Error``.
+    None where there is no ledger, or an empty one. Raises ``Unavailable``.
     """
-    if not path.exists():
-        return None
-    with contextlib.closing(open_for_reading(path)) as db:
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        return query(db) if version else None
+    try:
+        if not path.exists():
+            return None
+        with contextlib.closing(open_for_reading(path)) as db:
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            return query(db) if version else None
+    except Exception as error:
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: Exception) -> Unavailable:
+    said = "its tables can't be read" if isinstance(error, UnicodeError) else str(error)
+    return Unavailable(
+        f"The record of costs and history can't be read: {said or type(error).__name__}"
+    )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 from datetime import datetime
 from decimal import Decimal
+from enum import Enum
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ...model import Event, EventKind, Host, HostKind, Reason
 from ..billing.arithmetic import Stretch
@@ -15,6 +16,7 @@ from ..billing.volumes import Volume
 from ..microseconds import from_us, to_us
 
 Connection = sqlite3.Connection
+E = TypeVar("E", bound=Enum)
 
 
 class Timeline(NamedTuple):
@@ -174,16 +176,24 @@ def events(
     return [
         Event(
             at=from_us(at),
-            kind=EventKind(kind),
+            kind=_known(EventKind, kind) or EventKind.UNKNOWN,
             message=message,
             app_name=app,
             app_type=app_type,
             instance_type=instance_type,
-            reason=None if reason is None else Reason(reason),
+            reason=_known(Reason, reason),
             shutdown_at=None if shutdown_at is None else from_us(shutdown_at),
         )
         for at, kind, message, app, app_type, instance_type, reason, shutdown_at in rows
     ]
+
+
+def _known(enum: type[E], value: object) -> E | None:
+    """The member, or None: a newer server on the same home records what this one does not know."""
+    try:
+        return enum(value)
+    except ValueError:
+        return None
 
 
 def keep_alives(db: Connection, start: int, end: int) -> list[Hold]:

@@ -1,12 +1,18 @@
 """The ledger's tables, and how a file of an older version is brought up to date.
 
-``MIGRATIONS[n]`` leads from version ``n`` to ``n + 1``; a released step is never changed. Times are
-microseconds since 1970 in UTC, prices decimal text.
+``MIGRATIONS[n]`` leads from version ``n`` to ``n + 1``; a released step is never changed. Each
+changes a table, so that a version can be told from the tables as well: a number that does not fit
+them is damage. Times are microseconds since 1970 in UTC, prices decimal text.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
+from functools import lru_cache
+
+from .damage import Broken, is_of_the_disk
 
 _VERSION_1 = """
 CREATE TABLE prices (
@@ -124,33 +130,96 @@ ALTER TABLE events ADD COLUMN run_started_at INTEGER;
 MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 
 
+#: No product has that many versions.
+_MOST_VERSIONS = 1000
+
+#: Tables with their columns, and indexes with what makes them.
+Structure = frozenset[tuple[str, str, tuple[tuple[object, ...], ...]]]
+
+
 class TooNew(Exception):
     """The file was written by a later version of this product."""
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Brings the tables up to date, all or nothing. Raises :class:`TooNew`."""
-    version = _version(connection)
-    if version == len(MIGRATIONS):
-        return
-    if version > len(MIGRATIONS):
-        raise TooNew(
-            f"the ledger is of version {version}, this is for {len(MIGRATIONS)}: nothing is "
-            "recorded until this package is updated"
-        )
+class MigrationFailed(Exception):
+    """A step does not work on a file that is sound: a slip of ours."""
+
+
+def migrate(connection: sqlite3.Connection) -> str:
+    """Brings the tables up to date, all or nothing; says what had to be mended, if anything.
+
+    Raises :class:`TooNew`, :class:`MigrationFailed`, :class:`Broken`, and what SQLite raises.
+    """
+    mended = ""
+    with _transaction(connection):
+        version = _version(connection)
+        found = _structure_of(connection)
+        if version > len(MIGRATIONS) or found != _structure(MIGRATIONS[:version]):
+            fitting = [
+                number
+                for number in range(len(MIGRATIONS) + 1)
+                if found == _structure(MIGRATIONS[:number])
+            ]
+            if not fitting:
+                if len(MIGRATIONS) < version <= _MOST_VERSIONS:
+                    raise TooNew(
+                        f"the ledger is of version {version}, this is for {len(MIGRATIONS)}: "
+                        "nothing is recorded until this package is updated"
+                    )
+                raise Broken("its tables are not those of a ledger")
+            mended = f"the number of its version was {version}, but it is {fitting[-1]}"
+            version = fitting[-1]
+        if mended or version < len(MIGRATIONS):
+            try:
+                for step in MIGRATIONS[version:]:
+                    for statement in step.split(";\n"):
+                        connection.execute(statement)
+            except sqlite3.OperationalError as error:
+                if is_of_the_disk(error):
+                    raise
+                raise MigrationFailed(
+                    f"the ledger can't be brought to version {len(MIGRATIONS)}: {error}"
+                ) from error
+            connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+    return mended
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # Again, now that nobody else can be at it.
-        for step in MIGRATIONS[_version(connection) :]:
-            for statement in step.split(";\n"):
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        yield
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
         raise
 
 
 def _version(connection: sqlite3.Connection) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return int(version)
+
+
+@lru_cache(maxsize=16)
+def _structure(steps: tuple[str, ...]) -> Structure:
+    """What these steps make of an empty file."""
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        for step in steps:
+            for statement in step.split(";\n"):
+                connection.execute(statement)
+        return _structure_of(connection)
+
+
+def _structure_of(connection: sqlite3.Connection) -> Structure:
+    found = []
+    for kind, name, sql in connection.execute(
+        "SELECT type, name, sql FROM sqlite_master"
+    ).fetchall():
+        if kind == "table":
+            quoted = name.replace('"', '""')
+            columns = tuple(connection.execute(f'PRAGMA table_info("{quoted}")'))
+        else:
+            columns = ((sql,),)
+        found.append((kind, name, columns))
+    return frozenset(found)

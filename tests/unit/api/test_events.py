@@ -65,7 +65,7 @@ def said(heard: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def test_the_schema_knows_every_kind_of_event_and_every_field() -> None:
-    kinds = [kind.value for kind in EventKind]
+    kinds = [kind.value for kind in EventKind if kind is not EventKind.UNKNOWN]
     assert SCHEMA["properties"]["kind"]["enum"] == [*kinds, "status"]
     assert SCHEMA["$id"] == SCHEMA_ID
     assert SCHEMA["required"] == list(SCHEMA["properties"])

@@ -24,6 +24,7 @@ from sagemaker_autoshutdown.costs.microseconds import FOR_EVER, LONG_AGO, span_u
 from sagemaker_autoshutdown.costs.observation import AppLook, Look, Use
 from sagemaker_autoshutdown.costs.store import database, reads
 from sagemaker_autoshutdown.costs.totals import RunningTotals, Summary
+from sagemaker_autoshutdown.errors import Unavailable
 from sagemaker_autoshutdown.model import AppType, Host, HostKind, Reason
 
 from .test_ledger import HOST, PRICE, World, after
@@ -308,7 +309,7 @@ def test_a_disk_that_fails_half_way_through_adding_up_makes_nothing_count_twice(
 
     with monkeypatch.context() as broken:
         broken.setattr(reads, question, fail)
-        with pytest.raises(sqlite3.OperationalError):
+        with pytest.raises(Unavailable):
             counters.read(counters.running, changed_since)
     again = counters.read(counters.running, changed_since)
     assert again == counters.read(RunningTotals(HOST, span_us(CAP)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -23,6 +24,7 @@ from sagemaker_autoshutdown.costs.store import ledger as ledger_module
 from sagemaker_autoshutdown.costs.store import reads, schema
 from sagemaker_autoshutdown.costs.store.database import open_for_writing
 from sagemaker_autoshutdown.costs.store.ledger import FILE_NAME, Ledger, read_ledger
+from sagemaker_autoshutdown.errors import Unavailable
 from sagemaker_autoshutdown.model import (
     App,
     AppStatus,
@@ -473,6 +475,53 @@ def test_a_second_server_on_the_same_home_counts_nothing_twice(world: World) -> 
     assert [event.message for event in events] == ["from the second"]
 
 
+def test_two_servers_never_both_write_after_their_folder_was_removed_and_made_anew(
+    world: World,
+) -> None:
+    world.look(60, world.app())
+    shutil.rmtree(world.folder)
+    other = world.open()
+    other.record(Look(after(90), HOST, (world.app(),)))
+    assert other.error == ""
+    world.look(120, world.app())
+    assert "another server" in world.ledger.error
+    assert world.ledger.is_elsewhere
+    # What it saw meanwhile is not lost, and counted once.
+    other.record(Look(after(150), HOST, (world.app(),)))
+    other.close()
+    world.look(180, world.app())
+    assert world.ledger.error == ""
+    assert world.stretches() == [("a", 0, 180, "use")]
+
+
+def test_a_ledger_that_was_moved_away_is_not_written_to_where_another_took_its_place(
+    world: World,
+) -> None:
+    world.look(60, world.app())
+    path = world.folder / FILE_NAME
+    path.rename(path.with_name("mine.sqlite3"))
+    with contextlib.closing(sqlite3.connect(path)):
+        path.touch()
+    world.look(120, world.app())
+    assert world.stretches() == [("a", 0, 120, "use")]
+    assert read_ledger(path, lambda db: len(reads.stretches(db, 0, 1 << 62))) == 1
+
+
+def test_a_disk_that_fails_keeps_no_other_server_from_recording(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def on_a_bad_disk(path: Path) -> tuple[sqlite3.Connection, str]:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as bad_disk:
+        bad_disk.setattr(ledger_module, "open_for_writing", on_a_bad_disk)
+        world.look(60, world.app())
+    other = world.open()
+    other.record(Look(after(90), HOST, (world.app(),)))
+    assert other.error == ""
+    other.close()
+
+
 def test_a_server_of_another_owner_on_the_same_home_is_recorded_when_its_turn_comes(
     world: World,
 ) -> None:
@@ -612,10 +661,10 @@ def test_two_that_break_on_one_day_are_both_kept(world: World) -> None:
 def test_a_full_or_read_only_disk_stops_recording_and_what_was_seen_is_recorded_afterwards(
     world: World, monkeypatch: pytest.MonkeyPatch, limit: str, said: str
 ) -> None:
-    def on_a_bad_disk(path: Path) -> sqlite3.Connection:
-        connection = open_for_writing(path)
+    def on_a_bad_disk(path: Path) -> tuple[sqlite3.Connection, str]:
+        connection, mended = open_for_writing(path)
         connection.execute(f"PRAGMA {limit}")
-        return connection
+        return connection, mended
 
     world.look(60, world.app())
     world.look(120, world.app(), world.app(name="b", started=110))
@@ -781,6 +830,7 @@ def test_a_ledger_of_a_later_version_is_left_alone(world: World) -> None:
     world.ledger.close()
     with sqlite3.connect(world.folder / FILE_NAME) as db:
         db.execute("PRAGMA user_version = 99")
+        db.execute("CREATE TABLE news (at INTEGER)")
     db.close()
     before = (world.folder / FILE_NAME).read_bytes()
     world.restart()
@@ -824,6 +874,23 @@ def test_events_come_back_as_they_were_newest_first_in_pages(world: World) -> No
     )
     of_a = world.ledger.read(lambda db: reads.events(db, 9, app_name="a")) or []
     assert [event.message for event in of_a] == ["number 3", "number 1"]
+
+
+def test_an_event_that_only_a_later_version_knows_is_shown_and_hides_no_other(
+    world: World,
+) -> None:
+    for at in range(3):
+        event = Event(after(at), EventKind.SHUTDOWN, f"number {at}", reason=Reason.IDLE_TIMEOUT)
+        world.ledger.add_event(HOST, event)
+    world.ledger._connect().execute(
+        "UPDATE events SET kind = 'eclipse', reason = 'the_moon' WHERE message = 'number 1'"
+    )
+    found = world.ledger.read(lambda db: reads.events(db, 10)) or []
+    assert [(event.kind, event.reason, event.message) for event in found] == [
+        (EventKind.SHUTDOWN, Reason.IDLE_TIMEOUT, "number 2"),
+        (EventKind.UNKNOWN, None, "number 1"),
+        (EventKind.SHUTDOWN, Reason.IDLE_TIMEOUT, "number 0"),
+    ]
 
 
 def test_a_shutdown_of_ours_is_known_as_such_when_its_run_is_over(world: World) -> None:
@@ -881,7 +948,7 @@ def test_a_reader_changes_nothing(world: World) -> None:
     def write(db: sqlite3.Connection) -> None:
         db.execute("DELETE FROM stretches")
 
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+    with pytest.raises(Unavailable, match="readonly"):
         read_ledger(world.folder / FILE_NAME, write)
     assert len(world.stretches()) == 1
 

@@ -261,7 +261,7 @@ def test_counters_go_on_where_they_were_after_a_restart(world: World) -> None:
 def test_sums_of_days_say_what_the_stretches_say(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite3"
     fill(path, runs=400, stretches=2000)
-    db = open_for_writing(path)
+    db, _ = open_for_writing(path)
     try:
         (until,) = db.execute("SELECT day FROM days_until").fetchone()
         whole = (until - 200) * DAY, until * DAY
@@ -279,7 +279,7 @@ def test_sums_of_days_say_what_the_stretches_say(tmp_path: Path) -> None:
 def test_any_time_is_billed_alike_with_and_without_kept_sums(
     year: Path, start: int, length: int
 ) -> None:
-    db = open_for_writing(year)
+    db, _ = open_for_writing(year)
     try:
         (until,) = db.execute("SELECT day FROM days_until").fetchone()
         first = (until - 30) * DAY + start

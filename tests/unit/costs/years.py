@@ -19,11 +19,12 @@ YEAR = timedelta(days=365)
 def fill(path: Path, runs: int = 10_000, stretches: int = 50_000, seed: int = 1) -> None:
     """A Classic user's year: four instances with two or three apps each, busy and idle in turn."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    db = open_for_writing(path)
+    db, _ = open_for_writing(path)
     try:
         db.execute("BEGIN")
         _fill(db, runs, stretches, random.Random(seed))
         keep_until(db, to_us(END) // DAY)  # as looks do, day by day
+        db.execute("INSERT INTO looks VALUES ('d-1', 'ada', ?)", (to_us(END),))
         db.execute("COMMIT")
     finally:
         db.close()
