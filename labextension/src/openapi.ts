@@ -24,6 +24,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sagemaker-autoshutdown/api/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Look now rather than at the next interval.
+         * @description For right after something changed: a notebook that was opened, a kernel that was shut down.
+         *     Answers at once; the status and the events tell what came of it. At most one such check
+         *     begins every few seconds: one that is asked for sooner waits, and serves all who asked.
+         */
+        post: operations["check"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sagemaker-autoshutdown/api/settings": {
         parameters: {
             query?: never;
@@ -215,7 +237,7 @@ export interface components {
          */
         PriceSource: "override" | "api" | "list" | "estimate" | "unpriced";
         /**
-         * @description What happened.
+         * @description What happened. `unknown`: a later version recorded it, or the record was damaged.
          * @enum {string}
          */
         EventKind: "warning" | "warning_over" | "shutdown" | "gone" | "failure" | "keep_alive" | "keep_alive_ended" | "settings" | "unknown";
@@ -471,6 +493,10 @@ export interface components {
              */
             until: string;
         };
+        Check: {
+            /** @description In how many seconds it begins; 0 for now. */
+            check_in_seconds: number;
+        };
         Event: {
             at: components["schemas"]["Time"];
             kind: components["schemas"]["EventKind"];
@@ -483,6 +509,16 @@ export interface components {
             reason: components["schemas"]["Reason"] | null;
             /** @description The deadline that a warning is about, or the end of a keep-alive. */
             shutdown_at: components["schemas"]["OptionalTime"];
+            /**
+             * @description In the history: how long the app had been idle when it was shut down; null for other
+             *     kinds.
+             */
+            idle_seconds?: number | null;
+            /**
+             * @description In the history: an estimate of what a shutdown for idleness has saved up to now. Null for
+             *     other kinds, until the app is gone, and where its instance went on for another app.
+             */
+            avoided_usd?: components["schemas"]["Usd"] | null;
         };
         History: {
             events: components["schemas"]["Event"][];
@@ -639,6 +675,7 @@ export type SettingSource = components['schemas']['SettingSource'];
 export type Rule = components['schemas']['Rule'];
 export type SettingsChange = components['schemas']['SettingsChange'];
 export type KeepAlive = components['schemas']['KeepAlive'];
+export type Check = components['schemas']['Check'];
 export type Event = components['schemas']['Event'];
 export type History = components['schemas']['History'];
 export type CostGroup = components['schemas']['CostGroup'];
@@ -670,6 +707,28 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Status"];
+                };
+            };
+            403: components["responses"]["Forbidden"];
+            default: components["responses"]["Unexpected"];
+        };
+    };
+    check: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A check that begins after this request is on its way. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Check"];
                 };
             };
             403: components["responses"]["Forbidden"];

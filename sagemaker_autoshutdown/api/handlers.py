@@ -19,7 +19,8 @@ from ..clock import utcnow
 from ..errors import AutoShutdownError, InvalidRequest
 from ..status import to_json
 from . import requests
-from .records import Records, page
+from .checks import RequestedChecks
+from .records import Records, history_to_json, page
 
 if TYPE_CHECKING:
     from ..monitor import Monitor
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 PREFIX = "sagemaker-autoshutdown/api"
 #: Bytes. What is taken here is a line or two.
 MAX_BODY = 64 * 1024
-METHODS = ("GET", "PUT", "DELETE")
+METHODS = ("GET", "POST", "PUT", "DELETE")
 
 Answer = Callable[..., Awaitable[Any]]
 
@@ -61,10 +62,11 @@ class Handler(APIHandler):
     # Watching is no activity: a panel that polls would keep its own server up for ever.
     _track_activity = False
 
-    def initialize(self, monitor: Monitor, records: Records) -> None:
-        """``monitor`` and ``records`` are those of this server."""
+    def initialize(self, monitor: Monitor, records: Records, checks: RequestedChecks) -> None:
+        """All are those of this server."""
         self.monitor = monitor
         self.records = records
+        self.checks = checks
 
     def write_error(self, status_code: int, **details: Any) -> None:
         """As Jupyter does; a 405 also has to say what there is (RFC 9110)."""
@@ -93,6 +95,18 @@ class StatusHandler(Handler):
     async def get(self) -> Any:
         """The whole picture."""
         return to_json(self.monitor.status())
+
+
+class CheckHandler(Handler):
+    """``check``"""
+
+    @web.authenticated
+    @authorized
+    @answers
+    async def post(self) -> Any:
+        """Look now rather than at the next interval."""
+        self.set_status(202)
+        return {"check_in_seconds": self.checks.ask()}
 
 
 class SettingsHandler(Handler):
@@ -162,7 +176,8 @@ class HistoryHandler(Handler):
             before=None if before is None else requests.moment("before", before),
             app_name=requests.app_filter(self.argument("app_name")),
         )
-        return {"events": to_json(events), "next_before": to_json(next_before)}
+        told = await history_to_json(self.records, events)
+        return {"events": told, "next_before": to_json(next_before)}
 
 
 class CostsHandler(Handler):
@@ -181,6 +196,7 @@ class CostsHandler(Handler):
 #: Paths below the prefix, as regular expressions.
 ROUTES: tuple[tuple[str, type[Handler]], ...] = (
     ("status", StatusHandler),
+    ("check", CheckHandler),
     ("settings", SettingsHandler),
     ("apps/([^/]+)", AppHandler),
     ("apps/([^/]+)/keep-alive", KeepAliveHandler),
@@ -192,7 +208,8 @@ ROUTES: tuple[tuple[str, type[Handler]], ...] = (
 def add_handlers(web_app: web.Application, monitor: Monitor, records: Records) -> None:
     """Serve the API under the server's base URL."""
     base_url = web_app.settings["base_url"]
-    parts = {"monitor": monitor, "records": records}
+    checks = RequestedChecks(monitor.wake)
+    parts = {"monitor": monitor, "records": records, "checks": checks}
     web_app.add_handlers(
         ".*$",
         [(url_path_join(base_url, PREFIX, path), handler, parts) for path, handler in ROUTES],

@@ -5,11 +5,13 @@ The reading is the ledger's; nothing here is computed anew.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
-from ..costs.billing.report import GroupBy, Report
+from ..costs.billing.report import GroupBy, Outcome, Report
 from ..model import Event
+from ..status import to_json
 
 _TICK = timedelta(microseconds=1)
 #: More than ever happened at one moment.
@@ -17,7 +19,7 @@ _MOST_AT_ONCE = 1000
 
 
 class Records(Protocol):
-    """The ledger. Both raise ``Unavailable`` when it can't be read just now."""
+    """The ledger. All raise ``Unavailable`` when it can't be read just now."""
 
     async def read(self, limit: int, before: datetime | None, app_name: str | None) -> list[Event]:
         """Events before a time, newest first."""
@@ -25,6 +27,10 @@ class Records(Protocol):
 
     async def costs(self, start: datetime, end: datetime, group_by: GroupBy) -> Report:
         """What was spent between two times."""
+        ...
+
+    async def outcomes(self, events: Sequence[Event]) -> dict[datetime, Outcome]:
+        """What came of the shutdowns among them, by their times."""
         ...
 
 
@@ -38,6 +44,10 @@ class NoRecords:
     async def costs(self, start: datetime, end: datetime, group_by: GroupBy) -> Report:
         """Nothing."""
         return Report.empty(start, end, group_by)
+
+    async def outcomes(self, events: Sequence[Event]) -> dict[datetime, Outcome]:
+        """Nothing."""
+        return {}
 
 
 async def page(
@@ -55,3 +65,17 @@ async def page(
     of_last = await records.read(_MOST_AT_ONCE, last + _TICK, app_name)
     events = [event for event in events if event.at > last]
     return events + [event for event in of_last if event.at == last], last
+
+
+async def history_to_json(records: Records, events: Sequence[Event]) -> list[dict[str, Any]]:
+    """Events as the REST API answers them: each with what came of it."""
+    known = await records.outcomes(events)
+    nothing = Outcome(None, None)
+    return [
+        {
+            **to_json(event),
+            "idle_seconds": to_json(known.get(event.at, nothing).idle),
+            "avoided_usd": to_json(known.get(event.at, nothing).avoided_usd),
+        }
+        for event in events
+    ]

@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ from ..clock import utcnow
 from ..errors import Unavailable
 from ..model import AppType, Event, Host, Price, Problem, Totals, Verdict
 from ..prices.book import PriceBook
-from .billing.report import GroupBy, Report
+from .billing.report import GroupBy, Outcome, Report
 from .microseconds import DAY, FOR_EVER, LONG_AGO, from_us, span_us, to_us
 from .observation import Look, look_at
 
@@ -301,6 +301,16 @@ class CostTracker:
 
         found = await self._ask(query)
         return found or Report.empty(start, end, group_by)
+
+    async def outcomes(self, events: Sequence[Event]) -> dict[datetime, Outcome]:
+        """What came of the shutdowns among them. Raises ``Unavailable``."""
+
+        def query(db: sqlite3.Connection) -> dict[datetime, Outcome]:
+            from .outcomes import outcomes
+
+            return outcomes(db, events, now=self._clock(), avoided_cap=self._cap)
+
+        return await self._ask(query) or {}
 
     async def _ask(self, query: Callable[[sqlite3.Connection], T]) -> T | None:
         answer: Future[T | None] = Future()

@@ -80,5 +80,5 @@ def test_the_rest_paths_of_the_readme_exist() -> None:
         (ROOT / "sagemaker_autoshutdown/api/openapi.yaml").read_text(encoding="utf-8")
     )
     known = {path.split("/api/")[1] for path in spec["paths"]}
-    named = set(re.findall(r"`(?:GET|PUT|DELETE) ([\w{}/-]+)", section("rest")))
+    named = set(re.findall(r"`(?:GET|POST|PUT|DELETE) ([\w{}/-]+)", section("rest")))
     assert named == known

@@ -1,4 +1,5 @@
-"""What ``GET costs`` answers: amounts by group, as values, JSON and CSV. ``query`` finds them."""
+"""What ``GET costs`` answers: amounts by group, as values, JSON and CSV; and what ``GET history``
+answers of money. ``query`` and ``outcomes`` find them."""
 
 from __future__ import annotations
 
@@ -6,10 +7,10 @@ import csv
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...clock import to_iso
 from ...model import Money
@@ -23,6 +24,14 @@ class GroupBy(str, Enum):
     INSTANCE = "instance"
     APP = "app"
     STATE = "state"
+
+
+class Outcome(NamedTuple):
+    """Of one shutdown. Idle time: None where the app was not idle. What it avoided so far, an
+    estimate: None where nothing is counted, as after a shutdown that the user asked for."""
+
+    idle: timedelta | None
+    avoided_usd: Decimal | None
 
 
 @dataclass(frozen=True)

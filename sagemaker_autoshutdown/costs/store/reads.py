@@ -196,6 +196,37 @@ def _known(enum: type[E], value: object) -> E | None:
         return None
 
 
+class RunAt(NamedTuple):
+    """A run as it is kept; ``ended_at`` is None while it is up."""
+
+    id: int
+    ended_at: int | None
+
+
+def run_at(db: Connection, app_type: str, app_name: str, at: int) -> RunAt | None:
+    """The run of an app that was up at a time."""
+    row = db.execute(
+        "SELECT id, ended_at FROM runs WHERE app_type = ? AND app_name = ? AND started_at <= ? "
+        "AND (ended_at IS NULL OR ended_at >= ?) ORDER BY started_at DESC LIMIT 1",
+        (app_type, app_name, at, at),
+    ).fetchone()
+    return None if row is None else RunAt(*row)
+
+
+def idle_since(db: Connection, run_id: int, at: int) -> int | None:
+    """Since when a run had been idle at a time; None if it was in use."""
+    since = None
+    for began, idle in db.execute(
+        "SELECT started_at, idle FROM stretches WHERE run_id = ? AND started_at <= ? "
+        "ORDER BY started_at DESC",
+        (run_id, at),
+    ):
+        if not idle:
+            break
+        since = int(began)
+    return since
+
+
 def keep_alives(db: Connection, start: int, end: int) -> list[Hold]:
     """The keep-alives that users asked for, each until its end or until the next word on it."""
     holds: dict[str, Hold] = {}

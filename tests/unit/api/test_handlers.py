@@ -68,6 +68,21 @@ async def test_what_could_not_be_listed_is_shown_not_raised(
 # ---- settings -----------------------------------------------------------------------------------
 
 
+async def test_a_page_that_asks_gets_a_check_at_once_however_long_the_interval(
+    checked: Call, monitor: Monitor
+) -> None:
+    monitor.start()
+    before = (await checked("GET", "status")).body["checked_at"]
+    reply = await checked("POST", "check")
+    assert reply.status == 202
+    spec.check("Check", reply.body)
+    for _ in range(200):
+        if (await checked("GET", "status")).body["checked_at"] > before:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("no check")
+
+
 async def test_settings_are_changed_and_shown(checked: Call) -> None:
     reply = await checked("PUT", "settings", {"idle_timeout": 3600, "keep_terminals": True})
     assert reply.status == 200
@@ -349,6 +364,7 @@ class TestOffSageMaker:
 
 REQUESTS = [
     ("GET", "status"),
+    ("POST", "check"),
     ("GET", "settings"),
     ("PUT", "settings"),
     ("DELETE", f"apps/{CPU_APP}"),
@@ -418,6 +434,7 @@ async def test_nobody_passes_whom_the_authorizer_refuses(
 
 
 async def test_a_method_that_is_not_there_is_a_405(checked: Call) -> None:
+    assert (await checked("GET", "check")).headers["Allow"] == "POST, OPTIONS"
     for method in ("POST", "PATCH", "HEAD"):
         for path in ("status", "settings", f"apps/{CPU_APP}", "history", "costs"):
             reply = await checked(method, path, None if method == "HEAD" else "{}")

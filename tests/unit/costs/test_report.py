@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sqlite3
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
@@ -14,14 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sagemaker_autoshutdown.costs.billing.arithmetic import bill, clip
-from sagemaker_autoshutdown.costs.billing.report import GroupBy, Report
+from sagemaker_autoshutdown.costs.billing.report import GroupBy, Outcome, Report
 from sagemaker_autoshutdown.costs.microseconds import DAY, LONG_AGO, span_us, to_us
 from sagemaker_autoshutdown.costs.observation import Look, Use
+from sagemaker_autoshutdown.costs.outcomes import outcomes
 from sagemaker_autoshutdown.costs.query import report
 from sagemaker_autoshutdown.costs.store import days, reads
 from sagemaker_autoshutdown.costs.store.database import open_for_writing
 from sagemaker_autoshutdown.costs.totals import RunningTotals, Summary
-from sagemaker_autoshutdown.model import Money, PriceSource, Reason, VolumePrice
+from sagemaker_autoshutdown.model import EventKind, Money, PriceSource, Reason, VolumePrice
 
 from .test_ledger import HOST, T0, World, after
 from .years import fill
@@ -114,6 +116,39 @@ def test_avoided_cost_is_by_itself_and_for_the_cap_at_most(world: World) -> None
     # not more than has passed
     world.now = after(6 * 3600)
     assert ask(world, GroupBy.STATE).total.avoided_usd == Decimal(36) * 57 / 60
+
+
+def test_a_shutdown_tells_how_long_the_app_was_idle_and_what_it_saved_until_it_came_back(
+    world: World,
+) -> None:
+    a_day(world)
+    world.now = after(6 * 3600)
+    outcome = outcome_of_the_only_shutdown(world)
+    assert outcome.idle == timedelta(hours=2)
+    # gone at 17:03, asked at 18:00, at 36 USD an hour
+    assert outcome.avoided_usd == Decimal(36) * 57 / 60
+    world.look(6 * 3600, world.app(Use.HELD))
+    world.now = after(9 * 3600)
+    assert outcome_of_the_only_shutdown(world).avoided_usd == Decimal(36) * 57 / 60
+
+
+def test_a_shutdown_that_the_user_asked_for_claims_no_saving(world: World) -> None:
+    for minute in range(0, 30, 3):
+        world.look(minute * 60, world.app(Use.HELD))
+    world.shut_down(27 * 60, Reason.USER_REQUEST)
+    world.look(30 * 60)
+    world.now = after(6 * 3600)
+    assert outcome_of_the_only_shutdown(world) == Outcome(None, None)
+
+
+def outcome_of_the_only_shutdown(world: World) -> Outcome:
+    def query(db: sqlite3.Connection) -> list[Outcome]:
+        events = reads.events(db, 100)
+        found = outcomes(db, events, now=world.now, avoided_cap=span_us(CAP))
+        return [found[event.at] for event in events if event.kind is EventKind.SHUTDOWN]
+
+    [outcome] = world.ledger.read(query) or []
+    return outcome
 
 
 def test_a_part_of_a_day_is_asked_for_to_the_second(world: World) -> None:

@@ -1,0 +1,38 @@
+"""Checks that people's pages ask for: at most one every few seconds, however many ask.
+
+Owns when the next one may be. The check itself is the monitor's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+#: Seconds between two checks that are asked for. One that is asked for sooner comes then.
+MIN_INTERVAL = 3.0
+
+
+class RequestedChecks:
+    """Wakes the monitor for those who ask."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._woke_at: float | None = None
+        self._waiting: asyncio.TimerHandle | None = None
+
+    def ask(self) -> float:
+        """See to a check that begins after this call; gives in how many seconds."""
+        loop = asyncio.get_running_loop()
+        if self._waiting is not None:
+            return max(0.0, self._waiting.when() - loop.time())
+        wait = 0.0 if self._woke_at is None else self._woke_at + MIN_INTERVAL - loop.time()
+        if wait > 0:
+            self._waiting = loop.call_later(wait, self._wake_now)
+            return wait
+        self._wake_now()
+        return 0.0
+
+    def _wake_now(self) -> None:
+        self._waiting = None
+        self._woke_at = asyncio.get_running_loop().time()
+        self._wake()
