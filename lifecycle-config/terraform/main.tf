@@ -36,14 +36,28 @@ locals {
   # Only the first lines hold settings, so that no other line is ever taken for one.
   settings_end = { for kind, lines in local.lines : kind => index(lines, "# ---- Nothing to edit below.") }
 
-  scripts = {
-    for kind, lines in local.lines : kind => join("\n", [
+  given = {
+    for kind, lines in local.lines : kind => [
       for number, line in lines : (
         number < local.settings_end[kind]
         ? lookup(local.assignments, split("=", line)[0], number == 1 ? replace(line, "/sagemaker-autoshutdown \\S+/", "sagemaker-autoshutdown ${local.version}") : line)
         : line
       )
-    ])
+    ]
+  }
+
+  # SageMaker takes so much and no more: where a script is longer, without the comments below its
+  # settings, and then without any but its first line.
+  comment = "^ *# [^s]|^ *# s[^h]|^ *# sh[^e]"
+  shorter = {
+    for kind, lines in local.given : kind => [
+      join("\n", lines),
+      join("\n", [for number, line in lines : line if !(number > local.settings_end[kind] && can(regex(local.comment, line)))]),
+      join("\n", [for number, line in lines : line if !(number > 1 && can(regex(local.comment, line)))]),
+    ]
+  }
+  scripts = {
+    for kind, each in local.shorter : kind => concat([for script in each : script if length(base64encode(script)) <= 16384], [each[2]])[0]
   }
 
   # The version and, since these can't be changed once they are created, the content; 63 characters.
@@ -56,7 +70,22 @@ locals {
     ])
   }
 
-  wheel_in_s3 = startswith(var.wheel, "s3://")
+  settings_source = try(tostring(var.more_settings.settings_source), "")
+
+  # arn:PARTITION:sagemaker:REGION:ACCOUNT:domain/DOMAIN-ID, or nothing.
+  domain    = split(":", var.domain_arn)
+  partition = data.aws_partition.current.partition
+  region    = var.domain_arn == "" ? "*" : local.domain[3]
+  account   = var.domain_arn == "" ? "*" : local.domain[4]
+  domain_id = var.domain_arn == "" ? "*" : trimprefix(local.domain[5], "domain/")
+
+  # The statements that everybody needs, with the domain's places in them where it is given.
+  statements = jsondecode(replace(replace(replace(
+    file("${path.module}/policy.json"),
+    "arn:*:sagemaker:*:*:", "arn:${local.partition}:sagemaker:${local.region}:${local.account}:"),
+    "$${sagemaker:DomainId}", var.domain_arn == "" ? "$${sagemaker:DomainId}" : local.domain_id),
+    "/(:(app|domain|space|user-profile))\\/\\*/", "$1/${local.domain_id}")
+  ).Statement
 }
 
 data "aws_partition" "current" {}
@@ -97,52 +126,33 @@ resource "aws_iam_policy" "this" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = concat([
-      {
-        Sid      = "SageMakerAutoShutdownApps"
-        Effect   = "Allow"
-        Action   = ["sagemaker:DeleteApp", "sagemaker:DescribeApp"]
-        Resource = "arn:${data.aws_partition.current.partition}:sagemaker:*:*:app/*"
-      },
-      {
-        Sid      = "SageMakerAutoShutdownList"
-        Effect   = "Allow"
-        Action   = ["sagemaker:ListApps"]
-        Resource = "*"
-      },
-      {
-        Sid      = "SageMakerAutoShutdownNotebookInstances"
-        Effect   = "Allow"
-        Action   = ["sagemaker:DescribeNotebookInstance", "sagemaker:StopNotebookInstance"]
-        Resource = "arn:${data.aws_partition.current.partition}:sagemaker:*:*:notebook-instance/*"
-      },
-      {
-        Sid    = "SageMakerAutoShutdownLook"
-        Effect = "Allow"
-        Action = ["sagemaker:DescribeDomain", "sagemaker:DescribeSpace", "sagemaker:DescribeUserProfile"]
-        Resource = [
-          for resource in ["domain/*", "space/*", "user-profile/*"] :
-          "arn:${data.aws_partition.current.partition}:sagemaker:*:*:${resource}"
-        ]
-      },
-      {
-        Sid      = "SageMakerAutoShutdownPrices"
-        Effect   = "Allow"
-        Action   = ["pricing:GetProducts"]
-        Resource = "*"
-      },
-      ], local.wheel_in_s3 ? [{
+    Statement = concat(
+      local.statements,
+      startswith(var.wheel, "s3://") ? [{
         Sid      = "SageMakerAutoShutdownWheel"
         Effect   = "Allow"
         Action   = ["s3:GetObject"]
-        Resource = "arn:${data.aws_partition.current.partition}:s3:::${trimprefix(var.wheel, "s3://")}"
-    }] : [])
+        Resource = "arn:${local.partition}:s3:::${trimprefix(var.wheel, "s3://")}"
+      }] : [],
+      startswith(local.settings_source, "s3://") ? [{
+        Sid      = "SageMakerAutoShutdownSettings"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject"]
+        Resource = "arn:${local.partition}:s3:::${trimprefix(local.settings_source, "s3://")}"
+      }] : [],
+      startswith(local.settings_source, "ssm:") ? [{
+        Sid      = "SageMakerAutoShutdownSettings"
+        Effect   = "Allow"
+        Action   = ["ssm:GetParameter"]
+        Resource = "arn:${local.partition}:ssm:${local.region}:${local.account}:parameter/${trimprefix(trimprefix(local.settings_source, "ssm:"), "/")}"
+      }] : [],
+    )
   })
 }
 
 resource "aws_iam_role_policy_attachment" "this" {
-  count = var.execution_role_name == "" ? 0 : 1
+  for_each = toset(var.execution_role_names)
 
-  role       = var.execution_role_name
+  role       = each.value
   policy_arn = aws_iam_policy.this.arn
 }

@@ -1,7 +1,18 @@
-variable "execution_role_name" {
-  description = "The execution role of the apps (its name). Empty to attach the policy yourself."
+variable "execution_role_names" {
+  description = "The execution roles of the apps (their names). Empty to attach the policy yourself."
+  type        = list(string)
+  default     = []
+}
+
+variable "domain_arn" {
+  description = "The ARN of the domain that the policy is for. Empty for any."
   type        = string
   default     = ""
+
+  validation {
+    condition     = can(regex("^(arn:[a-z-]+:sagemaker:[a-z0-9-]+:[0-9]{12}:domain/[a-z0-9-]+)?$", var.domain_arn))
+    error_message = "arn:PARTITION:sagemaker:REGION:ACCOUNT:domain/DOMAIN-ID, as DescribeDomain answers it."
+  }
 }
 
 variable "package_version" {

@@ -96,10 +96,24 @@ def add_parser(subparsers: Any) -> None:
     )
     allowed.add_argument(
         "whose",
-        choices=("admin", "execution-role"),
-        help="of whoever gives these commands, or of the apps' role",
+        choices=("admin", "status", "execution-role"),
+        help="of whoever gives these commands, of whoever only looks, or of the apps' roles",
     )
+    allowed.add_argument(
+        "--domain-id", metavar="ID", help="for this domain only, which is asked for its account"
+    )
+    _add_region(allowed)
     allowed.add_argument("--wheel", default="", metavar="S3", help="where the apps get the wheel")
+    allowed.add_argument(
+        "--settings-source", default="", metavar="WHERE", help="where they read their settings"
+    )
+    allowed.add_argument(
+        "--notebook-instance",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"it may be stopped (default: those with a tag {policy.NOTEBOOK_TAG})",
+    )
     allowed.set_defaults(run=run_policy)
 
 
@@ -281,8 +295,24 @@ def run_bundle(arguments: argparse.Namespace) -> int:
 
 def run_policy(arguments: argparse.Namespace) -> int:
     """Print it."""
-    whose = arguments.whose
-    shown = policy.admin_policy() if whose == "admin" else policy.role_policy(arguments.wheel)
+    if arguments.whose != "execution-role":
+        shown = policy.admin_policy() if arguments.whose == "admin" else policy.status_policy()
+        print(json.dumps(shown, indent=2))
+        return 0
+    place = None
+    if arguments.domain_id:
+        aws = Patient(arguments.region, _say_aside)
+        try:
+            described = aws.call_blocking(
+                "sagemaker", "DescribeDomain", {"DomainId": arguments.domain_id}
+            )
+        except AwsError as error:
+            raise _failed(error) from error
+        place = policy.Place.of_domain(described["DomainArn"])
+        _say_aside(f"For the execution roles: {', '.join(policy.roles_of(described))}")
+    shown = policy.role_policy(
+        arguments.wheel, arguments.settings_source, place, arguments.notebook_instance
+    )
     print(json.dumps(shown, indent=2))
     return 0
 

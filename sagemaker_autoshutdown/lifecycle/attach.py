@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import takewhile
 from typing import Any
 
-from .script import Kind, made_by_command, normalized, part, without_comments
+from .script import Kind, dense, made_by_command, normalized, part
 
 #: What the API's patterns allow in place of an ARN, to take it away.
 NO_ARN = "None"
@@ -109,10 +109,10 @@ def differences(expected: Any, found: Any, where: str = "") -> list[str]:
 def combined(script: str, arn: str, other: str) -> str:
     """Our script, with another's content run before it as SageMaker would have run it.
 
-    Ours runs even if that fails. Then the whole fails, as it would without ours. Our comments are
-    left out, since the API takes so much for both and no more.
+    Ours runs even if that fails. Then the whole fails, as it would without ours. Our comments and
+    indentation are left out, since the API takes so much for both and no more.
     """
-    first, _, rest = without_comments(script).partition("\n")
+    first, _, rest = dense(script).partition("\n")
     return (
         f"{first}\n"
         f"# Runs first: {arn}\n"

@@ -7,13 +7,24 @@ Made from the scripts and the policy, so that it can't tell another story than t
 
 from __future__ import annotations
 
+import json
 import sys
 from textwrap import indent
 from typing import Any
 
 from .._version import __version__
 from . import policy
-from .script import INDEX_URL, NAME_PREFIX, SHA256, VERSION, WHEEL, Kind, render, without_comments
+from .script import (
+    END_OF_SETTINGS,
+    INDEX_URL,
+    NAME_PREFIX,
+    SHA256,
+    VERSION,
+    WHEEL,
+    Kind,
+    render,
+    without_comments,
+)
 
 #: Parameter → the line of the scripts' settings that it stands for.
 PARAMETERS = {
@@ -31,13 +42,9 @@ RESOURCES = {
     Kind.SPACE: "JupyterLabSpaces",
     Kind.NOTEBOOK_INSTANCE: "NotebookInstances",
 }
-#: Below this line of the scripts their comments are left out: what may be given to CloudFormation
-#: without a bucket is limited. They stand in the scripts of the repository.
-END_OF_SETTINGS = "# ---- Nothing to edit below.\n"
-
 _HEAD = f"""\
 # Made by: python -m sagemaker_autoshutdown.lifecycle.cloudformation
-# The scripts below are those of this folder without the comments that follow their settings.
+# The scripts below are those of this folder without their comments.
 AWSTemplateFormatVersion: "2010-09-09"
 Description: >-
   sagemaker-autoshutdown {__version__}: the lifecycle configurations that install it, and what the
@@ -51,10 +58,16 @@ Parameters:
     Description: >-
       Part of the names. Change it whenever you change anything else here: lifecycle configurations
       can't be changed, only replaced by others of another name.
-  ExecutionRoleName:
+  ExecutionRoleNames:
+    Type: CommaDelimitedList
+    Default: ""
+    Description: >-
+      The execution roles of the apps (their names). Empty to attach the policy yourself.
+  DomainId:
     Type: String
     Default: ""
-    Description: The execution role of the apps (its name). Empty to attach the policy yourself.
+    AllowedPattern: "(d-[a-z0-9-]{{1,61}})?"
+    Description: The domain that the policy is for. Empty for any.
   Version:
     Type: String
     Default: {__version__}
@@ -92,6 +105,12 @@ Parameters:
     Default: "false"
     AllowedValues: ["true", "false"]
     Description: Whether an open terminal keeps its app up.
+  SettingsSource:
+    Type: String
+    Default: ""
+    AllowedPattern: '((s3://[a-z0-9][a-z0-9.-]*|ssm:)/[a-zA-Z0-9._/-]+)?'
+    Description: >-
+      The settings_source that MoreSettings names, if it does - the policy lets the role read it.
   MoreSettings:
     Type: String
     Default: "{{}}"
@@ -99,8 +118,11 @@ Parameters:
     Description: Any other settings of the extension, as a JSON object.
 
 Conditions:
-  AttachPolicy: !Not [!Equals [!Ref ExecutionRoleName, ""]]
+  AttachPolicy: !Not [!Equals [!Join ["", !Ref ExecutionRoleNames], ""]]
+  OneDomain: !Not [!Equals [!Ref DomainId, ""]]
   WheelInS3: !Equals [!Select [0, !Split [":", !Ref Wheel]], s3]
+  SettingsInS3: !Equals [!Select [0, !Split [":", !Ref SettingsSource]], s3]
+  SettingsInSsm: !Equals [!Select [0, !Split [":", !Ref SettingsSource]], ssm]
 
 Resources:
 """
@@ -161,8 +183,11 @@ def _config(kind: Kind) -> str:
 
 
 def _top(kind: Kind) -> str:
-    """The script as far as its settings go, with the parameters in them."""
-    top = render(kind).partition(END_OF_SETTINGS)[0]
+    """The script as far as its settings go, with the parameters in them.
+
+    Without comments, here as below: a template that is given without a bucket may not be long.
+    """
+    top = without_comments(render(kind).partition(END_OF_SETTINGS)[0])
     for parameter, name in PARAMETERS.items():
         before, _, after = top.partition(f"\n{name}=")
         _, _, after = after.partition("\n")
@@ -171,56 +196,83 @@ def _top(kind: Kind) -> str:
 
 
 def _rest(kind: Kind) -> str:
-    return END_OF_SETTINGS + without_comments(render(kind).partition(END_OF_SETTINGS)[2])
+    return without_comments(render(kind).partition(END_OF_SETTINGS)[2])
 
 
 def _policy() -> str:
+    """The role's policy with the stack's own places, and the rights that only some need."""
+    place = policy.Place(
+        "${AWS::Partition}", "${AWS::Region}", "${AWS::AccountId}", "${OwnDomain}", "${AnyDomain}"
+    )
+    always = policy.role_policy(place=place)["Statement"]
     lines = [
         "  ExecutionRolePolicy:",
         "    Type: AWS::IAM::ManagedPolicy",
         "    Properties:",
         "      Description: What sagemaker-autoshutdown does with the role of its apps",
-        '      Roles: !If [AttachPolicy, [!Ref ExecutionRoleName], !Ref "AWS::NoValue"]',
+        '      Roles: !If [AttachPolicy, !Ref ExecutionRoleNames, !Ref "AWS::NoValue"]',
         "      PolicyDocument:",
         '        Version: "2012-10-17"',
         "        Statement:",
     ]
-    for statement in policy.role_policy()["Statement"]:
-        lines += _statement(statement, 10)
-    lines += [
-        "          - Fn::If:",
-        "              - WheelInS3",
-        *_statement(
-            policy.role_policy("s3://bucket/key")["Statement"][-1],
-            14,
-            'Fn::Sub ["arn:${AWS::Partition}:s3:::${Place}", '
-            '{Place: !Select [1, !Split ["s3://", !Join ["", [!Ref Wheel, "s3://none/"]]]]}]',
-        ),
-        '              - !Ref "AWS::NoValue"',
-    ]
+    for statement in always:
+        lines += _item(statement, 10)
+    for condition, options, value in (
+        ("WheelInS3", {"wheel": "s3://${Place}"}, _after("s3://", "Wheel")),
+        ("SettingsInS3", {"settings_source": "s3://${Place}"}, _after("s3://", "SettingsSource")),
+        ("SettingsInSsm", {"settings_source": "ssm:/${Place}"}, _after("ssm:/", "SettingsSource")),
+    ):
+        [statement] = policy.role_policy(place=place, **options)["Statement"][len(always) :]
+        lines += [
+            "          - Fn::If:",
+            f"              - {condition}",
+            *_item(statement, 14, {"Place": value}),
+            '              - !Ref "AWS::NoValue"',
+        ]
     return "\n".join(lines) + "\n"
 
 
-def _statement(statement: dict[str, Any], depth: int, resource: str = "") -> list[str]:
-    place = f"!{resource[4:]}" if resource else _resource(statement["Resource"])
-    lines = [
-        f"- Sid: {statement['Sid']}",
-        f"  Effect: {statement['Effect']}",
-        "  Action:",
-        *(f"    - {action}" for action in statement["Action"]),
-        *f"  Resource: {place}".replace(": \n", ":\n").splitlines(),
-    ]
-    return [" " * depth + line for line in lines]
+def _after(start: str, parameter: str) -> str:
+    """What follows the start of a parameter's value; nothing that matters for any other value."""
+    return f'!Select [1, !Split ["{start}", !Join ["", [!Ref {parameter}, "{start}none"]]]]'
 
 
-def _resource(arn: str | list[str]) -> str:
-    """The stack's own partition, region and account in place of any."""
-    if isinstance(arn, list):
-        return "".join(f"\n    - {_resource(each)}" for each in arn)
-    if arn == "*":
-        return '"*"'
-    own = ["${AWS::Partition}", "sagemaker", "${AWS::Region}", "${AWS::AccountId}"]
-    return f'!Sub "arn:{":".join(own)}:{arn.split(":", 5)[5]}"'
+#: What stands in the places of a policy for what a stack is told.
+_KNOWN = {
+    "OwnDomain": '!If [OneDomain, !Ref DomainId, "${sagemaker:DomainId}"]',
+    "AnyDomain": '!If [OneDomain, !Ref DomainId, "*"]',
+}
+
+
+def _item(value: dict[str, Any], depth: int, known: dict[str, str] | None = None) -> list[str]:
+    """A list's item, as lines of YAML."""
+    lines = _yaml(value, {**_KNOWN, **(known or {})})
+    return [f"{' ' * depth}{'  ' if number else '- '}{line}" for number, line in enumerate(lines)]
+
+
+def _yaml(value: Any, known: dict[str, str]) -> list[str]:
+    """A value in lines; one line for what needs no more."""
+    if isinstance(value, dict):
+        lines = []
+        for key, each in value.items():
+            below = _yaml(each, known)
+            if isinstance(each, str):
+                lines.append(f"{_key(key)}: {below[0]}")
+            else:
+                lines += [f"{_key(key)}:", *(f"  {line}" for line in below)]
+        return lines
+    if isinstance(value, list):
+        return [f"- {_yaml(each, known)[0]}" for each in value]
+    used = [name for name in known if f"${{{name}}}" in value]
+    text = str(value).replace("${sagemaker:", "${!sagemaker:")
+    if used:
+        return [f'!Sub ["{text}", {{{", ".join(f"{name}: {known[name]}" for name in used)}}}]']
+    return [f'!Sub "{text}"' if "${" in text else json.dumps(text)]
+
+
+def _key(name: str) -> str:
+    """A key of YAML, which takes one word for nothing."""
+    return '"Null"' if name == "Null" else name
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from . import attach
 from . import script_summary as shown
 from .ownership import as_text, is_templates, made_by_template
 from .plan import Lost, Plan, Refused, Step, gone, if_gone_or_used, if_there
-from .script import Kind, config_name, encode
+from .script import Kind, config_name, encode, fitted
 from .throttling import until_settled
 
 STOPPED = ("Stopped", "Failed")
@@ -73,7 +73,7 @@ class Notebooks:
                 other = as_text(_decoded(theirs["OnStart"]), before)
                 script = attach.combined(script, before, other)
             else:
-                script = attach.marked(script, before)
+                script = fitted(attach.marked(script, before))
             notes.append(f"{before} goes on running, before ours")
         on_create = [hook["Content"] for hook in hooks.get("OnCreate", ())]
         config = config_name(Kind.NOTEBOOK_INSTANCE, script, *on_create)

@@ -1,7 +1,17 @@
-"""IAM policies: what the admin's command may do, and what the apps' execution role must."""
+"""IAM policies: what the admin's command may do, and what the apps' execution role must.
+
+The one source: the command, the CloudFormation template, the Terraform module (its `policy.json`)
+and the README's excerpt are made from or compared with what this gives.
+
+    python -m sagemaker_autoshutdown.lifecycle.policy > lifecycle-config/terraform/policy.json
+"""
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from .script import Kind
@@ -70,10 +80,46 @@ ROLE = {
 #: What it reads with that role to say what else shuts a space's app down (Studio's own idle
 #: shutdown stands in any of the three) and what its volume costs. It does without.
 ROLE_LOOK = {
-    "sagemaker:DescribeDomain": "domain/*",
-    "sagemaker:DescribeSpace": "space/*",
-    "sagemaker:DescribeUserProfile": "user-profile/*",
+    "sagemaker:DescribeDomain": "domain/{domain}",
+    "sagemaker:DescribeSpace": "space/{domain}/*",
+    "sagemaker:DescribeUserProfile": "user-profile/{domain}/*",
 }
+
+
+#: What a notebook instance must be tagged with (any value will do) for the role to stop it, where
+#: the policy does not name it.
+NOTEBOOK_TAG = "sagemaker-autoshutdown"
+
+#: Policy variables, which IAM fills in with the caller's own. AWS's managed policy for SageMaker
+#: uses both for the apps of private spaces; that they are there in Studio Classic is inferred.
+OWN_DOMAIN = "${sagemaker:DomainId}"
+OWN_PROFILE = "${sagemaker:UserProfileName}"
+
+#: What every name of an app, private space or shared space is deleted by.
+_DELETE = ["sagemaker:DeleteApp"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the rights hold; ``*`` and policy variables where that is not known."""
+
+    partition: str = "*"
+    region: str = "*"
+    account: str = "*"
+    #: The caller's domain, and any domain.
+    own_domain: str = OWN_DOMAIN
+    any_domain: str = "*"
+
+    @classmethod
+    def of_domain(cls, arn: str) -> Place:
+        """That of a domain, by its ARN."""
+        _, partition, _, region, account, resource = arn.split(":", 5)
+        domain_id = resource.partition("/")[2]
+        return cls(partition, region, account, domain_id, domain_id)
+
+    def arn(self, resource: str, service: str = "sagemaker") -> str:
+        """The ARN of a resource there."""
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
 
 
 def document(*statements: dict[str, Any]) -> dict[str, Any]:
@@ -92,33 +138,117 @@ def admin_policy() -> dict[str, Any]:
     return document(_statement("SageMakerAutoShutdownAdmin", sorted(actions), "*"))
 
 
-def role_policy(wheel: str = "") -> dict[str, Any]:
-    """For the execution role of the apps; with the right to read a wheel in S3."""
-    apps = {*ROLE[Kind.CLASSIC], *ROLE[Kind.SPACE]}
+def status_policy() -> dict[str, Any]:
+    """For whoever only looks: it reads, and changes nothing."""
+    actions = {*ADMIN["status"], *ADMIN_NOTEBOOKS["status"]}
+    return document(_statement("SageMakerAutoShutdownStatus", sorted(actions), "*"))
+
+
+def role_policy(
+    wheel: str = "",
+    settings_source: str = "",
+    place: Place | None = None,
+    notebook_instances: Sequence[str] = (),
+) -> dict[str, Any]:
+    """For the execution role of the apps; with the rights to read a wheel in S3 and settings in S3
+    or SSM.
+
+    It lets nobody delete another's private app, as AWS's own policy for SageMaker does not: each
+    statement that allows DeleteApp has a condition.
+    """
+    place = place or Place()
     statements = [
+        *_delete_apps(place),
         _statement(
             "SageMakerAutoShutdownApps",
-            sorted(apps - {"sagemaker:ListApps"}),
-            "arn:*:sagemaker:*:*:app/*",
+            ["sagemaker:DescribeApp"],
+            place.arn(f"app/{place.any_domain}/*"),
         ),
         _statement("SageMakerAutoShutdownList", ["sagemaker:ListApps"], "*"),
         _statement(
             "SageMakerAutoShutdownNotebookInstances",
-            sorted(ROLE[Kind.NOTEBOOK_INSTANCE]),
-            "arn:*:sagemaker:*:*:notebook-instance/*",
+            ["sagemaker:DescribeNotebookInstance"],
+            place.arn("notebook-instance/*"),
         ),
+        _stop_notebooks(place, notebook_instances),
         _statement(
             "SageMakerAutoShutdownLook",
             sorted(ROLE_LOOK),
-            [f"arn:*:sagemaker:*:*:{resource}" for resource in sorted(ROLE_LOOK.values())],
+            [
+                place.arn(each.format(domain=place.any_domain))
+                for each in sorted(ROLE_LOOK.values())
+            ],
         ),
         _statement("SageMakerAutoShutdownPrices", ["pricing:GetProducts"], "*"),
     ]
     if wheel.startswith("s3://"):
-        place = f"arn:*:s3:::{wheel[len('s3://') :]}"
-        statements.append(_statement("SageMakerAutoShutdownWheel", ["s3:GetObject"], place))
+        statements.append(_s3_object("SageMakerAutoShutdownWheel", place, wheel))
+    if settings_source.startswith("s3://"):
+        statements.append(_s3_object("SageMakerAutoShutdownSettings", place, settings_source))
+    elif settings_source.startswith("ssm:"):
+        name = settings_source[len("ssm:") :].lstrip("/")
+        parameter = place.arn(f"parameter/{name}", "ssm")
+        statements.append(
+            _statement("SageMakerAutoShutdownSettings", ["ssm:GetParameter"], parameter)
+        )
     return document(*statements)
+
+
+def roles_of(domain: Mapping[str, Any]) -> list[str]:
+    """The names of the execution roles that a domain's defaults name; a profile or space may have
+    one of its own."""
+    groups = (domain.get(name) or {} for name in ("DefaultUserSettings", "DefaultSpaceSettings"))
+    arns = [str(group["ExecutionRole"]) for group in groups if group.get("ExecutionRole")]
+    return list(dict.fromkeys(arn.rpartition("/")[2] for arn in arns))
+
+
+def _delete_apps(place: Place) -> list[dict[str, Any]]:
+    """One's own apps in Studio Classic, those of shared spaces, and those of one's own spaces."""
+    in_domain = place.arn(f"app/{place.own_domain}/*")
+    owner = place.arn(f"user-profile/{place.own_domain}/{OWN_PROFILE}")
+    return [
+        {
+            **_statement(
+                "SageMakerAutoShutdownClassicApps",
+                _DELETE,
+                place.arn(f"app/{place.own_domain}/{OWN_PROFILE}/*"),
+            ),
+            "Condition": {"Null": {"sagemaker:OwnerUserProfileArn": "true"}},
+        },
+        {
+            **_statement("SageMakerAutoShutdownSharedSpaces", _DELETE, in_domain),
+            "Condition": {"StringEquals": {"sagemaker:SpaceSharingType": ["Shared"]}},
+        },
+        {
+            **_statement("SageMakerAutoShutdownPrivateSpaces", _DELETE, in_domain),
+            "Condition": {
+                "StringEquals": {"sagemaker:SpaceSharingType": ["Private"]},
+                "ArnLike": {"sagemaker:OwnerUserProfileArn": owner},
+            },
+        },
+    ]
+
+
+def _stop_notebooks(place: Place, names: Sequence[str]) -> dict[str, Any]:
+    """Those that are named, or else those that are tagged."""
+    statement = _statement(
+        "SageMakerAutoShutdownStop",
+        ["sagemaker:StopNotebookInstance"],
+        [place.arn(f"notebook-instance/{name}") for name in names]
+        or place.arn("notebook-instance/*"),
+    )
+    if not names:
+        statement["Condition"] = {"Null": {f"aws:ResourceTag/{NOTEBOOK_TAG}": "false"}}
+    return statement
+
+
+def _s3_object(sid: str, place: Place, url: str) -> dict[str, Any]:
+    return _statement(sid, ["s3:GetObject"], f"arn:{place.partition}:s3:::{url[len('s3://') :]}")
 
 
 def _statement(sid: str, actions: list[str], resource: str | list[str]) -> dict[str, Any]:
     return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(role_policy(), indent=2) + "\n")

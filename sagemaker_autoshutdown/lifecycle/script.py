@@ -45,9 +45,13 @@ _NAME = re.compile(
     r"(?:[0-9a-f]{8}|(?P<revision>r[a-zA-Z0-9]{1,8}))"
 )
 
+#: Above this line of a script stand its settings, and nothing else.
+END_OF_SETTINGS = "# ---- Nothing to edit below.\n"
+
 #: All that stands in ``scripts``.
 _PARTS = ("settings", "classic", "space", "notebook-instance", "studio", "common")
-_COMMENT = re.compile(r" *# (?!shellcheck)")
+#: The Terraform module knows them in the same way, in a syntax without (?!...).
+_COMMENT = re.compile(r" *# ([^s]|s[^h]|sh[^e])")
 
 
 class InvalidScript(ValueError):
@@ -148,7 +152,8 @@ class ScriptSettings:
 
 
 def render(kind: Kind, settings: ScriptSettings | None = None) -> str:
-    """The script for a kind of host, with LF line ends whatever the parts were checked out with."""
+    """The script for a kind of host, with LF line ends whatever the parts were checked out with,
+    and without its comments where they would make it too long for the API."""
     settings = settings or ScriptSettings()
     top = part("settings")
     for name, value in settings.assignments().items():
@@ -157,7 +162,7 @@ def render(kind: Kind, settings: ScriptSettings | None = None) -> str:
         top = re.sub(rf"^{name}=.*$", partial(_given, line), top, count=1, flags=re.MULTILINE)
     head = f"#!/bin/bash\n# sagemaker-autoshutdown {settings.version} for {kind.described}.\n#\n"
     parts = [kind.value, *(["studio"] if kind in STUDIO_KINDS else []), "common"]
-    return normalized(head + "\n".join([top, *map(part, parts)]))
+    return fitted(normalized(head + "\n".join([top, *map(part, parts)])))
 
 
 def normalized(script: str) -> str:
@@ -171,14 +176,33 @@ def without_comments(script: str) -> str:
     return "\n".join(line for line in normalized(script).split("\n") if line not in ours)
 
 
+def fitted(script: str) -> str:
+    """The script as it is, or where the API does not take it so, without our comments: first those
+    below its settings, then all."""
+    top, end, rest = script.partition(END_OF_SETTINGS)
+    shorter = (script, top + end + without_comments(rest), without_comments(script))
+    return next((each for each in shorter if len(_encoded(each)) <= MAX_CONTENT), shorter[-1])
+
+
+def dense(script: str) -> str:
+    """A script of ours without comments, blank lines and indentation, but for its Python's."""
+    lines = []
+    in_python = False
+    for line in without_comments(script).split("\n"):
+        if in_python or line.strip():
+            lines.append(line if in_python else line.lstrip())
+        in_python = line != "PY" if in_python else "<<'PY'" in line
+    return "\n".join(lines) + "\n"
+
+
 def encode(script: str) -> str:
     """The script as the API takes it; `InvalidScript` where it is too long."""
-    content = base64.b64encode(normalized(script).encode()).decode()
+    content = _encoded(script)
     if len(content) > MAX_CONTENT:
         raise InvalidScript(
             f"the script takes {len(content)} characters once it is encoded; SageMaker allows "
-            f"{MAX_CONTENT}. If another script is to run first, detach that one and let a "
-            "shorter one fetch it"
+            f"{MAX_CONTENT}. Shorten its settings (a settings_source takes rules of any number), "
+            "or, if another script is to run first, detach that one and let a shorter one fetch it"
         )
     return content
 
@@ -211,6 +235,10 @@ def made_by_command(name: str) -> bool:
     """Whether a name, or the name in an ARN, is one that `config_name` makes."""
     found = _NAME.fullmatch(name.rpartition("/")[2])
     return found is not None and found["revision"] is None
+
+
+def _encoded(script: str) -> str:
+    return base64.b64encode(normalized(script).encode()).decode()
 
 
 def _number(seconds: float) -> str:

@@ -20,7 +20,8 @@ _HIDDEN = "***"
 
 def notes(script: str, old: str | None) -> list[str]:
     """What is to be known of a script, and of it in place of one of ours, if there is one."""
-    said = [described(script), replaced(old, script) if old is not None else ""]
+    said = [described(script), unchecked(script)]
+    said.append(replaced(old, script) if old is not None else "")
     return [each for each in said if each]
 
 
@@ -42,6 +43,17 @@ def described(script: str) -> str:
         f"it installs {told['VERSION']} from {source} (checksum {checked}), to shut down what is "
         f"idle for {_span(told['IDLE_TIMEOUT'])}; users are warned {_span(told['WARNING_TIME'])} "
         f"before{terminals}{more}{secrets}"
+    )
+
+
+def unchecked(script: str) -> str:
+    """A warning where nothing tells the wheel that was meant from another; else empty."""
+    told = _settings_of(script)
+    if told is None or not told["WHEEL"] or told["SHA256"]:
+        return ""
+    return (
+        f"WARNING: whatever lies at {_shown(told['WHEEL'])} is installed, whoever put it there: "
+        "give its checksum (--sha256 or --checksum-of)"
     )
 
 

@@ -14,7 +14,7 @@ from . import script_summary as shown
 from .botocore_gaps import refuse_unknown, refuse_unseen
 from .ownership import as_text, is_templates, made_by_template
 from .plan import Plan, Refused, Step, gone, if_gone_or_used, if_there
-from .script import STUDIO_KINDS, Kind, config_name, encode
+from .script import STUDIO_KINDS, Kind, config_name, encode, fitted
 from .target import Target
 from .target_settings import Reading
 
@@ -88,7 +88,7 @@ class Studio:
                     script = self._with_first(script, place.first, place.copied)
                     notes.append(f"{place.first.rpartition('/')[2]} goes on running, before ours")
                 else:
-                    script = copied.marked(script, place.copied)
+                    script = fitted(copied.marked(script, place.copied))
                 name = config_name(kind, script)
                 arn = self._arn_prefix(target) + name
                 value = attach.attached(kind, place.app, arn)

@@ -134,11 +134,19 @@ class StandIn:
 
     def run(self, script: str, prefix: tuple[str, ...] = (), **env: str) -> Outcome:
         """Run a script as SageMaker does when the app starts, with this root in place of /."""
+        return self.run_prepared(self.prepared(script), prefix, **env)
+
+    def prepared(self, script: str) -> Path:
+        """A file with a script that has this root in place of /."""
         assert script.count("\nROOT=''\n") == 1
         script = script.replace("\nROOT=''\n", f"\nROOT='{self.root}'\n")
         file = self.root / "on-start"
         file.write_bytes(script.encode())
         file.chmod(0o755)
+        return file
+
+    def run_prepared(self, file: Path, prefix: tuple[str, ...] = (), **env: str) -> Outcome:
+        """Run what `prepared` gave."""
         begin = time.monotonic()
         result = subprocess.run(
             [*prefix, str(file)],

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
+import json
 import re
 import socket
 import tarfile
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from tests.localstudio.processes import free_port
 
 from .standin import StandIn
 from .test_lifecycle_scripts import (
+    bucket,
     failed_open,
     one_stand_in,
     serving,
@@ -94,6 +98,70 @@ def test_a_version_that_the_index_lacks_is_said(one_stand_in: StandIn) -> None:
     with index({}) as url:
         outcome = one_stand_in.run(render(Kind.SPACE, ScriptSettings(index_url=url)))
     assert "No matching distribution found" in failed_open(outcome)
+
+
+@pytest.mark.parametrize("name", ["credentials", "models/s3/2006-03-01/endpoint-rule-set-1.json"])
+def test_a_users_aws_files_send_it_nowhere_else(
+    one_stand_in: StandIn, wheel: Path, name: str
+) -> None:
+    """A wheel from there would be installed where there is no checksum, and never one with it."""
+    where = f"s3://bucket/{wheel.name}"
+    settings = ScriptSettings(wheel=where, idle_timeout=1800)
+    theirs = as_newer(wheel, one_stand_in.root, b"").read_bytes()
+    file = one_stand_in.home / ".aws" / name
+    file.parent.mkdir(parents=True)
+    # An image's own configuration counts, as that of its pip does.
+    own = one_stand_in.root / "aws-config"
+    with (
+        bucket({f"/bucket/{wheel.name}": theirs}) as elsewhere,
+        bucket({f"/bucket/{wheel.name}": wheel.read_bytes()}) as url,
+    ):
+        rule = {"type": "endpoint", "conditions": [], "endpoint": {"url": f"{elsewhere}/bucket"}}
+        rules = {"version": "1.0", "parameters": {}, "rules": [rule]}
+        ini = f"[default]\nendpoint_url = {elsewhere}\n"
+        file.write_text(json.dumps(rules) if name.endswith("json") else ini)
+        own.write_text(f"[default]\nendpoint_url = {url}\n")
+        prefix = ("env", "-u", "AWS_ENDPOINT_URL", f"AWS_CONFIG_FILE={own}")
+        outcome = one_stand_in.run(render(Kind.SPACE, settings), prefix)
+    assert outcome.log[0].startswith(
+        f"sagemaker-autoshutdown: installed {__version__}, limit 1800 s, wheel without a checksum;"
+    )
+
+
+def test_two_apps_that_start_at_once_undo_nothing_of_each_other(
+    one_stand_in: StandIn, wheel: Path
+) -> None:
+    script = render(Kind.SPACE, settings_for(one_stand_in, wheel))
+    file = one_stand_in.prepared(script)
+    with one_stand_in.server() as server, ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(one_stand_in.run_prepared, file) for _ in range(2)]
+        outcomes = [run.result() for run in runs]
+        wait_for_extension(server)
+    assert [(each.code, each.seconds < 60) for each in outcomes] == [(0, True)] * 2
+    for outcome in outcomes:
+        assert f"installed {__version__}" in outcome.log[0]
+    assert one_stand_in.fixed_settings.exists()
+
+
+def test_an_install_that_never_ends_does_not_keep_the_next_from_starting(
+    one_stand_in: StandIn, wheel: Path
+) -> None:
+    script = render(Kind.SPACE, settings_for(one_stand_in, wheel))
+    script = script.replace("INSTALL_TIME=25", "INSTALL_TIME=6")
+    with Path(one_stand_in.environment.python).open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        outcome = one_stand_in.run(script)
+    assert "another app has been installing into the same environment for" in failed_open(outcome)
+    assert not one_stand_in.fixed_settings.exists()
+
+
+def test_a_server_that_is_restarted_does_not_hold_the_lock(
+    one_stand_in: StandIn, wheel: Path
+) -> None:
+    one_stand_in.add_program("restart-jupyter-server", "sleep 600 >/dev/null 2>&1 & echo up")
+    one_stand_in.run(render(Kind.SPACE, settings_for(one_stand_in, wheel)))
+    with Path(one_stand_in.environment.python).open() as mine:
+        fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 # ---- what was there ------------------------------------------------------------------------------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import yaml
 
+from sagemaker_autoshutdown.lifecycle.policy import Place, role_policy
 from sagemaker_autoshutdown.model import State
 from sagemaker_autoshutdown.settings.admin import SageMakerAutoShutdown
 from tests.paths import ROOT
@@ -72,7 +74,14 @@ def test_what_the_readme_calls_an_iam_action_is_in_its_policy() -> None:
     policy = README.split("```json")[1].split("```")[0]
     actions = set(re.findall(r"`(sagemaker:\w+)`", table))
     assert actions
-    assert actions == set(re.findall(r'"(sagemaker:\w+)"', policy))
+    assert actions == {
+        action
+        for each in json.loads(policy)["Statement"]
+        for action in each["Action"]
+        if action.startswith("sagemaker:")
+    }
+    place = Place("aws", "REGION", "ACCOUNT", "DOMAIN-ID", "DOMAIN-ID")
+    assert json.loads(policy) == role_policy(place=place)
 
 
 def test_the_rest_paths_of_the_readme_exist() -> None:

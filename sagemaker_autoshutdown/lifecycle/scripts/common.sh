@@ -40,8 +40,7 @@ as_owner() {
     "$@"
 }
 
-# Runs a command in the time that is left. After as_root or as_owner they watch the time, since only
-# they can end it.
+# Runs a command in the time that is left. as_root and as_owner watch it: only they can end it.
 bounded() {
     local as='' left=$((TIME_LIMIT - SECONDS)) code=124
     case "$1" in as_*) as=$1 && shift ;; esac
@@ -109,9 +108,8 @@ if "/INSTALLER," in found.read_text("RECORD"):
 PY
 }
 
-# The extension reads these before Jupyter's configuration, so that users' own files don't overrule
-# them. In /etc a user who has sudo can edit them, until the app starts again; in the environment,
-# for want of root, any. Without them the defaults would apply, so that nothing is installed.
+# These win over Jupyter's configuration, and so over users' own files. In /etc a user with sudo can
+# edit them, until the next start; in the environment, any. Without them nothing is installed.
 write_settings() {
     local fixed="$ROOT/etc/sagemaker-autoshutdown/settings.json" other
     python - "$IDLE_TIMEOUT" "$WARNING_TIME" "$KEEP_TERMINALS" "$MORE_SETTINGS" \
@@ -142,8 +140,7 @@ put() {
         put "$WORK/settings.json" "$1" >"$WORK/output" 2>&1 && CHANGED=yes
 }
 
-# The image's own pip settings may name the index, a user's may not. Wheels only: all else is run to
-# be looked at.
+# The image's own pip settings may name the index, a user's may not. Wheels only: nothing is run.
 download_from_index() {
     bounded env -u XDG_CONFIG_HOME HOME="$WORK" "$PYTHON" -E -s -m pip --no-input --no-cache-dir \
         --disable-pip-version-check download --no-deps --only-binary :all: --dest "$WORK/wheel" \
@@ -154,8 +151,9 @@ download_from_index() {
     }
 }
 
+# Nothing in a user's home (~/.aws) has a say in where it comes from.
 download() {
-    python - "$WHEEL" "$WORK/wheel" <<'PY'
+    bounded env HOME="$WORK" "$PYTHON" -B -E -s -X utf8 - "$WHEEL" "$WORK/wheel" <<'PY'
 import sys
 source, folder = sys.argv[1:]
 target = folder + "/" + source.split("/")[-1]
@@ -167,6 +165,19 @@ else:
     from urllib.request import urlretrieve
     urlretrieve(source, target)
 PY
+}
+
+# Two apps may start in one environment: one at a time, by a lock on its Python.
+take_turns() {
+    local left=$((TIME_LIMIT - SECONDS))
+    [ -r "$PYTHON" ] && command -v flock >"$WORK/output" || return
+    exec 9<"$PYTHON"
+    flock -n 9 2>"$WORK/output" && return
+    # flock says nothing where the time is over.
+    flock -w "$left" 9 2>"$WORK/output" || [ -s "$WORK/output" ] ||
+        give_up "another app has been installing into the same environment for $left s"
+    # The server here does not have what was installed meanwhile.
+    CHANGED=yes
 }
 
 # Puts the wheel into $FOUND.
@@ -225,6 +236,7 @@ install_wheel() {
 # In the background, so that nothing ends it while the server is down.
 restart() {
     local end=$((SECONDS + RESTART_TIME)) said="installed $VERSION, limit $IDLE_TIMEOUT s"
+    [ -z "$WHEEL" ] || [ -n "$SHA256" ] || said="$said, wheel without a checksum"
     set -m
     restart_server >"$WORK/output" 2>&1 </dev/null &
     set +m
@@ -255,8 +267,11 @@ main() {
     check_place
     check_needs
     HAD=$(installed_version)
+    take_turns
+    [ -z "$CHANGED" ] || HAD=$(installed_version)
     write_settings
     install_wheel
+    exec 9<&-
     if [ -n "$CHANGED" ]; then
         restart
     else
@@ -264,7 +279,8 @@ main() {
     fi
     # Two that shut down the same app must not surprise anybody.
     TIME_LIMIT=$((SECONDS + 5))
-    python -m sagemaker_autoshutdown.lifecycle.on_start 2>/dev/null
+    AWS_CONFIG_FILE="${AWS_CONFIG_FILE:-/dev/null}" AWS_SHARED_CREDENTIALS_FILE=/dev/null \
+        python -m sagemaker_autoshutdown.lifecycle.on_start 2>/dev/null
 }
 
 main

@@ -32,6 +32,9 @@ from tests.paths import LIFECYCLE_CONFIG
 
 FOLDER = LIFECYCLE_CONFIG
 TEMPLATE = FOLDER / "cloudformation.yaml"
+DOMAIN_ID = "d-f0lwireyzpjp"
+DOMAIN_ARN = f"arn:aws:sagemaker:us-east-2:123456789012:domain/{DOMAIN_ID}"
+SOURCE = "ssm:/studio/autoshutdown"
 #: With what could go wrong in quoting.
 OTHER = ScriptSettings(
     version="1.2.3",
@@ -41,7 +44,9 @@ OTHER = ScriptSettings(
     idle_timeout=1800,
     warning_time=300,
     keep_terminals=True,
-    more={"idle_timeout_rules": [{"instance_type": "ml.g*", "idle_timeout": 900}]},
+    more={
+        "idle_timeout_rules": [{"instance_type": "ml.g*", "idle_timeout": 900}],
+    },
 )
 #: Parameter → what the command takes for it.
 PATTERNS = {
@@ -53,20 +58,10 @@ PATTERNS = {
 SETTINGS = pytest.mark.parametrize("settings", [ScriptSettings(), OTHER], ids=["default", "other"])
 
 
-def anywhere(document: Any) -> Any:
-    """A policy in which every partition, region and account of an ARN is any."""
-    text = re.sub(
-        r'arn:[^:"]*(\{[^}]*\})?:sagemaker:[^/"]*:(app|domain|notebook-instance|space|user-profile)/',
-        r"arn:*:sagemaker:*:*:\2/",
-        json.dumps(document),
-    )
-    return json.loads(re.sub(r'arn:[^:"]*:s3:::', "arn:*:s3:::", text))
-
-
 # ---- CloudFormation
 
 
-def resolved(value: Any, parameters: dict[str, str]) -> Any:
+def resolved(value: Any, parameters: dict[str, Any]) -> Any:
     """A template's value with its functions computed, as far as this template uses them."""
     if isinstance(value, list):
         items = [resolved(item, parameters) for item in value]
@@ -79,19 +74,21 @@ def resolved(value: Any, parameters: dict[str, str]) -> Any:
     if function == "Fn::If":
         chosen = given[1] if parameters[given[0]] == "true" else given[2]
         return resolved(chosen, parameters)
+    if function == "Fn::Select":
+        # Not by what comes first: it would leave out nothing that is empty.
+        return resolved(given[1], parameters)[int(given[0])]
     argument = resolved(given, parameters)
     if function == "Ref":
         return NO_VALUE if argument == "AWS::NoValue" else parameters[argument]
     if function == "Fn::Sub":
         text, more = argument if isinstance(argument, list) else (argument, {})
         known = {**parameters, **more}
-        return re.sub(r"\$\{([\w:]+)\}", lambda found: str(known[found[1]]), text)
+        text = re.sub(r"\$\{([\w:]+)\}", lambda found: str(known[found[1]]), text)
+        return text.replace("${!", "${")
     if function == "Fn::Join":
         return argument[0].join(argument[1])
     if function == "Fn::Split":
         return argument[1].split(argument[0])
-    if function == "Fn::Select":
-        return argument[1][int(argument[0])]
     if function == "Fn::Base64":
         return base64.b64encode(argument.encode()).decode()
     return {function: argument}
@@ -100,7 +97,7 @@ def resolved(value: Any, parameters: dict[str, str]) -> Any:
 NO_VALUE = object()
 
 
-def parameters_for(settings: ScriptSettings) -> dict[str, str]:
+def parameters_for(settings: ScriptSettings) -> dict[str, Any]:
     """The stack's parameters, and what CloudFormation itself adds."""
     lines = settings.assignments()
     return {
@@ -108,9 +105,14 @@ def parameters_for(settings: ScriptSettings) -> dict[str, str]:
         "AWS::Partition": "aws",
         "AWS::Region": "us-east-2",
         "AWS::AccountId": "123456789012",
-        "ExecutionRoleName": "role",
+        "ExecutionRoleNames": ["role", "other"],
+        "DomainId": DOMAIN_ID if settings is OTHER else "",
+        "SettingsSource": SOURCE if settings is OTHER else "",
         "AttachPolicy": "true",
+        "OneDomain": "true" if settings is OTHER else "false",
         "WheelInS3": "true" if settings.wheel.startswith("s3:") else "false",
+        "SettingsInS3": "false",
+        "SettingsInSsm": "true" if settings is OTHER else "false",
         **{parameter: lines[name] for parameter, name in cloudformation.PARAMETERS.items()},
     }
 
@@ -137,7 +139,7 @@ def test_the_template_is_what_the_scripts_make_it() -> None:
         "lifecycle-config/cloudformation.yaml"
     )
     # What can be given without a bucket, with room for what is still to come.
-    assert len(TEMPLATE.read_bytes()) < 51_200 - 4_096
+    assert len(TEMPLATE.read_bytes()) < 51_200 - 1_024
 
 
 def test_cfn_lint_finds_nothing() -> None:
@@ -158,11 +160,9 @@ def test_a_stack_creates_the_scripts_that_the_command_does(settings: ScriptSetti
             content = properties["StudioLifecycleConfigContent"]
             assert properties["StudioLifecycleConfigAppType"] == kind.app_type
         script = unquoted(base64.b64decode(content).decode())
-        # The head's own words name the template's version, and the comments below the settings
-        # are left out.
-        expected = render(kind, settings).partition("\n#\n")[2]
-        top, end, rest = expected.partition(cloudformation.END_OF_SETTINGS)
-        assert script.partition("\n#\n")[2] == unquoted(top + end + without_comments(rest))
+        # The first line's own words name the template's version.
+        expected = without_comments(render(kind, settings)).partition("\n#\n")[2]
+        assert script.partition("\n#\n")[2] == unquoted(expected)
 
 
 @SETTINGS
@@ -201,8 +201,18 @@ def test_the_template_takes_what_the_command_takes_and_nothing_else() -> None:
 @SETTINGS
 def test_a_stacks_policy_is_the_one_that_the_command_prints(settings: ScriptSettings) -> None:
     found = resources(settings)["ExecutionRolePolicy"]["Properties"]
-    assert found["Roles"] == ["role"]
-    assert anywhere(found["PolicyDocument"]) == anywhere(policy.role_policy(settings.wheel))
+    assert found["Roles"] == ["role", "other"]
+    assert found["PolicyDocument"] == expected_policy(
+        settings, SOURCE, "aws", "us-east-2", "123456789012"
+    )
+
+
+def expected_policy(settings: ScriptSettings, source: str, *place: str) -> dict[str, Any]:
+    """What the command prints for a stack or module that was told the same."""
+    if settings is not OTHER:
+        return policy.role_policy(settings.wheel, place=policy.Place(*place))
+    where = policy.Place(*place, DOMAIN_ID, DOMAIN_ID)
+    return policy.role_policy(settings.wheel, source, where)
 
 
 def test_no_parameter_can_become_a_command() -> None:
@@ -283,7 +293,7 @@ def test_the_module_creates_the_scripts_that_the_command_does(
 ) -> None:
     assert terraform.run("validate").returncode == 0
     planned = terraform.plan(
-        execution_role_name="role",
+        execution_role_names=["role"],
         package_version=settings.version,
         wheel=settings.wheel,
         sha256=settings.sha256,
@@ -292,6 +302,7 @@ def test_the_module_creates_the_scripts_that_the_command_does(
         warning_time=settings.warning_time,
         keep_terminals=settings.keep_terminals,
         more_settings=settings.more,
+        domain_arn=DOMAIN_ARN if settings is OTHER else "",
     )
     for kind in (Kind.CLASSIC, Kind.SPACE):
         values = planned[f'aws_sagemaker_studio_lifecycle_config.this["{kind.value}"]']
@@ -305,8 +316,9 @@ def test_the_module_creates_the_scripts_that_the_command_does(
     assert base64.b64decode(values["on_start"]).decode() == script
     assert values["name"] == config_name(Kind.NOTEBOOK_INSTANCE, script)
     document = json.loads(planned["aws_iam_policy.this"]["policy"])
-    assert anywhere(document) == anywhere(policy.role_policy(settings.wheel))
-    assert planned["aws_iam_role_policy_attachment.this[0]"]["role"] == "role"
+    place = ("aws", "us-east-2", "123456789012") if settings is OTHER else ("aws",)
+    assert document == expected_policy(settings, "", *place)
+    assert planned['aws_iam_role_policy_attachment.this["role"]']["role"] == "role"
 
 
 def test_no_variable_can_become_a_command(terraform: Terraform) -> None:
@@ -343,6 +355,11 @@ def test_the_modules_variables_are_the_scripts_settings() -> None:
         assert f'can(regex("^({escaped})?$", var.' in text
     outputs = {name.strip('"') for each in parsed["output"] for name in each}
     assert "jupyterlab_built_in_lifecycle_config_arn" in outputs
-    text = (FOLDER / "terraform" / "main.tf").read_text()
-    actions = {action for each in policy.ROLE.values() for action in each}
-    assert all(f'"{action}"' in text for action in actions)
+
+
+def test_the_modules_policy_is_the_one_that_the_command_prints() -> None:
+    """Also where there is no terraform to plan with."""
+    document = json.loads((FOLDER / "terraform" / "policy.json").read_text())
+    assert document == policy.role_policy(), (
+        "python -m sagemaker_autoshutdown.lifecycle.policy > lifecycle-config/terraform/policy.json"
+    )

@@ -14,7 +14,7 @@ import pytest
 from sagemaker_autoshutdown.lifecycle import policy
 from sagemaker_autoshutdown.lifecycle.attach import NO_ARN, is_ours, without_nothing
 from sagemaker_autoshutdown.lifecycle.script import Kind, ScriptSettings, render
-from tests.localstudio import Fault
+from tests.localstudio import Fault, names
 from tests.localstudio.operations import SERVICES, Backend
 
 from .conftest import Account
@@ -288,3 +288,25 @@ def _plain(domain: dict[str, Any]) -> dict[str, Any]:
             if spec == {"InstanceType": "system"}:
                 del group[CLASSIC]["DefaultResourceSpec"]
     return domain
+
+
+def test_the_roles_policy_is_filled_in_for_a_domain(account: Account) -> None:
+    code, out, err = account.run("policy", "execution-role", "--domain-id", account.domain_id)
+    assert code == 0
+    statements = {each["Sid"]: each for each in json.loads(out)["Statement"]}
+    assert statements["SageMakerAutoShutdownPrivateSpaces"]["Resource"] == (
+        f"arn:aws:sagemaker:{names.REGION}:{names.ACCOUNT}:app/{account.domain_id}/*"
+    )
+    assert err == f"For the execution roles: {names.ROLE_ARN.rpartition('/')[2]}\n"
+    code, out, _ = account.run("policy", "status")
+    assert (code, json.loads(out)) == (0, policy.status_policy())
+
+
+def test_a_wheel_without_a_checksum_is_warned_of(account: Account) -> None:
+    code, out, _ = account.run("install", "--dry-run", "--wheel", "s3://bucket/a.whl")
+    assert code == 0
+    assert "WARNING: whatever lies at s3://bucket/a.whl is installed" in out
+    _, out, _ = account.run(
+        "install", "--dry-run", "--wheel", "s3://bucket/a.whl", "--sha256", "0" * 64
+    )
+    assert "WARNING" not in out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -80,6 +81,27 @@ def test_no_kind_takes_more_than_a_minute(kind: Kind) -> None:
     assert longest <= 60
     # SageMaker's own limit is for what runs first as well.
     assert times["FIRST"] + longest < 270
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_thirty_rules_fit_since_comments_make_room_for_them(kind: Kind) -> None:
+    rules = [
+        {"instance_type": "ml.g*", "owner": f"team-{n:02}-*", "idle_timeout": 900}
+        for n in range(30)
+    ]
+    settings = ScriptSettings(more={"idle_timeout_rules": rules})
+    script = render(kind, settings)
+    assert len(encode(script)) <= MAX_CONTENT
+    told = next(line for line in script.splitlines() if line.startswith("MORE_SETTINGS="))
+    assert json.loads(shlex.split(told.partition("=")[2])[0]) == settings.more
+    assert subprocess.run(["/bin/bash", "-n"], input=script, text=True, check=False).returncode == 0
+
+
+def test_the_comments_that_an_admin_edits_by_go_last() -> None:
+    below = render(Kind.CLASSIC, ScriptSettings(more={"data_dir": "x" * 200}))
+    assert "# Where its wheel comes from." in below
+    assert "# The one way out of a failure" not in below
+    assert "# The one way out of a failure" in render(Kind.CLASSIC)
 
 
 def test_a_script_that_is_too_long_is_refused_before_the_api_does() -> None:
