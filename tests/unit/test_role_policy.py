@@ -47,7 +47,7 @@ def allows(document: dict[str, Any], action: str, resource: str, context: dict[s
     def applies(statement: dict[str, Any]) -> bool:
         resources = statement["Resource"]
         resources = resources if isinstance(resources, list) else [resources]
-        return (
+        return bool(
             action in statement["Action"]
             and any(matches(each, resource) for each in resources)
             and all(

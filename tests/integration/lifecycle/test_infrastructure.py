@@ -9,7 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +211,7 @@ def expected_policy(settings: ScriptSettings, source: str, *place: str) -> dict[
     """What the command prints for a stack or module that was told the same."""
     if settings is not OTHER:
         return policy.role_policy(settings.wheel, place=policy.Place(*place))
-    where = policy.Place(*place, DOMAIN_ID, DOMAIN_ID)
+    where = replace(policy.Place(*place), own_domain=DOMAIN_ID, any_domain=DOMAIN_ID)
     return policy.role_policy(settings.wheel, source, where)
 
 
