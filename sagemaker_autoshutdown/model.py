@@ -259,7 +259,9 @@ class Work:
     it could belong to: one where that is known, several where it is not.
 
     ``hold`` says why it holds its app right now, whatever its state: processes below it that work,
-    a GPU, a server that does not answer. ``evidence`` is what that rests on.
+    a GPU, a server that does not answer. ``evidence`` is what that rests on. ``silent_since`` is
+    when a kernel was asked and did not answer: it is taken for busy until the deadline that follows
+    from then, when it is asked again.
     """
 
     kind: WorkKind
@@ -272,6 +274,7 @@ class Work:
     connections: int = 0
     hold: Reason | None = None
     evidence: tuple[Evidence, ...] = ()
+    silent_since: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -289,7 +289,7 @@ class Monitor:
         self._shutdowns.start([v for v in due if v.app.name not in waiting], now)
         if not waiting:
             return now
-        if await self._reader.ask([item.id for item in said_idle]):
+        if await self._reader.ask([item.id for item in said_idle], now):
             apps, apps_error = self._snapshot.apps, self._snapshot.apps_error
             now = self._take(apps, apps_error, await self._read(apps))
         self._shutdowns.start([v for v in self._verdicts if v.app.name in waiting], now)

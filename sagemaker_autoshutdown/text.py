@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from decimal import Decimal
 
 from .clock import from_iso
@@ -20,6 +21,12 @@ def span(seconds: float) -> str:
         if count:
             parts.append(f"{count} {unit}")
     return " ".join(parts[:2]) or "0 s"
+
+
+def milliseconds(duration: timedelta) -> str:
+    """A duration that is short: ``3 ms``, and from a second on as ``span`` has it."""
+    count = round(duration.total_seconds() * 1000)
+    return f"{count} ms" if count < 1000 else span(duration.total_seconds())
 
 
 def usd(amount: Decimal) -> str:

@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 
 from sagemaker_autoshutdown import aws, threads
 from sagemaker_autoshutdown.activity.jupyter import Models, Unreadable
-from sagemaker_autoshutdown.activity.kernel_probe import Answer
+from sagemaker_autoshutdown.activity.kernel_probe import Answer, Told
+from sagemaker_autoshutdown.activity.kernel_requests import KernelUse
 from sagemaker_autoshutdown.activity.reader import ActivityReader
 from sagemaker_autoshutdown.aws import Aws, AwsError, ErrorKind
 from sagemaker_autoshutdown.clock import to_iso
@@ -113,6 +114,8 @@ class Jupyter:
         self.answers: dict[str, Answer] | None = None
         self.answering = 0.1
         self.asked: list[set[str]] = []
+        #: What was heard of kernels' requests, by id.
+        self.uses: dict[str, KernelUse] = {}
         #: Process ids of kernels and terminals; None where they are on other machines.
         self.on_this_machine: Mapping[tuple[str, str], int] | None = None
 
@@ -128,12 +131,19 @@ class Jupyter:
     async def sessions(self, *, names_needed: bool) -> Models | None:
         return None if isinstance(self.session_models, Exception) else self.session_models
 
-    async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Answer]:
+    async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Told]:
         if self.answers is None:
             return {}
         self.asked.append(set(kernel_ids))
         await asyncio.sleep(self.answering)
-        return {each: self.answers.get(each, Answer.IDLE) for each in kernel_ids}
+        took = timedelta(seconds=self.answering)
+        return {each: Told(self.answers.get(each, Answer.IDLE), took) for each in kernel_ids}
+
+    def use_of(self, kernel_id: str) -> KernelUse | None:
+        return self.uses.get(kernel_id)
+
+    def clock_jumped(self) -> None:
+        """Its times are what tests set."""
 
     def processes(self) -> Mapping[tuple[str, str], int] | None:
         return self.on_this_machine

@@ -22,9 +22,10 @@ from tornado.escape import url_escape
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.simple_httpclient import HTTPTimeoutError, SimpleAsyncHTTPClient
 
+from ..threads import in_thread
 from . import kernel_probe
-from .kernel_probe import Answer
-from .running_cells import RunningCells
+from .kernel_probe import Answer, Told
+from .kernel_requests import KernelRequests, KernelUse, listen
 
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
@@ -59,9 +60,18 @@ class Source(Protocol):
         """Sessions, or None if they were not read. Raises nothing: kernels count without them."""
         ...
 
-    async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Answer]:
-        """Ask these kernels, which are said to be idle, whether they are; empty where what is said
-        is always true. Takes ``kernel_probe.PATIENCE`` seconds at most, and raises nothing."""
+    async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Told]:
+        """Ask these kernels, which are said to be idle, whether they are. Those that can't be asked
+        are left out. Takes ``kernel_probe.PATIENCE`` seconds at most, and raises nothing."""
+        ...
+
+    def use_of(self, kernel_id: str) -> KernelUse | None:
+        """What was heard of a kernel's requests; None where nobody listens to it. It counts for
+        more than the kernel's model."""
+        ...
+
+    def clock_jumped(self) -> None:
+        """The wall clock was set: times that are remembered have to be put right."""
         ...
 
     def processes(self) -> Mapping[tuple[str, str], int] | None:
@@ -75,20 +85,22 @@ class InProcessSource:
 
     def __init__(self, serverapp: ServerApp) -> None:
         self._serverapp = serverapp
-        self._cells = RunningCells(serverapp.kernel_manager)
+        self._requests = KernelRequests()
+        listen(serverapp.kernel_manager, self._requests)
 
     async def kernels(self) -> Models:
         if _gateway_enabled():
             return await _gateway_kernels()
         listed = await ensure_async(self._serverapp.kernel_manager.list_kernels())
         models = _models("kernels", listed)
-        self._cells.forget_all_but({str(model.get("id")) for model in models})
-        return [self._with_cell(model) for model in models]
+        self._requests.forget_all_but({str(model.get("id")) for model in models})
+        return models
 
-    def _with_cell(self, model: dict[str, Any]) -> dict[str, Any]:
-        if model.get("execution_state") == "idle" and self._cells.running_in(model.get("id", "")):
-            return {**model, "execution_state": "busy"}
-        return model
+    def use_of(self, kernel_id: str) -> KernelUse | None:
+        return self._requests.use_of(kernel_id)
+
+    def clock_jumped(self) -> None:
+        self._requests.clock_jumped()
 
     async def terminals(self) -> Models:
         manager = self._terminal_manager
@@ -115,9 +127,25 @@ class InProcessSource:
             for row in rows
         ]
 
-    async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Answer]:
-        """Only those behind a gateway: to the others it listens itself (see ``cells``)."""
-        return await _ask_all(kernel_ids, _gateway_channels) if _gateway_enabled() else {}
+    async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Told]:
+        """Directly, unless they are behind a gateway. An answer that comes late is heard."""
+        if _gateway_enabled():
+            return await _ask_all(kernel_ids, _gateway_channels)
+        connections = {}
+        for kernel_id in kernel_ids:
+            try:
+                kernel = self._serverapp.kernel_manager.get_kernel(kernel_id)
+                connections[kernel_id] = kernel.get_connection_info()
+            except Exception as error:  # gone meanwhile
+                log.debug("kernel %s can't be asked: %s", kernel_id, error)
+        if not connections:
+            return {}
+        patience = kernel_probe.PATIENCE
+        told = await in_thread(lambda: kernel_probe.ask_here(connections, patience))
+        for kernel_id, answer in told.items():
+            if answer.answer is Answer.SILENT:
+                self._requests.left_unanswered(kernel_id, answer.question_id)
+        return told
 
     def processes(self) -> Mapping[tuple[str, str], int]:
         found: dict[tuple[str, str], int] = {}
@@ -179,9 +207,15 @@ class RestSource:
         self._sessions_at = self._monotonic()
         return sessions
 
-    async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Answer]:
+    async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Told]:
         """On their channels, as a browser does, or the gateway's own."""
         return await _ask_all(kernel_ids, self._channels)
+
+    def use_of(self, kernel_id: str) -> None:
+        """None: nobody can listen to kernels in apps elsewhere without being a client of theirs."""
+
+    def clock_jumped(self) -> None:
+        """Nothing is remembered."""
 
     def _channels(self, kernel_id: str) -> HTTPRequest:
         if _gateway_enabled():
@@ -281,7 +315,7 @@ def _channels_of(kernel_id: str) -> str:
 
 async def _ask_all(
     kernel_ids: Collection[str], channels: Callable[[str], HTTPRequest]
-) -> Mapping[str, Answer]:
+) -> Mapping[str, Told]:
     questions = (kernel_probe.ask(channels(each), kernel_probe.PATIENCE) for each in kernel_ids)
     answers = await asyncio.gather(*questions)
     return dict(zip(kernel_ids, answers))

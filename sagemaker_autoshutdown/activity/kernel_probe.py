@@ -1,10 +1,12 @@
-"""Asks a kernel whether it is as idle as its server says.
+"""Asks a kernel whether it is as idle as it is said to be.
 
 A gateway older than jupyter_server 2.15 takes the last status message of a kernel for its state,
 whatever the message answers. A kernel also answers on its control channel while a cell runs, so a
 debugger's question, which JupyterLab asks whenever a notebook's tab is shown, leaves such a gateway
-with `idle` for as long as the cell goes on. Requests on the shell channel wait for the cell. So
-what does not answer there runs one.
+with `idle` for as long as the cell goes on. Later versions, and our own listening, may have missed
+something. Requests on the shell channel wait for the cell. So what does not answer there runs one.
+
+Kernels behind a server are asked through its websocket, those of this machine directly.
 """
 
 from __future__ import annotations
@@ -12,11 +14,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 import uuid
-from datetime import datetime, timezone
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from enum import Enum
 from typing import Any
 
+import zmq
+from jupyter_client.blocking.client import BlockingKernelClient
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
 
@@ -47,23 +54,41 @@ class Answer(Enum):
     REFUSED = "refused"
 
 
-async def ask(channels: HTTPRequest, patience: float) -> Answer:
+@dataclass(frozen=True)
+class Told:
+    """What asking a kernel told, and how long that took. ``question_id`` is the message by which a
+    late answer is known, where one can come to be heard."""
+
+    answer: Answer
+    took: timedelta = timedelta(0)
+    question_id: str = ""
+
+
+async def ask(channels: HTTPRequest, patience: float) -> Told:
     """Ask the kernel behind ``channels``, its websocket. Takes ``patience`` seconds at most, and
     raises nothing."""
+    asked_at = time.monotonic()
+    answer, waited = await _ask_within(channels, patience)
+    return Told(answer, timedelta(seconds=time.monotonic() - asked_at - waited))
+
+
+async def _ask_within(channels: HTTPRequest, patience: float) -> tuple[Answer, float]:
+    """The answer, and how many seconds were waited after it came."""
     connecting = asyncio.ensure_future(websocket_connect(channels))
     asking = asyncio.ensure_future(_ask(connecting))
     try:
         await asyncio.wait({asking}, timeout=patience)
         if not asking.done():
-            return Answer.SILENT
+            return Answer.SILENT, 0.0
         answer = asking.result()
-        if answer is Answer.IDLE:
-            await asyncio.sleep(SETTLES)
-        return answer
+        if answer is not Answer.IDLE:
+            return answer, 0.0
+        await asyncio.sleep(SETTLES)
+        return answer, SETTLES
     except HTTPClientError as error:
-        return Answer.REFUSED if 400 <= error.code < 500 else Answer.UNKNOWN
+        return (Answer.REFUSED if 400 <= error.code < 500 else Answer.UNKNOWN), 0.0
     except Exception:  # the network, or what is no message
-        return Answer.UNKNOWN
+        return Answer.UNKNOWN, 0.0
     finally:
         asking.cancel()
         # It may come to be open later.
@@ -122,3 +147,111 @@ def _question() -> dict[str, Any]:
 def _close(connecting: asyncio.Future[WebSocketClientConnection]) -> None:
     if not connecting.cancelled() and connecting.exception() is None:
         connecting.result().close()
+
+
+def ask_here(
+    connections: Mapping[str, Mapping[str, Any]],
+    patience: float,
+    with_subshells: Collection[str] = (),
+) -> dict[str, Told]:
+    """Ask kernels of this machine, by id, each with what its connection file holds. Blocks for
+    ``patience`` seconds at most; call it in a thread. Raises nothing.
+
+    Those ``with_subshells`` are asked on these too. To find them takes a request on the control
+    channel, which a server that listens may take for the end of a cell.
+    """
+    asked_at = time.monotonic()
+    told: dict[str, Told] = {}
+    # A context of its own: sockets must not be shared between threads.
+    context = zmq.Context()
+    questions: dict[str, _Question] = {}
+    poller = zmq.Poller()
+    try:
+        for kernel_id, connection in connections.items():
+            try:
+                questions[kernel_id] = _Question(
+                    context, poller, connection, with_subshells=kernel_id in with_subshells
+                )
+            except Exception:  # a file that some kernel wrote
+                told[kernel_id] = Told(Answer.UNKNOWN)
+        while open_ones := [each for each in questions if each not in told]:
+            left = patience - (time.monotonic() - asked_at)
+            if left <= 0:
+                break
+            ready = dict(poller.poll(max(1, round(left * 1000))))
+            took = timedelta(seconds=time.monotonic() - asked_at)
+            for kernel_id in open_ones:
+                question = questions[kernel_id]
+                try:
+                    if question.is_answered_by(ready):
+                        told[kernel_id] = Told(Answer.IDLE, took)
+                except Exception:  # an answer in another's name, or none of the protocol
+                    told[kernel_id] = Told(Answer.UNKNOWN, took)
+        took = timedelta(seconds=time.monotonic() - asked_at)
+        for kernel_id in questions.keys() - told.keys():
+            told[kernel_id] = Told(Answer.SILENT, took, questions[kernel_id].id)
+    finally:
+        for question in questions.values():
+            question.close()
+        context.destroy(linger=0)
+    return told
+
+
+@dataclass
+class _Question:
+    """The questions to one kernel: on its shell channel, and on each of its subshells."""
+
+    context: zmq.Context[zmq.Socket[bytes]]
+    poller: zmq.Poller
+    connection: Mapping[str, Any]
+    with_subshells: bool
+    id: str = ""
+    _open: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._client = BlockingKernelClient(context=self.context)
+        connection: Any = dict(self.connection)
+        self._client.load_connection_info(connection)
+        self._sockets: dict[str, Any] = {}
+        self.id = self._send("shell", QUESTION)
+
+    def _send(self, channel: str, message_type: str, **header: str) -> str:
+        """Send a request; gives its id."""
+        socket = self._sockets.get(channel)
+        if socket is None:
+            connect = getattr(self._client, f"connect_{channel}")
+            socket = self._sockets[channel] = connect()
+            self.poller.register(socket, zmq.POLLIN)
+        session = self._client.session
+        message = session.msg(message_type)
+        message["header"].update(header)
+        session.send(socket, message)
+        message_id: str = message["header"]["msg_id"]
+        self._open.add(message_id)
+        return message_id
+
+    def is_answered_by(self, ready: Mapping[Any, int]) -> bool:
+        """Take the answers that have come; whether none is missing."""
+        for socket in list(self._sockets.values()):
+            if socket in ready:
+                _, message = self._client.session.recv(socket)
+                if message is not None:
+                    self._take(message)
+        return not self._open
+
+    def _take(self, message: Mapping[str, Any]) -> None:
+        question_id = message["parent_header"].get("msg_id")
+        if question_id not in self._open:
+            return
+        self._open.discard(question_id)
+        content = message["content"]
+        features = content.get("supported_features") or ()
+        if question_id == self.id and self.with_subshells and "kernel subshells" in features:
+            self._send("control", "list_subshell_request")
+        for subshell_id in content.get("subshell_id") or ():
+            self._send("shell", QUESTION, subshell_id=subshell_id)
+
+    def close(self) -> None:
+        """Let go of its sockets."""
+        for socket in self._sockets.values():
+            socket.close(linger=0)

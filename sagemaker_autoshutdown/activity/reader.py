@@ -12,17 +12,20 @@ import logging
 import time
 from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from ..clock import from_iso
+from ..clock import from_iso, to_iso
 from ..hosts import HostAdapter
-from ..model import TRANSIENT_STATES, App, Reason, Work, WorkKind
+from ..model import TRANSIENT_STATES, App, Evidence, EvidenceKind, Reason, Work, WorkKind
+from ..text import span
 from ..threads import in_thread
 from .background_jobs import BackgroundJobs, Jobs
 from .detached_jobs import DetachedJob
 from .jupyter import Source, Unreadable
-from .kernel_probe import Answer
+from .kernel_answers import KernelAnswers
+from .kernel_probe import Answer, Told
+from .kernel_requests import KernelUse
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,8 @@ _NOT_ASKED = (
     "the server refuses connections to its kernels' channels, so a cell of which it does not know "
     "can't be seen",
 )
+#: States of a kernel in which no request is open any more, whatever was heard before.
+_PAST_RUNNING = frozenset({"dead", "terminating", "restarting", "autorestarting"})
 #: How many models are turned into Work before the event loop gets its turn.
 _CHUNK = 50
 
@@ -58,17 +63,6 @@ class _Seen:
 
 
 @dataclass
-class _Asked:
-    """What a kernel that was said to be idle answered, and its last activity as it was said before
-    and after: asking moves it."""
-
-    answer: Answer
-    before: object
-    after: object = None
-    is_new: bool = True
-
-
-@dataclass
 class ActivityReader:
     """Reads a source look by look, and remembers since when what it sees is as it is."""
 
@@ -79,9 +73,7 @@ class ActivityReader:
     _labels: dict[str, str] = field(default_factory=dict)
     _waiting: list[dict[str, Any]] = field(default_factory=list)
     _looks: int = 0
-    _claims: dict[str, object] = field(default_factory=dict)
-    _asked: dict[str, _Asked] = field(default_factory=dict)
-    _ask_note: tuple[str, ...] = ()
+    _answers: KernelAnswers = field(default_factory=KernelAnswers)
 
     async def read(self, apps: tuple[App, ...], now: datetime) -> Reading:
         """One look at everything that can hold one of ``apps``. Raises nothing: see ``error``."""
@@ -114,37 +106,30 @@ class ActivityReader:
             return Reading(error=f"{type(error).__name__}: {error}")
         self._seen = {key: seen for key, seen in self._seen.items() if seen.look == self._looks}
         there = {key[1] for key in self._seen if key[0] == "kernel"}
-        self._claims = {each: claim for each, claim in self._claims.items() if each in there}
-        self._asked = {each: asked for each, asked in self._asked.items() if each in there}
-        return Reading(tuple(work), notes=(*notes, *self._ask_note))
+        self._answers.forget_all_but(there)
+        asked = _NOT_ASKED if self._answers.is_refused else ()
+        return Reading(tuple(work), notes=(*notes, *asked))
 
-    async def ask(self, kernel_ids: Collection[str]) -> bool:
-        """Ask these kernels, said to be idle at the last look, whether they are. The next look
-        takes their answers into account. Whether there was anything to ask."""
-        answers = await self.source.ask(kernel_ids)
-        for kernel_id, answer in answers.items():
-            self._asked[kernel_id] = _Asked(answer, self._claims.get(kernel_id))
-        self._ask_note = _NOT_ASKED if Answer.REFUSED in answers.values() else ()
+    async def ask(self, kernel_ids: Collection[str], now: datetime) -> bool:
+        """Ask these kernels, not known to be at work, whether they are. The next look takes their
+        answers into account. Whether there was anything to ask."""
+        self._answers.begin(kernel_ids)
+        answers: Mapping[str, Told] = {}
+        try:
+            answers = await self.source.ask(kernel_ids)
+        finally:
+            self._answers.end(kernel_ids, answers, now)
         return bool(answers)
 
-    def _after_asking(self, kernel_id: str, model: dict[str, Any]) -> dict[str, Any]:
-        """The model, corrected by what the kernel itself has answered. That holds until the kernel
-        says anything else."""
-        claim, asked = model.get("last_activity"), self._asked.get(kernel_id)
-        if asked is not None and asked.is_new:
-            asked.after, asked.is_new = claim, False
-        elif asked is not None and (asked.after != claim or asked.answer is Answer.UNKNOWN):
-            asked = None
-        self._claims[kernel_id] = claim
-        if asked is None or model.get("execution_state") != "idle":
-            self._asked.pop(kernel_id, None)
-            return model
-        if asked.answer is Answer.IDLE:
-            # The question itself is no activity.
-            self._claims[kernel_id] = asked.before
-            return {**model, "last_activity": asked.before}
-        state = {Answer.SILENT: "busy", Answer.UNKNOWN: "unknown"}.get(asked.answer, "idle")
-        return {**model, "execution_state": state}
+    def clock_jumped(self, jump: timedelta) -> None:
+        """The wall clock was set: put what is remembered right, so that nothing seems older or
+        younger than it is."""
+        self.source.clock_jumped()
+        self._answers.clock_jumped(jump)
+        for seen in self._seen.values():
+            seen.since += jump
+            if seen.claimed_at is not None:
+                seen.claimed_at += jump
 
     async def _sessions(self, kernels: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The sessions that wait for a kernel, as last read. The others lend kernels their names;
@@ -188,25 +173,58 @@ class ActivityReader:
         jobs: Collection[Hashable],
     ) -> Work:
         kernel_id = str(model.get("id") or "")
-        model = self._after_asking(kernel_id, model)
+        key = ("kernel", kernel_id)
+        label = self._labels.get(kernel_id) or _kernel_label(model)
+        use = self.source.use_of(kernel_id)
+        if use is not None:
+            model = _as_heard(model, use)
+        model, silent_since, evidence = self._as_answered(kernel_id, model, use)
+        if use is not None:
+            evidence = (*_evidence(use, label, now), *evidence)
         state = str(model.get("execution_state") or "")
-        since = self._since(("kernel", kernel_id), state, now)
-        last_activity = self._last_activity(("kernel", kernel_id), model, now)
+        since = self._since(key, state, now)
+        if state == "busy" and use is not None and use.running_since is not None:
+            since = min(use.running_since, now)
+        last_activity = self._last_activity(key, model, now)
         # What was in a passing state when this server first looked may have been so for weeks.
         if self._looks == 1 and state in TRANSIENT_STATES and last_activity is not None:
-            self._seen[("kernel", kernel_id)].since = since = min(since, last_activity)
+            self._seen[key].since = since = min(since, last_activity)
         connections = model.get("connections")
         return Work(
             kind=WorkKind.KERNEL,
             id=kernel_id,
-            label=self._labels.get(kernel_id) or _kernel_label(model),
+            label=label,
             state=state,
             state_since=since,
             last_activity=last_activity,
             apps=self.adapter.kernel_apps(model, apps),
             connections=connections if isinstance(connections, int) else 0,
-            hold=Reason.BACKGROUND_JOB if ("kernel", kernel_id) in jobs else None,
+            hold=Reason.BACKGROUND_JOB if key in jobs else None,
+            evidence=evidence,
+            silent_since=silent_since,
         )
+
+    def _as_answered(
+        self, kernel_id: str, model: dict[str, Any], use: KernelUse | None
+    ) -> tuple[dict[str, Any], datetime | None, tuple[Evidence, ...]]:
+        """The model, corrected by what the kernel itself has answered; since when it is silent; and
+        what that rests on."""
+        last_activity = model.get("last_activity")
+        claim = last_activity if use is None else use.heard
+        if model.get("execution_state") != "idle":
+            self._answers.said_otherwise(kernel_id, claim)
+            return model, None, ()
+        standing = self._answers.standing(kernel_id, claim)
+        states = {Answer.SILENT: "busy", Answer.UNKNOWN: "unknown"}
+        corrected = {
+            **model,
+            "execution_state": "idle"
+            if standing.answer is None
+            else states.get(standing.answer, "idle"),
+            # A server's claim is moved by our question; what we hear ourselves is not.
+            "last_activity": standing.claim if use is None else last_activity,
+        }
+        return corrected, standing.silent_since, standing.evidence
 
     def _session(self, session: dict[str, Any], apps: tuple[App, ...], now: datetime) -> Work:
         session_id = str(session.get("id") or "")
@@ -276,6 +294,32 @@ class ActivityReader:
         if claimed > now and seen.claimed != claimed:
             seen.claimed, seen.claimed_at = claimed, now
         return seen.claimed_at if seen.claimed == claimed else claimed
+
+
+def _as_heard(model: dict[str, Any], use: KernelUse) -> dict[str, Any]:
+    """A kernel's model, corrected by what was heard of its requests."""
+    state, last_activity = model.get("execution_state"), model.get("last_activity")
+    if use.running and state not in _PAST_RUNNING:
+        state = "busy"
+    elif state == "busy" and use.is_complete:
+        # What it answers does not count, or its server has not heard that it is done.
+        state = "idle"
+    if use.used_at is not None:
+        last_activity = to_iso(use.used_at)
+    return {**model, "execution_state": state, "last_activity": last_activity}
+
+
+def _evidence(use: KernelUse, label: str, now: datetime) -> tuple[Evidence, ...]:
+    if use.running and use.running_since is not None:
+        seconds = max(0.0, (now - use.running_since).total_seconds())
+        # To the minute, so that the status does not change by the second.
+        lasted = span(seconds - seconds % 60) if seconds >= 60 else "less than a minute"
+        text = f"{use.running} running in {label} for {lasted}"
+        more = f"; {use.queued} more queued" if use.queued else ""
+        return (Evidence(EvidenceKind.REQUEST, text + more),)
+    if use.used_at is None:
+        return ()
+    return (Evidence(EvidenceKind.REQUEST, "last request ended", use.used_at),)
 
 
 def _time(text: object) -> datetime | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ from tornado.testing import bind_unused_port
 
 from sagemaker_autoshutdown.activity import kernel_probe
 from sagemaker_autoshutdown.activity.jupyter import RestSource
-from sagemaker_autoshutdown.activity.kernel_probe import Answer, ask
+from sagemaker_autoshutdown.activity.kernel_probe import Answer, Told, ask
 from sagemaker_autoshutdown.model import Reason, State
 
 from ..virtual import DENIED, Server, kernel_model
@@ -26,6 +26,10 @@ from .test_activity import Reader
 from .test_monitor import deleted, make
 
 __all__ = ["make"]
+
+
+def answers(told: Mapping[str, Told]) -> dict[str, Answer]:
+    return {kernel_id: each.answer for kernel_id, each in told.items()}
 
 
 class TestRealKernels:
@@ -37,7 +41,7 @@ class TestRealKernels:
         manager = jp_serverapp.kernel_manager
         source = RestSource(jp_serverapp)
         idle, busy = [str(await manager.start_kernel(kernel_name="python3")) for _ in range(2)]
-        assert await source.ask([idle, busy]) == {idle: Answer.IDLE, busy: Answer.IDLE}
+        assert answers(await source.ask([idle, busy])) == {idle: Answer.IDLE, busy: Answer.IDLE}
         client = manager.get_kernel(busy).client()
         client.start_channels()
         client.execute("import time; time.sleep(1000)")
@@ -47,7 +51,7 @@ class TestRealKernels:
             states = {model["id"]: model["execution_state"] for model in await source.kernels()}
         monkeypatch.setattr(kernel_probe, "PATIENCE", 1.0)
         began = asyncio.get_running_loop().time()
-        assert await source.ask([idle, busy]) == {idle: Answer.IDLE, busy: Answer.SILENT}
+        assert answers(await source.ask([idle, busy])) == {idle: Answer.IDLE, busy: Answer.SILENT}
         assert asyncio.get_running_loop().time() - began < 5
         client.stop_channels()
 
@@ -71,8 +75,8 @@ class TestRealKernels:
             "sagemaker_autoshutdown.activity.jupyter.server_token", lambda _: "wrong"
         )
         kernel_id = str(await jp_serverapp.kernel_manager.start_kernel(kernel_name="python3"))
-        answers = await RestSource(jp_serverapp).ask([kernel_id])
-        assert answers == {kernel_id: Answer.REFUSED}
+        told = answers(await RestSource(jp_serverapp).ask([kernel_id]))
+        assert told == {kernel_id: Answer.REFUSED}
 
 
 def say(handler: websocket.WebSocketHandler, parent: dict[str, str], state: str) -> None:
@@ -93,7 +97,7 @@ class TestOddServers:
         socket, port = bind_unused_port()
         server.add_socket(socket)
         try:
-            return await ask(HTTPRequest(f"ws://127.0.0.1:{port}/channels"), patience)
+            return (await ask(HTTPRequest(f"ws://127.0.0.1:{port}/channels"), patience)).answer
         finally:
             server.stop()
             await server.close_all_connections()
@@ -123,7 +127,8 @@ class TestOddServers:
     async def test_a_server_that_is_not_there_tells_nothing(self) -> None:
         socket, port = bind_unused_port()
         socket.close()
-        answer = await ask(HTTPRequest(f"ws://127.0.0.1:{port}/channels"), kernel_probe.PATIENCE)
+        url = HTTPRequest(f"ws://127.0.0.1:{port}/channels")
+        answer = (await ask(url, kernel_probe.PATIENCE)).answer
         assert answer is Answer.UNKNOWN
 
     async def test_what_somebody_else_does_in_it_is_noticed(self) -> None:
@@ -143,7 +148,7 @@ class TestWhatIsMadeOfIt:
         reader = Reader()
         await reader.one(kernel_model(last=START), at(hours=2))
         reader.jupyter.answers = {"kernel-of-a": answer}
-        assert await reader.reader.ask(["kernel-of-a"])
+        assert await reader.reader.ask(["kernel-of-a"], at(hours=2))
         return reader
 
     async def test_asking_is_no_activity(self) -> None:
@@ -155,7 +160,7 @@ class TestWhatIsMadeOfIt:
     async def test_asking_twice_is_no_activity_either(self) -> None:
         reader = await self.looked(Answer.IDLE)
         await reader.one(kernel_model(last=at(hours=2)), at(hours=2))
-        await reader.reader.ask(["kernel-of-a"])
+        await reader.reader.ask(["kernel-of-a"], at(hours=2))
         work = await reader.one(kernel_model(last=at(hours=3)), at(hours=3))
         assert work.last_activity == START
 

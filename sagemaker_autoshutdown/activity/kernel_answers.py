@@ -1,0 +1,117 @@
+"""What kernels answered when they were asked whether they are idle, and how long that counts.
+
+An answer counts until the kernel is heard of again. Asking must leave no trace: a gateway takes
+note of our question as if somebody used the kernel. Silence is a cell that runs, as far as anybody
+can know; the kernel is asked again at the deadline that follows, so one lost answer does not make
+an idle kernel busy for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from ..model import Evidence, EvidenceKind
+from ..text import milliseconds, span
+from .kernel_probe import Answer, Told
+
+#: What is said of a kernel's last activity, by whoever says it; it is compared, not understood.
+Claim = object
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the last question to a kernel is worth now: its answer, None if nothing; what is to be
+    taken for its last activity; and since when it is silent."""
+
+    answer: Answer | None
+    claim: Claim
+    silent_since: datetime | None = None
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass
+class _Asked:
+    told: Told
+    at: datetime
+    #: What was claimed before the question, and after it.
+    before: Claim
+    after: Claim = None
+    is_new: bool = True
+
+
+@dataclass
+class KernelAnswers:
+    """Remembers questions and answers, kernel by kernel."""
+
+    _claims: dict[str, Claim] = field(default_factory=dict)
+    _asked: dict[str, _Asked] = field(default_factory=dict)
+    #: What was claimed of those that are being asked just now.
+    _asking: dict[str, Claim] = field(default_factory=dict)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether a server lets nobody ask its kernels."""
+        return any(asked.told.answer is Answer.REFUSED for asked in self._asked.values())
+
+    def begin(self, kernel_ids: Collection[str]) -> None:
+        """These are about to be asked."""
+        for kernel_id in kernel_ids:
+            self._asking.setdefault(kernel_id, self._claims.get(kernel_id))
+
+    def end(self, kernel_ids: Collection[str], answers: Mapping[str, Told], now: datetime) -> None:
+        """They have been asked; ``answers`` are those that there are."""
+        for kernel_id in kernel_ids:
+            before = self._asking.pop(kernel_id, self._claims.get(kernel_id))
+            if kernel_id in answers:
+                self._asked[kernel_id] = _Asked(answers[kernel_id], now, before)
+
+    def standing(self, kernel_id: str, claim: Claim) -> Standing:
+        """What is known of a kernel that is said to be idle, with this claim of its activity."""
+        if kernel_id in self._asking:
+            # Our own question may have moved it.
+            return Standing(None, self._asking[kernel_id])
+        asked = self._asked.get(kernel_id)
+        if asked is not None and asked.is_new:
+            asked.after, asked.is_new = claim, False
+        elif asked is not None and (
+            asked.after != claim or asked.told.answer is Answer.UNKNOWN  # for one look
+        ):
+            del self._asked[kernel_id]
+            asked = None
+        self._claims[kernel_id] = claim
+        if asked is None:
+            return Standing(None, claim)
+        if asked.told.answer is Answer.IDLE:
+            self._claims[kernel_id] = claim = asked.before
+        silent_since = asked.at if asked.told.answer is Answer.SILENT else None
+        return Standing(asked.told.answer, claim, silent_since, _evidence(asked))
+
+    def said_otherwise(self, kernel_id: str, claim: Claim) -> None:
+        """The kernel is not said to be idle, so what it answered counts no more."""
+        self._asked.pop(kernel_id, None)
+        self._claims[kernel_id] = claim
+
+    def forget_all_but(self, kernel_ids: Collection[str]) -> None:
+        """Forget kernels that are gone."""
+        for remembered in (self._claims, self._asked):
+            for kernel_id in remembered.keys() - set(kernel_ids):
+                del remembered[kernel_id]
+
+    def clock_jumped(self, jump: timedelta) -> None:
+        """The clock was set: what was answered a minute ago is a minute ago by the new one too."""
+        for asked in self._asked.values():
+            asked.at += jump
+
+
+def _evidence(asked: _Asked) -> tuple[Evidence, ...]:
+    took, answer = asked.told.took, asked.told.answer
+    if answer is Answer.REFUSED:
+        return ()
+    outcome = {
+        Answer.SILENT: f"no answer in {span(took.total_seconds())}",
+        Answer.UNKNOWN: "the connection broke",
+    }.get(answer, f"answered in {milliseconds(took)}")
+    text = f"asked at {asked.at:%H:%M} UTC, {outcome}"
+    return (Evidence(EvidenceKind.ANSWER, text, asked.at),)

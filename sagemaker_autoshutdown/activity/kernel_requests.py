@@ -1,0 +1,348 @@
+"""Which requests each kernel works on, by its own words.
+
+A kernel says ``busy`` and ``idle`` on its iopub channel for every request, naming it. So a kernel
+is at work while a request on its shell channel (or on a subshell) is open, whatever it answers on
+its control channel meanwhile. A server's own ``execution_state`` can't be trusted with that: before
+2.15 jupyter_server takes the last status message for it, and later ones still take some requests of
+the control channel for the end of a silent cell. ``last_activity`` can't be trusted either: clients
+that merely connect move it.
+
+Owns what a message means. What becomes of a kernel that is silent is the business of
+``kernel_probe``; which kernels there are, of ``jupyter`` and ``other_kernels``.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from ..clock import utcnow
+
+log = logging.getLogger(__name__)
+
+#: What stands before the signature of every message of Jupyter's protocol.
+DELIMITER = b"<IDS|MSG>"
+
+#: Requests of the control channel, and questions that every client asks when it connects. They are
+#: no work, however long they take.
+NO_WORK = frozenset(
+    {
+        "kernel_info_request",
+        "comm_info_request",
+        "connect_request",
+        "debug_request",
+        "interrupt_request",
+        "shutdown_request",
+        "create_subshell_request",
+        "delete_subshell_request",
+        "list_subshell_request",
+        "usage_request",
+    }
+)
+EXECUTE = "execute_request"
+#: Requests of clients that come and go. They are work only if they take long.
+COMING_AND_GOING = frozenset({"history_request", "comm_close"})
+#: What ``ipywidgets`` sends when a page with widgets is loaded again.
+RESTORING_TARGET = "jupyter.widget.control"
+RESTORING_METHODS = frozenset({"request_state", "request_states"})
+#: What takes less is not work by its length alone.
+SHORT = timedelta(seconds=1)
+#: So many silent executions in a row count as use. The next ones are a client's polling (a
+#: variable inspector): people see what they run.
+SILENT_IN_A_ROW = 2
+#: How long a request that was passed on counts before its kernel begins with it.
+BEGINS_WITHIN = timedelta(seconds=10)
+#: A message's content beyond this size is not read: what it takes to tell is small.
+SMALL = 4096
+
+
+@dataclass(frozen=True)
+class KernelUse:
+    """What is known of a kernel's requests.
+
+    ``running`` names the oldest request that it works on, empty if it works on none; it works on it
+    since ``running_since``. ``used_at`` is when the last request ended that means use. ``heard``
+    grows with everything that is heard of it. ``from_start`` says that nothing was missed: this
+    server listened when the kernel started.
+    """
+
+    running: str
+    running_since: datetime | None
+    queued: int
+    used_at: datetime | None
+    heard: int
+    from_start: bool
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no request can be open of which nothing was heard."""
+        return self.from_start or bool(self.heard)
+
+
+@dataclass
+class _Moment:
+    """A time by both clocks, since the one for people may be set."""
+
+    wall: datetime
+    monotonic: float
+
+
+@dataclass
+class _Request:
+    type: str
+    opened: _Moment
+    #: An ``execute_input`` showed its code to all clients: it was not sent silently.
+    is_shown: bool = False
+    is_restoring: bool = False
+
+
+@dataclass
+class _Kernel:
+    from_start: bool
+    used: _Moment | None
+    session: str = ""
+    heard: int = 0
+    silent_in_a_row: int = 0
+    #: Our own questions that it has left unanswered, by message id.
+    unanswered: set[str] = field(default_factory=set)
+    #: By message id: those that it works on, and those that were passed on to it.
+    running: dict[str, _Request] = field(default_factory=dict)
+    waiting: dict[str, _Request] = field(default_factory=dict)
+
+
+class KernelRequests:
+    """Follows the requests of kernels. What was never heard of is not known."""
+
+    def __init__(
+        self,
+        now: Callable[[], datetime] = utcnow,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._now = now
+        self._monotonic = monotonic
+        self._kernels: dict[str, _Kernel] = {}
+
+    def follow(self, kernel_id: str, *, from_start: bool) -> None:
+        """Begin anew with a kernel: from its start, which is use, or from now on."""
+        used = self._moment() if from_start else None
+        self._kernels[kernel_id] = _Kernel(from_start, used)
+
+    def use_of(self, kernel_id: str) -> KernelUse | None:
+        """What is known of its requests; None if nothing is."""
+        kernel = self._kernels.get(kernel_id)
+        if kernel is None:
+            return None
+        now = self._monotonic()
+        # What its kernel has not begun with by now was lost, waits for the running cell, or the
+        # kernel does not answer at all. Asking tells.
+        kernel.waiting = {
+            message_id: request
+            for message_id, request in kernel.waiting.items()
+            if (kernel.running and request.type == EXECUTE)
+            or now - request.opened.monotonic < BEGINS_WITHIN.total_seconds()
+        }
+        requests = [*kernel.running.values(), *kernel.waiting.values()]
+        oldest = requests[0] if requests else None
+        return KernelUse(
+            running="" if oldest is None else _name(oldest.type),
+            running_since=None if oldest is None else oldest.opened.wall,
+            queued=max(0, len(requests) - 1),
+            used_at=None if kernel.used is None else kernel.used.wall,
+            heard=kernel.heard,
+            from_start=kernel.from_start,
+        )
+
+    def left_unanswered(self, kernel_id: str, question_id: str) -> None:
+        """A question of ours found no answer in time. When it does, that is heard."""
+        if kernel_id in self._kernels:
+            self._kernels[kernel_id].unanswered.add(question_id)
+
+    def restarted(self, kernel_id: str) -> None:
+        """Its process is gone, and what it worked on with it."""
+        kernel = self._kernels.get(kernel_id)
+        if kernel is not None:
+            kernel.running.clear()
+            kernel.waiting.clear()
+            kernel.unanswered.clear()
+            kernel.used = self._moment()
+            kernel.heard += 1
+
+    def forget_all_but(self, kernel_ids: Collection[str]) -> None:
+        """Forget kernels that are gone: one killed in a cell never says that it is done."""
+        for kernel_id in self._kernels.keys() - set(kernel_ids):
+            del self._kernels[kernel_id]
+
+    def clock_jumped(self) -> None:
+        """The clock was set: what happened a minute ago is a minute ago by the new one as well."""
+        wall, monotonic = self._now(), self._monotonic()
+        for kernel in self._kernels.values():
+            requests = [*kernel.running.values(), *kernel.waiting.values()]
+            for moment in (kernel.used, *(request.opened for request in requests)):
+                if moment is not None:
+                    moment.wall = wall - timedelta(seconds=monotonic - moment.monotonic)
+
+    # ---- messages, in their parts as on the wire ------------------------------------------------
+
+    def hear(self, kernel_id: str, message: list[bytes]) -> None:
+        """Take note of a message of the kernel's iopub channel. Raises nothing."""
+        try:
+            frames = message[message.index(DELIMITER) + 2 :]
+            # Output comes by the thousand: it is passed over without being read.
+            if b'"status"' in frames[0] or b'"execute_input"' in frames[0]:
+                self._hear(kernel_id, frames)
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+            log.debug("a message of kernel %s can't be read: %s", kernel_id, error)
+
+    def _hear(self, kernel_id: str, frames: list[bytes]) -> None:
+        kernel = self._kernels.get(kernel_id)
+        header, parent = json.loads(frames[0]), json.loads(frames[1])
+        if kernel is None:
+            return
+        request_id, request_type = parent.get("msg_id", ""), parent.get("msg_type", "")
+        if header["msg_type"] == "execute_input":
+            if request_id in kernel.running:
+                kernel.running[request_id].is_shown = True
+            return
+        if header["msg_type"] != "status":
+            return
+        state = json.loads(frames[3])["execution_state"]
+        session = header.get("session", "")
+        if state == "starting" or self._is_another_process(kernel, session, parent):
+            self.restarted(kernel_id)
+        if session != parent.get("session"):
+            kernel.session = session
+        if state == "idle" and request_id in kernel.unanswered:
+            # It was at work until now, on what nobody has seen.
+            kernel.unanswered.clear()
+            kernel.used = self._moment()
+            kernel.heard += 1
+        if state == "starting" or request_type in NO_WORK:
+            return
+        kernel.heard += 1
+        if state == "busy":
+            request = kernel.waiting.pop(request_id, None) or _Request(request_type, self._moment())
+            request.opened = self._moment()
+            kernel.running[request_id] = request
+        elif not request_id:  # some kernels name no request when they are done
+            for each in list(kernel.running):
+                self._end(kernel, each)
+        else:
+            self._end(kernel, request_id)
+
+    @staticmethod
+    def _is_another_process(kernel: _Kernel, session: str, parent: dict[str, Any]) -> bool:
+        """Whether a kernel speaks that is not the one that spoke before: its ``starting`` is often
+        lost, as the connection to it is made anew. Some kernels speak in their clients' sessions;
+        that tells nothing."""
+        return bool(kernel.session and session) and session not in (
+            kernel.session,
+            parent.get("session"),
+        )
+
+    def _end(self, kernel: _Kernel, request_id: str) -> None:
+        kernel.waiting.pop(request_id, None)
+        request = kernel.running.pop(request_id, None)
+        if request is None:
+            return
+        ended = self._moment()
+        if ended.monotonic - request.opened.monotonic < SHORT.total_seconds():
+            if request.type in COMING_AND_GOING or request.is_restoring:
+                return
+            is_silent = request.type == EXECUTE and not request.is_shown
+            kernel.silent_in_a_row = kernel.silent_in_a_row + 1 if is_silent else 0
+            if kernel.silent_in_a_row > SILENT_IN_A_ROW:
+                return
+        kernel.used = ended
+
+    def hear_passed_on(self, kernel_id: str, message: list[Any]) -> None:
+        """Take note of a message that this server passes on to the kernel's shell channel. Raises
+        nothing."""
+        try:
+            parts = [bytes(part) for part in message[: message.index(DELIMITER) + 6]]
+            frames = parts[parts.index(DELIMITER) + 2 :]
+            header = json.loads(frames[0])
+            kernel = self._kernels.get(kernel_id)
+            if kernel is None or header["msg_type"] in NO_WORK | COMING_AND_GOING:
+                return
+            request = _Request(header["msg_type"], self._moment())
+            request.is_restoring = _is_restoring(request.type, frames[3])
+            if header["msg_id"] not in kernel.running:
+                kernel.waiting[header["msg_id"]] = request
+                kernel.heard += 1
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+            log.debug("a message to kernel %s can't be read: %s", kernel_id, error)
+
+    def _moment(self) -> _Moment:
+        return _Moment(self._now(), self._monotonic())
+
+
+def _is_restoring(request_type: str, content: bytes) -> bool:
+    if request_type not in ("comm_open", "comm_msg") or len(content) > SMALL:
+        return False
+    content_read = json.loads(content)
+    data = content_read.get("data") or {}
+    return (
+        content_read.get("target_name") == RESTORING_TARGET
+        or data.get("method") in RESTORING_METHODS
+    )
+
+
+def _name(request_type: str) -> str:
+    """What a request is to its user."""
+    if request_type == EXECUTE:
+        return "cell"
+    if request_type.startswith("comm_"):
+        return "widget handler"
+    return f"{request_type.partition('_request')[0] or 'unnamed'} request"
+
+
+def listen(manager: Any, requests: KernelRequests) -> None:
+    """Let ``requests`` hear what a server's kernel manager hears from its kernels and passes on to
+    them, for as long as it lives."""
+    watch = getattr(manager, "start_watching_activity", None)
+    if watch is None:  # behind a gateway
+        return
+
+    def start_watching_activity(kernel_id: str) -> None:
+        watch(kernel_id)
+        _listen_to(manager, kernel_id, requests, from_start=True)
+
+    manager.start_watching_activity = start_watching_activity
+    for kernel_id in list(manager.list_kernel_ids()):
+        _listen_to(manager, kernel_id, requests, from_start=False)
+
+
+def _listen_to(manager: Any, kernel_id: str, requests: KernelRequests, *, from_start: bool) -> None:
+    # No version of jupyter_server offers another way in. This one costs no second copy of what the
+    # kernels say.
+    kernel = manager.get_kernel(kernel_id)
+    stream = getattr(kernel, "_activity_stream", None)
+    record: Callable[[list[bytes]], None] | None = getattr(stream, "_recv_callback", None)
+    if stream is None or record is None:
+        log.debug("what kernel %s says can't be heard", kernel_id)
+        return
+    requests.follow(kernel_id, from_start=from_start)
+
+    def hear_too(message: list[bytes]) -> None:
+        requests.hear(kernel_id, message)
+        record(message)
+
+    stream.on_recv(hear_too)
+    if getattr(kernel, "_sagemaker_autoshutdown_listens", False):
+        return  # its ports have changed
+    kernel._sagemaker_autoshutdown_listens = True
+    manager.add_restart_callback(kernel_id, lambda: requests.restarted(kernel_id))
+    connect = kernel.connect_shell
+
+    def connect_shell(*args: Any, **named: Any) -> Any:
+        shell = connect(*args, **named)
+        if hasattr(shell, "on_send"):
+            shell.on_send(lambda message, _: requests.hear_passed_on(kernel_id, message))
+        return shell
+
+    kernel.connect_shell = connect_shell
