@@ -120,6 +120,11 @@ class App:
     in_service_at: datetime | None = None
     failure_reason: str | None = None
 
+    @property
+    def position(self) -> tuple[float, str]:
+        """Where it stands in the list."""
+        return self.created_at.timestamp(), self.key.arn
+
     def settled(self, now: datetime, timing: Timing) -> App | None:
         """The same app at a later time; None once even the list has forgotten it."""
         if self.status == "Pending" and self.up_at is not None:
@@ -239,6 +244,9 @@ class Account:
         self.deep_updates = False
         self.transitions: list[Transition] = []
         self._apps: dict[AppKey, App] = {}
+        #: Apps whose status changes with time; a fleet has thousands of others.
+        self._moving: set[AppKey] = set()
+        self._in_order: list[App] | None = None
         self._notebooks: dict[str, NotebookInstance] = {}
 
     # -- domains, user profiles, spaces
@@ -282,14 +290,31 @@ class Account:
 
     def apps(self, now: datetime) -> list[App]:
         """All apps that the list shows, the deleted ones of the last 24 hours included."""
-        return list(self._settle_apps(now))
+        self._settle_apps(now)
+        return list(self._apps.values())
+
+    def apps_in_order(self, now: datetime) -> list[App]:
+        """The same by their position; not to be changed."""
+        self._settle_apps(now)
+        if self._in_order is None:
+            self._in_order = sorted(self._apps.values(), key=lambda app: app.position)
+        return self._in_order
 
     def app(self, key: AppKey, now: datetime) -> App:
         """The app, whatever its status, or ResourceNotFound."""
-        for app in self._settle_apps(now):
-            if app.key == key:
-                return app
-        raise not_found(f"App [{key.arn}]")
+        self._settle_apps(now)
+        app = self._apps.get(key)
+        if app is None:
+            raise not_found(f"App [{key.arn}]")
+        return app
+
+    def enter(self, app: App) -> None:
+        """An app as it is, with no process behind it: for fleets that are only looked at."""
+        self._put_app(app)
+
+    def remove(self, key: AppKey) -> None:
+        """Takes an app away without a trace, as if it had gone long ago."""
+        self._drop_app(key)
 
     def create_app(self, key: AppKey, resource: Resource, now: datetime) -> App:
         """Start a run of an app; ResourceInUse while an earlier run is not gone yet."""
@@ -348,13 +373,13 @@ class Account:
         """The app's process answers."""
         app = self._apps.get(key)
         if app is not None and app.run == run and app.up_at is None:
-            self._apps[key] = replace(app, up_at=now)
+            self._keep(replace(app, up_at=now))
 
     def app_is_down(self, key: AppKey, run: int, now: datetime) -> None:
         """None of the app's processes is left."""
         app = self._apps.get(key)
         if app is not None and app.run == run and app.down_at is None:
-            self._apps[key] = replace(app, down_at=now)
+            self._keep(replace(app, down_at=now))
 
     def app_failed(self, key: AppKey, run: int, reason: str, now: datetime) -> None:
         """The app can't be used any more, unless it is on its way out already."""
@@ -362,19 +387,31 @@ class Account:
         if app is not None and app.run == run and app.status in RUNNING:
             self._put_app(replace(app, status="Failed", since=now, failure_reason=reason[:1024]))
 
-    def _settle_apps(self, now: datetime) -> Iterator[App]:
-        for key, app in list(self._apps.items()):
+    def _settle_apps(self, now: datetime) -> None:
+        for key in list(self._moving):
+            app = self._apps[key]
             settled = app.settled(now, self.timing)
             if settled is None:
-                del self._apps[key]
-                continue
-            if settled is not app:
+                self._drop_app(key)
+            elif settled is not app:
                 self._put_app(settled)
-            yield settled
 
     def _put_app(self, app: App) -> None:
-        self._apps[app.key] = app
+        self._keep(app)
         self.transitions.append(Transition(app.key, app.run, app.status, app.since))
+
+    def _keep(self, app: App) -> None:
+        self._apps[app.key] = app
+        self._in_order = None
+        if app.status in ("Pending", "Deleting", "Deleted"):
+            self._moving.add(app.key)
+        else:
+            self._moving.discard(app.key)
+
+    def _drop_app(self, key: AppKey) -> None:
+        del self._apps[key]
+        self._moving.discard(key)
+        self._in_order = None
 
     # -- notebook instances
 

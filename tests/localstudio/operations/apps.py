@@ -9,7 +9,7 @@ from tests.localstudio import names
 from tests.localstudio.errors import invalid
 from tests.localstudio.state import SYSTEM, App, AppKey, Owner, Resource, space, user
 
-from ._table import SAGEMAKER, Answer, Backend, Parameters, page
+from ._table import SAGEMAKER, Answer, Backend, Parameters, page_of_ordered
 from .lifecycle import configs_of
 
 #: Types that have one app only per user or space, which Studio calls "default".
@@ -106,9 +106,14 @@ async def describe_app(backend: Backend, p: Parameters) -> Answer:
 async def list_apps(backend: Backend, p: Parameters) -> Answer:
     if "UserProfileNameEquals" in p and "SpaceNameEquals" in p:
         raise invalid("Give one of UserProfileNameEquals and SpaceNameEquals, not both")
-    apps = [app for app in backend.account.apps(backend.now()) if _wanted(app, p)]
-    found, token = page(apps, p, lambda app: (app.created_at.timestamp(), app.key.arn))
+    apps = backend.account.apps_in_order(backend.now())
+    if any(name in p for name in _FILTERS):
+        apps = [app for app in apps if _wanted(app, p)]
+    found, token = page_of_ordered(apps, p, lambda app: app.position)
     return {"Apps": [_common(app) for app in found], "NextToken": token}
+
+
+_FILTERS = ("DomainIdEquals", "UserProfileNameEquals", "SpaceNameEquals")
 
 
 def _wanted(app: App, p: Parameters) -> bool:

@@ -1,0 +1,217 @@
+"""From what was remembered and what a sweep found, to what is remembered next and what it cost.
+
+Pure: ``advance(state, sweep, rates, policy)`` gives a :class:`Step`. A step says only what changes,
+so that a store writes little. A sweep that is not newer than the state changes nothing, so that one
+that arrives twice, or late, adds nothing to any cost.
+
+What ran at two sweeps in a row is charged for the time between them, at the later one's rate. What
+came up in between is charged from its CreationTime where that is known to belong to this run, else
+from when it was first seen; what went away, until it was last seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from ..costs.microseconds import DAY, HOUR, from_us, to_us
+from .bill import Rates, instance_of
+from .model import (
+    APPS,
+    DOMAINS,
+    NOTEBOOKS,
+    SPACE,
+    SPACES,
+    Key,
+    Policy,
+    ReportKey,
+    Resource,
+    Run,
+    Space,
+    State,
+    Sweep,
+    part_of,
+)
+
+#: A server that reports is noted once an hour, not at each sweep.
+_NOTED = timedelta(hours=1)
+#: For how long a server that is no more is remembered.
+REMEMBERED = timedelta(days=30)
+
+
+class ChargeKey(NamedTuple):
+    """What a cost is added up by: a day in UTC, as ``2026-09-01``, and what and whose it is.
+
+    ``owner`` is the user profile, the one that a space belongs to included, or the space where it
+    belongs to none, or the name of a notebook instance.
+    """
+
+    day: str
+    domain: str
+    owner: str
+    app_type: str
+    instance_type: str
+
+
+class Charge(NamedTuple):
+    """A cost in billionths of a dollar. ``estimated_nano`` of it was not seen: the sweeps were too
+    far apart. ``unpriced_us`` is the time for which no price is known."""
+
+    nano: int = 0
+    estimated_nano: int = 0
+    billed_us: int = 0
+    unpriced_us: int = 0
+
+    def plus(self, other: Charge) -> Charge:
+        """Both together."""
+        return Charge(*(mine + others for mine, others in zip(self, other)))
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a sweep changes. ``state`` is the whole next state; the rest says what is new in it."""
+
+    state: State
+    began: Mapping[Key, Run] = field(default_factory=dict)
+    ended: tuple[Key, ...] = ()
+    heard: Mapping[ReportKey, datetime] = field(default_factory=dict)
+    forgotten: tuple[ReportKey, ...] = ()
+    charges: Mapping[ChargeKey, Charge] = field(default_factory=dict)
+
+
+def payer(key: Key, spaces: Mapping[tuple[str, str], Space]) -> str:
+    """Whose a resource is: a person where that is known."""
+    if key.owner_kind == SPACE:
+        space = spaces.get((key.domain, key.owner))
+        return (space.profile if space else "") or key.owner
+    return key.owner or key.name
+
+
+def is_applied(state: State, sweep: Sweep) -> bool:
+    """Whether the state already has this sweep, or a later one."""
+    return bool(state.sweep_id) and sweep.sweep_id <= state.sweep_id
+
+
+def advance(state: State, sweep: Sweep, rates: Rates, policy: Policy) -> Step | None:
+    """The step that this sweep makes; None where it is not newer than the state."""
+    if is_applied(state, sweep):
+        return None
+    began: dict[Key, Run] = {}
+    runs: dict[Key, Run] = {}
+    bills: dict[Key, _Bill] = {}
+    for resource in sweep.resources:
+        if not resource.is_billed:
+            continue
+        key = resource.key
+        since = state.seen.get(part_of(key))
+        known = state.runs.get(key)
+        run = _run(known, resource, since, sweep.at)
+        runs[key] = run
+        if run is not known:
+            began[key] = run
+        if since is not None:
+            instance = instance_of(resource)
+            start = max(run.up_since, since)
+            bill = bills.get(instance)
+            if bill is None or start < bill.start:
+                bills[instance] = _Bill(start, since, resource)
+    seen = dict(state.seen)
+    for part in (APPS, NOTEBOOKS, SPACES, DOMAINS):
+        if part not in sweep.unseen:
+            seen[part] = sweep.at
+    # What could not be seen is taken to go on.
+    for key, run in state.runs.items():
+        if part_of(key) in sweep.unseen:
+            runs[key] = run
+    ended = tuple(key for key in state.runs if key not in runs)
+    heard, forgotten = _heard(state, sweep)
+    kept = {name: at for name, at in state.heard.items() if name not in forgotten}
+    following = replace(
+        state,
+        scope=sweep.scope,
+        sweep_id=sweep.sweep_id,
+        seen=seen,
+        runs=runs,
+        heard={**kept, **heard},
+    )
+    charges: dict[ChargeKey, Charge] = {}
+    for bill in bills.values():
+        _charge(charges, bill, sweep, rates, policy)
+    return Step(following, began, ended, heard, forgotten, charges)
+
+
+class _Bill(NamedTuple):
+    """What is billed once, from ``start`` until now. ``since`` is when it was looked at before."""
+
+    start: datetime
+    since: datetime
+    resource: Resource
+
+
+def _run(known: Run | None, resource: Resource, since: datetime | None, now: datetime) -> Run:
+    """The run that a resource is in: the one that is known, unless it has begun anew."""
+    began_anew = since is not None and resource.changed_at > since
+    if (
+        known is not None
+        and known.instance_type == resource.instance_type
+        and not (began_anew and resource.changed_at != known.changed_at)
+    ):
+        if known.size_gb == resource.size_gb:
+            return known
+        return known._replace(size_gb=resource.size_gb)
+    up_since = min(resource.changed_at, now) if began_anew else now
+    return Run(up_since, resource.changed_at, resource.instance_type, resource.size_gb)
+
+
+def _heard(
+    state: State, sweep: Sweep
+) -> tuple[dict[ReportKey, datetime], tuple[ReportKey, ...]]:
+    noted = {}
+    for name, at in (sweep.reports or {}).items():
+        known = state.heard.get(name)
+        if known is None or at - known >= _NOTED:
+            noted[name] = at
+    forgotten = tuple(
+        name
+        for name, at in state.heard.items()
+        if sweep.at - at > REMEMBERED and name not in noted
+    )
+    return noted, forgotten
+
+
+def _charge(
+    charges: dict[ChargeKey, Charge],
+    bill: _Bill,
+    sweep: Sweep,
+    rates: Rates,
+    policy: Policy,
+) -> None:
+    resource = bill.resource
+    rate = rates.of(resource)
+    if rate.nano_usd_per_hour == 0:
+        return
+    owner = payer(resource.key, sweep.spaces)
+    is_estimate = sweep.at - bill.since > policy.gap
+    for day, span_us in _days(bill.start, sweep.at):
+        key = ChargeKey(
+            day, resource.key.domain, owner, resource.key.app_type, resource.instance_type
+        )
+        if rate.nano_usd_per_hour is None:
+            charge = Charge(billed_us=span_us, unpriced_us=span_us)
+        else:
+            nano = rate.nano_usd_per_hour * span_us // HOUR
+            charge = Charge(nano, nano if is_estimate else 0, span_us)
+        earlier = charges.get(key)
+        charges[key] = charge if earlier is None else earlier.plus(charge)
+
+
+def _days(start: datetime, end: datetime) -> Iterator[tuple[str, int]]:
+    """Each day (UTC) of a time, and how many microseconds of it."""
+    at, until = to_us(start), to_us(end)
+    while at < until:
+        midnight = (at // DAY + 1) * DAY
+        part = min(midnight, until) - at
+        yield from_us(at).strftime("%Y-%m-%d"), part
+        at += part

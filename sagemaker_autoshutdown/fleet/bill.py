@@ -1,0 +1,110 @@
+"""What is billed once, and what it costs. Pure, but for the price book that it asks.
+
+Classic's KernelGateway apps of one owner on one instance type share an instance until the last is
+gone. Everything else is billed by itself: the app of a space, an RSession, a Canvas session, a
+TensorBoard, a notebook instance, a volume. JupyterServer and the default RStudioServerPro run on
+SageMaker's own machines ("system") and are free.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import NamedTuple, Protocol
+
+from ..model import Price, PriceSource
+from .model import (
+    JUPYTER_SERVER,
+    KERNEL_GATEWAY,
+    RSTUDIO_SERVER,
+    SYSTEM,
+    VOLUME,
+    Key,
+    Resource,
+)
+
+#: Money is added up in whole billionths of a dollar: exact, and what SQLite stores.
+NANO = 1_000_000_000
+#: Of a month, as AWS turns gigabytes by the month into gigabytes by the hour on average.
+HOURS_PER_MONTH = 730
+
+FREE = "free"
+
+
+class Prices(Protocol):
+    """What of a price book is needed here."""
+
+    def price(self, instance_type: str, app_type: str) -> Price:
+        """The price of an instance of this type that runs an app of this type."""
+
+    def volume_usd_per_gb_month(self) -> Price:
+        """``usd_per_hour`` holds USD per gigabyte and month."""
+
+
+class Rate(NamedTuple):
+    """What something costs by the hour. ``nano_usd_per_hour`` is None where it is unpriced."""
+
+    nano_usd_per_hour: int | None
+    source: str
+    date: str = ""
+
+    @property
+    def usd_per_hour(self) -> Decimal | None:
+        """The same in dollars."""
+        return None if self.nano_usd_per_hour is None else usd(self.nano_usd_per_hour)
+
+
+_FREE = Rate(0, FREE)
+
+
+def usd(nano: int) -> Decimal:
+    """Dollars, exactly."""
+    return Decimal(nano).scaleb(-9).normalize() if nano else Decimal(0)
+
+
+def instance_of(resource: Resource) -> Key:
+    """What is billed once: the same for all apps that share an instance."""
+    key = resource.key
+    if key.app_type != KERNEL_GATEWAY:
+        return key
+    return Key(key.domain, key.owner_kind, key.owner, key.app_type, resource.instance_type)
+
+
+class Rates:
+    """The rates of one sweep, each looked up once."""
+
+    def __init__(self, prices: Prices) -> None:
+        self._prices = prices
+        self._known: dict[tuple[str, str], Rate] = {}
+
+    def of(self, resource: Resource) -> Rate:
+        """What the instance of this resource costs by the hour while it is billed."""
+        app_type = resource.key.app_type
+        if app_type == VOLUME:
+            return self._volume(resource.size_gb)
+        known = self._known.get((app_type, resource.instance_type))
+        if known is None:
+            known = self._look_up(app_type, resource.instance_type)
+            self._known[app_type, resource.instance_type] = known
+        return known
+
+    def _look_up(self, app_type: str, instance_type: str) -> Rate:
+        if app_type == JUPYTER_SERVER or (
+            app_type == RSTUDIO_SERVER and instance_type in (SYSTEM, "")
+        ):
+            return _FREE
+        return _rate(self._prices.price(instance_type, app_type))
+
+    def _volume(self, size_gb: int) -> Rate:
+        known = self._known.get((VOLUME, ""))
+        if known is None:
+            known = self._known[VOLUME, ""] = _rate(self._prices.volume_usd_per_gb_month())
+        if known.nano_usd_per_hour is None:
+            return known
+        nano = known.nano_usd_per_hour * size_gb // HOURS_PER_MONTH
+        return known._replace(nano_usd_per_hour=nano)
+
+
+def _rate(price: Price) -> Rate:
+    if price.usd_per_hour is None or price.source is PriceSource.UNPRICED:
+        return Rate(None, PriceSource.UNPRICED.value)
+    return Rate(int(price.usd_per_hour * NANO), price.source.value, price.date)

@@ -1,0 +1,370 @@
+"""The configuration file of a fleet: TOML, validated, with errors that name the line.
+
+Without a file, the account and region of the environment are watched, and nobody is asked about
+coverage. Only reading a file needs a TOML reader: Python 3.11's own, or the extra ``[fleet]``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..aws import Role
+from ..prices.table import parse_usd
+from .model import Policy
+from .reports import PrometheusServer
+
+DEFAULT_LISTEN = "127.0.0.1:9850"
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
+#: Sweeps that are missed until the time between two is charged as an estimate.
+GAP_SWEEPS = 3
+GAP_GRACE = timedelta(minutes=1)
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class InvalidConfig(Exception):
+    """The file can't be used. The message says where and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account to watch, and the regions. Without a role, the process's own credentials."""
+
+    name: str = ""
+    role: Role | None = None
+    regions: tuple[str, ...] = ("",)
+
+
+@dataclass(frozen=True)
+class Config:
+    """What ``fleet`` is told."""
+
+    accounts: tuple[Account, ...] = (Account(),)
+    interval: timedelta = timedelta(minutes=5)
+    data_dir: Path | None = None
+    listen: str = DEFAULT_LISTEN
+    token: str = ""
+    by_owner: bool = False
+    reports_within: timedelta = timedelta(minutes=10)
+    prometheus: PrometheusServer | None = None
+    prices: Mapping[str, Decimal] = field(default_factory=dict)
+    price_file: str = ""
+    price_list_api: bool = True
+
+    @property
+    def policy(self) -> Policy:
+        """The times that judge what is seen."""
+        return Policy(self.reports_within, self.interval * GAP_SWEEPS + GAP_GRACE)
+
+    @property
+    def folder(self) -> Path:
+        """Where the record is kept."""
+        if self.data_dir is not None:
+            return self.data_dir
+        from jupyter_core.paths import jupyter_data_dir
+
+        return Path(jupyter_data_dir()) / "sagemaker_autoshutdown"
+
+
+def read(path: Path) -> Config:
+    """The configuration in a file. Raises :class:`InvalidConfig`."""
+    toml = _toml()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidConfig(f"{path} can't be read: {error}.") from None
+    try:
+        document = toml.loads(text)
+    except toml.TOMLDecodeError as error:
+        raise InvalidConfig(f"{path}: {error}.") from None
+    try:
+        return _config(document, path.parent)
+    except _Wrong as wrong:
+        line = line_of(text, wrong.path)
+        raise InvalidConfig(f"{path}, line {line}: {wrong}.") from None
+
+
+def _toml() -> Any:
+    try:
+        import tomllib
+    except ImportError:
+        try:
+            import tomli as tomllib
+        except ImportError:
+            raise InvalidConfig(
+                "A configuration file needs Python 3.11 or the package tomli: "
+                'pip install "sagemaker-autoshutdown[fleet]".'
+            ) from None
+    return tomllib
+
+
+class _Wrong(Exception):
+    """A value that can't be taken. ``path`` leads to it, such as ("accounts", 1, "regions")."""
+
+    def __init__(self, path: tuple[str | int, ...], message: str) -> None:
+        super().__init__(f"{_shown(path)} {message}")
+        self.path = path
+
+
+def _shown(path: tuple[str | int, ...]) -> str:
+    return "".join(
+        f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in path
+    ).lstrip(".")
+
+
+class _Table:
+    """A table of the file, whose keys are taken one by one; those that are left are mistakes."""
+
+    def __init__(self, values: Any, path: tuple[str | int, ...] = ()) -> None:
+        self.path = path
+        if not isinstance(values, dict):
+            raise _Wrong(path, "is a table")
+        self._left = dict(values)
+
+    def take(self, name: str, kind: type, what: str, default: Any) -> Any:
+        """A value of a kind."""
+        if name not in self._left:
+            return default
+        value = self._left.pop(name)
+        # True is an int to Python, and no number to anybody else.
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise self.wrong(name, f"is {what}, not {value!r}")
+        return value
+
+    def text(self, name: str, default: str = "") -> str:
+        """A text."""
+        found: str = self.take(name, str, "a text", default)
+        return found
+
+    def switch(self, name: str, default: bool) -> bool:
+        """True or false."""
+        found: bool = self.take(name, bool, "true or false", default)
+        return found
+
+    def duration(self, name: str, default: timedelta, least: timedelta) -> timedelta:
+        """A duration, as a text."""
+        if name not in self._left:
+            return default
+        value = self._left.pop(name)
+        seconds = _seconds(value)
+        if seconds is None:
+            raise self.wrong(name, f'is a duration such as "5m", "90s" or "1h", not {value!r}')
+        if timedelta(seconds=seconds) < least:
+            raise self.wrong(name, f"is at least {least.total_seconds():g} s")
+        return timedelta(seconds=seconds)
+
+    def table(self, name: str) -> _Table | None:
+        """A table within this one; None where there is none."""
+        if name not in self._left:
+            return None
+        return _Table(self._left.pop(name), (*self.path, name))
+
+    def items(self) -> list[tuple[str, Any]]:
+        """All that is left, as it is."""
+        items = list(self._left.items())
+        self._left.clear()
+        return items
+
+    def wrong(self, name: str, message: str) -> _Wrong:
+        """An error about a key."""
+        return _Wrong((*self.path, name), message)
+
+    def end(self, known: str) -> None:
+        """Refuses keys that nobody has taken."""
+        for name in self._left:
+            raise self.wrong(name, f"is not known here; known are {known}")
+
+
+def _seconds(value: Any) -> int | None:
+    if not isinstance(value, str):
+        return None
+    found = re.fullmatch(r"\s*(\d{1,9})\s*([smhd])\s*", value)
+    return int(found[1]) * _UNITS[found[2]] if found else None
+
+
+_SECOND = timedelta(seconds=1)
+
+
+def _config(document: Mapping[str, Any], folder: Path) -> Config:
+    top = _Table(document)
+    accounts = _accounts(top)
+    default = Config()
+    interval = top.duration("interval", default.interval, _SECOND)
+    data_dir = top.text("data_dir")
+    listen = top.text("listen", DEFAULT_LISTEN)
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise top.wrong("listen", f'is an address and a port such as "{DEFAULT_LISTEN}"')
+    token = _secret(top, "token_file", folder)
+    if host not in LOOPBACK and not token:
+        raise top.wrong(
+            "listen", "is open to other machines: name a token_file, or listen on 127.0.0.1"
+        )
+    metrics = top.table("metrics")
+    by_owner = False
+    if metrics is not None:
+        by_owner = metrics.switch("by_owner", False)
+        metrics.end("by_owner")
+    prometheus, within = _prometheus(top, folder, default.reports_within)
+    own, price_file, price_list_api = _prices(top, folder)
+    top.end(
+        "accounts, interval, data_dir, listen, token_file, metrics, prometheus and prices"
+    )
+    return Config(
+        accounts,
+        interval,
+        (folder / Path(data_dir).expanduser()) if data_dir else None,
+        listen,
+        token,
+        by_owner,
+        within,
+        prometheus,
+        own,
+        price_file,
+        price_list_api,
+    )
+
+
+def _accounts(top: _Table) -> tuple[Account, ...]:
+    listed = top.take("accounts", list, "a list of tables, each begun by [[accounts]]", None)
+    if listed is None:
+        return (Account(),)
+    accounts = []
+    for number, values in enumerate(listed):
+        table = _Table(values, ("accounts", number))
+        arn = table.text("role_arn")
+        if arn and not re.fullmatch(r"arn:aws[a-z-]*:iam::\d{12}:role/\S+", arn):
+            raise table.wrong(
+                "role_arn", f"is the ARN of a role, as arn:aws:iam::123456789012:role/NAME: {arn!r}"
+            )
+        external_id = table.text("external_id")
+        if external_id and not arn:
+            raise table.wrong("external_id", "goes with a role_arn")
+        regions = table.take("regions", list, 'a list such as ["us-east-1"]', [""])
+        for region in regions:
+            if region and not re.fullmatch(r"[a-z]{2,4}(-[a-z]+)+-\d+", str(region)):
+                raise table.wrong("regions", f"names regions such as us-east-1, not {region!r}")
+        if not regions:
+            raise table.wrong("regions", "is empty: leave it out for the environment's region")
+        name = table.text("name")
+        table.end("name, role_arn, external_id and regions")
+        accounts.append(
+            Account(name, Role(arn, external_id) if arn else None, tuple(dict.fromkeys(regions)))
+        )
+    if not accounts:
+        raise top.wrong("accounts", "is empty: leave it out for the environment's account")
+    return tuple(accounts)
+
+
+def _prometheus(
+    top: _Table, folder: Path, within: timedelta
+) -> tuple[PrometheusServer | None, timedelta]:
+    table = top.table("prometheus")
+    if table is None:
+        return None, within
+    url = table.text("url")
+    try:
+        parts = urlsplit(url)
+        is_url = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        is_url = False
+    if not is_url:
+        # Not the URL: what is taken for a wrong one may hold a password.
+        raise table.wrong("url", 'is the URL of a Prometheus server, as "https://prom.example.com"')
+    headers = {}
+    given = table.table("headers")
+    if given is not None:
+        for name, value in given.items():
+            if not isinstance(value, str):
+                raise given.wrong(name, "is a text")
+            headers[name] = value
+    token = _secret(table, "token_file", folder)
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    sigv4_region = table.text("sigv4_region")
+    lookback = table.duration("lookback", timedelta(days=1), timedelta(minutes=1))
+    within = table.duration("reports_within", within, _SECOND)
+    table.end("url, headers, token_file, sigv4_region, lookback and reports_within")
+    return PrometheusServer(url, headers, sigv4_region, lookback), within
+
+
+def _prices(top: _Table, folder: Path) -> tuple[Mapping[str, Decimal], str, bool]:
+    table = top.table("prices")
+    if table is None:
+        return {}, "", True
+    file = table.text("file")
+    price_list_api = table.switch("price_list_api", True)
+    own: dict[str, Decimal] = {}
+    given = table.table("usd_per_hour")
+    if given is not None:
+        for name, value in given.items():
+            try:
+                own[name] = parse_usd(value)
+            except ValueError as error:
+                raise given.wrong(name, f": {error}") from None
+    table.end("file, price_list_api and usd_per_hour")
+    return own, str(folder / Path(file).expanduser()) if file else "", price_list_api
+
+
+def _secret(table: _Table, name: str, folder: Path) -> str:
+    """What stands in a file, since a configuration is read by more people than may know it."""
+    path = table.text(name)
+    if not path:
+        return ""
+    try:
+        secret = (folder / Path(path).expanduser()).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise table.wrong(name, f"can't be read: {error}") from None
+    if not secret:
+        raise table.wrong(name, "is an empty file")
+    return secret
+
+
+def line_of(text: str, path: tuple[str | int, ...]) -> int:
+    """The line that a value stands on, or the one that the table begins on that it would stand in.
+
+    A TOML reader does not tell. This knows headings and keys at the start of lines; of an inline
+    table it finds the line that it begins on.
+    """
+    counts: dict[tuple[str | int, ...], int] = {}
+    table: tuple[str | int, ...] = ()
+    best, depth = 1, 0
+    for number, line in enumerate(text.splitlines(), 1):
+        heading = re.match(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]", line)
+        if heading:
+            table = _keys(heading[2])
+            if heading[1] == "[[":
+                counts[table] = counts.get(table, -1) + 1
+                table = (*table, counts[table])
+            found = table
+        else:
+            key = re.match(r"\s*((?:[\w-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*[\w\"'.-]+)*)\s*=", line)
+            if not key:
+                continue
+            found = (*table, *_keys(key[1]))
+        if len(found) > depth and path[: len(found)] == found:
+            best, depth = number, len(found)
+    return best
+
+
+def _keys(dotted: str) -> tuple[str, ...]:
+    parts = re.findall(r"\"[^\"]*\"|'[^']*'|[^.\s]+", dotted)
+    return tuple(part.strip("\"'") for part in parts)
+
+
+def default_path(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """The file that ``$SAGEMAKER_AUTOSHUTDOWN_FLEET`` names, if it names one."""
+    name = environ.get("SAGEMAKER_AUTOSHUTDOWN_FLEET")
+    return Path(name).expanduser() if name else None
+
+
+#: What makes a reader of one region's prices; tests give their own.
+MakePrices = Callable[[str], Any]

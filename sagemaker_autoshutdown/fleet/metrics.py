@@ -1,0 +1,225 @@
+"""The fleet's Prometheus metrics: names, labels, one collector that reads memory only.
+
+Names follow ``metrics/collector.py``. Every series names the account, the region and the domain
+(empty for notebook instances); the user only where the configuration asks for it, since thousands of
+users make many series, and names of people are not for everybody's eyes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from ..metrics.collector import PREFIX
+from .bill import NANO
+from .model import VOLUME, Scope
+from .store import Total
+from .view import UNUSED, USED, Summary
+
+SCOPE_LABELS = ("account_id", "region")
+_WHAT = ("app_type", "instance_type")
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A metric: its name without prefix, type, help, and labels beyond account and region."""
+
+    name: str
+    kind: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+    @property
+    def full_name(self) -> str:
+        """The name that a query uses."""
+        return f"{PREFIX}fleet_{self.name}"
+
+
+DEFINITIONS: tuple[Definition, ...] = (
+    Definition(
+        "apps",
+        "gauge",
+        "Apps and notebook instances that are up, by who looks after them.",
+        ("domain", *_WHAT, "coverage"),
+    ),
+    Definition(
+        "usd_per_hour",
+        "gauge",
+        "What they cost per hour now; an instance that apps share is counted once.",
+        ("domain", *_WHAT, "coverage"),
+    ),
+    Definition(
+        "unpriced_instances",
+        "gauge",
+        "Instances that are up whose price is not known; they are in no cost.",
+        ("domain", *_WHAT),
+    ),
+    Definition(
+        "oldest_run_start_timestamp_seconds",
+        "gauge",
+        "When the run began, as far as it was seen, that has been up for longest.",
+        ("domain", *_WHAT, "coverage"),
+    ),
+    Definition(
+        "volumes",
+        "gauge",
+        "Volumes of spaces, by whether an app of the space is up.",
+        ("domain", "state"),
+    ),
+    Definition("volume_gigabytes", "gauge", "Their size.", ("domain", "state")),
+    Definition(
+        "volume_usd_per_hour",
+        "gauge",
+        "What they cost per hour, a month taken as 730 hours.",
+        ("domain", "state"),
+    ),
+    Definition(
+        "cost_usd_total",
+        "counter",
+        "What was spent since records began, over restarts too; volumes are the app_type Volume.",
+        ("domain", *_WHAT),
+    ),
+    Definition("last_sweep_timestamp_seconds", "gauge", "When the last good sweep was made."),
+    Definition("sweep_duration_seconds", "gauge", "How long it took."),
+    Definition("sweeps_total", "counter", "Sweeps by outcome: ok or failed.", ("outcome",)),
+    Definition(
+        "unseen_parts",
+        "gauge",
+        "Lists that the last good sweep could not read, such as those of notebook instances.",
+    ),
+    Definition(
+        "coverage_known",
+        "gauge",
+        "1 if Prometheus could be asked which servers report, else 0.",
+    ),
+)
+
+OK, FAILED = "ok", "failed"
+
+
+@dataclass
+class _Seen:
+    """The last good sweep of a scope."""
+
+    summary: Summary
+    at: datetime
+    seconds: float
+    unseen: int
+    coverage_known: bool
+
+
+@dataclass
+class FleetMetrics:
+    """The collector. Its methods may be called from any thread."""
+
+    by_owner: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _seen: dict[Scope, _Seen] = field(default_factory=dict)
+    _totals: dict[tuple[str, ...], int] = field(default_factory=dict)
+    _sweeps: dict[tuple[str, ...], int] = field(default_factory=dict)
+
+    def labels_of(self, definition: Definition) -> tuple[str, ...]:
+        """All labels of a metric, the owner's where it is asked for."""
+        labels = definition.labels
+        if self.by_owner and "domain" in labels:
+            labels = ("domain", "owner", *labels[1:])
+        return SCOPE_LABELS + labels
+
+    def show(
+        self,
+        scope: Scope,
+        summary: Summary,
+        at: datetime,
+        *,
+        seconds: float,
+        unseen: int,
+        coverage_known: bool,
+    ) -> None:
+        """From now on show this sweep of the scope."""
+        with self._lock:
+            self._seen[scope] = _Seen(summary, at, seconds, unseen, coverage_known)
+
+    def show_totals(self, totals: Iterable[Total]) -> None:
+        """From now on show these costs, which are all that there are."""
+        sums: dict[tuple[str, ...], int] = {}
+        for total in totals:
+            owner = (total.owner,) if self.by_owner else ()
+            labels = (*total.scope, total.domain, *owner, total.app_type, total.instance_type)
+            sums[labels] = sums.get(labels, 0) + total.nano
+        with self._lock:
+            self._totals = sums
+
+    def count_sweep(self, scope: Scope, outcome: str) -> None:
+        """A sweep ended."""
+        with self._lock:
+            for each in (OK, FAILED):
+                labels = (*scope, each)
+                self._sweeps[labels] = self._sweeps.get(labels, 0) + (each == outcome)
+
+    def describe(self) -> Iterator[Metric]:
+        """The metrics without samples."""
+        for definition in DEFINITIONS:
+            yield self._family(definition)
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics with their present samples."""
+        with self._lock:
+            seen = dict(self._seen)
+            totals = self._totals
+            sweeps = dict(self._sweeps)
+        samples: dict[str, dict[tuple[str, ...], float]] = {
+            definition.name: {} for definition in DEFINITIONS
+        }
+        for scope, found in seen.items():
+            self._of_sweep(scope, found, samples)
+        for labels, nano in totals.items():
+            samples["cost_usd_total"][labels] = nano / NANO
+        for labels, count in sweeps.items():
+            samples["sweeps_total"][labels] = count
+        for definition in DEFINITIONS:
+            family = self._family(definition)
+            for labels, value in samples[definition.name].items():
+                family.add_metric(labels, value)
+            yield family
+
+    def _family(self, definition: Definition) -> CounterMetricFamily | GaugeMetricFamily:
+        kind = CounterMetricFamily if definition.kind == "counter" else GaugeMetricFamily
+        return kind(definition.full_name, definition.help, labels=self.labels_of(definition))
+
+    def _of_sweep(
+        self, scope: Scope, seen: _Seen, samples: dict[str, dict[tuple[str, ...], float]]
+    ) -> None:
+        def add(name: str, labels: tuple[str, ...], value: float) -> None:
+            series = samples[name]
+            series[labels] = series.get(labels, 0) + value
+
+        for group, sums in seen.summary.groups.items():
+            where = (*scope, group.domain, *((group.owner,) if self.by_owner else ()))
+            if group.app_type == VOLUME:
+                labels = (*where, group.coverage)
+                add("volumes", labels, sums.count)
+                add("volume_gigabytes", labels, sums.gigabytes)
+                add("volume_usd_per_hour", labels, sums.nano_usd_per_hour / NANO)
+                continue
+            what = (*where, group.app_type, group.instance_type)
+            labels = (*what, group.coverage)
+            add("apps", labels, sums.count)
+            add("usd_per_hour", labels, sums.nano_usd_per_hour / NANO)
+            if sums.unpriced:
+                add("unpriced_instances", what, sums.unpriced)
+            if sums.oldest is not None:
+                samples["oldest_run_start_timestamp_seconds"][labels] = sums.oldest.timestamp()
+        # There from the start, at 0, so that an alert can tell nothing from not knowing.
+        if not self.by_owner:
+            for domain in {group.domain for group in seen.summary.groups if group.domain}:
+                for state in (USED, UNUSED):
+                    for name in ("volumes", "volume_gigabytes", "volume_usd_per_hour"):
+                        add(name, (*scope, domain, state), 0)
+        samples["last_sweep_timestamp_seconds"][scope] = seen.at.timestamp()
+        samples["sweep_duration_seconds"][scope] = seen.seconds
+        samples["unseen_parts"][scope] = seen.unseen
+        samples["coverage_known"][scope] = seen.coverage_known

@@ -1,0 +1,210 @@
+"""One sweep of an account in a region: a few paged lists, read as they come. Only reads.
+
+Calls, for N apps, S spaces and M notebook instances in D domains: N/100 + S/100 + M/100 + D/100,
+each rounded up, and one DescribeDomain for each domain, whose answer is kept for an hour. Each page
+becomes values at once, so that no more than one page of answers is in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta, timezone
+from sys import intern
+from typing import Any
+
+from ..aws import Aws, AwsError, ErrorKind
+from .coverage import is_ours
+from .model import (
+    APPS,
+    CODE_EDITOR,
+    DOMAINS,
+    JUPYTER_LAB,
+    JUPYTER_SERVER,
+    NOTEBOOK_INSTANCE,
+    NOTEBOOKS,
+    SPACE,
+    SPACES,
+    USER_PROFILE,
+    VOLUME,
+    Defaults,
+    Domain,
+    Key,
+    Reports,
+    Resource,
+    Scope,
+    Space,
+    Sweep,
+)
+
+#: The most that the API gives at once; its own default is ten.
+PAGE = 100
+#: For how long the settings of a domain are not read again.
+FRESH = timedelta(hours=1)
+
+#: Told of progress: what is being listed, and how many there are so far.
+Progress = Callable[[str, int], None]
+
+
+class Sweeper:
+    """Sweeps one region with the rights of one role. Blocks: for threads and command lines."""
+
+    def __init__(self, aws: Aws, account_id: str = "", progress: Progress | None = None) -> None:
+        self._aws = aws
+        self._account_id = account_id
+        self._progress = progress or (lambda what, count: None)
+        self._settings: dict[str, tuple[datetime, tuple[Defaults, Defaults]]] = {}
+
+    def sweep(self, sweep_id: str, now: datetime, reports: Reports | None) -> Sweep:
+        """Everything that is there now. Raises ``AwsError`` where the apps can't be listed.
+
+        Where something else can't be, the sweep says so and goes on without.
+        """
+        unseen: dict[str, str] = {}
+        account_id = self._account_id
+        domains: dict[str, Domain] = {}
+        try:
+            for item in self._pages("ListDomains", "Domains", DOMAINS):
+                account_id = account_id or _account_of(item.get("DomainArn"))
+                domain_id = intern(str(item["DomainId"]))
+                domains[domain_id] = self._domain(domain_id, str(item.get("DomainName", "")), now)
+        except AwsError as error:
+            unseen[DOMAINS] = _why(error)
+        resources = list(self._apps())
+        spaces: dict[tuple[str, str], Space] = {}
+        volumes: list[Resource] = []
+        try:
+            for item in self._pages("ListSpaces", "Spaces", SPACES):
+                space = _space(item)
+                spaces[space.domain, space.name] = space
+                volume = _volume(item, space)
+                if volume is not None:
+                    volumes.append(volume)
+            resources += volumes
+        except AwsError as error:
+            unseen[SPACES] = _why(error)
+        notebooks: list[Resource] = []
+        try:
+            for item in self._pages("ListNotebookInstances", "NotebookInstances", NOTEBOOKS):
+                account_id = account_id or _account_of(item.get("NotebookInstanceArn"))
+                notebooks.append(_notebook(item))
+            resources += notebooks
+        except AwsError as error:
+            unseen[NOTEBOOKS] = _why(error)
+        scope = Scope(account_id, self._aws.effective_region)
+        return Sweep(scope, sweep_id, now, tuple(resources), spaces, domains, reports, unseen)
+
+    def _pages(self, operation: str, key: str, what: str) -> Iterator[Mapping[str, Any]]:
+        count = 0
+        for item in self._aws.pages_blocking("sagemaker", operation, key, {"MaxResults": PAGE}):
+            count += 1
+            if count % PAGE == 0:
+                self._progress(what, count)
+            yield item
+
+    def _apps(self) -> Iterator[Resource]:
+        for item in self._pages("ListApps", "Apps", APPS):
+            status = str(item["Status"])
+            if status not in ("Deleted", "Failed"):
+                yield _app(item, status)
+
+    def _domain(self, domain_id: str, name: str, now: datetime) -> Domain:
+        known = self._settings.get(domain_id)
+        if known is None or now - known[0] >= FRESH:
+            answer = self._aws.call_blocking("sagemaker", "DescribeDomain", {"DomainId": domain_id})
+            known = (
+                now,
+                (
+                    _defaults(answer.get("DefaultUserSettings") or {}),
+                    _defaults(answer.get("DefaultSpaceSettings") or {}),
+                ),
+            )
+            self._settings[domain_id] = known
+        return Domain(domain_id, name, *known[1])
+
+
+def _app(item: Mapping[str, Any], status: str) -> Resource:
+    spec = item.get("ResourceSpec") or {}
+    in_space = "SpaceName" in item
+    # The same few words come a hundred thousand times: each is kept once.
+    key = Key(
+        intern(str(item["DomainId"])),
+        SPACE if in_space else USER_PROFILE,
+        str(item["SpaceName"] if in_space else item.get("UserProfileName", "")),
+        intern(str(item["AppType"])),
+        intern(str(item["AppName"])),
+    )
+    return Resource(
+        key,
+        intern(status),
+        intern(str(spec.get("InstanceType", ""))),
+        _utc(item["CreationTime"]),
+        intern(str(spec.get("LifecycleConfigArn") or "")),
+    )
+
+
+def _space(item: Mapping[str, Any]) -> Space:
+    owner = item.get("OwnershipSettingsSummary") or {}
+    sharing = item.get("SpaceSharingSettingsSummary") or {}
+    return Space(
+        intern(str(item["DomainId"])),
+        str(item["SpaceName"]),
+        str(owner.get("OwnerUserProfileName", "")),
+        intern(str(sharing.get("SharingType", ""))),
+    )
+
+
+def _volume(item: Mapping[str, Any], space: Space) -> Resource | None:
+    settings = item.get("SpaceSettingsSummary") or {}
+    storage = (settings.get("SpaceStorageSettings") or {}).get("EbsStorageSettings") or {}
+    size = storage.get("EbsVolumeSizeInGb")
+    if not isinstance(size, int) or size <= 0:
+        return None
+    key = Key(space.domain, SPACE, space.name, VOLUME, space.name)
+    return Resource(key, "InService", "gp3", _utc(item["CreationTime"]), size_gb=size)
+
+
+def _notebook(item: Mapping[str, Any]) -> Resource:
+    return Resource(
+        Key("", "", "", NOTEBOOK_INSTANCE, str(item["NotebookInstanceName"])),
+        intern(str(item["NotebookInstanceStatus"])),
+        intern(str(item.get("InstanceType", ""))),
+        _utc(item.get("LastModifiedTime") or item["CreationTime"]),
+        str(item.get("NotebookInstanceLifecycleConfigName") or ""),
+    )
+
+
+#: The members of a domain's settings that are about the apps of a type.
+_MEMBERS = {
+    JUPYTER_LAB: "JupyterLabAppSettings",
+    CODE_EDITOR: "CodeEditorAppSettings",
+    JUPYTER_SERVER: "JupyterServerAppSettings",
+}
+
+
+def _defaults(settings: Mapping[str, Any]) -> Defaults:
+    native, attached = set(), set()
+    for app_type, name in _MEMBERS.items():
+        app = settings.get(name) or {}
+        idle = (app.get("AppLifecycleManagement") or {}).get("IdleSettings") or {}
+        if idle.get("LifecycleManagement") == "ENABLED":
+            native.add(app_type)
+        spec = app.get("DefaultResourceSpec") or {}
+        for config in (app.get("BuiltInLifecycleConfigArn"), spec.get("LifecycleConfigArn")):
+            if is_ours(str(config or "")):
+                attached.add(app_type)
+    return Defaults(frozenset(native), frozenset(attached))
+
+
+def _account_of(arn: object) -> str:
+    fields = str(arn or "").split(":")
+    return fields[4] if len(fields) > 5 else ""
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(timezone.utc)
+
+
+def _why(error: AwsError) -> str:
+    if error.kind is ErrorKind.ACCESS_DENIED:
+        return f"{error.operation} is not allowed"
+    return str(error)
