@@ -12,6 +12,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -109,15 +110,31 @@ _REMEDY = {
 }
 
 
+@dataclass(frozen=True)
+class Role:
+    """A role of another account, to be assumed. ``external_id`` is what its trust policy asks for,
+    if it asks for one."""
+
+    arn: str
+    external_id: str = ""
+
+
 class Aws:
     """Clients for one region, made when they are first needed.
 
     ``on_call`` is told of every call: its operation (``sagemaker:ListApps``) and outcome (``ok``
-    or an error's code). It is called on the event loop.
+    or an error's code). It is called on the event loop. With a ``role``, calls are made with that
+    role's credentials, which are renewed before they expire.
     """
 
-    def __init__(self, region: str, on_call: Callable[[str, str], None] | None = None) -> None:
+    def __init__(
+        self,
+        region: str,
+        on_call: Callable[[str, str], None] | None = None,
+        role: Role | None = None,
+    ) -> None:
         self.region = region
+        self._role = role
         self._on_call = on_call or (lambda operation, outcome: None)
         self._clients: dict[str, Any] = {}
         # boto3's default session is not thread safe while it makes a client.
@@ -197,6 +214,17 @@ class Aws:
         return shape is not None
 
     @property
+    def effective_region(self) -> str:
+        """The region that calls go to: the one given, else that of the AWS configuration.
+
+        Raises :class:`AwsError` where there is neither.
+        """
+        if self.region:
+            return self.region
+        with _aws_errors("sagemaker"):
+            return str(self._client("sagemaker").meta.region_name)
+
+    @property
     def botocore_version(self) -> str:
         """The version that makes the calls."""
         import botocore
@@ -219,10 +247,9 @@ class Aws:
         key = service if attempts == ATTEMPTS else f"{service}, {attempts}"
         with self._lock:
             if key not in self._clients:
-                import boto3
                 from botocore.config import Config
 
-                self._clients[key] = boto3.session.Session().client(
+                self._clients[key] = _session(self._role).client(
                     service,
                     region_name=self.region or None,
                     config=Config(
@@ -233,6 +260,42 @@ class Aws:
                     ),
                 )
             return self._clients[key]
+
+
+def _session(role: Role | None) -> Any:
+    """A session of boto3 with this process's own credentials, or with those of a role."""
+    import boto3
+
+    own = boto3.session.Session()
+    if role is None:
+        return own
+    import botocore.credentials
+    import botocore.session
+
+    arn, more = role.arn, {"RoleSessionName": "sagemaker-autoshutdown-fleet"}
+    if role.external_id:
+        more["ExternalId"] = role.external_id
+    source = botocore.session.Session()
+
+    class Assumed(botocore.credentials.CredentialProvider):
+        """Asks STS when credentials are first needed, and again before they expire."""
+
+        METHOD = CANONICAL_NAME = "sagemaker-autoshutdown-role"  # type: ignore[assignment]
+
+        def load(self) -> Any:
+            fetcher = botocore.credentials.AssumeRoleCredentialFetcher(
+                source.create_client, source.get_credentials(), arn, extra_args=more
+            )
+            return botocore.credentials.DeferredRefreshableCredentials(
+                fetcher.fetch_credentials, self.METHOD
+            )
+
+    assuming = botocore.session.Session()
+    provider: Any = Assumed
+    assuming.register_component(
+        "credential_provider", botocore.credentials.CredentialResolver([provider()])
+    )
+    return boto3.session.Session(botocore_session=assuming)
 
 
 def member(answer: dict[str, Any], key: str, operation: str) -> Any:

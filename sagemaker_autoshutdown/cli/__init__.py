@@ -28,6 +28,7 @@ COMMANDS = (
     "what_if",
     "doctor",
     "lifecycle_config",
+    "fleet",
 )
 
 EXIT_CODES = """\

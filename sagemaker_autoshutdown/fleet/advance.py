@@ -165,18 +165,14 @@ def _run(known: Run | None, resource: Resource, since: datetime | None, now: dat
     return Run(up_since, resource.changed_at, resource.instance_type, resource.size_gb)
 
 
-def _heard(
-    state: State, sweep: Sweep
-) -> tuple[dict[ReportKey, datetime], tuple[ReportKey, ...]]:
+def _heard(state: State, sweep: Sweep) -> tuple[dict[ReportKey, datetime], tuple[ReportKey, ...]]:
     noted = {}
     for name, at in (sweep.reports or {}).items():
         known = state.heard.get(name)
         if known is None or at - known >= _NOTED:
             noted[name] = at
     forgotten = tuple(
-        name
-        for name, at in state.heard.items()
-        if sweep.at - at > REMEMBERED and name not in noted
+        name for name, at in state.heard.items() if sweep.at - at > REMEMBERED and name not in noted
     )
     return noted, forgotten
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import NamedTuple, Protocol
 
-from ..model import Price, PriceSource
+from ..model import Price, PriceSource, VolumePrice
 from .model import (
     JUPYTER_SERVER,
     KERNEL_GATEWAY,
@@ -36,8 +36,8 @@ class Prices(Protocol):
     def price(self, instance_type: str, app_type: str) -> Price:
         """The price of an instance of this type that runs an app of this type."""
 
-    def volume_usd_per_gb_month(self) -> Price:
-        """``usd_per_hour`` holds USD per gigabyte and month."""
+    def volume_price(self) -> VolumePrice:
+        """The price of a gigabyte of a volume."""
 
 
 class Rate(NamedTuple):
@@ -75,6 +75,7 @@ class Rates:
     def __init__(self, prices: Prices) -> None:
         self._prices = prices
         self._known: dict[tuple[str, str], Rate] = {}
+        self._gigabyte: VolumePrice | None = None
 
     def of(self, resource: Resource) -> Rate:
         """What the instance of this resource costs by the hour while it is billed."""
@@ -95,13 +96,11 @@ class Rates:
         return _rate(self._prices.price(instance_type, app_type))
 
     def _volume(self, size_gb: int) -> Rate:
-        known = self._known.get((VOLUME, ""))
-        if known is None:
-            known = self._known[VOLUME, ""] = _rate(self._prices.volume_usd_per_gb_month())
-        if known.nano_usd_per_hour is None:
-            return known
-        nano = known.nano_usd_per_hour * size_gb // HOURS_PER_MONTH
-        return known._replace(nano_usd_per_hour=nano)
+        if self._gigabyte is None:
+            self._gigabyte = self._prices.volume_price()
+        price = self._gigabyte
+        nano = int(price.usd_per_gb_month * NANO) * size_gb // HOURS_PER_MONTH
+        return Rate(nano, price.source.value, price.date)
 
 
 def _rate(price: Price) -> Rate:

@@ -6,12 +6,12 @@ coverage. Only reading a file needs a TOML reader: Python 3.11's own, or the ext
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -93,17 +93,15 @@ def read(path: Path) -> Config:
 
 
 def _toml() -> Any:
-    try:
-        import tomllib
-    except ImportError:
+    for name in ("tomllib", "tomli"):
         try:
-            import tomli as tomllib
+            return import_module(name)
         except ImportError:
-            raise InvalidConfig(
-                "A configuration file needs Python 3.11 or the package tomli: "
-                'pip install "sagemaker-autoshutdown[fleet]".'
-            ) from None
-    return tomllib
+            continue
+    raise InvalidConfig(
+        "A configuration file needs Python 3.11 or the package tomli: "
+        'pip install "sagemaker-autoshutdown[fleet]".'
+    )
 
 
 class _Wrong(Exception):
@@ -215,9 +213,7 @@ def _config(document: Mapping[str, Any], folder: Path) -> Config:
         metrics.end("by_owner")
     prometheus, within = _prometheus(top, folder, default.reports_within)
     own, price_file, price_list_api = _prices(top, folder)
-    top.end(
-        "accounts, interval, data_dir, listen, token_file, metrics, prometheus and prices"
-    )
+    top.end("accounts, interval, data_dir, listen, token_file, metrics, prometheus and prices")
     return Config(
         accounts,
         interval,
@@ -358,13 +354,3 @@ def line_of(text: str, path: tuple[str | int, ...]) -> int:
 def _keys(dotted: str) -> tuple[str, ...]:
     parts = re.findall(r"\"[^\"]*\"|'[^']*'|[^.\s]+", dotted)
     return tuple(part.strip("\"'") for part in parts)
-
-
-def default_path(environ: Mapping[str, str] = os.environ) -> Path | None:
-    """The file that ``$SAGEMAKER_AUTOSHUTDOWN_FLEET`` names, if it names one."""
-    name = environ.get("SAGEMAKER_AUTOSHUTDOWN_FLEET")
-    return Path(name).expanduser() if name else None
-
-
-#: What makes a reader of one region's prices; tests give their own.
-MakePrices = Callable[[str], Any]

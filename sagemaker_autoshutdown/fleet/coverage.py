@@ -1,9 +1,8 @@
 """Who looks after an app. Pure.
 
 Evidence first: a server that reports is known to look after its apps. Then what the settings say.
-Last, what neither says: *none* where it is known that nobody can (the extension does not run in
-Canvas, and a KernelGateway app whose JupyterServer is gone has nobody), *unknown* where nobody could
-be asked.
+Last: *none* where it is known that nobody can (the extension does not run in Canvas, and a
+KernelGateway app whose JupyterServer is gone has nobody), *unknown* where nobody could be asked.
 """
 
 from __future__ import annotations
@@ -59,9 +58,7 @@ def heard_of(key: Key, state: State, sweep: Sweep) -> datetime | None:
     name = report_key(key)
     if name is None:
         return None
-    heard = [
-        reports[name] for reports in (state.heard, sweep.reports or {}) if name in reports
-    ]
+    heard = [reports[name] for reports in (state.heard, sweep.reports or {}) if name in reports]
     return max(heard) if heard else None
 
 
@@ -133,4 +130,3 @@ class Judge:
 
 def _is_shared(space: Space | None) -> bool:
     return space is not None and space.sharing == "Shared"
-

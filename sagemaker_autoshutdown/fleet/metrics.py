@@ -1,8 +1,8 @@
 """The fleet's Prometheus metrics: names, labels, one collector that reads memory only.
 
 Names follow ``metrics/collector.py``. Every series names the account, the region and the domain
-(empty for notebook instances); the user only where the configuration asks for it, since thousands of
-users make many series, and names of people are not for everybody's eyes.
+(empty for notebook instances). The user is named only where the configuration asks for it, since
+thousands of users make many series, and names of people are not for everybody's eyes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Which servers report: one query to Prometheus. The edge.
 
-It asks with POST, as Amazon Managed Prometheus wants signed requests, and follows no redirect, which
+It asks with POST, which can be signed for Amazon Managed Prometheus, and follows no redirect, which
 would carry credentials elsewhere. What goes wrong is told without the URL's password, the headers
 or the query string.
 """
@@ -76,9 +76,7 @@ class PrometheusServer:
         headers = {"Content-Type": "application/x-www-form-urlencoded", **self.headers}
         try:
             if self.sigv4_region:
-                headers = sigv4_headers(
-                    url, body, headers, service="aps", region=self.sigv4_region
-                )
+                headers = sigv4_headers(url, body, headers, service="aps", region=self.sigv4_region)
             request = urllib.request.Request(url, body, headers, method="POST")  # noqa: S310
             opener = urllib.request.build_opener(_NoRedirects)
             with opener.open(request, timeout=TIMEOUT) as answer:

@@ -60,11 +60,10 @@ class Sweeper:
         Where something else can't be, the sweep says so and goes on without.
         """
         unseen: dict[str, str] = {}
-        account_id = self._account_id
         domains: dict[str, Domain] = {}
         try:
             for item in self._pages("ListDomains", "Domains", DOMAINS):
-                account_id = account_id or _account_of(item.get("DomainArn"))
+                self._account_id = self._account_id or _account_of(item.get("DomainArn"))
                 domain_id = intern(str(item["DomainId"]))
                 domains[domain_id] = self._domain(domain_id, str(item.get("DomainName", "")), now)
         except AwsError as error:
@@ -85,18 +84,17 @@ class Sweeper:
         notebooks: list[Resource] = []
         try:
             for item in self._pages("ListNotebookInstances", "NotebookInstances", NOTEBOOKS):
-                account_id = account_id or _account_of(item.get("NotebookInstanceArn"))
+                self._account_id = self._account_id or _account_of(item.get("NotebookInstanceArn"))
                 notebooks.append(_notebook(item))
             resources += notebooks
         except AwsError as error:
             unseen[NOTEBOOKS] = _why(error)
-        scope = Scope(account_id, self._aws.effective_region)
+        scope = Scope(self._account_id, self._aws.effective_region)
         return Sweep(scope, sweep_id, now, tuple(resources), spaces, domains, reports, unseen)
 
     def _pages(self, operation: str, key: str, what: str) -> Iterator[Mapping[str, Any]]:
-        count = 0
-        for item in self._aws.pages_blocking("sagemaker", operation, key, {"MaxResults": PAGE}):
-            count += 1
+        items = self._aws.pages_blocking("sagemaker", operation, key, {"MaxResults": PAGE})
+        for count, item in enumerate(items, 1):
             if count % PAGE == 0:
                 self._progress(what, count)
             yield item

@@ -133,6 +133,15 @@ class Sums:
         if line.up_since is not None and (self.oldest is None or line.up_since < self.oldest):
             self.oldest = line.up_since
 
+    def merge(self, other: Sums) -> None:
+        """Another group's too."""
+        self.count += other.count
+        self.nano_usd_per_hour += other.nano_usd_per_hour
+        self.unpriced += other.unpriced
+        self.gigabytes += other.gigabytes
+        if other.oldest is not None and (self.oldest is None or other.oldest < self.oldest):
+            self.oldest = other.oldest
+
 
 #: A volume's coverage in a group.
 USED, UNUSED = "in_use", "unused"
@@ -167,7 +176,7 @@ class Summary:
         found: dict[str, Sums] = {}
         for group, sums in self.groups.items():
             if group.app_type != VOLUME:
-                _add(found.setdefault(group.coverage, Sums()), sums)
+                found.setdefault(group.coverage, Sums()).merge(sums)
         return found
 
     def total(self, *, volumes: bool) -> Sums:
@@ -175,17 +184,8 @@ class Summary:
         found = Sums()
         for group, sums in self.groups.items():
             if (group.app_type == VOLUME) is volumes:
-                _add(found, sums)
+                found.merge(sums)
         return found
-
-
-def _add(to: Sums, sums: Sums) -> None:
-    to.count += sums.count
-    to.nano_usd_per_hour += sums.nano_usd_per_hour
-    to.unpriced += sums.unpriced
-    to.gigabytes += sums.gigabytes
-    if sums.oldest is not None and (to.oldest is None or sums.oldest < to.oldest):
-        to.oldest = sums.oldest
 
 
 def summarise(found: Iterable[Line], *, by_owner: bool = False) -> Summary:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..aws import Aws, AwsError, ErrorKind
+from ..aws import Aws, AwsError, ErrorKind, Role
 
 T = TypeVar("T")
 
@@ -38,8 +38,8 @@ class Patient(Aws):
     """Calls for a command that thousands of them must not fail for one; a throttled call has done
     nothing, so that each can be made again. `say` is told of each wait."""
 
-    def __init__(self, region: str, say: Callable[[str], None]) -> None:
-        super().__init__(region)
+    def __init__(self, region: str, say: Callable[[str], None], role: Role | None = None) -> None:
+        super().__init__(region, role=role)
         self._say = say
 
     def call_blocking(

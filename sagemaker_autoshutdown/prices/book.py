@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..model import AppType, Price, PriceSource, VolumePrice
+from ..model import Price, PriceSource, VolumePrice
 from .table import BUNDLED_TABLE, load_bundled, load_own, own_prices
 
 if TYPE_CHECKING:
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 VOLUME_USD_PER_GB_MONTH = Decimal("0.112")
 VOLUME_PRICE_REGION = "us-east-1"
 VOLUME_PRICE_DATE = "2026-08-24"
+
+#: A session of Canvas is billed by the hour until its user logs out or the app is deleted, whatever
+#: it runs on (aws.amazon.com/sagemaker/ai/canvas/pricing). As with volumes, the price of us-east-1
+#: stands for all regions.
+CANVAS = "Canvas"
+CANVAS_USD_PER_HOUR = Decimal("1.9")
+CANVAS_PRICE_DATE = "2026-06-25"
 
 
 def endpoint_region(region: str) -> str | None:
@@ -110,8 +117,14 @@ class PriceBook:
         if self._make_price_list is not None:
             self._price_list = self._make_price_list()
 
-    def price(self, instance_type: str, app_type: AppType) -> Price:
-        """The price of an instance of this type that runs an app of this type."""
+    def price(self, instance_type: str, app_type: str) -> Price:
+        """The price of an instance of this type that runs an app of this type.
+
+        ``app_type`` is SageMaker's, or ``NotebookInstance``. For a Canvas app the instance type
+        says nothing: its session costs what a session-hour does, unless the admin's own table has
+        a price for ``canvas``."""
+        if app_type == CANVAS:
+            return self._session()
         if self._own is None:
             self._load_or_wait()
         own = (self._own or {}).get(instance_type)
@@ -119,7 +132,14 @@ class PriceBook:
             self._price_list.get(instance_type, app_type)  # looked up, if need be
         return self.known(instance_type, app_type)
 
-    def known(self, instance_type: str, app_type: AppType) -> Price:
+    def _session(self) -> Price:
+        if self._own is None:
+            self._load_or_wait()
+        source = PriceSource.LIST if self.region == VOLUME_PRICE_REGION else PriceSource.ESTIMATE
+        listed = Price(CANVAS.lower(), CANVAS_USD_PER_HOUR, source, CANVAS_PRICE_DATE)
+        return (self._own or {}).get(CANVAS.lower(), listed)
+
+    def known(self, instance_type: str, app_type: str) -> Price:
         """The same out of memory."""
         own = (self._own or {}).get(instance_type)
         if own is not None:

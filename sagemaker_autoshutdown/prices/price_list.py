@@ -29,10 +29,13 @@ Fetch = Callable[[Mapping[str, str]], Iterable[str]]
 
 SERVICE_CODE = "AmazonSageMaker"
 
-COMPONENT = {
-    AppType.KERNEL_GATEWAY: "studio-notebook",
-    AppType.JUPYTER_LAB: "studio-jupyterlab",
-    AppType.NOTEBOOK_INSTANCE: "notebook",
+#: The component of an app type; one that is not here (TensorBoard, RSessionGateway) is told by its
+#: usage type alone.
+COMPONENT: Mapping[str, str] = {
+    AppType.KERNEL_GATEWAY.value: "studio-notebook",
+    AppType.JUPYTER_LAB.value: "studio-jupyterlab",
+    "CodeEditor": "studio-codeeditor",
+    AppType.NOTEBOOK_INSTANCE.value: "notebook",
 }
 # They differ by half a percent at most, so that any stands in for one that is not listed.
 _STAND_INS = (
@@ -51,6 +54,8 @@ FRESH = timedelta(days=1)
 BACK_OFF = timedelta(hours=1)
 
 _TYPE_IN_USAGE = re.compile(r"[:-](ml\.[a-z0-9-]+\.[a-z0-9-]+)$")
+#: As in ``USE1-Studio:TensorBoard-ml.m5.large`` and ``RStudio:RSessionGateway-ml.m5.large``.
+_APP_IN_USAGE = re.compile(r"\bR?Studio:([A-Za-z]+)-ml\.")
 
 
 def fetch_with(pages: Callable[[str, str, str, dict[str, Any]], Iterable[Any]]) -> Fetch:
@@ -71,11 +76,18 @@ def fetch_with(pages: Callable[[str, str, str, dict[str, Any]], Iterable[Any]]) 
     return fetch
 
 
+def component_of(app_type: str) -> str:
+    """What the Price List calls an app of this type: a component, or the type in lower case."""
+    return COMPONENT.get(app_type, app_type.lower())
+
+
 @dataclass(frozen=True)
 class _Row:
     component: str
     usd: Decimal
     date: str
+    #: The app type that the usage type names, in lower case; empty where it names none.
+    app: str = ""
 
 
 def read_row(item: str, instance_type: str, region: str) -> _Row | None:
@@ -89,14 +101,20 @@ def read_row(item: str, instance_type: str, region: str) -> _Row | None:
         terms = product["terms"]["OnDemand"].values()
         dimensions = [entry for term in terms for entry in term["priceDimensions"].values()]
         component = (attributes.get("component") or "").lower()
-        if component not in _STAND_INS or attributes.get("regionCode", region) != region:
+        named = _APP_IN_USAGE.search(attributes.get("usagetype") or "")
+        app = named.group(1).lower() if named else ""
+        if (
+            not (component in _STAND_INS or (app and component))
+            or attributes.get("regionCode", region) != region
+        ):
             return None
         if not _is_of_type(attributes, instance_type):
             return None
         for entry in dimensions:
             usd = Decimal(entry["pricePerUnit"].get("USD", "0"))
             if entry["unit"] == "Hrs" and usd > 0:
-                return _Row(component, usd.normalize(), str(product.get("publicationDate"))[:10])
+                date = str(product.get("publicationDate"))[:10]
+                return _Row(component, usd.normalize(), date, app)
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError):
         return None
     return None
@@ -116,7 +134,7 @@ def choose(items: Iterable[str], instance_type: str, region: str, component: str
     rows = [row for row in (read_row(item, instance_type, region) for item in items) if row]
     for wanted in (component, *_STAND_INS):
         for row in rows:
-            if row.component == wanted:
+            if wanted in (row.component, row.app):
                 return Price(instance_type, row.usd, PriceSource.API, row.date)
     return None
 
@@ -157,14 +175,14 @@ class PriceListCache:
         #: Why the API could not be asked the last time; empty when it could.
         self.error = ""
 
-    def known(self, instance_type: str, app_type: AppType) -> Price | None:
+    def known(self, instance_type: str, app_type: str) -> Price | None:
         """The price as far as it is known now."""
-        known = self._known.get((instance_type, COMPONENT[app_type]))
+        known = self._known.get((instance_type, component_of(app_type)))
         return known.price if known else None
 
-    def get(self, instance_type: str, app_type: AppType) -> Price | None:
+    def get(self, instance_type: str, app_type: str) -> Price | None:
         """The same. Asks for it in the background when it is not known, or not freshly."""
-        key = (instance_type, COMPONENT[app_type])
+        key = (instance_type, component_of(app_type))
         known = self._known.get(key)
         if known is None or self._clock() - known.fetched_at >= FRESH:
             self._ask(key)

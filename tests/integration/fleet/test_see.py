@@ -1,0 +1,254 @@
+"""What ``fleet`` sees of an account, through the SageMaker API, and what it asks for that."""
+
+from __future__ import annotations
+
+import csv
+import io
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.localstudio import Fault
+from tests.localstudio.testing import BlockingStudio
+from tests.paths import ROOT
+
+from .conftest import Run, document, fill
+
+
+def calls(studio: BlockingStudio) -> Counter[str]:
+    return Counter(call.operation for call in studio.calls())
+
+
+@pytest.mark.parametrize("apps", [1, 100, 101, 1234])
+def test_a_sweep_makes_one_call_for_a_hundred_apps_and_describes_none(
+    studio: BlockingStudio, run: Run, apps: int
+) -> None:
+    made = fill(studio, apps=apps)
+    found = document(run("status", "--json"))
+    assert len(found["apps"]) == apps
+    assert calls(studio) == {
+        "ListApps": -(-apps // 100),
+        "ListSpaces": max(-(-len(made.spaces) // 100), 1),
+        "ListNotebookInstances": max(-(-len(made.notebooks) // 100), 1),
+        "ListDomains": 1,
+        "DescribeDomain": len(made.domains),
+    }
+
+
+def test_every_app_of_every_type_is_listed_with_its_owner(studio: BlockingStudio, run: Run) -> None:
+    made = fill(studio, apps=300)
+    found = document(run("status", "--json"))
+    listed = {
+        (app["domain"], app["space"] or app["owner"], app["app_type"], app["app_name"])
+        for app in found["apps"]
+    }
+    assert listed == {(key.domain_id, key.owner_name, key.app_type, key.name) for key in made.apps}
+    assert {app["app_type"] for app in found["apps"]} == {
+        "JupyterServer",
+        "KernelGateway",
+        "JupyterLab",
+        "CodeEditor",
+        "Canvas",
+        "TensorBoard",
+        "RStudioServerPro",
+        "RSessionGateway",
+        "DetailedProfiler",
+    }
+    lab = next(app for app in found["apps"] if app["app_type"] == "JupyterLab")
+    assert lab["owner"] == lab["space"].rpartition("-")[0]
+    assert lab["sharing"] == "Private"
+    names = {each["notebook_instance_name"] for each in found["notebook_instances"]}
+    assert names == set(made.notebooks)
+    assert {each["status"] for each in found["notebook_instances"]} == {"InService", "Stopped"}
+    assert len(found["volumes"]) == len(made.spaces)
+    unused = [each for each in found["volumes"] if not each["in_use"]]
+    assert {each["space"] for each in unused} == {
+        name for _, name in made.spaces if name.startswith("unused")
+    }
+
+
+def test_an_hour_costs_what_its_instances_cost(studio: BlockingStudio, run: Run) -> None:
+    fill(studio, apps=300)
+    found = document(run("status", "--json"))
+    expected, seen = Decimal(0), set()
+    for app in found["apps"]:
+        if app["app_type"] == "KernelGateway":
+            instance = (app["domain"], app["owner"], app["instance_type"])
+            if instance in seen:
+                continue
+            seen.add(instance)
+        expected += Decimal(app["usd_per_hour"])
+        if app["app_type"] == "JupyterServer" or app["instance_type"] == "system":
+            assert Decimal(app["usd_per_hour"]) == 0
+        if app["app_type"] == "Canvas":
+            assert (app["usd_per_hour"], app["price_source"]) == ("1.9", "estimate")
+    for each in found["notebook_instances"]:
+        expected += Decimal(each["usd_per_hour"]) if each["status"] == "InService" else 0
+    assert Decimal(found["totals"]["usd_per_hour"]) == expected
+    coverage = found["totals"]["coverage"].values()
+    assert sum(Decimal(each["usd_per_hour"]) for each in coverage) == expected
+    assert sum(each["up"] for each in coverage) == found["totals"]["up"]
+
+
+def test_deleted_and_failed_apps_are_not_up(studio: BlockingStudio, run: Run) -> None:
+    made = fill(studio, apps=20)
+    gone, failed, leaving = made.apps[:3]
+
+    def change(status: str, which: int) -> None:
+        account, now = studio.studio.account, studio.studio.now()
+        studio.do(
+            lambda s: account.enter(replace(account.app(made.apps[which], now), status=status))
+        )
+
+    change("Deleted", 0)
+    change("Failed", 1)
+    change("Deleting", 2)
+    found = {
+        (app["domain"], app["space"] or app["owner"], app["app_type"], app["app_name"]): app
+        for app in document(run("status", "--json"))["apps"]
+    }
+    assert len(found) == 18
+    for key in (gone, failed):
+        assert (key.domain_id, key.owner_name, key.app_type, key.name) not in found
+    name = (leaving.domain_id, leaving.owner_name, leaving.app_type, leaving.name)
+    assert found[name]["status"] == "Deleting"
+
+
+def test_an_account_without_anything_is_one_document_too(studio: BlockingStudio, run: Run) -> None:
+    found = document(run("status", "--json"))
+    assert (found["apps"], found["notebook_instances"], found["volumes"]) == ([], [], [])
+    assert found["totals"]["up"] == 0
+
+
+def test_a_list_that_is_not_allowed_is_told_and_the_others_are_shown(
+    studio: BlockingStudio, run: Run
+) -> None:
+    made = fill(studio, apps=20)
+    for operation in ("ListNotebookInstances", "ListSpaces", "ListDomains"):
+        studio.fault(Fault(operation, code="AccessDeniedException"))
+    done = run("status", "--json")
+    found = document(done)
+    assert len(found["apps"]) == len(made.apps)
+    assert len(found["problems"]) == 3
+    assert "sagemaker:ListNotebookInstances is not allowed" in done.stderr
+
+
+def test_without_the_right_to_list_apps_it_says_so_and_fails(
+    studio: BlockingStudio, run: Run
+) -> None:
+    fill(studio, apps=5)
+    studio.fault(Fault("ListApps", code="AccessDeniedException"))
+    done = run("status")
+    assert done.returncode == 1
+    assert "sagemaker:ListApps" in done.stderr
+    assert "Ask your administrator to allow" in done.stderr
+
+
+def test_throttling_is_waited_out_and_nothing_is_counted_twice(
+    studio: BlockingStudio, run: Run
+) -> None:
+    fill(studio, apps=450)
+    # Three attempts are botocore's own; the next follows after a pause.
+    studio.fault(Fault("ListApps", code="ThrottlingException", times=3))
+    done = run("status", "--json")
+    assert len(document(done)["apps"]) == 450
+    assert "AWS limits the rate of calls" in done.stderr
+
+
+def test_the_region_of_the_environment_is_the_one_that_aws_names(
+    studio: BlockingStudio, run: Run, environment: Mapping[str, str]
+) -> None:
+    env = {key: value for key, value in environment.items() if key != "AWS_DEFAULT_REGION"}
+    env["AWS_REGION"] = "eu-central-1"
+    assert document(run("status", "--json", env=env))["accounts"][0]["region"] == "eu-central-1"
+    found = document(run("status", "--json", "--region", "ap-south-1", "--region", "us-east-1"))
+    assert {each["region"] for each in found["accounts"]} == {"ap-south-1", "us-east-1"}
+
+
+def test_without_a_region_it_says_what_to_do(run: Run, environment: Mapping[str, str]) -> None:
+    env = {key: value for key, value in environment.items() if not key.endswith("_REGION")}
+    done = run("status", env=env)
+    assert done.returncode == 1
+    assert "region" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_spreadsheet_gets_a_line_for_each_app_and_notebook_instance(
+    studio: BlockingStudio, run: Run
+) -> None:
+    made = fill(studio, apps=50)
+    rows = list(csv.DictReader(io.StringIO(run("status", "--csv").stdout)))
+    assert len(rows) == len(made.apps) + len(made.notebooks)
+    assert {row["app_type"] for row in rows} >= {"NotebookInstance", "JupyterLab"}
+
+
+def test_the_table_ends_with_what_an_hour_costs(studio: BlockingStudio, run: Run) -> None:
+    fill(studio, apps=50)
+    lines = run("status").stdout.splitlines()
+    heads = ["DOMAIN", "OWNER", "SPACE", "TYPE", "APP", "INSTANCE", "USD/H", "COVERAGE", "UP"]
+    assert lines[0].split() == heads
+    assert "USD an hour" in lines[-1]
+
+
+def test_coverage_names_what_costs_most_and_has_nobody(studio: BlockingStudio, run: Run) -> None:
+    fill(studio, apps=200)
+    found = document(run("coverage", "--json"))
+    rates = [Decimal(each["usd_per_hour"]) for each in found["uncovered"]]
+    assert rates == sorted(rates, reverse=True)
+    assert {each["coverage"] for each in found["uncovered"]} == {"none", "unknown"}
+    assert found["coverage"]["native"]["up"]
+    shown = run("coverage").stdout
+    assert "Studio's own idle shutdown applies" in shown
+
+
+def test_a_wrong_configuration_is_named_with_its_line(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "fleet.toml"
+    path.write_text('interval = "5m"\ninterwal = 3\n')
+    done = run("status", "--config", str(path))
+    assert done.returncode == 2
+    assert f"{path}, line 2: interwal is not known here" in done.stderr
+
+
+def test_status_works_on_the_five_dependencies_alone(
+    studio: BlockingStudio, environment: Mapping[str, str]
+) -> None:
+    """No extra, and nothing that only developers have."""
+    fill(studio, apps=5)
+    forbid = (
+        "import sys\n"
+        "for name in ('tomllib', 'tomli', 'yaml', 'snappy', 'cramjam', 'google', 'psutil',"
+        " 'hypothesis', 'jupyterlab'):\n"
+        "    sys.modules[name] = None\n"
+        "from sagemaker_autoshutdown.cli import main\n"
+        "sys.exit(main(['fleet', 'status', '--json']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", forbid],
+        env=dict(environment),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert len(document(done)["apps"]) == 5
+
+
+def test_a_pipe_that_closes_early_is_no_error(
+    studio: BlockingStudio, environment: Mapping[str, str]
+) -> None:
+    fill(studio, apps=2000)
+    command = [sys.executable, "-m", "sagemaker_autoshutdown.cli", "fleet", "status", "--json"]
+    with subprocess.Popen(
+        command, env=dict(environment), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(100)
+        process.stdout.close()
+        assert b"Traceback" not in process.stderr.read()
