@@ -17,10 +17,9 @@ from typing import Any
 from tests.localstudio import AppKey, user
 from tests.localstudio.processes import free_port
 from tests.localstudio.servers import NOT_INHERITED
-from tests.localstudio.testing import BlockingStudio
+from tests.localstudio.testing import BlockingStudio, enter_app
 from tests.paths import ROOT
 
-from ..integration.localstudio.conftest import enter_app
 from .worker import MARK
 
 INSTANCE_TYPES = ("ml.t3.medium", "ml.m5.large", "ml.g4dn.xlarge")

@@ -20,12 +20,10 @@ from sagemaker_autoshutdown.api import client
 from sagemaker_autoshutdown.cli import _arguments, _server
 from sagemaker_autoshutdown.clock import from_iso, utcnow
 from sagemaker_autoshutdown.errors import Failed, NoServer
+from tests import spec
 from tests.localstudio.scene import Scene
 from tests.localstudio.servers import ServerOptions
-from tests.localstudio.testing import BlockingStudio, running_studio
-
-from ..unit.api import spec
-from .localstudio.conftest import enter_app
+from tests.localstudio.testing import BlockingStudio, enter_app, running_studio
 
 APP = "datascience-1-0-ml-t3-medium-1"
 OTHER = "datascience-1-0-ml-g4dn-xlarge-1"

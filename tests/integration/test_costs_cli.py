@@ -22,9 +22,8 @@ from sagemaker_autoshutdown.costs.store.ledger import FILE_NAME, Ledger
 from sagemaker_autoshutdown.model import App, AppStatus, AppType, Money, Price, PriceSource
 from sagemaker_autoshutdown.status import to_json
 from sagemaker_autoshutdown.text import usd
-from tests.integration.localstudio.conftest import enter_app
 from tests.localstudio import ServerOptions
-from tests.localstudio.testing import running_studio
+from tests.localstudio.testing import enter_app, running_studio
 from tests.unit.costs.test_ledger import HOST
 
 

@@ -31,7 +31,7 @@ from .processes import ProcessInfo
 from .runtime import Target
 from .scene import Scene
 from .servers import Launch, ServerOptions
-from .state import App, AppKey, Owner, Timing
+from .state import App, AppKey, Owner, Resource, Timing, user
 from .studio import LocalStudio
 from .terminals import Terminal
 
@@ -246,6 +246,27 @@ def running_studio(
         yield thread.wait_until_up()
     finally:
         thread.end()
+
+
+def enter_app(
+    studio: BlockingStudio,
+    name: str,
+    owner: Owner | None = None,
+    instance_type: str = "ml.t3.medium",
+) -> AppKey:
+    """An app that is in service as far as the API can tell, with no process behind it."""
+    owner = owner or user("ada")
+    domain_id = studio.do(lambda s: next(iter(s.account.domains)))
+    key = AppKey(domain_id, owner.kind, owner.name, "KernelGateway", name)
+
+    def enter() -> App:
+        account, now = studio.studio.account, studio.studio.now()
+        app = account.create_app(key, Resource(instance_type), now)
+        account.app_is_up(key, app.run, now)
+        return app
+
+    studio.do(lambda _: enter())
+    return key
 
 
 class _StudioThread(threading.Thread):

@@ -16,9 +16,7 @@ from sagemaker_autoshutdown import aws as aws_module
 from sagemaker_autoshutdown.aws import SENT_ONCE, Aws, AwsError, ErrorKind
 from sagemaker_autoshutdown.threads import in_thread
 from tests.localstudio import AppKey, Fault, user
-from tests.localstudio.testing import QUICK, BlockingStudio, running_studio
-
-from ..integration.localstudio.conftest import enter_app
+from tests.localstudio.testing import QUICK, BlockingStudio, enter_app, running_studio
 
 
 @pytest.fixture(scope="module")

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from jupyter_server.serverapp import ServerApp
 from tornado import web, websocket
 from tornado.httpclient import HTTPRequest
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
 from sagemaker_autoshutdown.activity import kernel_probe
-from sagemaker_autoshutdown.activity.jupyter import RestSource
-from sagemaker_autoshutdown.activity.kernel_probe import Answer, Told, ask
+from sagemaker_autoshutdown.activity.kernel_probe import Answer, ask
 from sagemaker_autoshutdown.model import Reason, State
 
 from ..virtual import DENIED, Server, kernel_model
@@ -26,57 +23,6 @@ from .test_activity import Reader
 from .test_monitor import deleted, make
 
 __all__ = ["make"]
-
-
-def answers(told: Mapping[str, Told]) -> dict[str, Answer]:
-    return {kernel_id: each.answer for kernel_id, each in told.items()}
-
-
-class TestRealKernels:
-    """Over the server's own websocket, as a browser."""
-
-    async def test_one_that_waits_answers_and_one_in_a_cell_does_not(
-        self, jp_serverapp: ServerApp, http_server: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        manager = jp_serverapp.kernel_manager
-        source = RestSource(jp_serverapp)
-        idle, busy = [str(await manager.start_kernel(kernel_name="python3")) for _ in range(2)]
-        assert answers(await source.ask([idle, busy])) == {idle: Answer.IDLE, busy: Answer.IDLE}
-        client = manager.get_kernel(busy).client()
-        client.start_channels()
-        client.execute("import time; time.sleep(1000)")
-        states: dict[str, str] = {}
-        while states.get(busy) != "busy":
-            await asyncio.sleep(0.05)
-            states = {model["id"]: model["execution_state"] for model in await source.kernels()}
-        monkeypatch.setattr(kernel_probe, "PATIENCE", 1.0)
-        began = asyncio.get_running_loop().time()
-        assert answers(await source.ask([idle, busy])) == {idle: Answer.IDLE, busy: Answer.SILENT}
-        assert asyncio.get_running_loop().time() - began < 5
-        client.stop_channels()
-
-    async def test_connections_are_closed_again(
-        self, jp_serverapp: ServerApp, http_server: Any
-    ) -> None:
-        source = RestSource(jp_serverapp)
-        kernel_id = str(await jp_serverapp.kernel_manager.start_kernel(kernel_name="python3"))
-        await source.ask([kernel_id])
-        for _ in range(100):
-            (model,) = await source.kernels()
-            if not model["connections"]:
-                return
-            await asyncio.sleep(0.05)
-        pytest.fail("a connection was left open, which can count as use")
-
-    async def test_a_server_that_refuses_is_not_taken_for_a_cell(
-        self, jp_serverapp: ServerApp, http_server: Any, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(
-            "sagemaker_autoshutdown.activity.jupyter.server_token", lambda _: "wrong"
-        )
-        kernel_id = str(await jp_serverapp.kernel_manager.start_kernel(kernel_name="python3"))
-        told = answers(await RestSource(jp_serverapp).ask([kernel_id]))
-        assert told == {kernel_id: Answer.REFUSED}
 
 
 def say(handler: websocket.WebSocketHandler, parent: dict[str, str], state: str) -> None:

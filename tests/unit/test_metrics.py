@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -245,17 +243,3 @@ def test_the_readmes_table_is_that_of_the_metrics() -> None:
     assert readme_table() in README.read_text(encoding="utf-8"), (
         "Put this into the README, between the metrics' markers:\n\n" + readme_table()
     )
-
-
-def test_promtool_finds_nothing_to_say_about_the_names(server: Server) -> None:
-    promtool = shutil.which("promtool")
-    assert promtool, "promtool is missing: make system-packages"
-    server.spent = (Spent("ml.t3.medium", "KernelGateway", 1.5, 0.5, 0.25),)
-    server.status = status(totals=Totals())
-    done = subprocess.run(
-        [promtool, "check", "metrics"],
-        input=generate_latest(server.registry),
-        capture_output=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

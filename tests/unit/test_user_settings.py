@@ -23,8 +23,7 @@ from sagemaker_autoshutdown.settings import user as settings_module
 from sagemaker_autoshutdown.settings.admin import USER_SETTINGS, SageMakerAutoShutdown
 from sagemaker_autoshutdown.settings.file import SettingsFile, Stored
 from sagemaker_autoshutdown.settings.user import Settings, applicable, check, merge
-
-from .api import spec
+from tests import spec
 
 T = TypeVar("T")
 NOW = datetime(2026, 9, 1, 12, tzinfo=timezone.utc)

@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.localstudio import AppKey, Owner, user
-from tests.localstudio.state import App, Resource
+from tests.localstudio import user
 from tests.localstudio.testing import QUICK, BlockingStudio, running_studio
 
 
@@ -41,24 +40,3 @@ def http_request(
         connection.close()
     is_json = "json" in (answer.getheader("Content-Type") or "")
     return answer.status, json.loads(content) if is_json and content else None
-
-
-def enter_app(
-    studio: BlockingStudio,
-    name: str,
-    owner: Owner | None = None,
-    instance_type: str = "ml.t3.medium",
-) -> AppKey:
-    """An app that is in service as far as the API can tell, with no process behind it."""
-    owner = owner or user("ada")
-    domain_id = studio.do(lambda s: next(iter(s.account.domains)))
-    key = AppKey(domain_id, owner.kind, owner.name, "KernelGateway", name)
-
-    def enter() -> App:
-        account, now = studio.studio.account, studio.studio.now()
-        app = account.create_app(key, Resource(instance_type), now)
-        account.app_is_up(key, app.run, now)
-        return app
-
-    studio.do(lambda _: enter())
-    return key

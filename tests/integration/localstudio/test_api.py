@@ -11,9 +11,9 @@ from botocore.exceptions import ClientError
 from tests.localstudio import space, user
 from tests.localstudio.operations import SERVICES
 from tests.localstudio.protocol import format_answer, service_model
-from tests.localstudio.testing import BlockingStudio
+from tests.localstudio.testing import BlockingStudio, enter_app
 
-from .conftest import enter_app, http_request
+from .conftest import http_request
 
 #: What the local Studio must serve.
 OPERATIONS = {

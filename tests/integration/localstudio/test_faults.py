@@ -11,9 +11,9 @@ import pytest
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
 
 from tests.localstudio import Fault, KernelOverride
-from tests.localstudio.testing import BlockingStudio
+from tests.localstudio.testing import BlockingStudio, enter_app
 
-from .conftest import enter_app, http_request
+from .conftest import http_request
 from .test_api import refused
 
 

@@ -7,8 +7,6 @@ import os
 import shutil
 import sqlite3
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -38,7 +36,6 @@ from sagemaker_autoshutdown.model import (
     PriceSource,
     Reason,
 )
-from tests.paths import ROOT
 
 T0 = datetime(2026, 11, 2, 12, tzinfo=timezone.utc)
 HOST = Host(HostKind.CLASSIC, "us-east-1", "d-1", "ada")
@@ -580,42 +577,6 @@ def test_a_disk_that_takes_nothing_is_not_said_at_every_look(
     assert len(caplog.records) == 2  # it can't be recorded; what is oldest is dropped
 
 
-_WRITER = """
-import sys, os
-sys.path.insert(0, {root!r})
-from tests.unit.costs.test_ledger import World
-from pathlib import Path
-world = World(Path({folder!r}))
-world.look(60, world.app())
-print("recorded", flush=True)
-if {die_in_a_transaction}:
-    world.ledger._connect().execute("BEGIN IMMEDIATE")
-    world.ledger._connect().execute("UPDATE stretches SET ended_at = 0")
-    world.ledger._connect().execute("PRAGMA cache_spill = 1")
-os.kill(os.getpid(), 9)
-"""
-
-
-@pytest.mark.parametrize("die_in_a_transaction", [False, True])
-def test_a_server_that_is_killed_loses_nothing_that_was_recorded(
-    real_disk: None, tmp_path: Path, die_in_a_transaction: bool
-) -> None:
-    root = str(ROOT)
-    script = _WRITER.format(
-        root=root, folder=str(tmp_path), die_in_a_transaction=die_in_a_transaction
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (-9, "recorded\n"), done.stderr
-    world = World(tmp_path)
-    # The dead one's lock went with it.
-    world.look(120, world.app())
-    assert world.ledger.error == ""
-    assert world.stretches() == [("a", 0, 120, "use")]
-    world.ledger.close()
-
-
 @pytest.mark.parametrize("content", [b"not a database" * 100, b"SQLite format 3\0" + b"x" * 5000])
 def test_f28_a_broken_ledger_is_put_aside_and_said(world: World, content: bytes) -> None:
     world.folder.mkdir()
@@ -917,28 +878,6 @@ def test_a_keep_alive_lasts_until_its_end_or_until_it_is_taken_back(world: World
         (0, 50),
         (50, 90),
         (200, 300),
-    ]
-
-
-def test_what_a_server_left_half_written_can_be_read_before_the_next_one_starts(
-    world: World,
-) -> None:
-    world.look(60, world.app())
-    path = world.folder / FILE_NAME
-    world.ledger.close()
-    half_way = (
-        "import os, sqlite3, sys;"
-        "db = sqlite3.connect(sys.argv[1], isolation_level=None);"
-        "db.execute('PRAGMA cache_size = 1');"  # so that it writes before it is told to
-        "db.execute('BEGIN IMMEDIATE');"
-        "db.execute('UPDATE stretches SET ended_at = 1 << 50');"
-        "db.executemany('INSERT INTO days_until VALUES (?)', [(n,) for n in range(20000)]);"
-        "os.kill(os.getpid(), 9)"
-    )
-    subprocess.run([sys.executable, "-c", half_way, str(path)], check=False)
-    assert path.with_name(f"{FILE_NAME}-journal").stat().st_size > 0
-    assert read_ledger(path, lambda db: [s.end for s in reads.stretches(db, 0, FOR_EVER)]) == [
-        to_us(after(60))
     ]
 
 

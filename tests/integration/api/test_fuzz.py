@@ -16,8 +16,8 @@ import yaml
 
 from sagemaker_autoshutdown.clock import to_iso, utcnow
 from sagemaker_autoshutdown.monitor import Monitor
+from tests import spec
 
-from . import spec
 from .conftest import CPU_APP, GPU_APP
 
 MAX_EXAMPLES = 25

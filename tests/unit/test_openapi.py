@@ -11,8 +11,7 @@ from openapi_spec_validator import validate
 
 from sagemaker_autoshutdown import __version__, model
 from sagemaker_autoshutdown.settings.admin import MAX_SECONDS, MIN_SECONDS, USER_SETTINGS
-
-from . import spec
+from tests import spec
 
 DOCUMENT = spec.load()
 SCHEMAS = DOCUMENT["components"]["schemas"]

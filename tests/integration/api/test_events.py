@@ -18,8 +18,8 @@ from sagemaker_autoshutdown.api import events
 from sagemaker_autoshutdown.api.events import SCHEMA_FILE, SCHEMA_ID, EventBus
 from sagemaker_autoshutdown.model import Event, EventKind, Reason
 from sagemaker_autoshutdown.monitor import Monitor
+from tests import spec
 
-from . import spec
 from .conftest import CPU_APP, Call
 
 NOW = datetime(2026, 9, 1, 12, tzinfo=timezone.utc)

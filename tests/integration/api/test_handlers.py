@@ -15,10 +15,10 @@ import pytest
 from sagemaker_autoshutdown.api.handlers import PREFIX, ROUTES
 from sagemaker_autoshutdown.clock import from_iso, to_iso, utcnow
 from sagemaker_autoshutdown.monitor import Monitor
+from tests import spec
 from tests.localstudio.faults import Fault
 from tests.localstudio.testing import BlockingStudio
 
-from . import spec
 from .conftest import CPU_APP, GPU_APP, Call
 
 

@@ -18,13 +18,11 @@ from traitlets.config import Config
 
 from sagemaker_autoshutdown.app import SETTINGS_KEY
 from sagemaker_autoshutdown.monitor import Monitor
-from tests.integration.localstudio.conftest import enter_app
 from tests.localstudio import user
 from tests.localstudio.servers import app_metadata
 from tests.localstudio.state import AppKey
-from tests.localstudio.testing import QUICK, BlockingStudio, running_studio
-
-from .spec import PREFIX
+from tests.localstudio.testing import QUICK, BlockingStudio, enter_app, running_studio
+from tests.spec import PREFIX
 
 CPU_APP = "datascience-1-0-ml-t3-medium-1"
 GPU_APP = "pytorch-ml-g4dn-xlarge-1"

@@ -19,9 +19,7 @@ from sagemaker_autoshutdown import app
 from sagemaker_autoshutdown.model import HostKind
 from sagemaker_autoshutdown.monitor import Monitor
 from tests.localstudio import user
-from tests.localstudio.testing import QUICK, BlockingStudio, running_studio
-
-from ..integration.localstudio.conftest import enter_app
+from tests.localstudio.testing import QUICK, BlockingStudio, enter_app, running_studio
 
 Fetch = Callable[..., Awaitable[Any]]
 

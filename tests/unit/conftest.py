@@ -1,0 +1,20 @@
+"""What holds for every unit test: it starts no process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import Any, NoReturn
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that needs a process belongs under ``tests/integration``."""
+
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        raise AssertionError("unit tests start no process: move this one to tests/integration")
+
+    monkeypatch.setattr(subprocess.Popen, "_execute_child", refuse)
+    monkeypatch.setattr(os, "fork", refuse)
