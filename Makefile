@@ -2,15 +2,17 @@
 #
 #   make demo                watch the main job on a local Studio (FOR=90 ends by itself;
 #                            HOST=space or HOST=notebook-instance for the other hosts)
+#   make test-fast           the unit tests: under a minute
 #   make test                all tests
 #   make lint                formatters, linters, types
 #   make bench               how fast, how light
 #   make wheel               the wheel that users install
+#   make upgrade             newer development dependencies, within what pyproject.toml allows
 #   make clean               back to a fresh clone
 
 PYTHON ?= python3
-# Real processes on a small machine: in CI what fails is tried once more, and the report says so.
-RERUN := $(if $(CI),--reruns 1)
+# One worker a core, hyperthreads included.
+PYTEST = $(BIN)/python -m pytest --numprocesses logical --dist loadgroup
 VENV := .venv
 BIN := $(VENV)/bin
 HOST ?= classic
@@ -24,34 +26,51 @@ PANEL_INSTALLED := $(PANEL)/node_modules/.installed
 BROWSER := $(PANEL)/ui-tests
 BROWSER_INSTALLED := $(BROWSER)/node_modules/.installed
 
-.PHONY: all demo test test-python test-images test-panel test-browser lint format bench wheel \
-	clean system-packages
+# What `make test` consists of.
+PARTS := test-python test-panel test-browser
+
+.PHONY: all demo test test-fast test-images $(PARTS) lint format bench wheel upgrade clean \
+	system-packages
 
 all: $(INSTALLED)
 
-$(INSTALLED): pyproject.toml
+$(INSTALLED): pyproject.toml requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed to develop: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
 	@node --version >/dev/null || { echo "Node 20 or newer is needed to build the panel."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[dev]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	touch $@
 
 demo: $(INSTALLED)
 	@$(BIN)/python -m tests.localstudio.demo --host $(HOST) $(if $(FOR),--for $(FOR))
 
-test: test-panel test-browser test-images test-python
+# All parts run, whichever of them fails; the summary comes last.
+test:
+	@failed=0; summary=""; \
+	for part in $(PARTS); do \
+		began=$$(date +%s); result=passed; \
+		$(MAKE) --no-print-directory $$part || { result=FAILED; failed=1; }; \
+		line=$$(printf '%-14s %s in %d s' "$$part" "$$result" "$$(($$(date +%s) - began))"); \
+		summary="$$summary$$line\n"; \
+	done; \
+	printf "\n$$summary"; \
+	exit $$failed
+
+test-fast: $(INSTALLED)
+	$(PYTEST) tests/unit
 
 # What tests need that pip can't install. Said, not installed, where that takes another's rights.
 system-packages:
 	@tests/install-system-packages.sh
 
 test-python: $(INSTALLED) system-packages
-	$(BIN)/python -m pytest $(RERUN) --ignore tests/images
+	$(PYTEST)
 
 # The product in stand-ins of the images of the field.
 test-images: $(INSTALLED)
-	$(BIN)/python -m pytest $(RERUN) tests/images
+	$(PYTEST) tests/images
 
 $(PANEL_INSTALLED): $(PANEL)/package.json $(PANEL)/yarn.lock $(INSTALLED)
 	cd $(PANEL) && $(JLPM) install --immutable
@@ -90,6 +109,10 @@ wheel: $(PANEL_INSTALLED)
 	rm -rf dist
 	cd $(PANEL) && $(JLPM) build:prod
 	$(BIN)/uv build --wheel --python $(BIN)/python
+
+upgrade: $(INSTALLED)
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url \
+		--custom-compile-command "make upgrade" --extra dev --output-file requirements-dev.txt pyproject.toml
 
 clean:
 	rm -rf $(VENV) .venvs build dist $(PANEL)/lib $(PANEL)/node_modules $(PANEL)/*.tsbuildinfo \

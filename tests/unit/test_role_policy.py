@@ -35,7 +35,7 @@ def allows(document: dict[str, Any], action: str, resource: str, context: dict[s
 
     def holds(operator: str, key: str, expected: Any) -> bool:
         if operator == "Null":
-            return (key not in context) == (expected == "true")
+            return (key not in context) == bool(expected == "true")
         values = expected if isinstance(expected, list) else [expected]
         if key not in context:
             return False
