@@ -1,28 +1,34 @@
 """The file that keeps the user's settings and keep-alives.
 
 It is read with patience and written with care: what can't be understood is put aside, never
-overwritten; a write changes the file whole or not at all. What the entries mean is not known here.
+overwritten; a write changes the file whole or not at all, and one server waits for the other. What
+the entries mean is not known here.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Union
 
 from ..clock import from_iso, to_iso, utcnow
+from ..locks import FileLock, Locked
 
 #: What a user's setting can be: seconds, or on and off.
 Value = Union[float, bool]
 
 FILE_VERSION = 1
+LOCK_NAME = "settings.lock"
+#: Seconds to wait for another server that writes. It takes milliseconds.
+LOCK_WAIT = 5.0
 
 
 @dataclass(frozen=True)
@@ -77,11 +83,19 @@ def parse(text: str) -> tuple[dict[str, Any], Stored]:
     return document, Stored(settings, keep_alives, tuple(notes))
 
 
+class _Unreadable(Exception):
+    """The file makes no sense, which is to be settled under the lock."""
+
+
+#: What a disk says that knows no locks.
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
+
+
 class SettingsFile:
     """The file. Its methods block: call them in a thread.
 
     Several servers may share it: each write changes only what was changed here, and takes the rest
-    from the file as it is then. Two writes within the same milliseconds could still lose one.
+    from the file as it is then, under a lock.
     """
 
     def __init__(self, path: Path, now: Callable[[], datetime] = utcnow) -> None:
@@ -92,7 +106,15 @@ class SettingsFile:
     def read(self) -> Stored:
         """What is stored; nothing if there is no file. A broken file is put aside."""
         with self._lock:
-            return self._read()[1]
+            try:
+                return self._read()[1]
+            except _Unreadable:
+                # Under the lock, and read again: another server may have put it aside by now.
+                try:
+                    with self._locked():
+                        return self._read(may_put_aside=True)[1]
+                except OSError as error:
+                    return Stored(notes=(f"Your settings could not be read: {error}.",))
 
     def write(
         self,
@@ -103,8 +125,9 @@ class SettingsFile:
 
         Raises ``OSError`` if it can't be written; the file then is as it was.
         """
-        with self._lock:
-            document, stored = self._read(for_writing=True)
+        with self._lock, self._locked():
+            self._clean_up()
+            document, stored = self._read(for_writing=True, may_put_aside=True)
             apply(document["settings"], settings)
             apply(
                 document["keep_alive"],
@@ -127,13 +150,44 @@ class SettingsFile:
             self._replace(text)
             return replace(parse(text)[1], notes=stored.notes)
 
-    def _read(self, for_writing: bool = False) -> tuple[dict[str, Any], Stored]:
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keeps other servers from writing. Raises ``OSError``."""
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            lock = FileLock(self.path.with_name(LOCK_NAME), LOCK_WAIT)
+        except Locked as error:
+            raise OSError(f"another server writes them: {error}") from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            yield  # a disk that knows no locks: two writes at once could lose one
+            return
+        except ImportError:  # Windows
+            yield
+            return
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _clean_up(self) -> None:
+        """Removes what a server that was killed left half written. Needs the lock."""
+        for left in self.path.parent.glob(f".{self.path.name}.*"):
+            with contextlib.suppress(OSError):
+                left.unlink()
+
+    def _read(
+        self, for_writing: bool = False, may_put_aside: bool = False
+    ) -> tuple[dict[str, Any], Stored]:
         empty: dict[str, Any] = {"version": FILE_VERSION, "settings": {}, "keep_alive": {}}
         try:
             text = self.path.read_text(encoding="utf-8")
         except FileNotFoundError:
             return empty, Stored()
         except UnicodeDecodeError as error:
+            if not may_put_aside:
+                raise _Unreadable from error
             return empty, self._put_aside(error, for_writing)
         except OSError as error:
             # It may be well and only out of reach: not to be put aside, nor written over.
@@ -143,6 +197,8 @@ class SettingsFile:
         try:
             return parse(text)
         except (ValueError, RecursionError) as error:
+            if not may_put_aside:
+                raise _Unreadable from error
             return empty, self._put_aside(error, for_writing)
 
     def _put_aside(self, error: Exception, for_writing: bool) -> Stored:
@@ -165,7 +221,6 @@ class SettingsFile:
     def _replace(self, text: str) -> None:
         """Write it whole or not at all, also if the machine stops in the middle."""
         directory = self.path.parent
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         # mkstemp makes it readable for its owner only.
         descriptor, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=directory)
         try:

@@ -233,7 +233,7 @@ class Settings:
         except asyncio.TimeoutError:
             stored = Stored(notes=(f"Your settings could not be read in {FILE_TIMEOUT} s.",))
         self._stored = dict(stored.settings)
-        self._keep_alives = dict(stored.keep_alives)
+        self._keep_alives = self._bounded(stored.keep_alives)
         self._file_notes = stored.notes
         self._compute()
         for note in (*stored.notes, *self._notes):
@@ -275,8 +275,18 @@ class Settings:
         for name, run_started_at in runs.items():
             entry = self._keep_alives.get(name)
             if entry is not None and run_started_at <= entry.given_at:
-                kept[name] = entry.until
+                # As the admin has it now, not as it was when it was given.
+                kept[name] = min(entry.until, entry.given_at + self.max_keep_alive)
         return kept
+
+    def _bounded(self, stored: Mapping[str, KeepAlive]) -> dict[str, KeepAlive]:
+        """What was stored, not given later than now: a file can be edited, a clock be wrong, and
+        the longest keep-alive counts from when it was given."""
+        now = self._now()
+        return {
+            name: replace(entry, given_at=min(entry.given_at, now))
+            for name, entry in stored.items()
+        }
 
     async def change(self, changes: object) -> None:
         """Change the user's settings; None goes back to the admin's. All or nothing.

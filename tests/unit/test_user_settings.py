@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -19,6 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagemaker_autoshutdown.errors import InvalidRequest
+from sagemaker_autoshutdown.locks import FileLock
+from sagemaker_autoshutdown.settings import file as file_module
 from sagemaker_autoshutdown.settings import user as settings_module
 from sagemaker_autoshutdown.settings.admin import USER_SETTINGS, SageMakerAutoShutdown
 from sagemaker_autoshutdown.settings.file import SettingsFile, Stored
@@ -66,6 +69,10 @@ def file_of(data_dir: Path) -> dict[str, Any]:
 def write(data_dir: Path, text: str) -> None:
     data_dir.mkdir(parents=True, exist_ok=True)
     (data_dir / "settings.json").write_text(text)
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 # ---- what is allowed ----------------------------------------------------------------------------
@@ -243,7 +250,8 @@ def test_only_the_user_can_read_what_is_stored(data_dir: Path) -> None:
         os.umask(before)
     assert stat.S_IMODE((data_dir / "settings.json").stat().st_mode) == 0o600
     assert stat.S_IMODE(data_dir.stat().st_mode) == 0o700
-    assert [path.name for path in data_dir.iterdir()] == ["settings.json"], "nothing else is left"
+    assert stat.S_IMODE((data_dir / "settings.lock").stat().st_mode) == 0o600
+    assert names_in(data_dir) == ["settings.json", "settings.lock"], "nothing else is left"
 
 
 @pytest.mark.parametrize(
@@ -471,7 +479,33 @@ def test_a_failed_write_leaves_the_old_file_whole(data_dir: Path) -> None:
 
     run(change())
     assert (data_dir / "settings.json").read_bytes() == before
-    assert [path.name for path in data_dir.iterdir()] == ["settings.json"]
+    assert names_in(data_dir) == ["settings.json", "settings.lock"]
+
+
+def test_a_broken_file_that_another_server_has_mended_meanwhile_is_not_put_aside(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(data_dir, "rubbish")
+    file = SettingsFile(data_dir / "settings.json")
+
+    def mended_before(*_: object) -> FileLock:
+        write(data_dir, json.dumps({"version": 1, "settings": {"idle_timeout": 60}}))
+        return FileLock(data_dir / "settings.lock")
+
+    monkeypatch.setattr(file_module, "FileLock", mended_before)
+    assert file.read().settings == {"idle_timeout": 60}
+    assert list(data_dir.glob("*broken*")) == []
+
+
+def test_a_disk_that_knows_no_locks_takes_settings_all_the_same(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(file_module, "FileLock", no_locks)
+    SettingsFile(data_dir / "settings.json").write({"idle_timeout": 60.0}, {})
+    assert file_of(data_dir)["settings"] == {"idle_timeout": 60.0}
 
 
 def test_a_disk_that_hangs_hangs_neither_start_nor_change(
@@ -533,7 +567,7 @@ def test_a_file_that_can_not_be_read_is_neither_put_aside_nor_overwritten(data_d
         assert settings.problems
 
     run(change())
-    assert [path.name for path in data_dir.iterdir()] == ["settings.json"]
+    assert names_in(data_dir) == ["settings.json", "settings.lock"]
     assert (data_dir / "settings.json").is_dir()
 
 
@@ -556,6 +590,46 @@ def test_a_keep_alive_survives_a_restart_and_ends_with_its_run(
     assert settings.kept_until({"app": started + timedelta(seconds=5)})
     assert settings.kept_until({"app": NOW + timedelta(seconds=1)}) == {}, "another run"
     assert settings.kept_until({"other": started}) == {}
+
+
+@pytest.mark.parametrize("given_at", ["2026-09-01T11:00:00Z", "9999-01-01T00:00:00Z"])
+def test_a_keep_alive_that_was_edited_holds_no_longer_than_the_admin_allows(
+    data_dir: Path, clock: Clock, given_at: str
+) -> None:
+    entry = {
+        "until": "9999-12-31T23:59:59Z",
+        "run_started_at": "2026-09-01T10:00:00Z",
+        "given_at": given_at,
+    }
+    write(data_dir, json.dumps({"version": 1, "keep_alive": {"app": entry}}))
+    runs = {"app": NOW - 2 * HOUR}
+    settings = run(Settings.load(admin(data_dir), clock))
+    given = min(NOW, datetime.fromisoformat(given_at.replace("Z", "+00:00")))
+    assert settings.kept_until(runs) == {"app": given + 24 * HOUR}
+    clock.now = NOW + HOUR
+    assert settings.kept_until(runs) == {"app": given + 24 * HOUR}, "not a moving end"
+
+
+def test_a_keep_alive_ends_sooner_when_the_admin_allows_less_or_none(
+    data_dir: Path, clock: Clock
+) -> None:
+    async def give() -> None:
+        settings = await Settings.load(admin(data_dir), clock)
+        await settings.keep_alive("app", NOW - HOUR, NOW + 20 * HOUR)
+
+    run(give())
+    clock.now = NOW + HOUR
+    runs = {"app": NOW - HOUR}
+    less = run(Settings.load(admin(data_dir, max_keep_alive=4 * 3600), clock))
+    assert less.kept_until(runs) == {"app": NOW + 4 * HOUR}
+    none = run(Settings.load(admin(data_dir, max_keep_alive=0), clock))
+    assert none.kept_until(runs).get("app", NOW) <= clock.now
+    # Lowered while the server runs.
+    config = admin(data_dir)
+    lowered = run(Settings.load(config, clock))
+    assert lowered.kept_until(runs) == {"app": NOW + 20 * HOUR}
+    config.max_keep_alive = 4 * 3600
+    assert lowered.kept_until(runs) == {"app": NOW + 4 * HOUR}
 
 
 def test_a_keep_alive_that_was_taken_back_does_not_come_back(data_dir: Path, clock: Clock) -> None:
