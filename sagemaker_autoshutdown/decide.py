@@ -165,7 +165,7 @@ def _decide_app(
         app, Action.KEEP, State.UNKNOWN, Reason.APPS_UNSEEN, limit, kept_until=kept_until
     )
     if snapshot.apps_error or app.unseen:
-        return unknown, _unseen(past, now)
+        return unknown, _unseen(_used(past, work, policy, now), now)
     if app.status is not AppStatus.IN_SERVICE:
         state, reason = _NOT_IN_SERVICE[app.status]
         return replace(unknown, state=state, reason=reason, since=app.status_since), past
@@ -177,19 +177,9 @@ def _decide_app(
 
     hold = _strongest_hold(work, policy, now)
     if hold is not None:
-        verdict = replace(
-            unknown,
-            state=State.BUSY,
-            reason=hold.reason,
-            subject=hold.work.label,
-            since=hold.work.state_since,
-            next_at=hold.until,
-        )
-        return verdict, AppMemory(past.run_started_at, last_active=now)
+        return _busy(unknown, hold, hold.until), AppMemory(past.run_started_at, last_active=now)
 
-    # What is in the future is a clock that is off: it counts as now.
-    active_at = [min(_last_active(item), now) for item in work]
-    idle_since = max([min(past.last_active, now), app.run_started_at, *active_at])
+    idle_since = max(_used(past, work, policy, now).last_active, app.run_started_at)
     idle_from = idle_since + policy.active_time
     terms = Terms(idle_since, limit, policy.warning_time, kept_until)
     announced = past.announced
@@ -201,7 +191,14 @@ def _decide_app(
     stuck = any(_held_too_long(item, policy, now) for item in work)
     due_reason = Reason.BUSY_TOO_LONG if stuck else Reason.IDLE_TIMEOUT
 
-    if now >= deadline:
+    # Nobody is warned of what may be at work. Silence counts as work until kernels are asked again.
+    silent = _strongest_hold(work, policy, now, presumed=True)
+    may_warn = app.name not in snapshot.unasked
+    if silent is not None and (now < warn_at or not may_warn):
+        next_at = warn_at if now < warn_at else None
+        return _busy(unknown, silent, _first(silent.until, next_at)), after
+
+    if now >= deadline and may_warn:
         due = _due(app, due_reason, limit, deadline, policy)
         verdict = replace(
             due,
@@ -211,7 +208,7 @@ def _decide_app(
             next_at=idle_from if now < idle_from else None,
         )
         return verdict, after
-    if now >= warn_at:
+    if now >= warn_at and may_warn:
         state, reason, next_at = State.WARNED, due_reason, deadline
     elif kept_until is not None:
         state, reason, next_at = State.KEPT, Reason.KEEP_ALIVE, min(warn_at, kept_until)
@@ -232,6 +229,30 @@ def _decide_app(
         next_at=next_at if now >= idle_from else min(next_at, idle_from),
     )
     return verdict, after
+
+
+def _busy(unknown: Verdict, hold: _Hold, next_at: datetime | None) -> Verdict:
+    return replace(
+        unknown,
+        state=State.BUSY,
+        reason=hold.reason,
+        subject=hold.work.label,
+        since=hold.work.state_since,
+        next_at=next_at,
+    )
+
+
+def _first(*moments: datetime | None) -> datetime | None:
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def _used(past: AppMemory, work: Iterable[Work], policy: Policy, now: datetime) -> AppMemory:
+    """What is remembered, with the use that was seen just now."""
+    if _strongest_hold(work, policy, now) is not None:
+        return AppMemory(past.run_started_at, last_active=now)
+    # What is in the future is a clock that is off: it counts as now.
+    active_at = [past.last_active, *(_last_active(item, policy, now) for item in work)]
+    return replace(past, last_active=max(min(moment, now) for moment in active_at))
 
 
 def _due(
@@ -259,8 +280,12 @@ def _unseen(past: AppMemory, now: datetime) -> AppMemory:
     return past
 
 
-def _strongest_hold(work: Iterable[Work], policy: Policy, now: datetime) -> _Hold | None:
-    found = [hold for hold in (_hold(item, policy, now) for item in work) if hold is not None]
+def _strongest_hold(
+    work: Iterable[Work], policy: Policy, now: datetime, *, presumed: bool = False
+) -> _Hold | None:
+    """What holds the app, if anything; or else what is only ``presumed`` to, being silent."""
+    holds = (_hold(item, policy, now) for item in work if presumed or not _is_presumed(item))
+    found = [hold for hold in holds if hold is not None]
     if not found:
         return None
     # The oldest of its kind, so that the order of kernels does not matter.
@@ -289,6 +314,11 @@ def _hold(item: Work, policy: Policy, now: datetime) -> _Hold | None:
     return None
 
 
+def _is_presumed(item: Work) -> bool:
+    """Whether only silence speaks for work."""
+    return item.silent_since is not None and item.hold is None
+
+
 def _runs(kernel: Work) -> bool:
     """Whether a cell runs, as far as is known: a state that nobody knows counts as if."""
     return kernel.state not in _IDLE_STATES and kernel.state not in TRANSIENT_STATES
@@ -304,10 +334,11 @@ def _held_too_long(item: Work, policy: Policy, now: datetime) -> bool:
     )
 
 
-def _last_active(item: Work) -> datetime:
+def _last_active(item: Work, policy: Policy, now: datetime) -> datetime:
     """When ``item`` was last active, given that it does not hold its app now."""
     if item.kind is WorkKind.KERNEL and item.state in TRANSIENT_STATES:
         return item.state_since
-    if item.last_activity is None:
-        return item.state_since
-    return item.last_activity
+    known = item.state_since if item.last_activity is None else item.last_activity
+    if item.silent_since is None or _held_too_long(item, policy, now):
+        return known
+    return max(known, item.silent_since)

@@ -282,13 +282,15 @@ class Snapshot:
     """One look at the world.
 
     ``apps_error`` and ``activity_error`` say, in words for the user, what could not be seen; the
-    apps then are those that were last seen.
+    apps then are those that were last seen. ``unasked`` names apps whose kernels have yet to be
+    asked whether they are at work: nobody is warned of these until they have been.
     """
 
     apps: tuple[App, ...]
     work: tuple[Work, ...]
     apps_error: str = ""
     activity_error: str = ""
+    unasked: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

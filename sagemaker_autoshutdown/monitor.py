@@ -39,8 +39,8 @@ from .model import (
     State,
     Totals,
     Verdict,
-    WorkKind,
 )
+from .questions import Questions
 from .settings.admin import SageMakerAutoShutdown
 from .settings.user import Settings
 from .shutdowns import Failure, Shutdowns
@@ -121,6 +121,10 @@ class Monitor:
         self._shutdowns = Shutdowns(
             adapter, self._poll, now, on_accepted=self._accepted, on_failed=self._failed
         )
+        self._questions = Questions(
+            lambda app_name, kernels: self._guarded(self._ask_and_act(app_name, kernels))
+        )
+        self._unasked: frozenset[str] = frozenset()
         self._memory: Mapping[str, AppMemory] = {}
         self._snapshot = Snapshot((), ())
         self._verdicts: tuple[Verdict, ...] = ()
@@ -160,6 +164,7 @@ class Monitor:
                 self._task.cancel()
                 await asyncio.wait({self._task}, timeout=1)
             self._task = None
+        await self._questions.stop()
         await self._shutdowns.stop()
 
     async def _run(self) -> None:
@@ -251,7 +256,7 @@ class Monitor:
                 reading = await self._read(apps)
             now = self._take(apps, apps_error, reading)
             self._clear_problem("check_failed")
-            now = await self._shut_down_what_is_due(now)
+            self._act(now)
             if not apps_error:  # what was not seen is no look
                 self.recorder.observe(self._verdicts, now)
             self._show(now)
@@ -274,28 +279,30 @@ class Monitor:
         self._decide(now)
         return now
 
-    async def _shut_down_what_is_due(self, now: datetime) -> datetime:
-        """Begin the shutdowns that are due. Kernels that are said to be idle are asked first, where
-        such words can be wrong; then there is another look, and what has come up is spared."""
+    def _act(self, now: datetime) -> None:
+        """Begin what is due: questions to kernels before a warning and before a shutdown, and the
+        shutdowns that need none. Nothing here waits for an answer."""
+        work = self._snapshot.work
+        self._questions.begin([v for v in self._verdicts if v.app.name in self._unasked], work)
         due = self._shutdowns.due(self._verdicts, now)
-        names = {v.app.name for v in due}
-        said_idle = [
-            item
-            for item in self._snapshot.work
-            if item.kind is WorkKind.KERNEL and item.state == "idle" and item.apps & names
-        ]
-        waiting = names & {name for item in said_idle for name in item.apps}
-        # Nothing else waits for the answers.
-        self._shutdowns.start([v for v in due if v.app.name not in waiting], now)
-        if not waiting:
-            return now
-        if await self._reader.ask([item.id for item in said_idle], now):
-            apps, apps_error = self._snapshot.apps, self._snapshot.apps_error
-            now = self._take(apps, apps_error, await self._read(apps))
-        self._shutdowns.start([v for v in self._verdicts if v.app.name in waiting], now)
-        if self._shutdowns.due(self._verdicts, now):
-            self.wake()  # come due meanwhile: its turn is at once
-        return now
+        self._shutdowns.start(self._questions.begin(due, work), now)
+
+    async def _ask_and_act(self, app_name: str, kernel_ids: list[str]) -> None:
+        """Ask an app's kernels, look again, and spare the app if they turn out to be at work."""
+        asked = await self._reader.ask(kernel_ids, self._now())
+        async with self._checking:
+            self._questions.confirm(app_name)
+            now = self._now()
+            if asked:
+                apps, apps_error = self._snapshot.apps, self._snapshot.apps_error
+                now = self._take(apps, apps_error, await self._read(apps))
+            else:
+                self._decide(now)
+            self._shutdowns.start([v for v in self._verdicts if v.app.name == app_name], now)
+            if not self._snapshot.apps_error:
+                self.recorder.observe(self._verdicts, now)
+            self._show(now)
+        self.wake()  # deadlines may have changed
 
     def _check_failed(self, error: BaseException) -> None:
         message = f"A check failed: {type(error).__name__}: {error}"
@@ -315,7 +322,7 @@ class Monitor:
 
     def _note_clock(self, now: datetime, monotonic: float) -> None:
         """Void what was announced when the clock was set or the machine slept: users are to have a
-        full warning by their own watch."""
+        full warning by their own watch. What is remembered moves with the clock."""
         if self._looked_at is not None:
             passed = timedelta(seconds=monotonic - self._looked_at_monotonic)
             jump = now - self._looked_at - passed
@@ -325,8 +332,11 @@ class Monitor:
                     "slept): what is due is warned of anew",
                     jump.total_seconds(),
                 )
+                # What was used half an hour ago was so by the new clock as well.
+                self._reader.clock_jumped(jump)
                 self._memory = {
-                    name: replace(memory, announced=None) for name, memory in self._memory.items()
+                    name: replace(memory, last_active=memory.last_active + jump, announced=None)
+                    for name, memory in self._memory.items()
                 }
         self._looked_at, self._looked_at_monotonic = now, monotonic
 
@@ -373,7 +383,11 @@ class Monitor:
         self._requested = {
             name: run for name, run in self._requested.items() if runs.get(name) == run
         }
+        self._unasked = frozenset()
         decision = self._decision(self._requested, now)
+        self._unasked = self._questions.before_warning(decision.verdicts, self._snapshot.work)
+        if self._unasked:
+            decision = self._decision(self._requested, now)
         self._memory = decision.memory
         self._verdicts = decision.verdicts
         self._shutdowns.follow(decision.verdicts, now)
@@ -384,9 +398,8 @@ class Monitor:
         """What is decided if users asked for these apps to be shut down."""
         runs = {app.name: app.run_started_at for app in self._snapshot.apps}
         holds = Holds(self.settings.kept_until(runs), frozenset(requested))
-        return decide(
-            self._snapshot, self.settings.policy, self.host.owner, holds, self._memory, now
-        )
+        snapshot = replace(self._snapshot, unasked=self._unasked)
+        return decide(snapshot, self.settings.policy, self.host.owner, holds, self._memory, now)
 
     def _tell_warnings(self, now: datetime) -> None:
         """Each deadline is warned of once, and taken back once if it passes away."""

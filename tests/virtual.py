@@ -110,9 +110,11 @@ class Jupyter:
         self.session_models: Any = []
         self.looks = 0
         self.hangs = False
-        #: What kernels answer, by id, if they are asked at all; seconds that it takes.
+        #: What kernels answer, by id, if they are asked at all; seconds that it takes, by id for
+        #: those that are slower.
         self.answers: dict[str, Answer] | None = None
         self.answering = 0.1
+        self.slow: dict[str, float] = {}
         self.asked: list[set[str]] = []
         #: What was heard of kernels' requests, by id.
         self.uses: dict[str, KernelUse] = {}
@@ -135,7 +137,7 @@ class Jupyter:
         if self.answers is None:
             return {}
         self.asked.append(set(kernel_ids))
-        await asyncio.sleep(self.answering)
+        await asyncio.sleep(max(self.slow.get(each, self.answering) for each in kernel_ids))
         took = timedelta(seconds=self.answering)
         return {each: Told(self.answers.get(each, Answer.IDLE), took) for each in kernel_ids}
 

@@ -15,12 +15,12 @@ from tornado.testing import bind_unused_port
 
 from sagemaker_autoshutdown.activity import kernel_probe
 from sagemaker_autoshutdown.activity.kernel_probe import Answer, ask
-from sagemaker_autoshutdown.model import Reason, State
+from sagemaker_autoshutdown.model import EventKind, Reason, State
 
 from ..virtual import DENIED, Server, kernel_model
 from ..worlds import START, at
 from .test_activity import Reader
-from .test_monitor import deleted, make
+from .test_monitor import WARNINGS, deleted, make
 
 __all__ = ["make"]
 
@@ -161,17 +161,68 @@ class TestBeforeAShutdown:
         app = one.app("a")
         assert (app.state, app.reason) == (State.BUSY, Reason.KERNEL_BUSY)
 
-    def test_nobody_is_asked_before_the_deadline_and_nobody_twice(self, one: Server) -> None:
-        one.jupyter.answers = {"kernel-of-a": Answer.SILENT}
-        one.run(hours=1, minutes=59)
+    def test_kernels_are_asked_before_the_warning_and_before_the_shutdown(
+        self, one: Server
+    ) -> None:
+        one.run(hours=1, minutes=49)
         assert one.jupyter.asked == []
+        one.run(hours=1, minutes=59)
+        assert sorted(one.jupyter.asked, key=sorted) == [{"kernel-of-a"}, {"kernel-of-b"}]
         one.run(hours=9)
-        assert one.jupyter.asked == [{"kernel-of-a", "kernel-of-b"}]
+        assert [len(one.jupyter.asked), sorted(deleted(one))] == [4, ["a", "b"]]
+
+    def test_nobody_is_warned_of_an_app_that_is_at_work(self, one: Server) -> None:
+        one.jupyter.answers = {"kernel-of-a": Answer.SILENT}
+        one.run(hours=9)
+        assert {event.app_name for event in one.told(*WARNINGS)} == {"b"}
+
+    def test_the_warning_is_as_long_as_ever_though_kernels_are_asked_before(
+        self, one: Server
+    ) -> None:
+        one.run(hours=9)
+        for warning in one.told(EventKind.WARNING):
+            assert warning.shutdown_at is not None
+            assert warning.shutdown_at - warning.at > timedelta(seconds=599)
+
+    def test_silence_counts_until_the_next_deadline_and_is_asked_about_again(
+        self, one: Server
+    ) -> None:
+        one.jupyter.answers = {"kernel-of-a": Answer.SILENT}
+        one.run(hours=1, minutes=55)
+        assert one.app("a").state is State.BUSY
+        one.run(hours=3, minutes=39)
+        assert (one.app("a").state, len(one.jupyter.asked)) == (State.BUSY, 2 + 1)
+        # It was a lost answer: the deadline that follows from when it was asked stands.
+        one.jupyter.answers = {}
+        one.run(hours=3, minutes=45)
+        assert one.app("a").state is State.WARNED
+        one.run(hours=9)
+        assert [name for name, _ in one.sagemaker.deletions] == ["b", "a"]
+        deadline = at(hours=3, minutes=50)
+        assert timedelta(0) <= one.sagemaker.deletions[1][1] - deadline < timedelta(seconds=2)
+
+    def test_a_kernel_that_stays_silent_holds_its_app_for_as_long_as_the_admin_allows(
+        self, make: Callable[..., Server]
+    ) -> None:
+        one = make("a", max_busy_time=6 * 3600.0)
+        one.jupyter.kernel_models = [kernel_model("a"), kernel_model("a", id="idle")]
+        one.jupyter.answers = {"kernel-of-a": Answer.SILENT}
+        one.start().run(hours=7, minutes=45)
+        assert deleted(one) == []
+        one.run(hours=12)
+        assert deleted(one) == ["a"]
+
+    def test_an_app_does_not_wait_for_the_kernels_of_another(self, one: Server) -> None:
+        one.jupyter.answers = {"kernel-of-a": Answer.SILENT}
+        one.jupyter.slow = {"kernel-of-a": kernel_probe.PATIENCE}
+        one.run(hours=9)
+        ((name, when),) = one.sagemaker.deletions
+        assert (name, when - at(hours=2) < timedelta(seconds=1)) == ("b", True)
 
     def test_a_kernel_that_is_known_to_be_busy_is_not_asked(self, one: Server) -> None:
         one.jupyter.kernel_models[0]["execution_state"] = "busy"
         one.run(hours=3)
-        assert one.jupyter.asked == [{"kernel-of-b"}]
+        assert one.jupyter.asked == [{"kernel-of-b"}, {"kernel-of-b"}]
 
     def test_an_app_without_kernels_does_not_wait_for_the_answers(self, one: Server) -> None:
         one.jupyter.kernel_models = [kernel_model("a")]
@@ -190,8 +241,10 @@ class TestBeforeAShutdown:
         one.jupyter.kernel_models = [kernel_model("a", last=at(seconds=4)), kernel_model("b")]
         one.jupyter.answers = {"kernel-of-b": Answer.SILENT}
         one.jupyter.answering = 9.0
+        one.run(hours=1, minutes=50, seconds=2)
+        assert one.jupyter.asked == [{"kernel-of-b"}]
         one.run(hours=2, seconds=25)
-        assert one.jupyter.asked == [{"kernel-of-b"}, {"kernel-of-a"}]
+        assert one.jupyter.asked == [{"kernel-of-b"}, {"kernel-of-a"}, {"kernel-of-a"}]
         assert deleted(one) == ["a"]
 
     def test_a_cell_that_has_run_for_too_long_needs_no_asking(
@@ -230,8 +283,8 @@ class TestBeforeAShutdown:
         one.run(hours=2, minutes=30)
         tries = len(deleted(one))
         assert tries > 2
-        # Only when there is a try.
-        assert len(one.jupyter.asked) * 2 == tries
+        # Each app's only when there is a try, and before the warning.
+        assert len(one.jupyter.asked) == tries + 2
 
     def test_a_users_own_request_needs_no_asking(self, one: Server) -> None:
         one.jupyter.answers = {"kernel-of-a": Answer.SILENT}

@@ -450,6 +450,40 @@ class TestUnseen:
         assert deleted(one) == []
 
 
+class TestWorkDuringAnOutage:
+    def test_work_that_ends_while_sagemaker_can_not_be_asked_is_followed_by_the_full_limit(
+        self, make: Callable[..., Server]
+    ) -> None:
+        one = make("a").start()
+        one.run(minutes=5)
+        one.sagemaker.errors["ListApps"] = BROKEN
+        one.run(minutes=30)
+        one.jupyter.kernel_models = [kernel_model(state="busy")]
+        one.run(hours=5)
+        one.jupyter.kernel_models = []
+        one.run(hours=6)
+        del one.sagemaker.errors["ListApps"]
+        one.run(hours=6, minutes=58)
+        assert deleted(one) == []
+        one.run(hours=7, minutes=2)
+        assert deleted(one) == ["a"]
+
+    def test_a_kernel_used_meanwhile_counts_as_well(self, make: Callable[..., Server]) -> None:
+        one = make("a").start()
+        one.run(minutes=5)
+        one.sagemaker.errors["ListApps"] = BROKEN
+        one.run(hours=4)
+        one.jupyter.kernel_models = [kernel_model(last=at(hours=4))]
+        one.run(hours=4, minutes=2)
+        one.jupyter.kernel_models = []
+        one.run(hours=5)
+        del one.sagemaker.errors["ListApps"]
+        one.run(hours=5, minutes=59)
+        assert deleted(one) == []
+        one.run(hours=6, minutes=1)
+        assert deleted(one) == ["a"]
+
+
 class TestWarnings:
     def test_each_deadline_is_warned_of_once(self, make: Callable[..., Server]) -> None:
         one = make("a").start()
@@ -719,15 +753,31 @@ class TestClocks:
         one.run(hours=3, minutes=5)
         assert deleted(one) == ["a"]
 
-    def test_a_clock_set_forward_shuts_nothing_down_without_a_full_warning(
+    def test_a_clock_set_forward_makes_nothing_overdue(self, make: Callable[..., Server]) -> None:
+        one = make("a").start()
+        one.run(minutes=30)
+        one.jupyter.kernel_models = [kernel_model(last=at(minutes=30))]
+        one.run(hours=1)
+        one.clock_error = timedelta(days=1)
+        one.run(hours=2, minutes=29)
+        assert deleted(one) == []
+        one.run(hours=2, minutes=31)
+        assert deleted(one) == ["a"]
+        # Users had a full warning by the new clock.
+        (warning,) = one.told(EventKind.WARNING)
+        assert (warning.shutdown_at or START) - warning.at >= timedelta(minutes=10)
+
+    def test_a_kernel_that_hangs_in_starting_does_not_hang_for_longer_by_a_clock_set_forward(
         self, make: Callable[..., Server]
     ) -> None:
         one = make("a").start()
-        one.run(hours=1)
-        one.clock_error = timedelta(hours=30)
-        one.run(hours=1, minutes=9)
+        one.run(minutes=30)
+        one.jupyter.kernel_models = [kernel_model(state="starting", last=at(minutes=30))]
+        one.run(minutes=40)
+        one.clock_error = timedelta(days=1)
+        one.run(hours=2, minutes=29)
         assert deleted(one) == []
-        one.run(hours=1, minutes=12)
+        one.run(hours=2, minutes=32)
         assert deleted(one) == ["a"]
 
     def test_a_machine_that_slept_warns_anew(self, make: Callable[..., Server]) -> None:

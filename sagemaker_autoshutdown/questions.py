@@ -1,0 +1,85 @@
+"""Kernels are asked whether they are at work before their app is warned of or shut down.
+
+Each app waits for the answers of its own kernels, and no app for those of another. What a kernel is
+asked and what its answer means is the business of ``activity``; this owns who has to be asked, and
+what waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import dataclass, field
+
+from .model import Reason, State, Verdict, Work, WorkKind
+
+
+def unsure_kernels(verdict: Verdict, work: Iterable[Work]) -> list[str]:
+    """The kernels of an app that are said to be idle, or did not answer when they were asked. Those
+    that have been silent for longer than the admin allows are asked no more."""
+    is_over = verdict.reason is Reason.BUSY_TOO_LONG
+    return [
+        item.id
+        for item in work
+        if item.kind is WorkKind.KERNEL
+        and verdict.app.name in item.apps
+        and (item.state == "idle" or (item.silent_since is not None and not is_over))
+    ]
+
+
+@dataclass
+class Questions:
+    """What is being asked, app by app. ``ask`` asks an app's kernels and acts on the answers; it
+    raises nothing."""
+
+    ask: Callable[[str, list[str]], Awaitable[object]]
+    #: Apps whose kernels were asked before the warning that stands.
+    _confirmed: set[str] = field(default_factory=set)
+    _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+
+    def before_warning(self, verdicts: Iterable[Verdict], work: Collection[Work]) -> frozenset[str]:
+        """The apps that are to be warned of, but whose kernels have yet to be asked."""
+        wanting = {each.app.name: each for each in verdicts if _is_warned_of(each)}
+        # What is not seen now is not over.
+        unseen = {each.app.name for each in verdicts if each.state is State.UNKNOWN}
+        self._confirmed &= wanting.keys() | unseen
+        return frozenset(
+            name
+            for name, verdict in wanting.items()
+            if name not in self._confirmed and unsure_kernels(verdict, work)
+        )
+
+    def begin(self, verdicts: Iterable[Verdict], work: Collection[Work]) -> list[Verdict]:
+        """Ask the kernels of these apps, unless they are being asked already. Returns at once, with
+        those that have none to ask."""
+        free = []
+        for verdict in verdicts:
+            name = verdict.app.name
+            task = self._tasks.get(name)
+            if task is not None and not task.done():
+                continue
+            kernels = unsure_kernels(verdict, work)
+            if kernels:
+                asking = self._ask(name, kernels)
+                self._tasks[name] = asyncio.get_running_loop().create_task(asking)
+            else:
+                free.append(verdict)
+        return free
+
+    async def _ask(self, name: str, kernels: list[str]) -> None:
+        await self.ask(name, kernels)
+
+    def confirm(self, app_name: str) -> None:
+        """Its kernels have been asked."""
+        self._confirmed.add(app_name)
+
+    async def stop(self) -> None:
+        """Wait for no answer any more."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _is_warned_of(verdict: Verdict) -> bool:
+    return verdict.state is State.WARNED and verdict.reason is not Reason.USER_REQUEST
