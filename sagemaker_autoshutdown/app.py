@@ -9,12 +9,15 @@ from __future__ import annotations
 import asyncio
 import atexit
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tornado.ioloop import IOLoop
 
 from .activity.background_jobs import BackgroundJobs
+from .activity.gpu_watch import GpuWatch
 from .activity.jupyter import InProcessSource, RestSource
+from .activity.process_groups import WorkRule
 from .activity.process_table import machine_started_at
 from .activity.reader import ActivityReader
 from .api.events import EventBus
@@ -24,6 +27,7 @@ from .aws import Aws
 from .clock import utcnow
 from .costs.setup import cost_tracker
 from .costs.tracker import CostTracker
+from .decide import is_held
 from .hosts import adapter_for, detect
 from .metrics.collector import Metrics
 from .model import Event, Host, HostKind, Problem
@@ -130,10 +134,23 @@ def build(serverapp: ServerApp) -> Parts:
         metrics.count_event(event)
         events.emit(event)
 
+    settings = Settings.of(config)
+    jobs = _background_jobs(config)
+    gpus = GpuWatch(
+        busy_percent=config.work_gpu_percent,
+        unknown_for=timedelta(seconds=config.max_unknown_gpu_time),
+        program_of=jobs.gpu_user,
+    )
     monitor = Monitor(
         adapter=adapter,
-        reader=ActivityReader(source, adapter, BackgroundJobs(ignored=config.ignore_detached_jobs)),
-        settings=Settings.of(config),
+        reader=ActivityReader(
+            source,
+            adapter,
+            jobs,
+            gpus,
+            is_held=lambda apps, work, now: is_held(apps, work, settings.policy, now),
+        ),
+        settings=settings,
         config=config,
         recorder=records,
         emit=emit,
@@ -148,6 +165,20 @@ def build(serverapp: ServerApp) -> Parts:
     monitor.on_shutdown.append(metrics.count_shutdown)
     metrics.watch(monitor.status, records.spent, lambda: monitor.settings.policy)
     return Parts(config, monitor, records, metrics)
+
+
+def _background_jobs(config: SageMakerAutoShutdown) -> BackgroundJobs:
+    return BackgroundJobs(
+        rule=WorkRule(
+            cpu=config.work_cpu_percent / 100,
+            group_cpu=config.work_group_cpu_percent / 100,
+            bytes_per_second=config.work_bytes_per_second,
+            interval=config.work_interval,
+        ),
+        ignored=config.ignored_programs,
+        holding=config.holding_programs,
+        ignored_detached=config.ignore_detached_jobs,
+    )
 
 
 def _describe(host: Host) -> str:

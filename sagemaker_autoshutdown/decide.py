@@ -7,7 +7,7 @@ that any history can be replayed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -28,6 +28,10 @@ from .settings.admin import Policy
 
 #: Kernel states in which nothing runs any more, or yet.
 _IDLE_STATES = frozenset({"idle", "dead", "terminating"})
+
+
+#: What holds an app or does not: that it is there is no use of the app.
+_NO_CLOCK = frozenset({WorkKind.PROCESS, WorkKind.GPU, WorkKind.SERVER})
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,15 @@ def decide(
     return Decision(tuple(verdicts), remembered)
 
 
+def is_held(apps: Iterable[App], work: Collection[Work], policy: Policy, now: datetime) -> bool:
+    """Whether each of these apps that is up is in use by this work alone."""
+    return all(
+        _strongest_hold([item for item in work if app.name in item.apps], policy, now) is not None
+        for app in apps
+        if app.status is AppStatus.IN_SERVICE
+    )
+
+
 def _decide_app(
     app: App,
     work: list[Work],
@@ -216,7 +229,8 @@ def _decide_app(
         state, reason, next_at = State.ACTIVE, Reason.RECENTLY_ACTIVE, warn_at
     else:
         state = State.IDLE
-        reason = Reason.NO_RECENT_ACTIVITY if work else Reason.NO_KERNELS
+        has_kernels = any(item.kind is not WorkKind.GPU for item in work)
+        reason = Reason.NO_RECENT_ACTIVITY if has_kernels else Reason.NO_KERNELS
         next_at = warn_at
     verdict = replace(
         unknown,
@@ -251,7 +265,8 @@ def _used(past: AppMemory, work: Iterable[Work], policy: Policy, now: datetime) 
     if _strongest_hold(work, policy, now) is not None:
         return AppMemory(past.run_started_at, last_active=now)
     # What is in the future is a clock that is off: it counts as now.
-    active_at = [past.last_active, *(_last_active(item, policy, now) for item in work)]
+    clocks = [item for item in work if item.kind not in _NO_CLOCK]
+    active_at = [past.last_active, *(_last_active(item, policy, now) for item in clocks)]
     return replace(past, last_active=max(min(moment, now) for moment in active_at))
 
 

@@ -275,6 +275,8 @@ class Work:
     hold: Reason | None = None
     evidence: tuple[Evidence, ...] = ()
     silent_since: datetime | None = None
+    #: A GPU's utilisation, where it tells.
+    gpu_percent: float | None = None
 
 
 @dataclass(frozen=True)

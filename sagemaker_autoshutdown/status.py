@@ -50,6 +50,7 @@ class WorkStatus:
     background_job: bool
     evidence: tuple[Evidence, ...]
     shared: bool
+    gpu_percent: float | None = None
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,7 @@ def _work_status(item: Work) -> WorkStatus:
         background_job=item.hold is not None,
         evidence=item.evidence,
         shared=len(item.apps) > 1,
+        gpu_percent=item.gpu_percent,
     )
 
 

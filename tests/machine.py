@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sagemaker_autoshutdown.activity.background_jobs import BackgroundJobs, Jobs
-from sagemaker_autoshutdown.activity.detached_jobs import DetachedJob
-from sagemaker_autoshutdown.activity.process_table import Process
+from sagemaker_autoshutdown.activity.background_jobs import BackgroundJobs, Finding, Jobs
+from sagemaker_autoshutdown.activity.process_table import Process, Traffic
+from sagemaker_autoshutdown.settings.admin import SageMakerAutoShutdown
 
 from .worlds import START
 
@@ -21,18 +21,43 @@ FROM_A_KERNEL = {"JPY_PARENT_PID": str(SERVER)}
 class Machine:
     """A process table, and what is seen of it by :class:`BackgroundJobs`."""
 
-    def __init__(self, server: int = SERVER, ignored: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        server: int = SERVER,
+        ignored: Collection[str] | None = None,
+        ignored_detached: Collection[str] = (),
+    ) -> None:
+        """``ignored`` is the setting's default if it is not given."""
         self.time = 0.0
-        self.processes = {INIT: Process(0, 0.0, 5.0, 0.0, "tini")}
+        self.reads = 0
+        self.waited = 0.0
+        self.traffics: dict[int, Traffic] = {}
+        self.gpu_users: set[int] = set()
+        self.processes = {INIT: Process(0, 0.0, 5.0, 0.0, "tini", INIT)}
         self.environments: dict[int, Mapping[str, str]] = {}
         self.command_lines: dict[int, list[str]] = {}
         if server != INIT:
             self.add(server, INIT, "jupyter-lab")
-        self.jobs = BackgroundJobs(self, lambda: self.time, ignored, server)
+        defaults = SageMakerAutoShutdown()
+        self.jobs = BackgroundJobs(
+            self,
+            ignored=defaults.ignored_programs if ignored is None else ignored,
+            holding=defaults.holding_programs,
+            ignored_detached=ignored_detached,
+            server=server,
+            monotonic=lambda: self.time,
+            wait=lambda seconds: self.wait(seconds),
+        )
+
+    def wait(self, seconds: float) -> None:
+        """Time passes while a reading waits for its second look; nothing happens meanwhile."""
+        self.time += seconds
+        self.waited += seconds
 
     # -- the table
 
     def read(self) -> dict[int, Process]:
+        self.reads += 1
         return dict(self.processes)
 
     def environment(self, pid: int) -> Mapping[str, str]:
@@ -41,17 +66,33 @@ class Machine:
     def arguments(self, pid: int) -> list[str]:
         return self.command_lines.get(pid, [])
 
+    def traffic(self, pid: int) -> Traffic | None:
+        return self.traffics.get(pid)
+
+    def uses_gpu(self, pid: int) -> bool:
+        return pid in self.gpu_users
+
     def started_at(self, process: Process) -> datetime:
         return START + timedelta(seconds=process.started)
 
     # -- what happens on it
 
     def add(
-        self, pid: int, parent: int, name: str = "python", environment: Mapping[str, str] = {}
+        self,
+        pid: int,
+        parent: int,
+        name: str = "python",
+        environment: Mapping[str, str] = {},
+        *,
+        session: int = 0,
+        runs: Sequence[str] = (),
     ) -> None:
-        """A process starts now."""
-        self.processes[pid] = Process(parent, self.time, 0.0, 0.0, name)
+        """A process starts now, in its parent's session unless another is given."""
+        session = session or (self.processes[parent].session if parent in self.processes else pid)
+        self.processes[pid] = Process(parent, self.time, 0.0, 0.0, name, session)
         self.environments[pid] = environment
+        self.command_lines[pid] = list(runs)
+        self.traffics[pid] = Traffic(0, 0)
 
     def move(self, pid: int, parent: int = INIT) -> None:
         """Its parent is gone: somebody adopts it."""
@@ -63,6 +104,8 @@ class Machine:
         parent = self.processes[ended.parent]
         cpu = parent.ended_children_cpu + ended.cpu
         self.processes[ended.parent] = replace(parent, ended_children_cpu=cpu)
+        traffic = self.traffics.pop(pid)
+        self.write(ended.parent, traffic.written, traffic.read)
         for child, process in self.processes.items():
             if process.parent == pid:
                 self.move(child)
@@ -72,13 +115,24 @@ class Machine:
         process = self.processes[pid]
         self.processes[pid] = replace(process, own_cpu=process.own_cpu + seconds)
 
-    def look(self, roots: Mapping[str, int] = {}, *, passed: float = 60.0) -> Jobs:
+    def write(self, pid: int, written: int, read: int = 0) -> None:
+        """It writes, and reads from the disk."""
+        before = self.traffics.get(pid, Traffic(0, 0))
+        self.traffics[pid] = Traffic(before.written + written, before.read + read)
+
+    def look(
+        self,
+        roots: Mapping[str, int] = {},
+        *,
+        passed: float = 60.0,
+        rested: Mapping[str, float] = {},
+    ) -> Jobs:
         """What is seen after some time."""
         self.time += passed
-        return self.jobs.look(roots)
+        return self.jobs.look(roots, rested)
 
     def detached(
         self, roots: Mapping[str, int] = {}, *, passed: float = 60.0
-    ) -> tuple[DetachedJob, ...]:
-        """The detached jobs that are seen after some time."""
-        return self.look(roots, passed=passed).detached
+    ) -> tuple[Finding, ...]:
+        """What is seen outside of kernels and terminals after some time."""
+        return self.look(roots, passed=passed).outside

@@ -346,6 +346,8 @@ export interface components {
             evidence: components["schemas"]["Evidence"][];
             /** @description It could belong to another app as well, and holds each of them. */
             shared: boolean;
+            /** @description A GPU's utilization; null for all else, and where it does not tell. */
+            gpu_percent?: number | null;
         };
         Evidence: {
             /** @enum {string} */

@@ -1,5 +1,15 @@
-"""Work on this machine that Jupyter can't see: CPU time used below a kernel or a terminal's shell,
-and by jobs that have left theirs (see ``detached``)."""
+"""Work on this machine that Jupyter can't see: what runs in and below its kernels and terminals,
+below the server itself, and what has left its terminal or kernel.
+
+Owns the readings and what is remembered from one to the next. What belongs together and when it
+works is the business of ``process_groups``, what a process is called of ``programs``.
+
+Jobs that have left were started with nohup or setsid, in tmux or screen, or their tab was closed.
+Such an orphan is adopted by one of the server's own ancestors. It is the user's if it was seen
+below a kernel or a terminal earlier, or if its environment holds what Jupyter (or a login by SSH)
+puts there. So what belongs to the machine is never taken for a job. Containers and logins are the
+user's as well, where this machine can see them.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +17,44 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Hashable, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, TypeVar
 
-from .cpu_meter import Meter
-from .detached_jobs import DetachedJob, DetachedJobs
-from .process_table import Process, ProcessTable, below, children_of, this_machine
+from ..model import Evidence, EvidenceKind, Reason
+from .process_groups import (
+    Sample,
+    Use,
+    WorkRule,
+    ancestors,
+    groups,
+    orphans,
+    uses,
+    workers,
+)
+from .process_table import Process, ProcessTable, Traffic, below, children_of, this_machine
+from .programs import Program, is_named, program
 
 K = TypeVar("K", bound=Hashable)
 
-#: Seconds that two readings must lie apart to tell a share.
-MIN_INTERVAL = 1.0
+#: Clusters whose processes never quite rest: they count by themselves only.
+CLUSTERS = ("dask", "dask-*", "distributed.cli", "gcs_server", "ray::*", "raylet", "*/ray/*")
+#: What Dask tells the processes of a cluster on the same machine.
+DASK_MARK = "__DASK_PARENT_PID"
+#: These repeat what they run only to show it.
+REPEATERS = ("watch",)
+#: What jupyter_server (1.x) and jupyter_server_terminals tell every terminal, jupyter_client every
+#: kernel that it starts, and sshd every login. Their children inherit it.
+MARKS = ("JUPYTER_SERVER_URL", "JPY_PARENT_PID", "SSH_CONNECTION")
+#: How programs begin below which the user works: logins, and containers of a notebook instance.
+GUESTS = ("sshd", "ssm-session-wor", "containerd-shim", "conmon")
+
+#: Seconds after which a reading is too old to compare with: an average over more tells little.
+MAX_AGE = 600.0
+#: So many of the processes that work are named.
+MAX_NAMED = 3
+#: For what has run no cell.
+_NEVER = float("-inf")
 
 
 class StillReading(Exception):
@@ -25,11 +62,49 @@ class StillReading(Exception):
 
 
 @dataclass(frozen=True)
-class Jobs:
-    """What uses CPU: the kernels and shells with a job below, and the jobs that have none above."""
+class Finding:
+    """A group of processes that holds its app: why, what that rests on, and of the process that
+    uses most its id, what it is called, and since when it runs."""
 
-    below: frozenset[Hashable] = frozenset()
-    detached: tuple[DetachedJob, ...] = ()
+    reason: Reason
+    evidence: tuple[Evidence, ...]
+    pid: int
+    program: str
+    started_at: datetime
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """What holds its app: by kernel or terminal, and all the rest."""
+
+    below: Mapping[Hashable, Finding] = field(default_factory=dict)
+    outside: tuple[Finding, ...] = ()
+
+
+@dataclass
+class _Facts:
+    """What does not change while a process runs the same program; of what is read from its
+    environment, None until it is."""
+
+    name: str
+    program: Program
+    is_ignored: bool
+    is_ignored_detached: bool
+    holds: bool
+    repeats: bool
+    is_ours: bool | None = None
+    is_cluster: bool | None = None
+
+
+@dataclass(frozen=True)
+class _Reading(Generic[K]):
+    """A sample, and who is who in it: below each kernel or terminal, below the server itself, and
+    with nothing of Jupyter's above."""
+
+    sample: Sample
+    below: Mapping[K, frozenset[int]]
+    servers: frozenset[int]
+    detached: frozenset[int]
 
 
 class BackgroundJobs:
@@ -42,61 +117,242 @@ class BackgroundJobs:
     def __init__(
         self,
         table: ProcessTable | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
+        rule: WorkRule | None = None,
         ignored: Collection[str] = (),
+        holding: Collection[str] = (),
+        ignored_detached: Collection[str] = (),
         server: int | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        wait: Callable[[float], None] = time.sleep,
     ) -> None:
-        """``ignored`` names programs that are no job once they have left their terminal, as
-        shell-style patterns; ``server`` is the Jupyter server's process id, by default this one."""
+        """``ignored`` names programs that never count, ``ignored_detached`` those that don't once
+        they have left their terminal, ``holding`` those that hold their app (see ``programs``);
+        ``server`` is the Jupyter server's process id, by default this one."""
         self._table = table if table is not None else this_machine()
+        self._rule = rule or WorkRule()
+        self._ignored = tuple(ignored)
+        self._ignored_detached = tuple(ignored_detached)
+        self._holding = tuple(holding)
+        self._server = os.getpid() if server is None else server
         self._monotonic = monotonic
-        self._meter = Meter()
-        self._detached = DetachedJobs(
-            self._table, ignored, os.getpid() if server is None else server
-        )
-        self._found = Jobs()
-        self._read_at = float("-inf")
+        self._wait = wait
+        self._samples: list[Sample] = []
+        self._facts: dict[tuple[int, float], _Facts] = {}
+        # What was seen below a kernel, a terminal or the server: a process id and its start.
+        self._ours: set[tuple[int, float]] = set()
         self._reading = threading.Lock()
 
-    def look(self, roots: Mapping[K, int]) -> Jobs:
-        """The jobs that use CPU. ``roots`` holds a key for each kernel or shell, with its process
-        id. Blocks for some milliseconds; call it in a thread.
+    def look(self, roots: Mapping[K, int], rested: Mapping[K, float] = {}) -> Jobs:
+        """The jobs that hold their app. ``roots`` holds a key for each kernel or terminal, with
+        its process id; ``rested`` for how many seconds a kernel has run no cell, where that is
+        known: what it used before is the cell's.
 
-        The first reading of a process tells nothing yet: it counts as not busy. Raises
-        ``StillReading``, ``ImportError`` where psutil is needed and missing, and whatever else
-        keeps processes from being read.
+        Compares two readings that are at least ``WorkRule.interval`` apart, and waits for the
+        second one if it must. Blocks; call it in a thread. Raises ``StillReading``,
+        ``ImportError`` where psutil is needed and missing, and whatever else keeps processes from
+        being read.
         """
         if not self._reading.acquire(blocking=False):
             raise StillReading("the processes of the last check are still being read")
         try:
-            return self._look(roots)
+            return self._look(roots, rested)
         finally:
             self._reading.release()
 
-    def _look(self, roots: Mapping[K, int]) -> Jobs:
+    def gpu_user(self, pid: int) -> str:
+        """What runs in the process, if it is one of this machine that has a GPU open; else
+        empty."""
+        if not self._table.uses_gpu(pid):
+            return ""
+        return program("a program", self._table.arguments(pid)).shown
+
+    def _look(self, roots: Mapping[K, int], rested: Mapping[K, float]) -> Jobs:
         now = self._monotonic()
-        if now - self._read_at >= MIN_INTERVAL:
-            processes = self._table.read()
-            children = children_of(processes)
-            busy = self._below(roots, processes, children, now)
-            detached = self._detached.look(processes, children, roots.values(), now)
-            self._found, self._read_at = Jobs(busy, detached), now
-        return Jobs(
-            frozenset(key for key in roots if key in self._found.below), self._found.detached
+        ran_until = {key: now - rested[key] for key in roots if key in rested}
+        reading = self._read(roots)
+        # Each group is compared with the latest reading that is old enough. Where there is none,
+        # the oldest that is young enough will be, after a while.
+        before, missing = {}, 0.0
+        for since in {_NEVER, *ran_until.values()}:
+            young = self._young_enough(since)
+            latest = reading.sample.at - self._rule.interval
+            before[since] = next((each for each in reversed(young) if each.at <= latest), young[0])
+            missing = max(missing, before[since].at - latest)
+        if missing > 0:
+            self._wait(missing)
+            reading = self._read(roots)
+        found: dict[Hashable, Finding] = {}
+        for key, pids in reading.below.items():
+            since = ran_until.get(key, _NEVER)
+            finding = self._finding(pids, reading, before[since], roots[key])
+            if finding is not None:
+                found[key] = finding
+        outside = (
+            self._finding(pids, reading, before[_NEVER])
+            for pids in (reading.servers, reading.detached)
+        )
+        self._forget(reading.sample)
+        return Jobs(found, tuple(each for each in outside if each is not None))
+
+    # ---- readings ------------------------------------------------------------------------------
+
+    def _read(self, roots: Mapping[K, int]) -> _Reading[K]:
+        processes = self._table.read()
+        below, servers, detached = self._members(processes, roots)
+        traffic: dict[int, Traffic] = {}
+        for pids in (*below.values(), servers, detached):
+            for pid in pids:
+                found = self._table.traffic(pid)
+                if found is not None:
+                    traffic[pid] = found
+        sample = Sample(self._monotonic(), processes, traffic)
+        self._samples.append(sample)
+        return _Reading(sample, below, servers, detached)
+
+    def _young_enough(self, since: float) -> list[Sample]:
+        """The readings made since then that can be compared with; the last one is among them."""
+        oldest = max(since, self._samples[-1].at - MAX_AGE)
+        return [each for each in self._samples if each.at >= oldest] or self._samples[-1:]
+
+    def _forget(self, sample: Sample) -> None:
+        """What no later reading will be compared with, and what is gone."""
+        latest = sample.at - self._rule.interval
+        while len(self._samples) > 1 and self._samples[1].at <= latest:
+            del self._samples[0]
+        there = {(pid, process.started) for pid, process in sample.processes.items()}
+        self._ours &= there
+        for key in self._facts.keys() - there:
+            del self._facts[key]
+
+    # ---- who belongs where ---------------------------------------------------------------------
+
+    def _members(
+        self, processes: Mapping[int, Process], roots: Mapping[K, int]
+    ) -> tuple[dict[K, frozenset[int]], frozenset[int], frozenset[int]]:
+        children = children_of(processes)
+        found = groups(processes, children, roots, self._server)
+        taken = {pid for pids in found.values() for pid in pids}
+        taken.update(ancestors(self._server, processes))
+        servers = frozenset(below([self._server], children)) - taken
+        left = {
+            pid
+            for pid in orphans(self._server, processes, children)
+            if pid not in taken and self._is_ours(pid, processes[pid])
+        }
+        left.update(
+            child
+            for pid, process in processes.items()
+            if process.name.startswith(GUESTS)
+            for child in children.get(pid, ())
+        )
+        detached = frozenset({*left, *below(left, children)}) - taken - servers
+        for pids in (*found.values(), servers, detached):
+            self._ours.update((pid, processes[pid].started) for pid in pids)
+        return found, servers, detached
+
+    def _is_ours(self, pid: int, process: Process) -> bool:
+        if (pid, process.started) in self._ours:
+            return True
+        facts = self._facts_of(pid, process)
+        if facts.is_ours is None:
+            environment = self._table.environment(pid)
+            # A server that was itself started in a Jupyter terminal shares its marks with
+            # strangers.
+            facts.is_ours = any(
+                environment.get(mark) not in (None, os.environ.get(mark)) for mark in MARKS
+            )
+        return facts.is_ours
+
+    def _is_cluster(self, pid: int, process: Process) -> bool:
+        facts = self._facts_of(pid, process)
+        if facts.is_cluster is None:
+            is_clusters = is_named(facts.program, CLUSTERS)
+            facts.is_cluster = is_clusters or DASK_MARK in self._table.environment(pid)
+        return facts.is_cluster
+
+    def _facts_of(self, pid: int, process: Process) -> _Facts:
+        key = (pid, process.started)
+        facts = self._facts.get(key)
+        if facts is None or facts.name != process.name:  # it runs another program now
+            what = program(process.name, self._table.arguments(pid))
+            facts = self._facts[key] = _Facts(
+                process.name,
+                what,
+                is_ignored=is_named(what, self._ignored),
+                is_ignored_detached=is_named(what, self._ignored_detached),
+                holds=is_named(what, self._holding),
+                repeats=is_named(what, REPEATERS),
+            )
+        return facts
+
+    # ---- what they do --------------------------------------------------------------------------
+
+    def _finding(
+        self, pids: frozenset[int], reading: _Reading[K], before: Sample, root: int = 0
+    ) -> Finding | None:
+        """What holds the app in a group, if anything does; ``root`` is its kernel or terminal."""
+        processes = reading.sample.processes
+        counted = self._counted(pids, processes, is_detached=pids is reading.detached)
+        used = uses(before, reading.sample, counted)
+        busy = workers(
+            tuple(used.values()),
+            self._rule,
+            lambda pid: processes[pid].parent,
+            lambda pid: self._is_cluster(pid, processes[pid]),
+        )
+        if busy:
+            reason = Reason.BACKGROUND_JOB if root else Reason.DETACHED_JOB
+            texts = [f"{self._shown(counted, use.pid, root)}: {describe(use)}" for use in busy]
+            if len(busy) > MAX_NAMED:
+                cpu = sum(use.cpu + use.children_cpu for use in busy)
+                rest = f"{len(busy)} processes in all: {cpu * 100:.0f} % of a CPU"
+                texts = [*texts[:MAX_NAMED], rest]
+            first = busy[0].pid
+        else:
+            holding = sorted(
+                pid for pid, facts in counted.items() if facts.holds and not processes[pid].ended
+            )
+            if not holding:
+                return None
+            reason, first = Reason.HOLDING_PROGRAM, holding[0]
+            shown = dict.fromkeys(counted[pid].program.shown for pid in holding)
+            texts = [f"{name} is running" for name in shown]
+        return Finding(
+            reason,
+            tuple(Evidence(EvidenceKind.PROCESS, text) for text in texts[: MAX_NAMED + 1]),
+            first,
+            self._shown(counted, first, root),
+            self._table.started_at(processes[first]),
         )
 
-    def _below(
-        self,
-        roots: Mapping[K, int],
-        processes: Mapping[int, Process],
-        children: Mapping[int, list[int]],
-        now: float,
-    ) -> frozenset[K]:
-        """Those of ``roots`` below which CPU time is used; the shell's own is none of a job's."""
-        used = {
-            (key, processes[pid].started): processes[pid].ended_children_cpu
-            + sum(processes[child].cpu for child in below([pid], children))
-            for key, pid in roots.items()
-            if pid in processes
+    def _counted(
+        self, pids: frozenset[int], processes: Mapping[int, Process], is_detached: bool
+    ) -> dict[int, _Facts]:
+        """Those of a group that are not ignored."""
+        facts = {pid: self._facts_of(pid, processes[pid]) for pid in pids}
+        counted = {
+            pid: known
+            for pid, known in facts.items()
+            if not known.is_ignored and not (is_detached and known.is_ignored_detached)
         }
-        return frozenset(key for key, _ in self._meter.busy(used, now))
+        for repeater in [pid for pid, known in facts.items() if known.repeats]:
+            for pid in list(counted):
+                if repeater not in counted and repeater in ancestors(pid, processes):
+                    del counted[pid]
+        return counted
+
+    @staticmethod
+    def _shown(counted: Mapping[int, _Facts], pid: int, root: int) -> str:
+        name = counted[pid].program.shown
+        return "the kernel itself" if pid == root and name.startswith("ipykernel") else name
+
+
+def describe(use: Use) -> str:
+    """``62 % of a CPU, 4 MB/s``: as much as is worth telling."""
+    parts = [f"{(use.cpu + use.children_cpu) * 100:.0f} % of a CPU"]
+    speed = max(use.written, use.read)
+    if speed >= 1e6:
+        parts.append(f"{speed / 1e6:.0f} MB/s")
+    elif speed >= 1e3:
+        parts.append(f"{speed / 1e3:.0f} kB/s")
+    return ", ".join(parts)

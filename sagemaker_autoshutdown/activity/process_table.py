@@ -1,8 +1,8 @@
-"""The processes of this machine: who is whose parent, and how much CPU time each has used.
+"""The processes of this machine: who is whose parent, and what each has used.
 
 Read from Linux's ``/proc`` directly: psutil takes five times the CPU for the same, and some images
 lack it. Elsewhere (a developer's Mac) psutil is asked. What the numbers mean is the business of
-``processes`` and ``detached``.
+``process_groups``.
 """
 
 from __future__ import annotations
@@ -19,23 +19,38 @@ from typing import Protocol
 
 log = logging.getLogger(__name__)
 
+#: What Linux gives of most of these files at once: shorter is all there is.
+_ONE_READ = 1024
+
 
 @dataclass(frozen=True)
 class Process:
     """One process: its parent, its start in seconds (since when, only its table knows; it tells a
-    reused id), CPU seconds used by itself and by those of its children that have ended, and its
-    program's name, cut to 15 characters by Linux."""
+    reused id), CPU seconds used by itself and by those of its children that have ended, its
+    program's name, cut to 15 characters by Linux, and its session's id (0 if not known)."""
 
     parent: int
     started: float
     own_cpu: float
     ended_children_cpu: float
     name: str = ""
+    session: int = 0
+    ended: bool = False
+    """Whether it has ended and only waits for its parent to take note (a zombie)."""
 
     @property
     def cpu(self) -> float:
         """CPU seconds of its own and of those of its children that have ended."""
         return self.own_cpu + self.ended_children_cpu
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Bytes so far, those of a process's ended children with its own: ``written`` by write calls
+    to whatever (files, pipes, terminals), ``read`` from the disk."""
+
+    written: int
+    read: int
 
 
 class ProcessTable(Protocol):
@@ -51,6 +66,14 @@ class ProcessTable(Protocol):
 
     def arguments(self, pid: int) -> list[str]:
         """Its command line; empty where it is gone or not ours to see."""
+        ...
+
+    def traffic(self, pid: int) -> Traffic | None:
+        """What it has read and written; None where it is gone or not ours to see."""
+        ...
+
+    def uses_gpu(self, pid: int) -> bool:
+        """Whether it has a GPU open, as far as that is ours to see."""
         ...
 
     def started_at(self, process: Process) -> datetime:
@@ -82,15 +105,17 @@ class ProcFs:
         name, bracket, rest = stat.partition(b"(")[2].rpartition(b")")
         if not bracket:
             return None
-        # proc(5): state, ppid, then utime, stime, cutime, cstime, and starttime since boot.
-        values = rest.split()
-        used = [int(value) / self._ticks for value in values[11:15]]
+        # proc(5): state, ppid, pgrp, session, then utime, stime, cutime, cstime, and starttime
+        # since boot.
+        values = rest.split(maxsplit=20)
         return Process(
-            parent=int(values[1]),
-            started=int(values[19]) / self._ticks,
-            own_cpu=used[0] + used[1],
-            ended_children_cpu=used[2] + used[3],
-            name=name.decode(errors="replace"),
+            int(values[1]),
+            int(values[19]) / self._ticks,
+            (int(values[11]) + int(values[12])) / self._ticks,
+            (int(values[13]) + int(values[14])) / self._ticks,
+            name.decode(errors="replace"),
+            int(values[3]),
+            values[0] in (b"Z", b"X"),
         )
 
     def environment(self, pid: int) -> Mapping[str, str]:
@@ -102,6 +127,27 @@ class ProcFs:
         """Its command line; empty where it is gone or not ours to see."""
         return self._words(pid, "cmdline")
 
+    def traffic(self, pid: int) -> Traffic | None:
+        """What it has read and written; None where it is gone or not ours to see."""
+        found = {}
+        for line in self._bytes(pid, "io").splitlines():
+            name, _, value = line.partition(b": ")
+            found[name] = int(value)
+        if not found:
+            return None
+        return Traffic(found.get(b"wchar", 0), found.get(b"read_bytes", 0))
+
+    def uses_gpu(self, pid: int) -> bool:
+        """Whether it has one of Nvidia's devices open, as far as that is ours to see."""
+        folder = f"{self._root}/{pid}/fd"
+        try:
+            return any(
+                os.readlink(f"{folder}/{entry}").startswith("/dev/nvidia")  # noqa: PTH115
+                for entry in os.listdir(folder)  # noqa: PTH208
+            )
+        except OSError:
+            return False
+
     def started_at(self, process: Process) -> datetime:
         """When it began, by today's clock."""
         booted_at = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -112,10 +158,22 @@ class ProcFs:
         return text.split("\0") if text else []
 
     def _bytes(self, pid: int, file: str) -> bytes:
+        # Neither a Path nor a file object: they take most of the time.
         try:
-            return Path(f"{self._root}/{pid}/{file}").read_bytes()
+            opened = os.open(f"{self._root}/{pid}/{file}", os.O_RDONLY)
         except OSError:
             return b""
+        try:
+            parts = []
+            while part := os.read(opened, 65536):
+                parts.append(part)
+                if len(part) < _ONE_READ:
+                    break
+            return b"".join(parts)
+        except OSError:
+            return b""
+        finally:
+            os.close(opened)
 
 
 class Psutil:
@@ -158,6 +216,14 @@ class Psutil:
             return psutil.Process(pid).cmdline()
         except psutil.Error:
             return []
+
+    def traffic(self, pid: int) -> Traffic | None:
+        """None: what psutil tells of it differs from system to system."""
+        return None
+
+    def uses_gpu(self, pid: int) -> bool:
+        """False: not known."""
+        return False
 
     def started_at(self, process: Process) -> datetime:
         """When it began."""

@@ -10,18 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Hashable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Hashable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from ..clock import from_iso, to_iso
 from ..hosts import HostAdapter
-from ..model import TRANSIENT_STATES, App, Evidence, EvidenceKind, Reason, Work, WorkKind
+from ..model import TRANSIENT_STATES, App, Evidence, EvidenceKind, Work, WorkKind
 from ..text import span
 from ..threads import in_thread
-from .background_jobs import BackgroundJobs, Jobs
-from .detached_jobs import DetachedJob
+from .background_jobs import BackgroundJobs, Finding, Jobs
+from .gpu_watch import GpuWatch
 from .jupyter import Source, Unreadable
 from .kernel_answers import KernelAnswers
 from .kernel_probe import Answer, Told
@@ -69,6 +69,10 @@ class ActivityReader:
     source: Source
     adapter: HostAdapter
     jobs: BackgroundJobs = field(default_factory=BackgroundJobs)
+    gpus: GpuWatch | None = None
+    #: Whether every one of these apps is in use by what was seen so far: then nobody needs to
+    #: read what runs on the machine.
+    is_held: Callable[[tuple[App, ...], Collection[Work], datetime], bool] = lambda *_: False
     _seen: dict[tuple[str, str], _Seen] = field(default_factory=dict)
     _labels: dict[str, str] = field(default_factory=dict)
     _waiting: list[dict[str, Any]] = field(default_factory=list)
@@ -79,25 +83,24 @@ class ActivityReader:
         """One look at everything that can hold one of ``apps``. Raises nothing: see ``error``."""
         try:
             terminals = await self.source.terminals()
-            jobs, notes = await self._background_jobs()
-            # Kernels last: theirs is the state that changes by the second.
-            asked_at = time.monotonic()
+            began = time.monotonic()
             kernels = await self.source.kernels()
             waiting = await self._sessions(kernels)
-            if time.monotonic() - asked_at > STALE_AFTER:
-                kernels = await self.source.kernels()
             self._looks += 1
-            work = []
-            for index, model in enumerate(kernels):
-                if index % _CHUNK == _CHUNK - 1:
-                    await asyncio.sleep(0)
-                work.append(self._kernel(model, apps, now, jobs.below))
-            work += [self._session(session, apps, now) for session in waiting]
+            work = await self._kernels(kernels, apps, now)
+            others = [self._session(session, apps, now) for session in waiting]
             for model in terminals:
-                terminal = self._terminal(model, apps, now, jobs.below)
+                terminal = self._terminal(model, apps, now)
                 if terminal is not None:
-                    work.append(terminal)
-            work += [self._process(job, apps, now) for job in jobs.detached]
+                    others.append(terminal)
+            jobs, notes = await self._background_jobs((*work, *others), apps, now)
+            gpus = await self._gpus(apps, now)
+            # Kernels last: theirs is the state that changes by the second.
+            if time.monotonic() - began > STALE_AFTER:
+                work = await self._kernels(await self.source.kernels(), apps, now)
+            work = [_with_job(item, jobs.below) for item in (*work, *others)]
+            work += [self._process(job, apps, now) for job in jobs.outside]
+            work += gpus
         except Unreadable as error:
             return Reading(error=str(error))
         except Exception as error:
@@ -108,7 +111,7 @@ class ActivityReader:
         there = {key[1] for key in self._seen if key[0] == "kernel"}
         self._answers.forget_all_but(there)
         asked = _NOT_ASKED if self._answers.is_refused else ()
-        return Reading(tuple(work), notes=(*notes, *asked))
+        return Reading(tuple(work), notes=(*notes, *asked, *self._gpu_notes))
 
     async def ask(self, kernel_ids: Collection[str], now: datetime) -> bool:
         """Ask these kernels, not known to be at work, whether they are. The next look takes their
@@ -152,12 +155,20 @@ class ActivityReader:
         }
         return self._waiting
 
-    async def _background_jobs(self) -> tuple[Jobs, tuple[str, ...]]:
+    async def _background_jobs(
+        self, work: Collection[Work], apps: tuple[App, ...], now: datetime
+    ) -> tuple[Jobs, tuple[str, ...]]:
         roots = self.source.processes()
-        if roots is None:
+        if roots is None or self.is_held(apps, work, now):
             return Jobs(), ()
+        # What a kernel used until its last message is its cell's.
+        rested = {
+            (item.kind.value, item.id): max(0.0, (now - item.last_activity).total_seconds())
+            for item in work
+            if item.kind is WorkKind.KERNEL and item.last_activity is not None
+        }
         try:
-            return await in_thread(lambda: self.jobs.look(roots)), ()
+            return await in_thread(lambda: self.jobs.look(roots, rested)), ()
         except ImportError:
             return Jobs(), ("psutil is not installed, so jobs in the background can't be seen",)
         except Exception as error:
@@ -165,13 +176,28 @@ class ActivityReader:
             log.debug("processes can't be read", exc_info=True)
             raise Unreadable(f"background jobs can't be seen: {error}") from error
 
-    def _kernel(
-        self,
-        model: dict[str, Any],
-        apps: tuple[App, ...],
-        now: datetime,
-        jobs: Collection[Hashable],
-    ) -> Work:
+    async def _gpus(self, apps: tuple[App, ...], now: datetime) -> tuple[Work, ...]:
+        """Those of this machine, also while a cell runs: an instance in use whose GPU does nothing
+        is worth telling."""
+        if self.gpus is None or self.source.processes() is None:
+            return ()
+        return await self.gpus.look(apps, now)
+
+    @property
+    def _gpu_notes(self) -> tuple[str, ...]:
+        return () if self.gpus is None else self.gpus.notes
+
+    async def _kernels(
+        self, models: list[dict[str, Any]], apps: tuple[App, ...], now: datetime
+    ) -> list[Work]:
+        work = []
+        for index, model in enumerate(models):
+            if index % _CHUNK == _CHUNK - 1:
+                await asyncio.sleep(0)
+            work.append(self._kernel(model, apps, now))
+        return work
+
+    def _kernel(self, model: dict[str, Any], apps: tuple[App, ...], now: datetime) -> Work:
         kernel_id = str(model.get("id") or "")
         key = ("kernel", kernel_id)
         label = self._labels.get(kernel_id) or _kernel_label(model)
@@ -199,7 +225,6 @@ class ActivityReader:
             last_activity=last_activity,
             apps=self.adapter.kernel_apps(model, apps),
             connections=connections if isinstance(connections, int) else 0,
-            hold=Reason.BACKGROUND_JOB if key in jobs else None,
             evidence=evidence,
             silent_since=silent_since,
         )
@@ -239,7 +264,7 @@ class ActivityReader:
             apps=self.adapter.kernel_apps({}, apps),
         )
 
-    def _process(self, job: DetachedJob, apps: tuple[App, ...], now: datetime) -> Work:
+    def _process(self, job: Finding, apps: tuple[App, ...], now: datetime) -> Work:
         return Work(
             kind=WorkKind.PROCESS,
             id=str(job.pid),
@@ -248,16 +273,11 @@ class ActivityReader:
             state_since=min(job.started_at, now),
             last_activity=None,
             apps=self.adapter.kernel_apps({}, apps),
-            hold=Reason.DETACHED_JOB,
+            hold=job.reason,
+            evidence=job.evidence,
         )
 
-    def _terminal(
-        self,
-        model: dict[str, Any],
-        apps: tuple[App, ...],
-        now: datetime,
-        jobs: Collection[Hashable],
-    ) -> Work | None:
+    def _terminal(self, model: dict[str, Any], apps: tuple[App, ...], now: datetime) -> Work | None:
         name = str(model.get("name") or "")
         held = self.adapter.terminal_apps(name, apps)
         if not held:
@@ -271,7 +291,6 @@ class ActivityReader:
             state_since=self._since(key, "", now),
             last_activity=self._last_activity(key, model, now),
             apps=held,
-            hold=Reason.BACKGROUND_JOB if key in jobs else None,
         )
 
     def _since(self, key: tuple[str, str], state: str, now: datetime) -> datetime:
@@ -320,6 +339,14 @@ def _evidence(use: KernelUse, label: str, now: datetime) -> tuple[Evidence, ...]
     if use.used_at is None:
         return ()
     return (Evidence(EvidenceKind.REQUEST, "last request ended", use.used_at),)
+
+
+def _with_job(item: Work, jobs: Mapping[Hashable, Finding]) -> Work:
+    """The kernel or terminal, with what runs in and below it."""
+    job = jobs.get((item.kind.value, item.id))
+    if job is None:
+        return item
+    return replace(item, hold=job.reason, evidence=(*item.evidence, *job.evidence))
 
 
 def _time(text: object) -> datetime | None:

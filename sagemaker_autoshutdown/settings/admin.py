@@ -166,11 +166,70 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         "client holds its app.",
     ).tag(config=True)
 
+    ignored_programs: List[str] = List(
+        Unicode(),
+        default_value=[
+            *("amazon-*-agent", "atop", "btop", "dbus-*", "docker*", "glances", "gpg-agent"),
+            *("gpustat", "htop", "iostat", "iotop", "less", "mlflow", "more", "nvidia-smi"),
+            *("nvitop", "nvtop", "ssh-agent", "ssm-*", "tail", "tensorboard", "top", "vmstat"),
+            *("watch", "*/tensorboard_data_server/*"),
+            *("code-server", "*/code-server*/lib/*", "*/code-server*/out/*"),
+            *("*/share/code-server/*", "*-langserver*", "*-language-server*", "pylsp", "texlab"),
+        ],
+        help="Programs that never count, wherever they run and whatever they use: monitors, "
+        "services that never rest, language servers (shell-style patterns). A pattern names a "
+        "program, or the script or module that an interpreter runs; with a slash, a path; with a "
+        "blank, a program and a word after it ('aws s3'). What runs below them counts by itself.",
+    ).tag(config=True)
+
+    holding_programs: List[str] = List(
+        Unicode(),
+        default_value=[
+            *("aws s3", "jupyter-execute", "jupyter-nbconvert", "nbconvert", "papermill"),
+            *("rsync", "scp"),
+        ],
+        help="Programs that hold their app for as long as they run, even while they only wait "
+        "(patterns as for ignored_programs).",
+    ).tag(config=True)
+
     ignore_detached_jobs: List[str] = List(
         Unicode(),
-        default_value=["*-agent", "code-server", "dbus-*", "docker*", "mlflow", "tensorboard"],
-        help="Programs that hold nothing once they have left their terminal or notebook, whatever "
-        "CPU they use (shell-style patterns); ['*'] is all of them.",
+        help="The earlier form of ignored_programs, which is better: programs that do not count "
+        "once they have left their terminal or notebook; ['*'] is all of them.",
+    ).tag(config=True)
+
+    work_cpu_percent = Float(
+        5.0,
+        help="From this share of one CPU on, a process works, and holds its app. An average "
+        "since the check before, at least over work_interval.",
+    ).tag(config=True)
+
+    work_group_cpu_percent = Float(
+        50.0,
+        help="From this share of one CPU on, the processes of a kernel, a terminal or all that "
+        "left theirs work together, however little each of them uses.",
+    ).tag(config=True)
+
+    work_bytes_per_second = Float(
+        100_000.0,
+        help="From so many bytes per second on that it writes, or reads from a disk, a process "
+        "works.",
+    ).tag(config=True)
+
+    work_gpu_percent = Float(
+        5.0,
+        help="From this utilization on, a GPU works, and holds its app.",
+    ).tag(config=True)
+
+    work_interval = Float(
+        2.0,
+        help="The shortest time, in seconds, that what a process uses is averaged over.",
+    ).tag(config=True)
+
+    max_unknown_gpu_time = Float(
+        14400.0,
+        help="Seconds for which a GPU that does not tell whether it works (one divided by MIG) "
+        "holds its app at most, counted from its last sign of life; 0 is not at all.",
     ).tag(config=True)
 
     dry_run = Bool(
@@ -285,13 +344,33 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         "min_idle_timeout",
         "max_idle_timeout",
         "remote_write_interval",
+        "work_interval",
     )
     def _validate_seconds(self, proposal: Bunch) -> float | None:
         if proposal.value is not None:
             _check_seconds(proposal.trait.name, proposal.value)
         return cast("float | None", proposal.value)
 
-    @validate("max_busy_time", "max_keep_alive", "avoided_cost_cap")
+    @validate("work_cpu_percent", "work_group_cpu_percent", "work_gpu_percent")
+    def _validate_percent(self, proposal: Bunch) -> float:
+        # All CPUs together use more than 100 % of one. "not (a < b)" also refuses NaN.
+        if not (0 < proposal.value < float("inf")):
+            raise TraitError(
+                f"SageMakerAutoShutdown.{proposal.trait.name} is a percentage above 0; got "
+                f"{proposal.value!r}"
+            )
+        return cast(float, proposal.value)
+
+    @validate("work_bytes_per_second")
+    def _validate_bytes(self, proposal: Bunch) -> float:
+        if not (0 < proposal.value < float("inf")):
+            raise TraitError(
+                "SageMakerAutoShutdown.work_bytes_per_second is a number above 0; got "
+                f"{proposal.value!r}"
+            )
+        return cast(float, proposal.value)
+
+    @validate("max_busy_time", "max_keep_alive", "avoided_cost_cap", "max_unknown_gpu_time")
     def _validate_seconds_or_off(self, proposal: Bunch) -> float:
         _check_seconds(proposal.trait.name, proposal.value, zero_is_off=True)
         return cast(float, proposal.value)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from sagemaker_autoshutdown.activity.background_jobs import BackgroundJobs
-from sagemaker_autoshutdown.settings.admin import SageMakerAutoShutdown
+from sagemaker_autoshutdown.model import Reason
 
 from ..machine import FROM_A_KERNEL, FROM_A_TERMINAL, INIT, SERVER, Machine
 from ..worlds import START
@@ -45,8 +45,8 @@ class TestWhatIsWork:
         one.look({"terminal": SHELL})
         one.use(JOB, 30)
         jobs = one.look({"terminal": SHELL})
-        assert jobs.below == {"terminal"}
-        assert jobs.detached == ()
+        assert list(jobs.below) == ["terminal"]
+        assert jobs.outside == ()
 
     def test_one_that_hides_its_environment_is_known_from_when_it_had_a_terminal(self) -> None:
         """A program that sets its own title overwrites what Linux shows of its environment."""
@@ -70,7 +70,7 @@ class TestWhatIsWork:
         one.detached()
         one.use(WORKER, 30)
         (job,) = one.detached()
-        assert job.program == "python train.py"
+        assert job.program == "train.py"
 
     def test_what_runs_now_is_named_not_what_has_run_most(self) -> None:
         one = Machine()
@@ -85,7 +85,7 @@ class TestWhatIsWork:
     def test_a_script_of_many_short_commands_is_a_job(self) -> None:
         one = left_behind(Machine(), "bash", **FROM_A_TERMINAL)
         one.add(WORKER, JOB, "convert")
-        one.use(WORKER, 30)
+        one.use(WORKER, 40)
         one.end(WORKER)
         assert [job.program for job in one.detached()] == ["bash"]
 
@@ -94,9 +94,8 @@ class TestWhatIsWork:
         one.add(SHELL, INIT, "bash", FROM_A_TERMINAL)
         one.look({"terminal": SHELL})
         one.use(JOB, 30)
-        one.use(SHELL, 30)
         jobs = one.look({"terminal": SHELL})
-        assert ([job.pid for job in jobs.detached], jobs.below) == ([JOB], frozenset())
+        assert ([job.pid for job in jobs.outside], jobs.below) == ([JOB], {})
 
     def test_a_subreaper_above_the_server_adopts_them(self) -> None:
         one = Machine()
@@ -107,6 +106,48 @@ class TestWhatIsWork:
         one.use(JOB, 30)
         assert [job.pid for job in one.detached()] == [JOB]
 
+    def test_thirty_of_them_at_3_percent_each_are_one_group_that_works(self) -> None:
+        one = Machine()
+        for pid in range(100, 130):
+            one.add(pid, INIT, "worker", FROM_A_TERMINAL, session=pid)
+        one.detached()
+        for pid in range(100, 130):
+            one.use(pid, 1.8)
+        (job,) = one.detached()
+        assert job.evidence[-1].text == "30 processes in all: 90 % of a CPU"
+
+    def test_one_that_hardly_uses_cpu_and_downloads_is_seen(self) -> None:
+        one = left_behind(Machine(), "curl", **FROM_A_TERMINAL)
+        one.use(JOB, 1.8)
+        one.write(JOB, 60 * 10**6)
+        (job,) = one.detached()
+        assert [each.text for each in job.evidence] == ["curl: 3 % of a CPU, 1 MB/s"]
+
+    def test_one_that_holds_its_app_does_so_without_a_terminal_too(self) -> None:
+        one = Machine()
+        one.add(JOB, INIT, "papermill", FROM_A_TERMINAL)
+        (job,) = one.detached()
+        assert (job.reason, job.program) == (Reason.HOLDING_PROGRAM, "papermill")
+
+    @pytest.mark.parametrize("guest", ["sshd", "ssm-session-wor", "containerd-shim", "conmon"])
+    def test_what_runs_in_a_login_or_a_container_is_work(self, guest: str) -> None:
+        one = Machine()
+        one.add(3, INIT, guest)
+        one.add(JOB, 3, "train")
+        one.detached()
+        one.use(JOB, 30)
+        assert [job.program for job in one.detached()] == ["train"]
+
+    def test_a_server_that_was_started_in_a_login_is_not_its_own_job(self) -> None:
+        one = Machine()
+        one.add(3, INIT, "sshd")
+        one.add(4, 3, "bash")
+        one.move(SERVER, parent=4)
+        one.detached()
+        for pid in (3, 4, SERVER):
+            one.use(pid, 30)
+        assert one.detached() == ()
+
 
 class TestWhatIsNone:
     def test_a_service_that_waits_does_not_hold_the_instance(self) -> None:
@@ -116,21 +157,6 @@ class TestWhatIsNone:
 
     def test_what_the_machine_itself_runs_is_no_job(self) -> None:
         one = left_behind(Machine(), "metrics-agent")
-        one.use(JOB, 30)
-        assert one.detached() == ()
-
-    def test_a_language_server_of_the_jupyter_server_is_no_job(self) -> None:
-        one = Machine()
-        one.add(JOB, SERVER, "pylsp")
-        one.detached()
-        one.use(JOB, 30)
-        assert one.detached() == ()
-
-    def test_a_kernel_that_the_server_does_not_list_is_none(self) -> None:
-        """It is about to end, or just started: no orphan, since its parent lives."""
-        one = Machine()
-        one.add(JOB, SERVER, "python", FROM_A_KERNEL)
-        one.detached()
         one.use(JOB, 30)
         assert one.detached() == ()
 
@@ -147,8 +173,7 @@ class TestWhatIsNone:
     def test_a_service_that_never_rests_does_not_hold_the_instance_for_ever(
         self, name: str
     ) -> None:
-        one = Machine(ignored=SageMakerAutoShutdown().ignore_detached_jobs)
-        left_behind(one, name, **FROM_A_TERMINAL)
+        one = left_behind(Machine(), name, **FROM_A_TERMINAL)
         one.use(JOB, 30)
         assert one.detached() == ()
 
@@ -160,10 +185,23 @@ class TestWhatIsNone:
         one.use(WORKER, 30)
         assert [job.program for job in one.detached()] == ["python"]
 
-    def test_an_admin_can_switch_it_off(self) -> None:
-        one = left_behind(Machine(ignored=["*"]), **FROM_A_TERMINAL)
+    @pytest.mark.parametrize(
+        ("lists", "below"),
+        [({"ignored": ["*"]}, []), ({"ignored_detached": ["*"]}, ["terminal"])],
+        ids=["ignored_programs", "ignore_detached_jobs"],
+    )
+    def test_an_admin_can_switch_it_off(
+        self, lists: dict[str, list[str]], below: list[str]
+    ) -> None:
+        """The earlier setting was for detached jobs only, and still is."""
+        one = left_behind(Machine(**lists), **FROM_A_TERMINAL)  # type: ignore[arg-type]
+        one.add(SHELL, SERVER, "bash", session=SHELL)
+        one.add(WORKER, SHELL)
+        one.look({"terminal": SHELL})
         one.use(JOB, 30)
-        assert one.detached() == ()
+        one.use(WORKER, 30)
+        jobs = one.look({"terminal": SHELL})
+        assert (list(jobs.below), jobs.outside) == (below, ())
 
     def test_one_that_reuses_a_process_id_is_another(self) -> None:
         one = Machine()
@@ -180,12 +218,18 @@ class TestWhatIsNone:
 @pytest.mark.parametrize(
     ("command_line", "shown"),
     [
-        (["python", "train.py", "--password", "secret"], "python train.py"),
-        (["python", "-u", "/home/me/src/train.py"], "python train.py"),
-        (["bash", "run.sh"], "python run.sh"),
+        (["python", "train.py", "--password", "secret"], "train.py"),
+        (["python", "-u", "/home/me/src/train.py"], "train.py"),
+        (["bash", "run.sh"], "run.sh"),
         (["python", "-c", "login('secret')"], "python"),
-        (["tool", "secret"], "python"),
-        (["tool", "--in", "secret", "file.py"], "python"),
+        (["python", "secret"], "python"),
+        (["python", "-X", "secret", "train.py"], "train.py"),
+        (["python", "-msecret.but.a.module", "secret"], "secret.but.a.module"),
+        (["bash", "-lc", "secret /x"], "bash"),
+        (["node", "--require", "secret", "-e", "secret"], "node"),
+        (["tool", "secret"], "tool"),
+        (["tool", "--in", "secret", "file.py"], "tool"),
+        (["title: with secret"], "title"),
         (["python"], "python"),
         ([], "python"),
     ],
@@ -193,8 +237,9 @@ class TestWhatIsNone:
 def test_arguments_are_not_shown_since_they_may_hold_secrets(
     command_line: list[str], shown: str
 ) -> None:
-    one = left_behind(Machine(), **FROM_A_TERMINAL)
-    one.command_lines[JOB] = command_line
+    one = Machine()
+    one.add(JOB, INIT, "python", FROM_A_TERMINAL, runs=command_line)
+    one.detached()
     one.use(JOB, 30)
     assert [job.program for job in one.detached()] == [shown]
 
@@ -245,8 +290,8 @@ def is_seen(pid: int, program: str) -> bool:
     jobs = BackgroundJobs()
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        for job in jobs.look({}).detached:
-            if job.program.endswith(program):
+        for job in jobs.look({}).outside:
+            if any(each.text.startswith(program) for each in job.evidence):
                 return True
         time.sleep(0.2)
     return False
@@ -281,7 +326,6 @@ def test_a_real_job_that_waits_is_not_seen(tmp_path: Path, pid_of: Callable[[], 
     )
     shell(tmp_path, "nohup $burn &")
     pid = pid_of()
-    clock = iter((0.0, 60.0))
-    jobs = BackgroundJobs(monotonic=lambda: next(clock))
+    jobs = BackgroundJobs()
     for _ in range(2):
-        assert [job for job in jobs.look({}).detached if job.pid == pid] == []
+        assert [job for job in jobs.look({}).outside if job.pid == pid] == []

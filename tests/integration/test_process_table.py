@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -33,6 +34,7 @@ def test_a_process_is_told_by_its_parent_start_cpu_time_and_program(
         cpu = seen.cpu_times()
         assert one.parent == os.getpid()
         assert one.name == seen.name()[:15]
+        assert one.session in (0, os.getsid(child.pid))
         assert one.own_cpu == pytest.approx(cpu.user + cpu.system, abs=0.05)
         assert one.own_cpu > 0.1
         assert table().started_at(one).timestamp() == pytest.approx(seen.create_time(), abs=2)
@@ -50,6 +52,46 @@ def test_cpu_time_of_children_that_have_ended_is_their_parents() -> None:
     assert ProcFs().read()[os.getpid()].ended_children_cpu > before + 0.1
 
 
+@linux
+def test_what_a_process_writes_to_a_pipe_counts_and_what_it_reads_from_memory_does_not() -> None:
+    program = "import os; os.write(1, bytes(10**6)); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        assert len(child.stdout.read(10**6)) == 10**6
+        traffic = ProcFs().traffic(child.pid)
+        assert traffic is not None
+        assert 10**6 <= traffic.written < 2 * 10**6
+        child.kill()
+    assert ProcFs().traffic(child.pid) is None
+
+
+@linux
+def test_what_ended_children_wrote_is_their_parents() -> None:
+    """What is taken off in process_groups rests on that."""
+    before = ProcFs().traffic(os.getpid())
+    subprocess.run(
+        ["/usr/bin/head", "-c", "5000000", "/dev/zero"], check=True, stdout=subprocess.DEVNULL
+    )
+    after = ProcFs().traffic(os.getpid())
+    assert before is not None
+    assert after is not None
+    assert after.written - before.written >= 5_000_000
+
+
+@linux
+def test_a_process_that_nobody_waited_for_is_known_to_have_ended() -> None:
+    child = subprocess.Popen(["/bin/true"])
+    try:
+        deadline = time.monotonic() + 30
+        while not ProcFs().read()[child.pid].ended:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        child.wait()
+
+
 def test_a_program_with_brackets_and_blanks_in_its_name_is_not_misread(tmp_path: Path) -> None:
     folder = tmp_path / "42"
     folder.mkdir()
@@ -64,6 +106,7 @@ def test_a_program_with_brackets_and_blanks_in_its_name_is_not_misread(tmp_path:
     ((pid, one),) = table.read().items()
     assert (pid, one.parent, one.name, one.started) == (42, 7, "a) b (c", 50.0)
     assert (one.own_cpu, one.ended_children_cpu, one.cpu) == (3.0, 7.0, 10.0)
+    assert (one.session, one.ended) == (42, False)
 
 
 @linux

@@ -313,6 +313,7 @@ class TestBackgroundJobs:
         reader.jupyter.on_this_machine = {}
         machine.add(21, INIT, "train", FROM_A_TERMINAL)
         assert (await reader.look()).work == ()
+        assert machine.waited == 2
         machine.time += 60
         machine.use(21, 60)
         (work,) = (await reader.look(at(minutes=1))).work

@@ -1,0 +1,203 @@
+"""Which processes belong together, and when a group of them works. Pure.
+
+A group is what descends from a kernel or a terminal, with itself and with what shares its session.
+What the server itself has started is a group, and all jobs that have left their terminal or kernel
+are one more.
+
+A group works if one of its processes uses a fair share of a CPU, or all together use more, or one
+writes or reads enough. Linux adds what an ended child has used to its parent's count. What that
+child had used before the first of two readings is taken off there: it is no work in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from .process_table import Process, Traffic, below
+
+K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class WorkRule:
+    """The numbers: CPU in shares of one CPU, for one process and for a group together; bytes per
+    second that one process writes, or reads from the disk; and the shortest time, in seconds, that
+    these are averages over."""
+
+    cpu: float = 0.05
+    group_cpu: float = 0.5
+    bytes_per_second: float = 100_000.0
+    interval: float = 2.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """All processes at a moment (seconds of a monotonic clock), and what some have read and
+    written."""
+
+    at: float
+    processes: Mapping[int, Process]
+    traffic: Mapping[int, Traffic] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a process used between two samples: CPU as a share of one, of its own and of children
+    that ended in between, and bytes per second."""
+
+    pid: int
+    cpu: float
+    children_cpu: float = 0.0
+    written: float = 0.0
+    read: float = 0.0
+
+
+def groups(
+    processes: Mapping[int, Process],
+    children: Mapping[int, list[int]],
+    roots: Mapping[K, int],
+    server: int,
+) -> dict[K, frozenset[int]]:
+    """The processes of each kernel or terminal; ``roots`` holds the first process of each."""
+    line = ancestors(server, processes)
+    # One that shares the server's session shares it with all that the server started.
+    servers_own = {0, *(processes[pid].session for pid in line[:1])}
+    sessions: dict[int, K] = {}
+    found: dict[K, set[int]] = {}
+    for key, root in roots.items():
+        if root in processes:
+            found[key] = {root, *below([root], children)}
+            if processes[root].session not in servers_own:
+                sessions.setdefault(processes[root].session, key)
+    taken = {pid for members in found.values() for pid in members}
+    for pid, process in processes.items():
+        if process.session in sessions and pid not in taken and pid not in line:
+            found[sessions[process.session]].update((pid, *below([pid], children)))
+    return {key: frozenset(members) for key, members in found.items()}
+
+
+def ancestors(server: int, processes: Mapping[int, Process]) -> list[int]:
+    """The server and what it descends from, nearest first; empty if it is not there."""
+    line = [server] if server in processes else []
+    while line and processes[line[-1]].parent in processes.keys() - set(line):
+        line.append(processes[line[-1]].parent)
+    return line
+
+
+def orphans(
+    server: int, processes: Mapping[int, Process], children: Mapping[int, list[int]]
+) -> list[int]:
+    """The children of those who adopt what the server's processes leave behind: its ancestors, and
+    in any case the first process, which it may be itself."""
+    line = ancestors(server, processes)
+    adopters = {1, *line[1:]}
+    return [pid for adopter in adopters for pid in children.get(adopter, ()) if pid not in line]
+
+
+def uses(before: Sample, after: Sample, pids: Iterable[int]) -> dict[int, Use]:
+    """What each of ``pids`` used from ``before`` to ``after``. One that is new has used all it has
+    since ``before``."""
+    seconds = after.at - before.at
+    known_cpu, known_traffic = _known_of_the_ended(before, after)
+    found = {}
+    for pid in pids:
+        now, then = after.processes[pid], before.processes.get(pid)
+        is_same = then is not None and then.started == now.started
+        cpu, ended_cpu = now.own_cpu, now.ended_children_cpu
+        if then is not None and is_same:
+            cpu -= then.own_cpu
+            ended_cpu -= then.ended_children_cpu + known_cpu.get(pid, 0.0)
+        written, read = _traffic(pid, before, after, is_same, known_traffic.get(pid))
+        found[pid] = Use(
+            pid,
+            max(0.0, cpu) / seconds,
+            max(0.0, ended_cpu) / seconds,
+            max(0, written) / seconds,
+            max(0, read) / seconds,
+        )
+    return found
+
+
+def _traffic(
+    pid: int, before: Sample, after: Sample, is_same: bool, known: Traffic | None
+) -> tuple[int, int]:
+    now, then = after.traffic.get(pid), before.traffic.get(pid)
+    if now is None or (is_same and then is None):  # not ours to see, now or then
+        return 0, 0
+    written, read = now.written, now.read
+    for each in (then if is_same else None, known):
+        if each is not None:
+            written, read = written - each.written, read - each.read
+    return written, read
+
+
+def _known_of_the_ended(
+    before: Sample, after: Sample
+) -> tuple[Mapping[int, float], Mapping[int, Traffic]]:
+    """What those that have ended since had used before, by the nearest ancestor that lives: there
+    Linux has added it."""
+    cpu: dict[int, float] = {}
+    traffic: dict[int, Traffic] = {}
+    for pid, process in before.processes.items():
+        if _lives(pid, before, after):
+            continue
+        heir, seen = process.parent, {pid}
+        while heir in before.processes and heir not in seen and not _lives(heir, before, after):
+            seen.add(heir)
+            heir = before.processes[heir].parent
+        cpu[heir] = cpu.get(heir, 0.0) + process.cpu
+        own = before.traffic.get(pid)
+        if own is not None:
+            sum_ = traffic.get(heir, Traffic(0, 0))
+            traffic[heir] = Traffic(sum_.written + own.written, sum_.read + own.read)
+    return cpu, traffic
+
+
+def _lives(pid: int, before: Sample, after: Sample) -> bool:
+    now = after.processes.get(pid)
+    return now is not None and now.started == before.processes[pid].started
+
+
+def workers(
+    group: Collection[Use],
+    rule: WorkRule,
+    parents: Callable[[int], int],
+    is_clusters: Callable[[int], bool],
+) -> tuple[Use, ...]:
+    """Those of a group that make it work, the busiest first; none if it does not work.
+
+    ``is_clusters`` tells of a process id whether it is one of a cluster (Dask, Ray), whose
+    processes never quite rest: such a process counts by itself only, and the one that keeps them
+    (``parents``) for what it uses beyond them. It is asked only where that matters.
+    """
+    single = [
+        use
+        for use in group
+        if max(use.written, use.read) >= rule.bytes_per_second
+        or (
+            use.cpu >= rule.cpu
+            and use.cpu - _cpu(_cluster_of(use.pid, group, parents, is_clusters)) >= rule.cpu
+        )
+    ]
+    if not single:
+        single = [use for use in group if use.cpu + use.children_cpu > 0]
+        if _cpu(single) >= rule.group_cpu:
+            single = [use for use in single if not is_clusters(use.pid)]
+        if _cpu(single) < rule.group_cpu:
+            return ()
+    return tuple(sorted(single, key=lambda use: (-use.cpu - use.children_cpu, use.pid)))
+
+
+def _cluster_of(
+    pid: int,
+    group: Collection[Use],
+    parents: Callable[[int], int],
+    is_clusters: Callable[[int], bool],
+) -> list[Use]:
+    return [use for use in group if parents(use.pid) == pid and is_clusters(use.pid)]
+
+
+def _cpu(uses: Iterable[Use]) -> float:
+    return sum(use.cpu + use.children_cpu for use in uses)
