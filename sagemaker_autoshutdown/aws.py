@@ -165,13 +165,12 @@ class Aws:
     ) -> list[dict[str, Any]]:
         """All items under ``key`` of a paged operation."""
         items: list[dict[str, Any]] = []
-        token: dict[str, str] = {}
-        while True:
-            answer = await self.call(service, operation, **parameters, **token)
+        following = _Tokens(f"{service}:{operation}")
+        while following.token is not None:
+            answer = await self.call(service, operation, **parameters, **following.token)
             items.extend(_items(answer, key, f"{service}:{operation}"))
-            if not answer.get("NextToken"):
-                return items
-            token = {"NextToken": answer["NextToken"]}
+            following.take(answer)
+        return items
 
     def call_blocking(
         self, service: str, operation: str, parameters: dict[str, Any]
@@ -235,13 +234,11 @@ class Aws:
         self, service: str, operation: str, key: str, parameters: dict[str, Any]
     ) -> Iterator[Any]:
         """All items under ``key`` of a paged operation, on the calling thread, as they come."""
-        token: dict[str, str] = {}
-        while True:
-            answer = self.call_blocking(service, operation, {**parameters, **token})
+        following = _Tokens(f"{service}:{operation}")
+        while following.token is not None:
+            answer = self.call_blocking(service, operation, {**parameters, **following.token})
             yield from _items(answer, key, f"{service}:{operation}")
-            if not answer.get("NextToken"):
-                return
-            token = {"NextToken": answer["NextToken"]}
+            following.take(answer)
 
     def _client(self, service: str, attempts: int = ATTEMPTS) -> Any:
         key = service if attempts == ATTEMPTS else f"{service}, {attempts}"
@@ -296,6 +293,24 @@ def _session(role: Role | None) -> Any:
         "credential_provider", botocore.credentials.CredentialResolver([provider()])
     )
     return boto3.session.Session(botocore_session=assuming)
+
+
+class _Tokens:
+    """What asks for the next page; ``token`` is None after the last one."""
+
+    def __init__(self, operation: str) -> None:
+        self.token: dict[str, str] | None = {}
+        self._operation = operation
+        self._seen: set[str] = set()
+
+    def take(self, answer: dict[str, Any]) -> None:
+        """Takes what an answer says of the next page. Raises :class:`AwsError` for one that was
+        there before: such a listing would never end."""
+        token = answer.get("NextToken")
+        if token in self._seen:
+            raise AwsError(ErrorKind.OTHER, self._operation, "MalformedAnswer", "its pages repeat")
+        self._seen.add(token or "")
+        self.token = {"NextToken": token} if token else None
 
 
 def member(answer: dict[str, Any], key: str, operation: str) -> Any:

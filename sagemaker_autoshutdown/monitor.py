@@ -45,6 +45,7 @@ from .settings.admin import SageMakerAutoShutdown
 from .settings.user import Settings
 from .shutdowns import Failure, Shutdowns
 from .status import AppView, Status
+from .text import without_ids
 
 #: The shortest sleep. A deadline that is due already must not spin the loop.
 MIN_SLEEP = 0.001
@@ -647,7 +648,9 @@ class Monitor:
         key = key or code
         before = self._problems.get(key)
         since = before.since if before is not None else self._now()
-        if before is None or before.message != message:
+        if before is not None and without_ids(before.message) == without_ids(message):
+            message = before.message  # as it was told
+        else:
             self._log.warning("sagemaker_autoshutdown: %s %s", message, remedy)
         self._problems[key] = Problem(code, message, remedy, since, iam_action)
 

@@ -64,6 +64,11 @@ class _Shutdown:
     requested_at: datetime
     task: asyncio.Task[None] | None = None
     accepted_at: datetime | None = None
+    #: SageMaker's word for an app that it lists all the same; empty where it agreed.
+    not_found: str = ""
+    #: Tries that came to nothing, and since when.
+    attempts: int = 0
+    failing_since: datetime | None = None
     failure: Failure | None = None
     #: Until when a failure is told that is not tried again.
     told_until: datetime | None = None
@@ -150,9 +155,31 @@ class Shutdowns:
                 or verdict.app.run_started_at != entry.app.run_started_at
                 or verdict.app.status is not AppStatus.IN_SERVICE
                 or (entry.failure is not None and _is_over(entry, verdict, now))
-                or (entry.accepted_at is not None and now - entry.accepted_at > ACCEPTED_PATIENCE)
             ):
                 del self._by_name[name]
+            elif entry.accepted_at is not None and now - entry.accepted_at > ACCEPTED_PATIENCE:
+                self._came_to_nothing(entry, verdict)
+
+    def _came_to_nothing(self, entry: _Shutdown, verdict: Verdict) -> None:
+        """SageMaker agreed to delete an app and still says that it is in service."""
+        entry.accepted_at = None
+        if verdict.action is not Action.SHUT_DOWN and entry.reason is not Reason.USER_REQUEST:
+            del self._by_name[entry.app.name]  # somebody uses it by now
+            return
+        minutes = round(ACCEPTED_PATIENCE / timedelta(minutes=1))
+        code, message = (
+            "StillInService",
+            (f"SageMaker agreed to delete it, but lists it as in service {minutes} minutes later"),
+        )
+        if entry.not_found:
+            code, message = (
+                "ListedButNotFound",
+                (
+                    f"SageMaker lists it as in service, but can't find it to delete it: "
+                    f"{entry.not_found}"
+                ),
+            )
+        self._failed(entry, AwsError(ErrorKind.OTHER, "shut_down", code, message))
 
     def due(self, verdicts: Iterable[Verdict], now: datetime) -> list[Verdict]:
         """Those to be shut down that are neither under way nor waiting for their next try."""
@@ -189,6 +216,7 @@ class Shutdowns:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _shut_down(self, entry: _Shutdown) -> None:
+        entry.not_found = ""
         try:
             await self.adapter.shut_down(entry.app)
         except AwsError as error:
@@ -196,6 +224,7 @@ class Shutdowns:
             if error.kind is not ErrorKind.NOT_FOUND:
                 self._failed(entry, error)
                 return
+            entry.not_found = error.message or error.code
         except Exception as error:
             log.exception("shutting down %s failed unexpectedly", entry.app.name)
             unexpected = AwsError(ErrorKind.OTHER, "shut_down", type(error).__name__, str(error))
@@ -207,9 +236,9 @@ class Shutdowns:
 
     def _failed(self, entry: _Shutdown, error: AwsError) -> None:
         now = self.now()
-        before = entry.failure
-        attempts = (before.attempts if before else 0) + 1
-        wait = backoff(error.kind, attempts, self.poll_interval, self.jitter)
+        entry.attempts += 1
+        entry.failing_since = entry.failing_since or now
+        wait = backoff(error.kind, entry.attempts, self.poll_interval, self.jitter)
         again = entry.reason is not Reason.USER_REQUEST
         entry.told_until = now + max(wait, TOLD_FOR)
         entry.failure = Failure(
@@ -217,8 +246,8 @@ class Shutdowns:
             message=error.message or str(error),
             remedy=error.remedy,
             iam_action=error.iam_action,
-            attempts=attempts,
-            since=before.since if before else now,
+            attempts=entry.attempts,
+            since=entry.failing_since,
             retry_at=now + wait if again else None,
         )
         self.on_failed(entry.app, entry.reason, entry.failure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -10,6 +11,19 @@ from decimal import Decimal
 from .clock import from_iso
 
 CENT = Decimal("0.01")
+
+
+#: What is another in each answer: request ids of all services, and addresses in memory.
+_IDS = re.compile(
+    r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b0x[0-9a-f]{6,}\b"
+    r"|(?<=request id)(?:\s*[:=]\s*|\s+)[\w/+=.-]+|(?<=requestid)(?:\s*[:=]\s*|\s+)[\w/+=.-]+",
+    re.IGNORECASE,
+)
+
+
+def without_ids(text: str) -> str:
+    """An error without what is another each time: two that differ in nothing else are one."""
+    return _IDS.sub("...", text)
 
 
 def span(seconds: float) -> str:

@@ -204,6 +204,27 @@ async def test_all_pages_are_read(studio: BlockingStudio, aws: Aws) -> None:
     assert names <= {app["AppName"] for app in found}
 
 
+async def test_a_page_token_that_repeats_ends_the_listing_with_an_error(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = iter("abcabcabc")
+    calls = 0
+
+    def page(*_: object) -> dict[str, Any]:
+        nonlocal calls
+        calls += 1
+        return {"Apps": [], "NextToken": next(tokens)}
+
+    monkeypatch.setattr(aws, "call_blocking", page)
+    with pytest.raises(AwsError, match="repeat"):
+        await aws.pages("sagemaker", "ListApps", "Apps")
+    assert calls == 4
+    tokens = iter("abcabcabc")
+    with pytest.raises(AwsError, match="repeat"):
+        list(aws.pages_blocking("sagemaker", "ListApps", "Apps", {}))
+    assert calls == 8
+
+
 async def test_every_call_is_counted_with_its_outcome(studio: BlockingStudio) -> None:
     told: list[tuple[str, str]] = []
     aws = Aws("us-east-2", on_call=lambda operation, outcome: told.append((operation, outcome)))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import timedelta
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from sagemaker_autoshutdown.aws import ErrorKind
+from sagemaker_autoshutdown.aws import AwsError, ErrorKind
 from sagemaker_autoshutdown.errors import Conflict, InvalidRequest, UnknownApp
 from sagemaker_autoshutdown.model import (
     AppStatus,
@@ -179,6 +180,42 @@ class TestEachAppOnItsOwn:
         one.run(hours=2, minutes=7)
         assert deleted(one) == ["a", "a"]
 
+    @pytest.mark.parametrize("answer", ["accepted", "not found"])
+    def test_a_deletion_that_comes_to_nothing_is_tried_later_and_later_and_says_why(
+        self, make: Callable[..., Server], answer: str
+    ) -> None:
+        one = make("a", "b").start()
+        one.sagemaker.forgetful = True
+        if answer == "not found":
+            error = failing(ErrorKind.NOT_FOUND, "ResourceNotFound")
+            one.sagemaker.errors["DeleteApp"] = error
+        one.run(hours=2, minutes=6, seconds=10)
+        view = one.app("a")
+        assert (view.state, view.reason) == (State.FAILED, Reason.SHUTDOWN_FAILED)
+        assert view.error is not None
+        assert view.error.attempts == 1
+        assert view.error.retry_at is not None
+        assert "in service" in view.error.message
+        one.run(days=1, hours=2)
+        assert 15 < deleted(one).count("a") < 40
+        # As soon as it does go, nothing is left of that.
+        one.sagemaker.forgetful = False
+        one.sagemaker.errors.clear()
+        one.run(days=1, hours=4)
+        assert {app.app_name: app.error for app in one.status.apps}.get("a") is None
+        assert [event.kind for event in one.told()][-1] is EventKind.GONE
+
+    def test_a_deletion_that_came_to_nothing_is_forgotten_when_the_app_is_used(
+        self, make: Callable[..., Server]
+    ) -> None:
+        one = make("a").start()
+        one.sagemaker.forgetful = True
+        one.run(hours=2, minutes=3)
+        one.jupyter.kernel_models = [kernel_model("a", "busy")]
+        one.run(hours=9)
+        assert deleted(one) == ["a"]
+        assert (one.app("a").state, one.app("a").error) == (State.BUSY, None)
+
     def test_an_app_that_was_started_again_at_once_is_not_said_to_be_going(
         self, make: Callable[..., Server]
     ) -> None:
@@ -298,6 +335,23 @@ class TestWhatAwsAnswers:
         one.run(hours=2, minutes=2)
         assert deleted(one) == ["a"]
         assert (one.app("a").state, one.app("a").error) == (State.SHUTTING_DOWN, None)
+
+    def test_errors_that_differ_in_a_request_id_only_are_one_outage(
+        self, make: Callable[..., Server], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        one = make("a").start()
+        shown: set[str] = set()
+        for minute in range(1, 60):
+            one.sagemaker.errors["ListApps"] = AwsError(
+                ErrorKind.OTHER,
+                "sagemaker:ListApps",
+                "InternalFailure",
+                f"failed (request id: {uuid.UUID(int=minute)}, extended 0x7f00{minute:06x})",
+            )
+            one.run(minutes=minute, seconds=5)
+            shown.update(problem.message for problem in one.status.problems)
+        assert caplog.text.count("InternalFailure") == 1
+        assert len(shown) == 1
 
     def test_while_apps_can_not_be_listed_nothing_is_deleted_and_that_is_said(
         self, make: Callable[..., Server]

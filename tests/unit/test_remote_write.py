@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import http.server
+import json
 import logging
 import math
 import socket
@@ -12,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from prometheus_client.core import GaugeMetricFamily
@@ -305,6 +308,50 @@ def test_what_amazon_quotes_of_a_signed_request_is_not_logged(
     sender.tick()
     assert "403" in caplog.text
     assert SECRET not in caplog.text
+
+
+def _cut(secret: str) -> str:
+    return secret[:-3]
+
+
+def _spelled_out(secret: str) -> str:
+    return "".join(f"\\u{ord(letter):04x}" for letter in secret)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [str.upper, repr, _cut, _spelled_out, quote, html.escape, json.dumps, lambda s: s[::-1]],
+    ids=["upper", "repr", "cut", "escaped", "quoted", "html", "json", "reversed"],
+)
+@pytest.mark.parametrize("way", ["header", "query", "password", "signature"])
+def test_a_secret_that_comes_back_in_any_form_stays_out_of_the_log(
+    receiver: Receiver,
+    caplog: pytest.LogCaptureFixture,
+    written: Callable[[str], str],
+    way: str,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    secret = "s3cr3t<&>/t0ken"  # noqa: S105
+    host = receiver.url.split("/")[2]
+    options: dict[str, dict[str, Any]] = {
+        "header": {"headers": {"Authorization": f"Bearer {secret}"}},
+        "query": {"url": f"{receiver.url}?token={quote(secret)}"},
+        "password": {"url": f"http://ada:{quote(secret, safe='')}@{host}/write"},
+        "signature": {"sign": lambda *_: {"X-Amz-Security-Token": secret}},
+    }
+    receiver.status = 400
+    receiver.answer = lambda headers: f"out of order sample, {written(secret)}"
+    Sender(receiver, **options[way]).tick()
+    assert written(secret)[:6] not in caplog.text
+    assert "(400 Bad Request: out of order sample)" in caplog.text
+
+
+def test_an_answer_to_a_request_without_a_credential_is_told_as_it_is(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver.status, receiver.answer = 400, lambda headers: "no series today"
+    Sender(receiver).tick()
+    assert "no series today" in caplog.text
 
 
 def test_a_long_answer_is_not_cut_in_the_middle_of_a_token(

@@ -1,8 +1,9 @@
 """One receiver: where it is, how a body gets there, and what it answers.
 
 Owns the request and its secrets: headers, signature, and a password or query in the URL. None of
-them is in what it says, whatever the receiver or a library put into an error. It neither keeps nor
-repeats anything.
+them is in what it says: a receiver may quote a request in its answer, cut, escaped or in capitals.
+So of an answer to one that carried a credential only what is on a short list is told. It neither
+keeps nor repeats anything.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 #: Headers that prove who sends a body to a URL, beyond those given.
 Sign = Callable[[str, bytes, Mapping[str, str]], Mapping[str, str]]
@@ -26,11 +27,34 @@ _FIXED_HEADERS = {
     "X-Prometheus-Remote-Write-Version": "0.1.0",
     "User-Agent": "sagemaker-autoshutdown",
 }
-#: Bytes that are read of an answer, and characters that are told: what is cut off in between can't
-#: leave half a secret, which nobody would know for one.
+#: Bytes that are read of an answer, and characters that are told of one.
 _READ, _SAID = 4096, 300
-#: What is shorter is no secret, and replacing it would make a message unreadable.
-_SHORTEST_SECRET = 4
+
+#: What receivers say that helps and is nobody's secret: ours, word for word, if it is in an answer.
+_KNOWN_WORDS = (
+    "out of order sample",
+    "out of bounds",
+    "too old sample",
+    "too far in the future",
+    "duplicate sample for timestamp",
+    "label name too long",
+    "label value too long",
+    "max series per user",
+    "per-user series limit",
+    "ingestion rate limit",
+    "no org id",
+    "snappy: corrupt input",
+    "AccessDeniedException",
+    "ExpiredTokenException",
+    "IncompleteSignatureException",
+    "InvalidSignatureException",
+    "MissingAuthenticationTokenException",
+    "ResourceNotFoundException",
+    "SignatureDoesNotMatch",
+    "ThrottlingException",
+    "UnrecognizedClientException",
+    "ValidationException",
+)
 
 
 class Answer(NamedTuple):
@@ -59,9 +83,7 @@ class Receiver:
         self._headers = {name: str(value).strip() for name, value in (headers or {}).items()}
         if parts.username is not None and "authorization" not in map(str.lower, self._headers):
             self._headers["Authorization"] = _basic(parts)
-        password = parts.password or ""
-        self._secrets = {password, unquote(password), parts.query}
-        self._secrets.update(value for _, value in parse_qsl(parts.query))
+        self._has_credentials = bool(self._headers or sign or parts.query or parts.password)
         self._url = parts._replace(netloc=host, fragment="").geturl()
         self._sign = sign
         #: The URL without what may be secret.
@@ -80,9 +102,8 @@ class Receiver:
                 return Answer(OK)
         except urllib.error.HTTPError as error:
             with error:
-                said = f"{error.code} {error.reason}: {_beginning(error)}"
+                why = self._said(error)
             outcome = FAILED if error.code == 429 or error.code >= 500 else REFUSED
-            why = self._without_secrets(said, headers)[:_SAID]
             return Answer(outcome, why, str(error.code), _seconds(error.headers.get("Retry-After")))
         except http.client.InvalidURL:
             return Answer(REFUSED, "it is no URL: check remote_write_url", "url")
@@ -92,19 +113,25 @@ class Receiver:
             return Answer(REFUSED, f"{kind}: check remote_write_headers", kind)
         except Exception as error:  # the edge: no route, no credentials, TLS, a proxy
             kind = type(error).__name__
-            return Answer(FAILED, self._without_secrets(str(error) or kind, headers), kind)
+            return Answer(FAILED, self._gone_wrong(error), kind)
 
-    def _without_secrets(self, text: str, headers: Mapping[str, str]) -> str:
-        """A receiver may quote the request in its answer, as Amazon's do with a wrong signature."""
-        secrets = set(self._secrets)
-        for name, value in headers.items():
-            if _FIXED_HEADERS.get(name) != value:
-                # The first of several words names the scheme, as in "Bearer ...".
-                secrets.update((value, *value.split()[1:]))
-        for secret in sorted(secrets, key=len, reverse=True):
-            if len(secret) >= _SHORTEST_SECRET:
-                text = text.replace(secret, "***")
-        return text
+    def _said(self, error: urllib.error.HTTPError) -> str:
+        """What a receiver answered, for a log."""
+        body = _beginning(error)
+        if not self._has_credentials:
+            return f"{error.code} {error.reason}: {body}"[:_SAID]
+        said = f"{error.code} {http.client.responses.get(error.code, '')}".strip()
+        found = [words for words in _KNOWN_WORDS if words.lower() in body.lower()]
+        return f"{said}: {', '.join(found)}" if found else said
+
+    def _gone_wrong(self, error: Exception) -> str:
+        """What kept a request from being answered, for a log."""
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, OSError) and reason.strerror:
+            return reason.strerror  # the system's own words
+        kind = type(reason if isinstance(reason, Exception) else error).__name__
+        # What a library says may hold what it was given, or what was answered.
+        return kind if self._has_credentials else str(error) or kind
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
