@@ -17,6 +17,7 @@ from tornado.ioloop import IOLoop
 from .activity.background_jobs import BackgroundJobs
 from .activity.gpu_watch import GpuWatch
 from .activity.jupyter import InProcessSource, RestSource
+from .activity.other_servers import OtherServers
 from .activity.process_groups import WorkRule
 from .activity.process_table import machine_started_at
 from .activity.reader import ActivityReader
@@ -39,9 +40,14 @@ from .settings.user import Settings
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
 
+    from .api.forward import Forwarder
+    from .hosts.app_lock import AppLock
+
 #: Where the monitor hangs in the web app's settings. Never a name that ends in
 #: ``_last_activity``: the server would count it as activity.
 SETTINGS_KEY = "sagemaker_autoshutdown"
+#: Seconds after which a server that does not act looks again whether it is its turn.
+LOCK_INTERVAL = 10.0
 
 
 def load(serverapp: ServerApp) -> None:
@@ -53,8 +59,13 @@ def load(serverapp: ServerApp) -> None:
         monitor = parts.monitor
         serverapp.web_app.settings[SETTINGS_KEY] = monitor
         is_somewhere = monitor.host.kind is not HostKind.NONE
-        add_handlers(serverapp.web_app, monitor, parts.records if is_somewhere else NoRecords())
-        IOLoop.current().add_callback(_start, parts, serverapp)
+        if not is_somewhere:
+            add_handlers(serverapp.web_app, monitor, NoRecords())
+            IOLoop.current().add_callback(monitor.start)
+            return
+        lock, forwarder = _app_lock(monitor.host)
+        add_handlers(serverapp.web_app, monitor, parts.records, forwarder)
+        IOLoop.current().add_callback(_start_once_it_acts, lock, parts, serverapp)
     except Exception:
         serverapp.log.exception(
             "sagemaker_autoshutdown: could not be loaded, so nothing is watched or shut down. The "
@@ -62,20 +73,54 @@ def load(serverapp: ServerApp) -> None:
         )
 
 
+def _app_lock(host: Host) -> tuple[AppLock, Forwarder]:
+    # Needs a Unix, as SageMaker is; elsewhere the extension loads all the same.
+    from .api.forward import Forwarder
+    from .hosts.app_lock import AppLock
+
+    lock = AppLock(host)
+    return lock, Forwarder(lock, OtherServers())
+
+
+async def _start_once_it_acts(lock: AppLock, parts: Parts, serverapp: ServerApp) -> None:
+    """Start the parts once no other server acts for this app, which is mostly at once."""
+    waits = False
+    while True:
+        try:
+            if lock.acquire():
+                break
+        except OSError as error:
+            serverapp.log.warning(
+                "sagemaker_autoshutdown: there is no place for the lock that tells servers on one "
+                "app apart (%s). Without it this server acts: run no second one",
+                error,
+            )
+            lock.is_held = True
+            break
+        if not waits:
+            waits = True
+            serverapp.log.info(
+                "sagemaker_autoshutdown: another Jupyter server (process %s) looks after this app. "
+                "This one shows what that one says, and takes over when it ends",
+                lock.holder(),
+            )
+        await asyncio.sleep(min(LOCK_INTERVAL, parts.config.poll_interval))
+    _start(parts, serverapp)
+
+
 def _start(parts: Parts, serverapp: ServerApp) -> None:
-    if parts.monitor.host.kind is not HostKind.NONE:
-        # jupyter_server 1.24 has no hook for its end. What is still to be written takes moments.
-        atexit.register(parts.records.close)
-        # None of these may keep the others from starting, least of all the loop.
-        for start in (
-            parts.records.start,
-            parts.metrics.register,
-            lambda: _start_remote_write(parts, serverapp),
-        ):
-            try:
-                start()
-            except Exception:
-                serverapp.log.exception("sagemaker_autoshutdown: a part could not be started")
+    # jupyter_server 1.24 has no hook for its end. What is still to be written takes moments.
+    atexit.register(parts.records.close)
+    # None of these may keep the others from starting, least of all the loop.
+    for start in (
+        parts.records.start,
+        parts.metrics.register,
+        lambda: _start_remote_write(parts, serverapp),
+    ):
+        try:
+            start()
+        except Exception:
+            serverapp.log.exception("sagemaker_autoshutdown: a part could not be started")
     parts.monitor.start()
 
 
@@ -148,6 +193,7 @@ def build(serverapp: ServerApp) -> Parts:
             adapter,
             jobs,
             gpus,
+            OtherServers(),
             is_held=lambda apps, work, now: is_held(apps, work, settings.policy, now),
         ),
         settings=settings,

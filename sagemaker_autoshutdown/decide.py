@@ -117,6 +117,7 @@ _HOLD_ORDER = (
     Reason.HOLDING_PROGRAM,
     Reason.SERVER_UNSEEN,
     Reason.KERNEL_STATE_UNKNOWN,
+    Reason.TERMINAL_STATE_UNKNOWN,
     Reason.TERMINAL_KEPT,
     Reason.CONNECTED,
 )
@@ -314,17 +315,16 @@ def _hold(item: Work, policy: Policy, now: datetime) -> _Hold | None:
     """Why ``item`` keeps its app up right now, if it does."""
     if item.hold is not None:
         return _Hold(item.hold, item)
-    if item.kind is WorkKind.TERMINAL:
-        return _Hold(Reason.TERMINAL_KEPT, item) if policy.keep_terminals else None
-    if item.kind is not WorkKind.KERNEL:
-        return None
-    if _runs(item):
+    if item.kind is WorkKind.TERMINAL and policy.keep_terminals:
+        return _Hold(Reason.TERMINAL_KEPT, item)
+    if _may_run(item):
         if not _held_too_long(item, policy, now):
-            reason = Reason.KERNEL_BUSY if item.state == "busy" else Reason.KERNEL_STATE_UNKNOWN
             cap = policy.max_busy_time
-            return _Hold(reason, item, until=item.state_since + cap if cap else None)
+            until = item.state_since + cap if cap else None
+            return _Hold(_MAY_RUN.get((item.kind, item.state), _DOUBT[item.kind]), item, until)
         return None
-    if item.connections > 0 and not policy.ignore_connections:
+    is_connected = item.kind is WorkKind.KERNEL and item.connections > 0
+    if is_connected and not policy.ignore_connections:
         return _Hold(Reason.CONNECTED, item)
     return None
 
@@ -334,17 +334,30 @@ def _is_presumed(item: Work) -> bool:
     return item.silent_since is not None and item.hold is None
 
 
-def _runs(kernel: Work) -> bool:
-    """Whether a cell runs, as far as is known: a state that nobody knows counts as if."""
-    return kernel.state not in _IDLE_STATES and kernel.state not in TRANSIENT_STATES
+_MAY_RUN = {(WorkKind.KERNEL, "busy"): Reason.KERNEL_BUSY}
+_DOUBT = {
+    WorkKind.KERNEL: Reason.KERNEL_STATE_UNKNOWN,
+    WorkKind.TERMINAL: Reason.TERMINAL_STATE_UNKNOWN,
+}
+
+
+def _may_run(item: Work) -> bool:
+    """Whether a cell runs, or somebody works in a terminal, as far as is known: a state that
+    nobody knows counts as if."""
+    if item.kind is WorkKind.TERMINAL:
+        return item.state == "unknown"
+    return (
+        item.kind is WorkKind.KERNEL
+        and item.state not in _IDLE_STATES
+        and item.state not in TRANSIENT_STATES
+    )
 
 
 def _held_too_long(item: Work, policy: Policy, now: datetime) -> bool:
     return (
         bool(policy.max_busy_time)
-        and item.kind is WorkKind.KERNEL
         and item.hold is None
-        and _runs(item)
+        and _may_run(item)
         and now - item.state_since >= policy.max_busy_time
     )
 

@@ -84,6 +84,7 @@ class Reason(str, Enum):
     # Something holds the app.
     KERNEL_BUSY = "kernel_busy"
     KERNEL_STATE_UNKNOWN = "kernel_state_unknown"
+    TERMINAL_STATE_UNKNOWN = "terminal_state_unknown"
     BACKGROUND_JOB = "background_job"
     DETACHED_JOB = "detached_job"
     HOLDING_PROGRAM = "holding_program"
@@ -114,6 +115,7 @@ class Reason(str, Enum):
 REASON_TEXT: Mapping[Reason, str] = {
     Reason.KERNEL_BUSY: "a cell is running",
     Reason.KERNEL_STATE_UNKNOWN: "a kernel is in a state that is not known to be idle",
+    Reason.TERMINAL_STATE_UNKNOWN: "a terminal does not say when it was last used",
     Reason.BACKGROUND_JOB: "a background job is using CPU",
     Reason.DETACHED_JOB: "a job that runs outside of any terminal or notebook is using CPU",
     Reason.HOLDING_PROGRAM: "a program that holds its app is running",

@@ -92,6 +92,10 @@ export function reasonSentence(
       return about
         ? trans.__('The kernel of %1 may be at work.', about)
         : trans.__('A kernel may be at work.');
+    case 'terminal_state_unknown':
+      return about
+        ? trans.__('%1 does not say when it was last used.', about)
+        : trans.__('A terminal does not say when it was last used.');
     case 'background_job':
       return about
         ? trans.__('A background job of %1 is using CPU.', about)

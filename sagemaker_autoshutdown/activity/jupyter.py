@@ -22,10 +22,12 @@ from tornado.escape import url_escape
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.simple_httpclient import HTTPTimeoutError, SimpleAsyncHTTPClient
 
+from ..clock import to_iso
 from ..threads import in_thread
 from . import kernel_probe
 from .kernel_probe import Answer, Told
 from .kernel_requests import KernelRequests, KernelUse, listen
+from .terminal_input import last_input
 
 if TYPE_CHECKING:
     from jupyter_server.serverapp import ServerApp
@@ -104,7 +106,20 @@ class InProcessSource:
 
     async def terminals(self) -> Models:
         manager = self._terminal_manager
-        return [] if manager is None else _models("terminals", await ensure_async(manager.list()))
+        if manager is None:
+            return []
+        models = _models("terminals", await ensure_async(manager.list()))
+        return [self._with_input(manager, model) for model in models]
+
+    @staticmethod
+    def _with_input(manager: Any, model: dict[str, Any]) -> dict[str, Any]:
+        """The model, with ``last_input``: what was typed counts, and what was printed does not."""
+        terminal = getattr(manager, "terminals", {}).get(model.get("name"))
+        descriptor = getattr(getattr(terminal, "ptyproc", None), "fd", None)
+        typed_at = last_input(descriptor) if isinstance(descriptor, int) else None
+        clients = len(getattr(terminal, "clients", ()))
+        typed = {} if typed_at is None else {"last_input": to_iso(typed_at)}
+        return {**model, **typed, "connections": clients}
 
     async def sessions(self, *, names_needed: bool) -> Models | None:
         """Read off the session manager's own table: ``list_sessions`` builds every kernel's model

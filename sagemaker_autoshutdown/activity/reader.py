@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from ..clock import from_iso, to_iso
 from ..hosts import HostAdapter
-from ..model import TRANSIENT_STATES, App, Evidence, EvidenceKind, Work, WorkKind
+from ..model import TRANSIENT_STATES, App, Evidence, EvidenceKind, Reason, Work, WorkKind
 from ..text import span
 from ..threads import in_thread
 from .background_jobs import BackgroundJobs, Finding, Jobs
@@ -26,6 +26,7 @@ from .jupyter import Source, Unreadable
 from .kernel_answers import KernelAnswers
 from .kernel_probe import Answer, Told
 from .kernel_requests import KernelUse
+from .other_servers import OtherServers, ServerSeen
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ _NOT_ASKED = (
 )
 #: States of a kernel in which no request is open any more, whatever was heard before.
 _PAST_RUNNING = frozenset({"dead", "terminating", "restarting", "autorestarting"})
+#: In the names of kernels that Studio Classic runs in an app.
+INTERNAL = "__SAGEMAKER_INTERNAL__"
 #: How many models are turned into Work before the event loop gets its turn.
 _CHUNK = 50
 
@@ -70,6 +73,7 @@ class ActivityReader:
     adapter: HostAdapter
     jobs: BackgroundJobs = field(default_factory=BackgroundJobs)
     gpus: GpuWatch | None = None
+    other_servers: OtherServers | None = None
     #: Whether every one of these apps is in use by what was seen so far: then nobody needs to
     #: read what runs on the machine.
     is_held: Callable[[tuple[App, ...], Collection[Work], datetime], bool] = lambda *_: False
@@ -82,22 +86,28 @@ class ActivityReader:
     async def read(self, apps: tuple[App, ...], now: datetime) -> Reading:
         """One look at everything that can hold one of ``apps``. Raises nothing: see ``error``."""
         try:
+            servers = await self.other_servers.observe() if self.other_servers is not None else ()
             terminals = await self.source.terminals()
+            terminals = [*terminals, *(model for seen in servers for model in seen.terminals)]
             began = time.monotonic()
             kernels = await self.source.kernels()
             waiting = await self._sessions(kernels)
             self._looks += 1
+            kernels = [*kernels, *self._kernels_of(servers, kernels)]
             work = await self._kernels(kernels, apps, now)
             others = [self._session(session, apps, now) for session in waiting]
+            others += [self._server(seen, apps, now) for seen in servers]
             for model in terminals:
                 terminal = self._terminal(model, apps, now)
                 if terminal is not None:
                     others.append(terminal)
-            jobs, notes = await self._background_jobs((*work, *others), apps, now)
+            jobs, notes = await self._background_jobs((*work, *others), servers, apps, now)
             gpus = await self._gpus(apps, now)
             # Kernels last: theirs is the state that changes by the second.
             if time.monotonic() - began > STALE_AFTER:
-                work = await self._kernels(await self.source.kernels(), apps, now)
+                kernels = await self.source.kernels()
+                kernels = [*kernels, *self._kernels_of(servers, kernels)]
+                work = await self._kernels(kernels, apps, now)
             work = [_with_job(item, jobs.below) for item in (*work, *others)]
             work += [self._process(job, apps, now) for job in jobs.outside]
             work += gpus
@@ -117,9 +127,12 @@ class ActivityReader:
         """Ask these kernels, not known to be at work, whether they are. The next look takes their
         answers into account. Whether there was anything to ask."""
         self._answers.begin(kernel_ids)
-        answers: Mapping[str, Told] = {}
+        answers: dict[str, Told] = {}
         try:
-            answers = await self.source.ask(kernel_ids)
+            own = [each for each in kernel_ids if "/" not in each]
+            answers = dict(await self.source.ask(own))
+            if self.other_servers is not None:
+                answers.update(await self.other_servers.ask(kernel_ids))
         finally:
             self._answers.end(kernel_ids, answers, now)
         return bool(answers)
@@ -155,12 +168,61 @@ class ActivityReader:
         }
         return self._waiting
 
+    def _kernels_of(
+        self, servers: Iterable[ServerSeen], own: list[dict[str, Any]]
+    ) -> Iterator[dict[str, Any]]:
+        """The kernels of other servers that are not this server's as well (behind a gateway). Where
+        apps are elsewhere, kernels on this machine are in none of them."""
+        own_ids = {str(model.get("id")) for model in own}
+        apps_are_here = self.source.processes() is not None
+        for seen in servers:
+            for model in seen.kernels:
+                if str(model["id"]).partition("/")[2] in own_ids:
+                    continue
+                if apps_are_here or model.get("app_name") or INTERNAL in str(model.get("name")):
+                    name = f"{_kernel_label(model)} on port {seen.server.port}"
+                    yield {**model, "name": name}
+
+    def _server(self, seen: ServerSeen, apps: tuple[App, ...], now: datetime) -> Work:
+        """Another server. Its kernels and terminals speak for themselves; it holds only if it
+        can't be asked for them."""
+        if seen.error:
+            told = f"{seen.server.label} could not be asked: {seen.error}"
+        elif seen.is_locked:
+            told = f"{seen.server.label} asks for a password, so its processes are watched instead"
+        else:
+            busy = sum(model.get("execution_state") == "busy" for model in seen.kernels)
+            kernels, terminals = len(seen.kernels), len(seen.terminals)
+            told = (
+                f"{seen.server.label}: {kernels} kernel{'s' * (kernels != 1)} ({busy} busy), "
+                f"{terminals} terminal{'s' * (terminals != 1)}"
+            )
+        key = ("server", str(seen.server.pid))
+        since = self._since(key, seen.error, now)
+        return Work(
+            kind=WorkKind.SERVER,
+            id=str(seen.server.pid),
+            label=seen.server.label,
+            state="unknown" if seen.error else "",
+            state_since=since,
+            last_activity=None,
+            apps=self.adapter.kernel_apps({}, apps),
+            hold=Reason.SERVER_UNSEEN if seen.error else None,
+            evidence=(Evidence(EvidenceKind.SERVER, told, now),),
+        )
+
     async def _background_jobs(
-        self, work: Collection[Work], apps: tuple[App, ...], now: datetime
+        self,
+        work: Collection[Work],
+        servers: Iterable[ServerSeen],
+        apps: tuple[App, ...],
+        now: datetime,
     ) -> tuple[Jobs, tuple[str, ...]]:
-        roots = self.source.processes()
-        if roots is None or self.is_held(apps, work, now):
+        own = self.source.processes()
+        if own is None or self.is_held(apps, work, now):
             return Jobs(), ()
+        unasked = [seen.server.pid for seen in servers if seen.is_locked]
+        roots = {**own, **{("server", str(pid)): pid for pid in unasked}}
         # What a kernel used until its last message is its cell's.
         rested = {
             (item.kind.value, item.id): max(0.0, (now - item.last_activity).total_seconds())
@@ -283,14 +345,27 @@ class ActivityReader:
         if not held:
             return None
         key = ("terminal", name)
+        since = self._since(key, "", now)
+        typed_at = model.get("last_input")
+        used_at = model.get("last_activity") if typed_at is None else typed_at
+        last_activity = self._last_activity(key, {"last_activity": used_at}, now)
+        evidence: tuple[Evidence, ...] = ()
+        if typed_at is not None and last_activity is not None:
+            last_activity = min(last_activity, now)
+            typed = Evidence(EvidenceKind.INPUT, "the last key was typed", last_activity)
+            evidence = (typed,)
+        clients = model.get("connections")
         return Work(
             kind=WorkKind.TERMINAL,
             id=name,
             label=_terminal_label(name),
-            state="",
-            state_since=self._since(key, "", now),
-            last_activity=self._last_activity(key, model, now),
+            # What does not say when it was used may be in use.
+            state="unknown" if last_activity is None else "",
+            state_since=since,
+            last_activity=last_activity,
             apps=held,
+            connections=clients if isinstance(clients, int) else 0,
+            evidence=evidence,
         )
 
     def _since(self, key: tuple[str, str], state: str, now: datetime) -> datetime:
@@ -370,7 +445,7 @@ def _session_label(session: Mapping[str, Any]) -> str:
 
 def _kernel_label(model: Mapping[str, Any]) -> str:
     """``python3`` out of ``python3__SAGEMAKER_INTERNAL__arn:...``."""
-    return str(model.get("name") or "a kernel").partition("__SAGEMAKER_INTERNAL__")[0]
+    return str(model.get("name") or "a kernel").partition(INTERNAL)[0]
 
 
 def _terminal_label(name: str) -> str:

@@ -24,6 +24,7 @@ from .records import Records, history_to_json, page
 
 if TYPE_CHECKING:
     from ..monitor import Monitor
+    from .forward import Forwarder
 
 PREFIX = "sagemaker-autoshutdown/api"
 #: Bytes. What is taken here is a line or two.
@@ -39,6 +40,9 @@ def answers(method: Answer) -> Answer:
     @wraps(method)
     async def answer(self: Handler, *args: str) -> None:
         try:
+            if self.forwarder is not None and self.forwarder.is_needed:
+                await self.answer_from_acting_server(self.forwarder)
+                return
             body = await method(self, *args)
         except AutoShutdownError as error:
             self.set_status(error.status)
@@ -62,11 +66,27 @@ class Handler(APIHandler):
     # Watching is no activity: a panel that polls would keep its own server up for ever.
     _track_activity = False
 
-    def initialize(self, monitor: Monitor, records: Records, checks: RequestedChecks) -> None:
-        """All are those of this server."""
+    def initialize(
+        self,
+        monitor: Monitor,
+        records: Records,
+        checks: RequestedChecks,
+        forwarder: Forwarder | None,
+    ) -> None:
+        """``forwarder`` leads to the server that acts for this app, if that can be another one. The
+        others are those of this server."""
         self.monitor = monitor
         self.records = records
         self.checks = checks
+        self.forwarder = forwarder
+
+    async def answer_from_acting_server(self, forwarder: Forwarder) -> None:
+        """Send what the server answers that acts for this app."""
+        path = self.request.path[self.request.path.index(PREFIX) :]
+        answer = await forwarder.forward(self.request, path)
+        self.set_status(answer.status)
+        self.set_header("Content-Type", answer.content_type)
+        await web.RequestHandler.finish(self, answer.body)
 
     def write_error(self, status_code: int, **details: Any) -> None:
         """As Jupyter does; a 405 also has to say what there is (RFC 9110)."""
@@ -205,11 +225,20 @@ ROUTES: tuple[tuple[str, type[Handler]], ...] = (
 )
 
 
-def add_handlers(web_app: web.Application, monitor: Monitor, records: Records) -> None:
+def add_handlers(
+    web_app: web.Application,
+    monitor: Monitor,
+    records: Records,
+    forwarder: Forwarder | None = None,
+) -> None:
     """Serve the API under the server's base URL."""
     base_url = web_app.settings["base_url"]
-    checks = RequestedChecks(monitor.wake)
-    parts = {"monitor": monitor, "records": records, "checks": checks}
+    parts = {
+        "monitor": monitor,
+        "records": records,
+        "checks": RequestedChecks(monitor.wake),
+        "forwarder": forwarder,
+    }
     web_app.add_handlers(
         ".*$",
         [(url_path_join(base_url, PREFIX, path), handler, parts) for path, handler in ROUTES],

@@ -1,0 +1,275 @@
+"""The other Jupyter servers on this app: found, and asked for their kernels and terminals.
+
+Anybody can run ``jupyter lab`` in a terminal. What runs in that server is use of the app, and this
+server knows nothing of it. So the others are found by what they write into Jupyter's runtime
+directory, and, where they use another one, as processes.
+
+What a runtime file says is believed only if its process is a Jupyter server that started before
+the file was written and listens on that port: on a space's volume the files outlive their servers,
+and process ids recur. A server that asks for a password is judged by its processes. One that does
+not answer is unknown, and holds the app.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jupyter_core.paths import jupyter_runtime_dir
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
+
+from ..threads import in_thread
+from .kernel_probe import PATIENCE, Told, ask
+from .process_table import ProcFs
+
+#: Seconds for an answer of another server.
+REQUEST_TIMEOUT = 5.0
+#: Seconds by which a file's time and a process's start may differ on one machine.
+CLOCK_TOLERANCE = 2.0
+#: Observations in which a new process's command line is read again: it may be about to change.
+FRESH = 2
+
+_ANY_ADDRESS = {"", "*", "localhost", "0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+#: The programs that serve notebooks, as scripts and as modules.
+_INTERPRETER = re.compile(r"(python|pypy)[\d.]*$")
+_SCRIPT = re.compile(r"(jupyter-(lab(hub)?|server|notebook|nbclassic)|jupyterhub-singleuser)$")
+_WORDS = {"lab", "labhub", "server", "notebook", "nbclassic", "singleuser"}
+_MODULES = {"jupyterlab", "jupyter_server", "notebook", "nbclassic", "jupyterhub.singleuser"}
+_METADATA = "RESOURCE_METADATA_FILE"
+
+
+@dataclass(frozen=True)
+class OtherServer:
+    """A Jupyter server on this machine. ``url`` is empty where it is not known how to ask it."""
+
+    pid: int
+    port: int = 0
+    url: str = ""
+    token: str = ""
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        if self.port:
+            return f"Jupyter server on port {self.port}"
+        return f"Jupyter server with process id {self.pid}"
+
+
+@dataclass(frozen=True)
+class ServerSeen:
+    """One of them, with what it said. ``kernels`` and ``terminals`` are Jupyter's models, their ids
+    and names made unique with the port. ``error`` says why it could not be asked though it should
+    answer; ``is_locked`` that it lets nobody in who is not told a password."""
+
+    server: OtherServer
+    kernels: tuple[dict[str, Any], ...] = ()
+    terminals: tuple[dict[str, Any], ...] = ()
+    error: str = ""
+    is_locked: bool = False
+
+
+def is_jupyter_server(arguments: Iterable[str]) -> bool:
+    """Whether this command line runs a Jupyter server: ``jupyter lab``, ``jupyter-server``,
+    ``python -m jupyterlab``, in all their spellings."""
+    words = list(arguments)
+    if words and _INTERPRETER.match(words[0].rpartition("/")[2]):
+        del words[0]
+        while words and words[0].startswith("-") and words[0] != "-m":
+            del words[0]
+    if words[:1] == ["-m"]:
+        module, following = [*words, "", ""][1:3]
+        return module in _MODULES or (module == "jupyter" and following in _WORDS)
+    script, following = [*words, "", ""][:2]
+    name = script.rpartition("/")[2]
+    # `jupyter` alone takes what it runs as its next word.
+    return following in _WORDS if name == "jupyter" else bool(_SCRIPT.match(name))
+
+
+@dataclass
+class OtherServers:
+    """Finds them from observation to observation.
+
+    ``own_pid`` is this server's. Blocking work runs in threads.
+    """
+
+    own_pid: int = field(default_factory=os.getpid)
+    runtime_dir: Callable[[], str] = jupyter_runtime_dir
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    _table: ProcFs = field(default_factory=ProcFs)
+    _known: dict[int, tuple[bool, int]] = field(default_factory=dict)
+    _servers: tuple[OtherServer, ...] = ()
+
+    async def observe(self) -> tuple[ServerSeen, ...]:
+        """All of them, with what they said. Takes ``REQUEST_TIMEOUT`` seconds at most and a little;
+        raises ``OSError`` where processes can't be listed."""
+        self._servers = await in_thread(self._find)
+        return tuple(await asyncio.gather(*(_asked(server) for server in self._servers)))
+
+    async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Told]:
+        """Ask those of these kernels that are theirs whether they are as idle as their server says.
+        Takes ``kernel_probe.PATIENCE`` seconds at most, and raises nothing."""
+        channels = {
+            kernel_id: _channels(server, kernel_id.partition("/")[2])
+            for server in self._servers
+            for kernel_id in kernel_ids
+            if server.url and kernel_id.startswith(f"{server.port}/")
+        }
+        answers = await asyncio.gather(*(ask(each, PATIENCE) for each in channels.values()))
+        return dict(zip(channels, answers))
+
+    async def with_pid(self, pid: int) -> OtherServer | None:
+        """The server that this process is; None if it is none on this app."""
+        return await in_thread(lambda: self._server(pid))
+
+    def _find(self) -> tuple[OtherServer, ...]:
+        if not Path("/proc/self/stat").exists():
+            return ()  # Studio runs on Linux; elsewhere there is nothing to shut down
+        pids = {int(name) for name in os.listdir("/proc") if name.isdigit()}  # noqa: PTH208
+        pids.discard(self.own_pid)
+        self._known = {pid: known for pid, known in self._known.items() if pid in pids}
+        for pid in pids:
+            is_server, times = self._known.get(pid, (False, 0))
+            if times < FRESH:
+                is_server = is_jupyter_server(self._table.arguments(pid))
+                self._known[pid] = is_server, times + 1
+        found = [self._server(pid) for pid, (is_server, _) in self._known.items() if is_server]
+        return tuple(sorted((one for one in found if one is not None), key=lambda one: one.pid))
+
+    def _server(self, pid: int) -> OtherServer | None:
+        """The server that this process is, if it is on this app and not gone meanwhile."""
+        process = self._table.one(pid)
+        if process is None:
+            return None
+        environment = self._table.environment(pid)
+        # Another app's, which only a stand-in has on the same machine.
+        if environment.get(_METADATA) != self.environ.get(_METADATA):
+            return None
+        started_at = self._table.started_at(process).timestamp()
+        folders = {self.runtime_dir(), *_runtime_dirs(environment)}
+        for folder in sorted(folders):
+            said = _said(Path(folder) / f"jpserver-{pid}.json", started_at)
+            if said is not None and _listens(pid, said.port):
+                return said
+        # A server that has yet to listen has no kernels. One that keeps its address to itself...
+        return OtherServer(pid) if _listens(pid, None) else None
+
+
+def _runtime_dirs(environment: Mapping[str, str]) -> list[str]:
+    """Where a process with this environment writes its runtime files (jupyter_core.paths)."""
+    if environment.get("JUPYTER_RUNTIME_DIR"):
+        return [environment["JUPYTER_RUNTIME_DIR"]]
+    if environment.get("JUPYTER_DATA_DIR"):
+        return [f"{environment['JUPYTER_DATA_DIR']}/runtime"]
+    data_home = environment.get("XDG_DATA_HOME") or f"{environment.get('HOME', '')}/.local/share"
+    return [f"{data_home}/jupyter/runtime"]
+
+
+def _said(file: Path, started_at: float) -> OtherServer | None:
+    """What a runtime file says; None if it is no such file, or older than the process."""
+    try:
+        if file.stat().st_mtime < started_at - CLOCK_TOLERANCE:
+            return None  # left behind by an earlier process of this id
+        info = json.loads(file.read_text(encoding="utf-8"))
+        pid, port = int(info["pid"]), int(info["port"] or 0)
+        if info.get("sock") or not port:
+            return None
+        host = str(info.get("hostname") or "")
+        host = "127.0.0.1" if host in _ANY_ADDRESS else host
+        host = f"[{host}]" if ":" in host else host
+        base_url = "/" + str(info.get("base_url") or "").strip("/")
+        scheme = "https" if info.get("secure") else "http"
+        url = f"{scheme}://{host}:{port}{base_url.rstrip('/')}/"
+        return OtherServer(pid, port, url, str(info.get("token") or ""))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _listens(pid: int, port: int | None) -> bool:
+    """Whether a process listens on this TCP port, or on any."""
+    inodes = set()
+    for table in ("tcp", "tcp6"):
+        try:
+            lines = Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            # proc(5): local_address:port is the second word, st the fourth (0A listens), inode
+            # the tenth.
+            words = line.split()
+            if words[3] == "0A" and port in (None, int(words[1].rpartition(":")[2], 16)):
+                inodes.add(f"socket:[{words[9]}]")
+    try:
+        opened = os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208
+    except OSError:
+        return False
+    for name in opened:
+        try:
+            if os.readlink(f"/proc/{pid}/fd/{name}") in inodes:  # noqa: PTH115
+                return True
+        except OSError:
+            continue
+    return False
+
+
+async def _asked(server: OtherServer) -> ServerSeen:
+    if not server.url:
+        return ServerSeen(server, is_locked=True)
+    end = time.monotonic() + REQUEST_TIMEOUT
+    try:
+        kernels = await _models(server, "api/kernels", end)
+        try:
+            terminals = await _models(server, "api/terminals", end)
+        except HTTPClientError as error:
+            if error.code != 404:  # terminals are switched off
+                raise
+            terminals = []
+    except HTTPClientError as error:
+        # A redirect is one to a login page.
+        if error.code in (401, 403) or 300 <= error.code < 400:
+            return ServerSeen(server, is_locked=True)
+        return ServerSeen(server, error=f"HTTP {error.code}")
+    except asyncio.TimeoutError:
+        return ServerSeen(server, error=f"no answer in {REQUEST_TIMEOUT:g} s")
+    except (OSError, ValueError) as error:
+        return ServerSeen(server, error=str(error) or type(error).__name__)
+    return ServerSeen(
+        server,
+        tuple({**model, "id": f"{server.port}/{model.get('id')}"} for model in kernels),
+        tuple({**model, "name": f"{server.port}/{model.get('name')}"} for model in terminals),
+    )
+
+
+async def _models(server: OtherServer, path: str, end: float) -> list[dict[str, Any]]:
+    request = HTTPRequest(
+        f"{server.url}{path}?no_track_activity=1",
+        headers={"Authorization": f"token {server.token}"} if server.token else {},
+        connect_timeout=REQUEST_TIMEOUT,
+        request_timeout=REQUEST_TIMEOUT,
+        follow_redirects=False,
+        validate_cert=False,  # of a server on this machine, seldom made out to its address
+    )
+    client = AsyncHTTPClient(force_instance=True)
+    try:
+        answer = await asyncio.wait_for(client.fetch(request), max(0.1, end - time.monotonic()))
+    finally:
+        client.close()
+    models = json.loads(answer.body)
+    if not isinstance(models, list) or not all(isinstance(model, dict) for model in models):
+        raise ValueError(f"its {path} is not what Jupyter's API says")
+    return models
+
+
+def _channels(server: OtherServer, kernel_id: str) -> HTTPRequest:
+    url = "ws" + server.url.partition("http")[2]
+    return HTTPRequest(
+        f"{url}api/kernels/{kernel_id}/channels?session_id=sagemaker-autoshutdown",
+        headers={"Authorization": f"token {server.token}"} if server.token else {},
+        validate_cert=False,
+    )

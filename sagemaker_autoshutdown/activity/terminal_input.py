@@ -1,0 +1,37 @@
+"""When somebody last typed into a terminal of this machine.
+
+A terminal's output is no use: ``top``, ``watch`` and a tab that reconnects (the shell redraws its
+prompt) move what Jupyter calls its last activity. The system keeps when input was last read from a
+terminal as its device's access time, which is what ``w`` shows as idle time. It is exact to 8 s
+(Linux, ``tty_update_time``), and blind to keys that no program has read yet. Answers that a
+terminal gives by itself, when a program asks where the cursor is, look like keys.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+#: By how much the kernel's time may be too early.
+EXACT_TO = timedelta(seconds=8)
+#: ``TIOCGPTN`` of Linux: the number of the terminal behind the server's end of it.
+_GET_NUMBER = 0x80045430
+
+
+def last_input(descriptor: int) -> datetime | None:
+    """When input was last read from the terminal behind the server's end, ``descriptor``; at the
+    latest, given ``EXACT_TO``. A terminal that nobody has typed into counts from when it was
+    opened. None where the system does not tell."""
+    if sys.platform != "linux":
+        return None
+    import fcntl
+
+    try:
+        answer = fcntl.ioctl(descriptor, _GET_NUMBER, b"\0" * 4)
+        device = Path(f"/dev/pts/{struct.unpack('I', answer)[0]}")
+        read_at = datetime.fromtimestamp(device.stat().st_atime, timezone.utc)
+    except OSError:
+        return None
+    return read_at + EXACT_TO

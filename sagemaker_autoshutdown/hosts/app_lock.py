@@ -1,0 +1,72 @@
+"""Which of several Jupyter servers on one app acts for it: the one that holds a lock.
+
+The lock is on this machine and not in the home, which several machines may share. It is a POSIX
+record lock: the system releases it when its process ends in whatever way, and a forked child does
+not inherit it (fcntl(2)), as it would a lock of flock(2).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from ..model import Host
+
+
+class AppLock:
+    """The lock of one app. Its methods take no measurable time."""
+
+    def __init__(self, host: Host, folder: Path | None = None) -> None:
+        """``folder`` is by default one of this user's own below the system's temporary folder."""
+        identity = "\n".join((host.kind.value, host.domain_id, host.owner, host.app_name))
+        name = hashlib.sha256(identity.encode()).hexdigest()[:16]
+        default = Path(tempfile.gettempdir()) / f"sagemaker-autoshutdown-{os.getuid()}"
+        self._file = (folder or default) / f"{name}.lock"
+        self._descriptor: int | None = None
+        #: Whether this process acts: it has the lock, or there is none to be had.
+        self.is_held = False
+
+    def acquire(self) -> bool:
+        """Take it, if nobody has it. Whether this process has it now.
+
+        Raises ``OSError`` where there is no place for the lock.
+        """
+        if self._descriptor is not None:
+            return True
+        folder = self._file.parent
+        folder.mkdir(mode=0o700, exist_ok=True)
+        about = folder.lstat()
+        if about.st_uid != os.getuid() or folder.is_symlink() or about.st_mode & 0o022:
+            raise PermissionError(f"{folder} belongs to somebody else, or others may write to it")
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        descriptor = os.open(self._file, flags, 0o600)
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            os.close(descriptor)
+            return False
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        self._descriptor = descriptor
+        self.is_held = True
+        return True
+
+    def holder(self) -> int | None:
+        """The process id of the one that has it, as it wrote it; None if that can't be read."""
+        if self.is_held:
+            return os.getpid()
+        with contextlib.suppress(OSError, ValueError):
+            return int(self._file.read_text())
+        return None
+
+    def release(self) -> None:
+        """Give it back, if this process has it."""
+        if self._descriptor is not None:
+            # Closing releases it, and leaves the file for the next.
+            os.close(self._descriptor)
+            self._descriptor = None
+        self.is_held = False

@@ -1,0 +1,1 @@
+"""Real situations, one line each, and whether the app is in use in them."""

@@ -1,0 +1,26 @@
+"""In use or not: every line of the table, with real servers, kernels, terminals and processes.
+
+``make test-situations`` tries all of them; ``make test`` a sample.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from . import table
+from .world import space
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("situation", table.SITUATIONS, ids=lambda each: each.name)
+def test_an_app_is_shut_down_if_nothing_uses_it_and_only_then(
+    situation: table.Situation, tmp_path: Path
+) -> None:
+    with space(tmp_path, **situation.traits) as here:
+        situation.arrange(here)
+        if situation.in_use:
+            here.assert_in_use()
+        else:
+            here.assert_idle()

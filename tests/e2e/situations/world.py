@@ -1,0 +1,290 @@
+"""One JupyterLab space with a real server, and what a person or a program can do in it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from tornado import websocket
+from tornado.httpclient import HTTPRequest
+
+from tests.e2e.conftest import Server, options, until
+from tests.localstudio import LocalStudio
+from tests.localstudio.kernels import execute_request
+from tests.localstudio.processes import free_port
+from tests.localstudio.servers import Launch
+from tests.localstudio.testing import BlockingStudio, running_studio
+
+#: Seconds without use after which the space is shut down, once a situation stands. A terminal's
+#: time is exact to 8 s only.
+LIMIT = 10.0
+#: Seconds for which a space that is in use must outlive that.
+WATCHED = 2 * LIMIT + 5
+#: Seconds in which an idle space must be gone, on a busy machine.
+GONE_IN = 120.0
+
+
+class Space:
+    """What happens in a space. Whatever is begun here ends with the test."""
+
+    def __init__(self, studio: BlockingStudio, server: Server, launch: Launch) -> None:
+        self.studio = studio
+        self.server = server
+        self.launch = launch
+        self.home = Path(launch.env["HOME"])
+        self._ends = ExitStack()
+
+    # -- kernels
+
+    def kernel(self, path: str = "a.ipynb") -> str:
+        """A notebook's kernel."""
+        return self.studio.start_kernel(self.server.target, path=path)
+
+    def run(self, kernel: str, code: str, *, wait: bool = True) -> None:
+        """Run a cell. If it is not waited for, it has begun when this returns."""
+        self.studio.execute(self.server.target, kernel, code, wait=wait)
+
+    def send(
+        self, kernel: str, kind: str, content: dict[str, Any], *, channel: str = "shell"
+    ) -> None:
+        """A message to a kernel, as a browser sends it. It was answered with a status, or is in
+        the queue, when this returns."""
+        message = execute_request("", uuid.uuid4().hex)
+        message["header"]["msg_type"] = kind
+        message["channel"] = channel
+        message["content"] = content
+
+        async def send(studio: LocalStudio) -> None:
+            connection = await self._connect(f"api/kernels/{kernel}/channels")
+            await connection.write_message(json.dumps(message))
+            with contextlib.suppress(asyncio.TimeoutError):
+                while True:
+                    raw = await asyncio.wait_for(connection.read_message(), 2)
+                    if raw is None or message["header"]["msg_id"] in str(raw):
+                        break
+            connection.close()
+
+        self.studio.run(send)
+
+    # -- terminals
+
+    def terminal(self) -> str:
+        """A terminal."""
+        return str(self.request("POST", "api/terminals")["name"])
+
+    def type(self, terminal: str, text: str) -> None:
+        """Type a line, as a browser sends it. It has been run, or has begun, when this returns."""
+        mark = f"typed{uuid.uuid4().hex[:6]}"
+        line = f"echo {mark[:3]}''{mark[3:]}; {text}\r"
+
+        async def send(studio: LocalStudio) -> None:
+            connection = await self._connect(f"terminals/websocket/{terminal}")
+            await connection.read_message()
+            await connection.write_message(json.dumps(["stdin", line]))
+            while (message := await connection.read_message()) is not None:
+                if mark in str(message):
+                    break
+            connection.close()
+
+        self.studio.run(send)
+
+    def look_at(self, terminal: str) -> None:
+        """Connect to a terminal and leave again."""
+
+        async def look(studio: LocalStudio) -> None:
+            connection = await self._connect(f"terminals/websocket/{terminal}")
+            await connection.read_message()
+            connection.close()
+
+        self.studio.run(look)
+
+    # -- the server's API, and connections that stay
+
+    def request(self, method: str, path: str, document: Any = None) -> Any:
+        """A REST call of the server; gives the JSON answered."""
+        return self.studio.request(self.server.target, method, path, document)
+
+    def keep_open(self, path: str) -> Callable[[], None]:
+        """A websocket of the server that stays open; gives what closes it."""
+        connection = self.studio.run(lambda _: self._connect(path))
+
+        def close() -> None:
+            self.studio.do(lambda _: connection.close())
+
+        return close
+
+    def socket(self, path: str) -> Callable[[bytes], None]:
+        """A websocket of the server; gives what sends a binary message over it."""
+        connection = self.studio.run(lambda _: self._connect(path))
+
+        def send(message: bytes) -> None:
+            async def write(studio: LocalStudio) -> None:
+                await connection.write_message(message, binary=True)
+
+            self.studio.run(write)
+
+        return send
+
+    async def _connect(self, path: str) -> websocket.WebSocketClientConnection:
+        query = urlencode({"token": self.launch.token, "session_id": uuid.uuid4().hex})
+        url = f"{self.launch.url}{path}?{query}".replace("http", "ws", 1)
+        return await websocket.websocket_connect(HTTPRequest(url))
+
+    # -- programs
+
+    def start(self, *command: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        """A program in the app that nobody started in a terminal."""
+        with (self.home / f"program-{uuid.uuid4().hex[:6]}.log").open("wb") as log:
+            process = subprocess.Popen(
+                command,
+                env={**self.launch.env, **(env or {})},
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._ends.callback(_end, process)
+        return process
+
+    def python(self, code: str, name: str = "program.py") -> list[str]:
+        """A Python program of that name in the home; gives its command line."""
+        file = self.home / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(code)
+        return [sys.executable, str(file)]
+
+    def second_server(self, *arguments: str, env: dict[str, str] | None = None) -> SecondServer:
+        """Another Jupyter server in the app, as somebody starts it; it answers when this
+        returns."""
+        port, token = free_port(), uuid.uuid4().hex
+        process = self.start(
+            *(sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root"),
+            *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"),
+            *("--ServerApp.port_retries=0", f"--ServerApp.root_dir={self.home}"),
+            *(each for each in self.launch.command if each.startswith("--SageMakerAutoShutdown")),
+            *arguments,
+            env={"JUPYTER_TOKEN": token, **(env or {})},
+        )
+        return SecondServer(self.studio, process, f"http://127.0.0.1:{port}/", token)
+
+    def again_and_again(self, do: Callable[[], None], every: float) -> None:
+        """Do something until the test ends."""
+        over = threading.Event()
+
+        def repeat() -> None:
+            while not over.wait(every):
+                with contextlib.suppress(Exception):  # the space is gone
+                    do()
+
+        thread = threading.Thread(target=repeat, daemon=True)
+        thread.start()
+
+        def end() -> None:
+            over.set()
+            thread.join(10)
+
+        self._ends.callback(end)
+
+    def close(self) -> None:
+        """End what was begun."""
+        self._ends.close()
+
+    # -- the judgement
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The app in the status."""
+        return self.server.app("default")
+
+    def assert_in_use(self) -> None:
+        """It is not shut down though its limit passes twice."""
+        self.server.limit(LIMIT)
+        end = time.monotonic() + WATCHED
+        while time.monotonic() < end:
+            assert self.studio.calls("DeleteApp") == [], "shut down while in use"
+            time.sleep(0.5)
+
+    def assert_idle(self) -> None:
+        """It is shut down."""
+        self.server.limit(LIMIT)
+        until(
+            lambda: self.studio.calls("DeleteApp"),
+            f"never shut down: {self._told()}",
+            GONE_IN,
+        )
+
+    def _told(self) -> str:
+        with contextlib.suppress(Exception):
+            return json.dumps(self.status, indent=1)
+        return "(the server is gone)"
+
+
+class SecondServer:
+    """Another Jupyter server on the same app."""
+
+    def __init__(
+        self, studio: BlockingStudio, process: subprocess.Popen[bytes], url: str, token: str
+    ) -> None:
+        from tests.localstudio.kernels import JupyterClient
+
+        self._studio = studio
+        self.process = process
+        self.client = JupyterClient(url, token)
+        until(self._answers, "the second server answers", 60)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(Exception):
+            self._studio.run(lambda _: self.client.request("GET", "api/status"))
+            return True
+        return False
+
+    def get(self, path: str) -> Any:
+        """GET of its API."""
+        return self._studio.run(lambda _: self.client.request("GET", path))
+
+    def kernel(self) -> str:
+        """A kernel in it."""
+        return str(self._studio.run(lambda _: self.client.start_kernel())["id"])
+
+    def run(self, kernel: str, code: str, *, wait: bool = True) -> None:
+        """Run a cell in it."""
+        self._studio.run(lambda _: self.client.execute(kernel, code, wait=wait))
+
+    def hang(self) -> None:
+        """It answers no more, though it lives."""
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGCONT, signal.SIGKILL):
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, number)
+    process.wait(30)
+
+
+@contextmanager
+def space(folder: Path, **traits: Any) -> Iterator[Space]:
+    """A space in which nothing is open yet."""
+    with running_studio(folder) as studio:
+        scene = studio.jupyterlab_space(options=options(**traits))
+        server = Server(studio, scene.target)
+        world = Space(studio, server, scene.server)
+        until(lambda: server.app("default"), "the app is in the status", 60)
+        try:
+            yield world
+        finally:
+            world.close()
