@@ -70,7 +70,7 @@ DEFINITIONS: tuple[Definition, ...] = (
         "Volumes of spaces, by whether an app of the space is up.",
         ("domain", "state"),
     ),
-    Definition("volume_gigabytes", "gauge", "Their size.", ("domain", "state")),
+    Definition("volume_bytes", "gauge", "Their size.", ("domain", "state")),
     Definition(
         "volume_usd_per_hour",
         "gauge",
@@ -99,6 +99,8 @@ DEFINITIONS: tuple[Definition, ...] = (
 )
 
 OK, FAILED = "ok", "failed"
+#: As EBS counts.
+GIGABYTE = 2**30
 
 
 @dataclass
@@ -112,7 +114,7 @@ class _Seen:
     coverage_known: bool
 
 
-@dataclass
+@dataclass(eq=False)  # a registry keeps collectors by identity
 class FleetMetrics:
     """The collector. Its methods may be called from any thread."""
 
@@ -202,7 +204,7 @@ class FleetMetrics:
             if group.app_type == VOLUME:
                 labels = (*where, group.coverage)
                 add("volumes", labels, sums.count)
-                add("volume_gigabytes", labels, sums.gigabytes)
+                add("volume_bytes", labels, sums.gigabytes * GIGABYTE)
                 add("volume_usd_per_hour", labels, sums.nano_usd_per_hour / NANO)
                 continue
             what = (*where, group.app_type, group.instance_type)
@@ -217,7 +219,7 @@ class FleetMetrics:
         if not self.by_owner:
             for domain in {group.domain for group in seen.summary.groups if group.domain}:
                 for state in (USED, UNUSED):
-                    for name in ("volumes", "volume_gigabytes", "volume_usd_per_hour"):
+                    for name in ("volumes", "volume_bytes", "volume_usd_per_hour"):
                         add(name, (*scope, domain, state), 0)
         samples["last_sweep_timestamp_seconds"][scope] = seen.at.timestamp()
         samples["sweep_duration_seconds"][scope] = seen.seconds

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -383,11 +384,42 @@ LAYOUT: tuple[Panel | Row, ...] = (
 
 def build() -> dict[str, Any]:
     """The dashboard in Grafana's JSON model."""
-    return {
-        "uid": UID,
-        "title": "SageMaker Studio: idle shutdown and cost",
-        "description": "What SageMaker Studio's notebooks cost and when they are shut down, as "
+    return document(
+        UID,
+        "SageMaker Studio: idle shutdown and cost",
+        "What SageMaker Studio's notebooks cost and when they are shut down, as "
         "sagemaker_autoshutdown sees it.",
+        [
+            variable("domain", "Domain", "label_values(sagemaker_autoshutdown_info, domain)"),
+            variable(
+                "owner",
+                "User or space",
+                'label_values(sagemaker_autoshutdown_info{domain=~"$domain"}, owner)',
+            ),
+        ],
+        LAYOUT,
+    )
+
+
+def document(
+    uid: str,
+    title: str,
+    description: str,
+    variables: Sequence[dict[str, Any]],
+    layout: Sequence[Panel | Row],
+) -> dict[str, Any]:
+    """A dashboard in Grafana's JSON model."""
+    datasource = {
+        "type": "datasource",
+        "name": "datasource",
+        "label": "Prometheus",
+        "query": "prometheus",
+        "refresh": 1,
+    }
+    return {
+        "uid": uid,
+        "title": title,
+        "description": description,
         "tags": ["sagemaker", "jupyter", "cost"],
         "timezone": "utc",
         "schemaVersion": 39,
@@ -396,53 +428,35 @@ def build() -> dict[str, Any]:
         "graphTooltip": 1,
         "refresh": "5m",
         "time": {"from": "now-7d", "to": "now"},
-        "templating": {"list": _variables()},
+        "templating": {"list": [datasource, *variables]},
         "annotations": {"list": []},
         "links": [],
-        "panels": _panels(),
+        "panels": _panels(layout),
     }
 
 
-def _variables() -> list[dict[str, Any]]:
-    chosen = {"text": ["All"], "value": ["$__all"], "selected": True}
-
-    def of_labels(name: str, label: str, query: str) -> dict[str, Any]:
-        return {
-            "type": "query",
-            "name": name,
-            "label": label,
-            "datasource": _DATASOURCE,
-            "query": query,
-            "refresh": 2,
-            "sort": 1,
-            "multi": True,
-            "includeAll": True,
-            "allValue": ".*",
-            "current": chosen,
-        }
-
-    return [
-        {
-            "type": "datasource",
-            "name": "datasource",
-            "label": "Prometheus",
-            "query": "prometheus",
-            "refresh": 1,
-        },
-        of_labels("domain", "Domain", "label_values(sagemaker_autoshutdown_info, domain)"),
-        of_labels(
-            "owner",
-            "User or space",
-            'label_values(sagemaker_autoshutdown_info{domain=~"$domain"}, owner)',
-        ),
-    ]
+def variable(name: str, label: str, query: str) -> dict[str, Any]:
+    """A choice of label values above the panels."""
+    return {
+        "type": "query",
+        "name": name,
+        "label": label,
+        "datasource": _DATASOURCE,
+        "query": query,
+        "refresh": 2,
+        "sort": 1,
+        "multi": True,
+        "includeAll": True,
+        "allValue": ".*",
+        "current": {"text": ["All"], "value": ["$__all"], "selected": True},
+    }
 
 
-def _panels() -> list[dict[str, Any]]:
+def _panels(layout: Sequence[Panel | Row]) -> list[dict[str, Any]]:
     """The panels, placed from left to right and from top to bottom."""
     panels: list[dict[str, Any]] = []
     x = y = line_height = 0
-    for number, item in enumerate(LAYOUT, 1):
+    for number, item in enumerate(layout, 1):
         width, height = (24, 1) if isinstance(item, Row) else (item.width, item.height)
         if x + width > 24:
             x, y, line_height = 0, y + line_height, 0

@@ -70,6 +70,8 @@ def test_the_wheel_enables_the_server_extension(wheel: Mapping[str, bytes]) -> N
         "prices/prices.csv",
         "metrics/dashboards/grafana-dashboard.json",
         "metrics/dashboards/prometheus-rules.yml",
+        "metrics/dashboards/fleet-dashboard.json",
+        "metrics/dashboards/fleet-rules.yml",
         "py.typed",
     ],
 )

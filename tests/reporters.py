@@ -1,0 +1,68 @@
+"""Servers that report: the one metric by which a fleet knows that an extension looks after apps.
+
+A real Prometheus scrapes it. The value is the time of the scrape, as that of a server which looks
+every minute is at most a minute old.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from sagemaker_autoshutdown.fleet.model import ReportKey
+from sagemaker_autoshutdown.metrics.collector import PREFIX
+
+
+class Reporters:
+    """Serves ``/metrics`` for a set of servers, which can be changed."""
+
+    def __init__(self) -> None:
+        self._names: frozenset[ReportKey] = frozenset()
+
+    def set(self, names: frozenset[ReportKey]) -> None:
+        """From now on these report."""
+        self._names = names
+
+    @property
+    def names(self) -> frozenset[ReportKey]:
+        """Those that report."""
+        return self._names
+
+    def text(self) -> str:
+        """What a scrape gives."""
+        name, now = f"{PREFIX}last_check_timestamp_seconds", time.time()
+        lines = [f"# TYPE {name} gauge"]
+        for key in self._names:
+            labels = ",".join(f'{label}="{value}"' for label, value in key._asdict().items())
+            lines.append(f"{name}{{{labels}}} {now}")
+        return "\n".join([*lines, ""])
+
+
+@contextmanager
+def serving(reporters: Reporters) -> Iterator[str]:
+    """Its address, until the block ends."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = reporters.text().encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """A scrape a second is no news."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
