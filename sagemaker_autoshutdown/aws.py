@@ -373,6 +373,13 @@ class _aws_errors:  # noqa: N801 - reads as the statement that it is
             raise _translate(self._operation, error) from error
 
 
+def _readable(message: str) -> str:
+    """A message for people. Of what is not AWS's own answer botocore makes one word for word."""
+    if message.lstrip()[:1] != "<":
+        return message
+    return "a page of HTML, which is not AWS's: look for a proxy between here and AWS"
+
+
 def _translate(operation: str, error: Exception) -> AwsError:
     from botocore import exceptions
 
@@ -380,7 +387,7 @@ def _translate(operation: str, error: Exception) -> AwsError:
     if isinstance(error, exceptions.ClientError):
         details = error.response.get("Error", {})
         code = details.get("Code") or name
-        message = details.get("Message") or ""
+        message = _readable(details.get("Message") or "")
         # Some of what is gone SageMaker answers with a ValidationException; the words tell.
         if code == "ValidationException" and any(words in message for words in _GONE_WORDS):
             return AwsError(ErrorKind.NOT_FOUND, operation, code, message)

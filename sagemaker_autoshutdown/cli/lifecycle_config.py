@@ -9,30 +9,25 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from ..aws import Aws, AwsError, ErrorKind
-from ..errors import Failed, Misused
+from ..errors import Misused
 from ..lifecycle import bundle, policy
-from ..lifecycle import rollout as coverage
 from ..lifecycle.notebooks import Notebooks
 from ..lifecycle.plan import Lost, NotDeleted, Plan, Refused, together
 from ..lifecycle.script import STUDIO_KINDS, InvalidScript, Kind, ScriptSettings, normalized, render
 from ..lifecycle.studio import Studio
 from ..lifecycle.target import Target
 from ..lifecycle.throttling import Patient
-from ..text import table
+from . import lifecycle_status
+from ._admin import NotDone, add_region, failed, say_aside
 from ._arguments import duration
 
 _DEFAULTS = {field.name: field.default for field in fields(ScriptSettings)}
-
-
-class NotDone(Failed):
-    """Nothing, or not all, was done; the message says what to do."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -72,14 +67,7 @@ def add_parser(subparsers: Any) -> None:
             )
             _add_script_options(command)
 
-    status = commands.add_parser("status", help="who has it", description="Shows who has it.")
-    status.add_argument("--domain-id", metavar="ID", help="default: the only one")
-    status.add_argument(
-        "--notebook-instances", action="store_true", help="notebook instances, not a domain"
-    )
-    status.add_argument("--json", action="store_true", help="machine-readable")
-    _add_region(status)
-    status.set_defaults(run=run_status)
+    lifecycle_status.add_parser(commands)
 
     packed = commands.add_parser(
         "bundle",
@@ -102,7 +90,7 @@ def add_parser(subparsers: Any) -> None:
     allowed.add_argument(
         "--domain-id", metavar="ID", help="for this domain only, which is asked for its account"
     )
-    _add_region(allowed)
+    add_region(allowed)
     allowed.add_argument("--wheel", default="", metavar="S3", help="where the apps get the wheel")
     allowed.add_argument(
         "--settings-source", default="", metavar="WHERE", help="where they read their settings"
@@ -131,10 +119,6 @@ def _kind_of(kinds: Iterable[Kind]) -> Callable[[str], Kind]:
     return kind
 
 
-def _add_region(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--region", default="", help="default: that of the AWS configuration")
-
-
 def _add_targets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--domain-id", metavar="ID", help="default: the only one")
     parser.add_argument(
@@ -151,7 +135,7 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="this notebook instance instead of a domain (may be repeated)",
     )
-    _add_region(parser)
+    add_region(parser)
 
 
 def _add_script_options(parser: argparse.ArgumentParser) -> None:
@@ -235,43 +219,6 @@ def run_uninstall(arguments: argparse.Namespace) -> int:
     )
 
 
-def run_status(arguments: argparse.Namespace) -> int:
-    """Show who has it."""
-    aws = Patient(arguments.region, _say_aside)
-    try:
-        if arguments.notebook_instances:
-            rows = list(coverage.of_notebooks(Notebooks(aws)))
-        else:
-            domain_id = arguments.domain_id or Studio(aws).only_domain()
-            rows = list(coverage.of_domain(aws, domain_id))
-    except (AwsError, Refused) as error:
-        raise _failed(error) from error
-    if arguments.json:
-        print(json.dumps([_row_to_json(row) for row in rows], indent=2))
-        return 0
-    heading = ("OWNER", "KIND", "APP", "RUNS", "NEXT START", "")
-    cells = [
-        (
-            f"{row.owner_kind} {row.owner}",
-            row.kind.value,
-            row.status or "-",
-            (row.runs or "without it") if row.is_up else "-",
-            row.next_start or "without it",
-            row.advice,
-        )
-        for row in rows
-    ]
-    print(table(heading, cells))
-    restart = sum(row.advice == "must restart" for row in rows)
-    versions = Counter(row.next_start for row in rows if row.next_start is not None)
-    mixed = ", ".join(f"{version}: {count}" for version, count in sorted(versions.items()))
-    print(
-        f"\n{sum(versions.values())} of {len(rows)} have it from their next start on"
-        f"{f' ({mixed})' if len(versions) > 1 else ''}; {restart} must restart."
-    )
-    return 0
-
-
 def run_bundle(arguments: argparse.Namespace) -> int:
     """Write the bundle and say what to do with it."""
     try:
@@ -301,15 +248,15 @@ def run_policy(arguments: argparse.Namespace) -> int:
         return 0
     place = None
     if arguments.domain_id:
-        aws = Patient(arguments.region, _say_aside)
+        aws = Patient(arguments.region, say_aside)
         try:
             described = aws.call_blocking(
                 "sagemaker", "DescribeDomain", {"DomainId": arguments.domain_id}
             )
         except AwsError as error:
-            raise _failed(error) from error
+            raise failed(error) from error
         place = policy.Place.of_domain(described["DomainArn"])
-        _say_aside(f"For the execution roles: {', '.join(policy.roles_of(described))}")
+        say_aside(f"For the execution roles: {', '.join(policy.roles_of(described))}")
     shown = policy.role_policy(
         arguments.wheel, arguments.settings_source, place, arguments.notebook_instance
     )
@@ -363,7 +310,7 @@ def _carry_out(
         raise Misused("--notebook-instance goes without --domain-id and --user-profile")
     if arguments.notebook_instance and getattr(arguments, "kind", None):
         raise Misused("--kind is for the apps of a domain, not for --notebook-instance")
-    aws = Patient(arguments.region, _say_aside)
+    aws = Patient(arguments.region, say_aside)
     try:
         if arguments.notebook_instance:
             notebooks = Notebooks(aws)
@@ -374,7 +321,7 @@ def _carry_out(
             targets = [Target(domain_id, name) for name in arguments.user_profile]
             plan = together(*(plan_domain(studio, t) for t in targets or [Target(domain_id)]))
     except (AwsError, Refused, InvalidScript) as error:
-        raise _failed(error) from error
+        raise failed(error) from error
     print(plan.described())
     if arguments.dry_run:
         return 0
@@ -386,10 +333,6 @@ def _carry_out(
     if plan.waits:
         raise NotDone("What is named above as not yet possible was not done.")
     return 0
-
-
-def _say_aside(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _agreed() -> bool:
@@ -420,46 +363,9 @@ def _do(plan: Plan, aws: Aws) -> None:
             stands = f"Whether the first that is not done was done {_LOOK}"
         elif any(line.startswith("  done") for line in told):
             stands = "What is done stays; the same command, given again, goes on from there."
-        raise NotDone(f"{_failed(error)}\n{stands}") from error
+        raise NotDone(f"{failed(error)}\n{stands}") from error
     except (Refused, Lost, NotDeleted) as error:
-        raise _failed(error) from error
+        raise failed(error) from error
 
 
 _LOOK = "is not known. The same command, given again, looks, and goes on from there."
-
-#: What an admin can do about an error; where AWS only names it.
-_REMEDY = {
-    ErrorKind.THROTTLED: "AWS limits the rate of calls: wait a minute.",
-    ErrorKind.NOT_FOUND: "Check --domain-id, --user-profile and the region (--region, or that of "
-    "your AWS configuration): there is no such thing in this account and region.",
-    ErrorKind.IN_USE: "Another change is under way: wait until it is over.",
-    ErrorKind.NO_CREDENTIALS: "AWS credentials are needed, as the AWS command line has them, and "
-    "they must not have expired: `aws sts get-caller-identity` shows whose they are.",
-    ErrorKind.TIMEOUT: "Check the network and the region (--region).",
-    ErrorKind.UNREACHABLE: "Check the network and the region: give --region, or set it in your AWS "
-    "configuration.",
-}
-
-
-def _failed(error: Exception) -> NotDone:
-    if not isinstance(error, AwsError):
-        return NotDone(str(error))
-    remedy = _REMEDY.get(error.kind, "")
-    if error.iam_action:
-        remedy = (
-            f"Your own credentials need {error.iam_action}; `lifecycle-config policy admin` prints "
-            "all that is needed."
-        )
-    return NotDone(f"{error}\n{remedy}".rstrip())
-
-
-def _row_to_json(row: coverage.Row) -> Mapping[str, Any]:
-    return {
-        "owner_kind": row.owner_kind,
-        "owner": row.owner,
-        "kind": row.kind.value,
-        "status": row.status,
-        "runs": row.runs,
-        "next_start": row.next_start,
-        "advice": row.advice,
-    }

@@ -42,6 +42,16 @@ def is_ours(arn: str | None) -> bool:
     return arn is not None and made_by_command(arn)
 
 
+def native_idle(app_type: str, settings: Mapping[str, Any]) -> int | None:
+    """The minutes after which Studio's own idle shutdown ends apps of a type; None where settings
+    do not switch it on."""
+    app = settings.get(f"{app_type}AppSettings") or {}
+    idle = (app.get("AppLifecycleManagement") or {}).get("IdleSettings") or {}
+    if idle.get("LifecycleManagement") != "ENABLED":
+        return None
+    return int(idle.get("IdleTimeoutInMinutes") or 60)
+
+
 def of_apps(kind: Kind, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of the kind's apps."""
     return dict(settings.get(member(kind)) or {})

@@ -51,6 +51,11 @@ class Notebooks:
             "sagemaker", "ListNotebookInstances", "NotebookInstances", {"MaxResults": 100}
         )
 
+    def on_start(self, config: str) -> bytes | None:
+        """What a lifecycle configuration runs at each start; None where there is no such."""
+        found = self._config(config)
+        return None if found is None else _decoded(found.get("OnStart") or [])
+
     def plan_install(self, name: str, script: str) -> Plan:
         """Create what is not there yet and attach it, where it is stopped."""
         described = self.describe(name)

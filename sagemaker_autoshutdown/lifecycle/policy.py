@@ -46,11 +46,13 @@ ADMIN = {
         "sagemaker:DescribeApp",
         "sagemaker:DescribeDomain",
         "sagemaker:DescribeSpace",
+        "sagemaker:DescribeStudioLifecycleConfig",
         "sagemaker:DescribeUserProfile",
         "sagemaker:ListApps",
         "sagemaker:ListDomains",
         "sagemaker:ListSpaces",
         "sagemaker:ListUserProfiles",
+        "logs:FilterLogEvents",
     ),
 }
 ADMIN_NOTEBOOKS = {
@@ -65,7 +67,10 @@ ADMIN_NOTEBOOKS = {
         "sagemaker:DeleteNotebookInstanceLifecycleConfig",
         "sagemaker:UpdateNotebookInstance",
     ),
-    "status": ("sagemaker:ListNotebookInstances",),
+    "status": (
+        "sagemaker:DescribeNotebookInstanceLifecycleConfig",
+        "sagemaker:ListNotebookInstances",
+    ),
 }
 
 #: What the extension calls with the app's own role.

@@ -1,19 +1,47 @@
-"""Who has it: per user profile and space, what runs now and what will run after the next start."""
+"""Who has it: per user profile and space, what the app that runs was started with, what the next
+start will run and where that comes from, and, out of the log, what a start came to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from typing import Any, TypeVar
 
-from ..aws import Aws
-from . import attach
+from ..aws import Aws, AwsError, ErrorKind
+from . import attach, start_logs
 from .botocore_gaps import refuse_blind
 from .notebooks import Notebooks
-from .script import STUDIO_KINDS, Kind, version_of
+from .parallel import each
+from .plan import gone
+from .script import Kind, version_of
+from .script_summary import Limits, limits_of
+from .start_logs import Outcome, Start
+from .studio import Studio
 
 #: An app that runs, or is about to.
 UP = ("InService", "Pending")
+#: Apps that end with another of their owner's, which has a row.
+_WITH_ANOTHER = ("KernelGateway",)
+#: What waiting for others does not mend.
+_FATAL = (ErrorKind.ACCESS_DENIED, ErrorKind.NO_CREDENTIALS)
+
+#: Told how many of how many things have been looked at, and what they are.
+Told = Callable[[int, int, str], None]
+App = Mapping[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A lifecycle configuration of ours."""
+
+    name: str
+    version: str
+    #: Of its content, as far as that could be read.
+    digest: str = ""
+    limits: Limits | None = None
 
 
 @dataclass(frozen=True)
@@ -22,15 +50,26 @@ class Row:
 
     owner_kind: str
     owner: str
-    kind: Kind
+    #: Ours (`Kind`), or SageMaker's type of an app that ours is not for.
+    kind: str
     #: SageMaker's status of the app; empty where there is none.
     status: str
-    runs: str | None
-    next_start: str | None
-    #: Whether what runs is exactly what the next start will run.
-    current: bool
+    #: The version that the app was started with. Whether it was installed then only the log says.
+    started_with: str | None = None
+    config: Config | None = None
+    #: Whether what runs was started with exactly what the next start will run.
+    current: bool = True
     #: Whose lifecycle configuration stands where ours would, if it is not ours.
     other: str | None = None
+    #: Where what the next start runs is attached.
+    source: str = ""
+    start: Start | None = None
+    #: Whether there is a script of ours for apps of this type.
+    covered: bool = True
+    #: After how many minutes Studio's own idle shutdown ends what is not covered.
+    native_minutes: int | None = None
+    #: Why it could not be looked at; empty if it could.
+    error: str = ""
 
     @property
     def is_up(self) -> bool:
@@ -38,121 +77,308 @@ class Row:
         return self.status in UP
 
     @property
+    def next_start(self) -> str | None:
+        """The version that the next start runs."""
+        return self.config.version if self.config is not None else None
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether what the next start runs shuts nothing down."""
+        limits = self.config.limits if self.config is not None else None
+        return limits is not None and limits.dry_run
+
+    @property
     def advice(self) -> str:
         """What is to be done, in a few words; empty if nothing."""
-        if self.next_start is None:
+        return "; ".join(self._advice())
+
+    def _advice(self) -> Iterator[str]:
+        if self.error:
+            yield f"could not be read: {self.error}"
+        elif not self.covered:
+            if self.native_minutes is None:
+                yield "not covered"
+        elif self.next_start is None:
             hidden = f": it has {self.other}" if self.other else ""
-            return ("not installed" if not self.runs else "uninstalled at the next start") + hidden
-        return "must restart" if self.is_up and not self.current else ""
+            yield (
+                "not installed" if not self.started_with else "uninstalled at the next start"
+            ) + (hidden)
+        else:
+            if self.start is not None and self.start.outcome is not Outcome.INSTALLED:
+                yield self.start.line
+            if self.is_up and not self.current:
+                yield "must restart"
+            if self.is_dry_run:
+                yield "dry run: shuts nothing down"
 
 
-def of_domain(aws: Aws, domain_id: str) -> Iterator[Row]:
-    """All user profiles and spaces of a domain, however many; a call or two for each.
+def of_domain(
+    aws: Aws, domain_id: str, *, logs: bool = False, tell: Told = lambda *_: None
+) -> Iterator[Row]:
+    """All user profiles and spaces of a domain, however many.
 
-    Raises `Refused` where this botocore can't see it.
+    A call for each user profile and for each JupyterLab app that runs, a few at once; the rest is
+    in the listings. What is deleted meanwhile has no row. Raises `AwsError` where nothing can be
+    read at all, and `Refused` where this botocore can't see it.
     """
     refuse_blind(aws)
     ask = _Asker(aws, domain_id)
     domain = aws.call_blocking("sagemaker", "DescribeDomain", {"DomainId": domain_id})
-    apps = {
-        (kind, name, app["AppType"]): app
-        for app in ask.all("ListApps", "Apps")
-        for kind, name in _owner_of(app)
-        if app["Status"] in UP
-    }
-    users = domain.get("DefaultUserSettings") or {}
-    profiles: dict[str, Mapping[str, Any]] = {}
-    for listed in ask.all("ListUserProfiles", "UserProfiles"):
-        name = listed["UserProfileName"]
-        profile = ask.describe("UserProfile", UserProfileName=name)
-        profiles[name] = profile.get("UserSettings") or {}
-        app = apps.get(("user-profile", name, Kind.CLASSIC.app_type))
-        yield ask.row("user-profile", name, Kind.CLASSIC, app, profiles[name], users)
-    for listed in ask.all("ListSpaces", "Spaces"):
-        name = listed["SpaceName"]
-        space = ask.describe("Space", SpaceName=name)
-        own = space.get("SpaceSettings") or {}
-        levels: tuple[Mapping[str, Any], ...] = (own, domain.get("DefaultSpaceSettings") or {})
-        if (space.get("SpaceSharingSettings") or {}).get("SharingType") == "Private":
-            owner = (space.get("OwnershipSettings") or {}).get("OwnerUserProfileName", "")
-            levels = (own, profiles.get(owner, {}), users)
-        for kind in STUDIO_KINDS:
-            app = apps.get(("space", name, kind.app_type))
-            if app is not None or own.get("AppType", Kind.SPACE.app_type) == kind.app_type:
-                yield ask.row("space", name, kind, app, *levels)
+    apps = [app for app in ask.all("ListApps", "Apps") if app["Status"] in UP]
+    names = [listed["UserProfileName"] for listed in ask.all("ListUserProfiles", "UserProfiles")]
+    spaces = list(ask.all("ListSpaces", "Spaces"))
+    starts = _starts(aws, domain_id, apps) if logs else {}
+    by_owner = {(*_owner_of(app), app["AppType"]): app for app in apps}
+    built_in = ask.built_in_of([app for app in apps if app["AppType"] == Kind.SPACE.app_type], tell)
+    profiles = ask.profiles(names, tell)
+    yield from _Domain(ask, domain, by_owner, built_in, profiles, starts).rows(spaces)
 
 
 def of_notebooks(notebooks: Notebooks) -> Iterator[Row]:
     """All notebook instances. One that runs has run what is attached: it can't be changed then."""
+    configs: dict[str, Config | None] = {}
     for listed in notebooks.all():
-        config = listed.get("NotebookInstanceLifecycleConfigName")
-        version = version_of(config or "")
-        status = listed["NotebookInstanceStatus"]
+        name = listed.get("NotebookInstanceLifecycleConfigName") or ""
+        if name not in configs:
+            configs[name] = _config(name, notebooks.on_start)
+        config, status = configs[name], listed["NotebookInstanceStatus"]
         yield Row(
             "notebook-instance",
             listed["NotebookInstanceName"],
-            Kind.NOTEBOOK_INSTANCE,
+            Kind.NOTEBOOK_INSTANCE.value,
             status,
-            version if status in UP else None,
-            version,
-            current=True,
-            other=None if version else config,
+            started_with=config.version if config is not None and status in UP else None,
+            config=config,
+            other=name if name and config is None else None,
+            source="notebook instance" if config is not None else "",
         )
 
 
 @dataclass(frozen=True)
-class _Asker:
-    aws: Aws
-    domain_id: str
+class _Domain:
+    """All that was read of a domain."""
 
-    def all(self, operation: str, key: str) -> Iterator[dict[str, Any]]:
-        parameters = {"DomainIdEquals": self.domain_id, "MaxResults": 100}
-        return self.aws.pages_blocking("sagemaker", operation, key, parameters)
+    ask: _Asker
+    settings: Mapping[str, Any]
+    apps: Mapping[tuple[str, str, str], App]
+    #: The built-in lifecycle configuration of each app, or why it is not known.
+    built_in: Mapping[tuple[str, str], str | AwsError | None]
+    profiles: Mapping[str, Mapping[str, Any] | AwsError]
+    starts: Mapping[start_logs.Key, Start]
 
-    def describe(self, resource: str, **named: str) -> dict[str, Any]:
-        parameters = {"DomainId": self.domain_id, **named}
-        return self.aws.call_blocking("sagemaker", f"Describe{resource}", parameters)
+    def rows(self, spaces: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
+        users = ("domain", self.settings.get("DefaultUserSettings") or {})
+        for name, profile in self.profiles.items():
+            if isinstance(profile, AwsError):
+                yield Row("user-profile", name, Kind.CLASSIC.value, "", error=str(profile))
+                continue
+            yield self._row("user-profile", name, Kind.CLASSIC, ("user profile", profile), users)
+        for listed in spaces:
+            yield from self._space_rows(listed)
+        yield from self._not_covered(spaces)
 
-    def row(
-        self,
-        owner_kind: str,
-        owner: str,
-        kind: Kind,
-        app: Mapping[str, Any] | None,
-        *levels: Mapping[str, Any],
+    def _levels(self, space: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]] | None:
+        """The settings above a space's own; None where its owner's could not be read."""
+        sharing = (space.get("SpaceSharingSettingsSummary") or {}).get("SharingType")
+        if sharing != "Private":
+            return [("space defaults", self.settings.get("DefaultSpaceSettings") or {})]
+        owner = (space.get("OwnershipSettingsSummary") or {}).get("OwnerUserProfileName", "")
+        profile = self.profiles.get(owner) or {}
+        if isinstance(profile, AwsError):
+            return None
+        users = self.settings.get("DefaultUserSettings") or {}
+        return [("user profile", profile), ("domain", users)]
+
+    def _space_rows(self, listed: Mapping[str, Any]) -> Iterator[Row]:
+        name = listed["SpaceName"]
+        wanted = (listed.get("SpaceSettingsSummary") or {}).get("AppType")
+        levels = self._levels(listed)
+        if levels is None:
+            yield Row("space", name, Kind.SPACE.value, "", error="its owner's could not be read")
+            return
+        # A space has no built-in lifecycle configuration of its own: what JupyterLab starts with
+        # is known without asking.
+        is_up = ("space", name, Kind.SPACE.app_type) in self.apps
+        if is_up or wanted in (None, Kind.SPACE.app_type):
+            yield self._row("space", name, Kind.SPACE, *levels)
+        is_up = ("space", name, Kind.CLASSIC.app_type) in self.apps
+        if is_up or wanted == Kind.CLASSIC.app_type:
+            own = self.ask.space(name)
+            if own is not None:
+                yield self._row("space", name, Kind.CLASSIC, ("space", own), *levels)
+
+    def _not_covered(self, spaces: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
+        """What runs, or is made to run, and no script of ours is for."""
+        ours = {Kind.CLASSIC.app_type, Kind.SPACE.app_type, *_WITH_ANOTHER}
+        others = {key: app for key, app in self.apps.items() if key[2] not in ours}
+        by_name = {listed["SpaceName"]: listed for listed in spaces}
+        for listed in spaces:
+            wanted = (listed.get("SpaceSettingsSummary") or {}).get("AppType")
+            if wanted is not None and wanted not in ours:
+                others.setdefault(("space", listed["SpaceName"], wanted), {})
+        for (owner_kind, owner, app_type), app in others.items():
+            levels = self._levels(by_name[owner]) if owner in by_name else None
+            native = [attach.native_idle(app_type, level) for _, level in levels or ()]
+            yield Row(
+                owner_kind,
+                owner,
+                app_type,
+                app.get("Status", ""),
+                covered=False,
+                native_minutes=next((each for each in native if each is not None), None),
+            )
+
+    def _row(
+        self, owner_kind: str, owner: str, kind: Kind, *levels: tuple[str, Mapping[str, Any]]
     ) -> Row:
         """`levels` are the settings that apply, the most specific first."""
-        coming = next((arn for level in levels if (arn := attach.current(kind, level))), None)
-        running = self._running(kind, app) if app is not None else None
-        return Row(
+        coming, source = next(
+            ((arn, name) for name, level in levels if (arn := attach.current(kind, level))),
+            (None, ""),
+        )
+        app = self.apps.get((owner_kind, owner, kind.app_type))
+        config = self.ask.config(coming)
+        row = Row(
             owner_kind,
             owner,
-            kind,
+            kind.value,
             str(app["Status"]) if app is not None else "",
-            version_of(running or ""),
-            version_of(coming or ""),
+            config=config,
+            other=coming.rpartition("/")[2] if coming is not None and config is None else None,
+            source=source,
+        )
+        if app is None:
+            return row
+        running = self._running(kind, owner, app)
+        if isinstance(running, AwsError):
+            return replace(row, error=str(running))
+        return replace(
+            row,
+            started_with=version_of(running or ""),
             current=running == coming,
-            other=None if attach.is_ours(coming) or coming is None else coming.rpartition("/")[2],
+            start=self.starts.get((owner, app["AppType"], app["AppName"])),
         )
 
-    def _running(self, kind: Kind, app: Mapping[str, Any]) -> str | None:
-        if kind is Kind.CLASSIC:
-            spec = app.get("ResourceSpec") or {}
-            if "LifecycleConfigArn" in spec:
-                return str(spec["LifecycleConfigArn"])
-        # The list does not tell the built-in one, nor an older botocore the other.
-        names = {"AppType": app["AppType"], "AppName": app["AppName"]}
-        for member in ("UserProfileName", "SpaceName"):
-            if app.get(member):
-                names[member] = app[member]
-        described = self.describe("App", **names)
+    def _running(self, kind: Kind, owner: str, app: App) -> str | AwsError | None:
         if kind is Kind.SPACE:
-            return described.get("BuiltInLifecycleConfigArn")
-        return (described.get("ResourceSpec") or {}).get("LifecycleConfigArn")
+            return self.built_in.get((owner, app["AppName"]))
+        spec = app.get("ResourceSpec") or {}
+        return spec.get("LifecycleConfigArn")
 
 
-def _owner_of(app: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+@dataclass
+class _Asker:
+    """The calls about one domain."""
+
+    aws: Aws
+    domain_id: str
+    _configs: dict[str, Config | None] = field(default_factory=dict)
+
+    def all(self, operation: str, key: str) -> Iterator[dict[str, Any]]:
+        """All of a domain's apps, user profiles or spaces, as the list has them."""
+        return self.aws.pages_blocking(
+            "sagemaker", operation, key, {"DomainIdEquals": self.domain_id, "MaxResults": 100}
+        )
+
+    def describe(self, resource: str, **names: str) -> dict[str, Any]:
+        """One of them."""
+        parameters = {"DomainId": self.domain_id, **names}
+        return self.aws.call_blocking("sagemaker", f"Describe{resource}", parameters)
+
+    def space(self, name: str) -> Mapping[str, Any] | None:
+        """A space's settings; None where it is gone."""
+        try:
+            return dict(self.describe("Space", SpaceName=name).get("SpaceSettings") or {})
+        except AwsError as error:
+            if gone(error):
+                return None
+            raise
+
+    def profiles(self, names: list[str], tell: Told) -> dict[str, Mapping[str, Any] | AwsError]:
+        """The settings of user profiles that are still there, or why they are not known."""
+
+        def settings(name: str) -> Mapping[str, Any]:
+            return dict(
+                self.describe("UserProfile", UserProfileName=name).get("UserSettings") or {}
+            )
+
+        return dict(_patiently(settings, [(name, name) for name in names], tell, "user profiles"))
+
+    def built_in_of(
+        self, apps: Sequence[App], tell: Told
+    ) -> dict[tuple[str, str], str | AwsError | None]:
+        """What JupyterLab apps were started with, which no list tells."""
+
+        def arn(app: App) -> str | None:
+            owner_kind, owner = _owner_of(app)
+            member = "SpaceName" if owner_kind == "space" else "UserProfileName"
+            named = {"AppType": app["AppType"], "AppName": app["AppName"], member: owner}
+            found: str | None = self.describe("App", **named).get("BuiltInLifecycleConfigArn")
+            return found
+
+        keyed = [((_owner_of(app)[1], app["AppName"]), app) for app in apps]
+        return dict(_patiently(arn, keyed, tell, "apps"))
+
+    def config(self, arn: str | None) -> Config | None:
+        """A lifecycle configuration of ours; None for any other."""
+        if arn is None:
+            return None
+        if arn not in self._configs:
+            self._configs[arn] = _config(arn.rpartition("/")[2], Studio(self.aws).content)
+        return self._configs[arn]
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def _patiently(
+    function: Callable[[V], T], items: Sequence[tuple[K, V]], tell: Told, what: str
+) -> Iterator[tuple[K, T | AwsError]]:
+    """What a call gives for each, without those that are gone; one that fails spoils no other."""
+
+    def outcome(item: tuple[K, V]) -> tuple[K, T | AwsError | None]:
+        try:
+            return item[0], function(item[1])
+        except AwsError as error:
+            if gone(error):
+                return item[0], _GONE
+            if error.kind in _FATAL:
+                raise
+            return item[0], error
+
+    for number, (key, found) in enumerate(each(outcome, items), 1):
+        tell(number, len(items), what)
+        if found is not _GONE:
+            yield key, found  # type: ignore[misc]
+
+
+#: Stands for what is there no more.
+_GONE: Any = object()
+
+
+def _config(name: str, content: Callable[[str], bytes | None]) -> Config | None:
+    version = version_of(name)
+    if version is None:
+        return None
+    try:
+        script = content(name)
+    except AwsError:
+        script = None  # its name still tells the version
+    if script is None:
+        return Config(name, version)
+    digest = hashlib.sha256(script).hexdigest()[:8]
+    return Config(name, version, digest, limits_of(script.decode(errors="replace")))
+
+
+def _starts(aws: Aws, domain_id: str, apps: Sequence[App]) -> dict[start_logs.Key, Start]:
+    if not apps:
+        return {}
+    now = datetime.now(timezone.utc)
+    return start_logs.read(aws, domain_id, min(app.get("CreationTime") or now for app in apps))
+
+
+def _owner_of(app: App) -> tuple[str, str]:
     if app.get("SpaceName"):
-        yield "space", app["SpaceName"]
-    elif app.get("UserProfileName"):
-        yield "user-profile", app["UserProfileName"]
+        return "space", str(app["SpaceName"])
+    return "user-profile", str(app.get("UserProfileName") or "")

@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from ..settings.admin import SageMakerAutoShutdown
 from ..text import span
@@ -16,6 +17,31 @@ from .script import ScriptSettings
 
 _NAMES = tuple(ScriptSettings().assignments())
 _HIDDEN = "***"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a script sets that decides what is shut down."""
+
+    #: In seconds.
+    idle_timeout: float
+    dry_run: bool
+    #: Where servers take settings from that win over these; empty for nowhere.
+    settings_source: str
+
+
+def limits_of(script: str) -> Limits | None:
+    """Those of one of ours; None for what was edited to what can't be taken apart."""
+    told = _settings_of(script)
+    if told is None:
+        return None
+    try:
+        more = json.loads(told["MORE_SETTINGS"])
+        idle_timeout = float(told["IDLE_TIMEOUT"])
+        source = more.get("settings_source", "")
+        return Limits(idle_timeout, more.get("dry_run") is True, str(source))
+    except (AttributeError, ValueError):
+        return None
 
 
 def notes(script: str, old: str | None) -> list[str]:

@@ -226,6 +226,30 @@ class Transition:
     at: datetime
 
 
+@dataclass(frozen=True)
+class LogEvent:
+    """A line of a log."""
+
+    at: datetime
+    message: str
+
+    @property
+    def milliseconds(self) -> int:
+        """As the API has it: since 1970."""
+        return round(self.at.timestamp() * 1000)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of Systems Manager."""
+
+    name: str
+    value: str
+    version: int
+    modified_at: datetime
+    type: str = "String"
+
+
 class Account:
     """Everything of one account in one region. Every method takes the time, `now`, in UTC."""
 
@@ -240,6 +264,12 @@ class Account:
         self.profiles: dict[tuple[str, Owner], Profile] = {}
         self.lifecycle_configs: dict[str, LifecycleConfig] = {}
         self.notebook_configs: dict[str, LifecycleConfig] = {}
+        #: Log groups of CloudWatch Logs: their streams, and what was written to them.
+        self.log_groups: dict[str, dict[str, list[LogEvent]]] = {}
+        #: The most events that one page holds, whatever is asked for.
+        self.log_page = 10_000
+        #: Parameters of Systems Manager.
+        self.parameters: dict[str, Parameter] = {}
         #: Whether an update keeps what it leaves out at every depth (see `operations.lifecycle`).
         self.deep_updates = False
         self.transitions: list[Transition] = []

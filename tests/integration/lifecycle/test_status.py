@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from sagemaker_autoshutdown import __version__, aws
+from sagemaker_autoshutdown.lifecycle import start_logs
 from sagemaker_autoshutdown.lifecycle import throttling as waiting
-from tests.localstudio import AppKey, Fault, user
+from tests.localstudio import AppKey, Fault, space, user
 from tests.localstudio.state import Resource
 
 from .conftest import Account
+
+#: What something between here and AWS may answer.
+PAGE = "<!DOCTYPE html>\n<html><body><h1>Bad gateway</h1></body></html>"
 
 
 def rows(account: Account, *more: str) -> dict[tuple[str, str], dict[str, Any]]:
@@ -20,6 +27,19 @@ def rows(account: Account, *more: str) -> dict[tuple[str, str], dict[str, Any]]:
     code, out, _ = account.run("status", "--json", *more)
     assert code == 0
     return {(row["owner"], row["kind"]): row for row in json.loads(out)}
+
+
+def log(account: Account, stream: str, *lines: str) -> None:
+    """What a script says when an app starts, as Studio keeps it."""
+    logs = account.studio.client("logs")
+    group = {"logGroupName": start_logs.GROUP}
+    with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
+        logs.create_log_group(**group)
+    named = {**group, "logStreamName": f"{account.domain_id}/{stream}/LifecycleConfigOnStart"}
+    logs.create_log_stream(**named)
+    now = int(time.time() * 1000)
+    events = [{"timestamp": now + n, "message": line} for n, line in enumerate(lines)]
+    logs.put_log_events(**named, logEvents=events)
 
 
 def start_app(account: Account, owner_kind: str, owner: str, app_type: str) -> None:
@@ -56,22 +76,34 @@ def test_it_tells_who_runs_which_version_and_who_must_restart(account: Account) 
     assert {row["next_start"] for row in told.values()} == {__version__}
     must = {key for key, row in told.items() if row["advice"] == "must restart"}
     assert must == {("ada", "classic"), ("team-a", "space")}
-    assert told["ada", "classic"]["runs"] is None
+    assert told["ada", "classic"]["started_with"] is None
     assert told["grace", "classic"]["status"] == ""
 
     start_app(account, "space", "shared", "JupyterLab")
-    assert rows(account)["shared", "space"] == {
+    shared = rows(account)["shared", "space"]
+    assert shared | {"config": "", "digest": ""} == {
         "owner_kind": "space",
         "owner": "shared",
         "kind": "space",
+        "covered": True,
         "status": "InService",
-        "runs": __version__,
+        "started_with": __version__,
         "next_start": __version__,
+        "config": "",
+        "digest": "",
+        "idle_timeout": 7200,
+        "dry_run": False,
+        "settings_source": "",
+        "from": "space defaults",
+        "native_idle_minutes": None,
+        "log": None,
         "advice": "",
+        "error": "",
     }
+    assert shared["config"].startswith("sagemaker-autoshutdown-")
     account.run("install", "--yes", "--package-version", "9.9.9")
     told = rows(account)
-    assert (told["shared", "space"]["runs"], told["shared", "space"]["next_start"]) == (
+    assert (told["shared", "space"]["started_with"], told["shared", "space"]["next_start"]) == (
         __version__,
         "9.9.9",
     )
@@ -117,6 +149,7 @@ def test_a_profile_that_stayed_at_an_older_version_is_counted(account: Account) 
     account.run("install", "--yes", "--package-version", "9.9.9")
     _, out, _ = account.run("status")
     assert f"4 of 4 have it from their next start on ({__version__}: 2, 9.9.9: 2)" in out
+    assert "classic has different scripts: " in out
 
 
 def test_a_domain_with_too_many_calls_for_aws_is_read_all_the_same(
@@ -126,7 +159,7 @@ def test_a_domain_with_too_many_calls_for_aws_is_read_all_the_same(
     monkeypatch.setattr(waiting, "sleep", waits.append)
     monkeypatch.setattr(aws, "ATTEMPTS", 1)
     account.run("install", "--yes")
-    account.studio.fault(Fault("DescribeUserProfile", code="ThrottlingException", times=2))
+    account.studio.fault(Fault("ListUserProfiles", code="ThrottlingException", times=2))
     code, out, err = account.run("status")
     assert code == 0
     assert "4 of 4 have it" in out
@@ -147,3 +180,144 @@ def test_aws_that_refuses_for_minutes_is_not_waited_for_for_ever(
     assert code == 1
     assert "limits the rate of calls: wait" in err
     assert 60 <= sum(waits) <= 180
+
+
+# ---- what came of it, and what differs
+
+
+def test_a_start_that_installed_nothing_is_not_taken_for_one_that_did(account: Account) -> None:
+    """Without internet all would have said so, while the version they were given looks well."""
+    account.run("install", "--yes")
+    for owner_kind, owner, app_type in (
+        ("user-profile", "ada", "JupyterServer"),
+        ("user-profile", "grace", "JupyterServer"),
+        ("space", "team-a", "JupyterLab"),
+        ("space", "shared", "JupyterLab"),
+    ):
+        start_app(account, owner_kind, owner, app_type)
+    ours = "sagemaker-autoshutdown: "
+    installed = f"{ours}installed {__version__}, limit 7200 s; the server was restarted with it"
+    log(account, "ada/JupyterServer/default", "something else", installed)
+    lost = "NOT INSTALLED: it could not be fetched. Studio starts without it."
+    log(account, "grace/JupyterServer/default", installed, f"{ours}{lost}")
+    already = f"{ours}{__version__} was installed already, nothing was changed"
+    log(account, "team-a/JupyterLab/default", already, f"{ours}SWITCHED OFF by /home/x.json: ...")
+    account.studio.studio.account.log_page = 2
+
+    told = rows(account, "--logs")
+    assert told["ada", "classic"]["log"]["outcome"] == "installed"
+    assert told["ada", "classic"]["log"]["version"] == __version__
+    assert told["grace", "classic"]["advice"] == lost
+    assert told["team-a", "space"]["log"]["outcome"] == "switched off"
+    assert told["shared", "space"]["log"] is None
+    _, out, _ = account.run("status", "--logs", "--summary")
+    assert "1 installed, 1 not installed, 1 switched off, 1 without a line of ours." in out
+    _, out, _ = account.run("status", "--summary")
+    assert "not what came of it: --logs" in out
+
+
+def test_a_log_that_is_not_there_says_nothing(account: Account) -> None:
+    account.run("install", "--yes")
+    start_app(account, "user-profile", "ada", "JupyterServer")
+    assert rows(account, "--logs")["ada", "classic"]["log"] is None
+
+
+def test_a_canary_that_was_left_in_dry_run_stands_out(account: Account) -> None:
+    account.run("install", "--yes", "--idle-timeout", "1h")
+    account.run("install", "--yes", "--user-profile", "ada", "--set", "dry_run=true")
+    told = rows(account)
+    assert told["ada", "classic"]["advice"] == "dry run: shuts nothing down"
+    assert (told["ada", "classic"]["from"], told["ada", "classic"]["idle_timeout"]) == (
+        "user profile",
+        7200,
+    )
+    assert (told["grace", "classic"]["from"], told["grace", "classic"]["idle_timeout"]) == (
+        "domain",
+        3600,
+    )
+    # The space of hers has it, too.
+    assert {key[0] for key in rows(account, "--only", "dry-run")} == {"ada", "team-a"}
+    _, out, _ = account.run("status", "--summary")
+    assert "2 in dry run" in out
+
+
+def test_what_no_script_is_for_is_counted_as_not_covered(account: Account) -> None:
+    account.studio.create_owner(
+        space("editor"),
+        OwnershipSettings={"OwnerUserProfileName": "ada"},
+        SpaceSharingSettings={"SharingType": "Private"},
+        SpaceSettings={"AppType": "CodeEditor"},
+    )
+    start_app(account, "user-profile", "grace", "Canvas")
+    account.run("install", "--yes")
+    told = rows(account)
+    assert told["editor", "CodeEditor"]["advice"] == "not covered"
+    assert told["grace", "Canvas"]["status"] == "InService"
+    assert {key[1] for key in rows(account, "--only", "not-covered")} == {"CodeEditor", "Canvas"}
+    _, out, _ = account.run("status", "--summary")
+    assert "4 of 4 have it" in out
+    assert "Not covered: Canvas: 1, CodeEditor: 1." in out
+
+
+def test_cron_learns_by_the_exit_code_that_there_is_something_to_do(account: Account) -> None:
+    assert account.run("status", "--summary", "--exit-code")[0] == 3
+    account.run("install", "--yes")
+    assert account.run("status", "--summary", "--exit-code")[0] == 0
+    start_app(account, "user-profile", "ada", "JupyterServer")
+    account.run("install", "--yes", "--idle-timeout", "1h")
+    assert set(rows(account, "--only", "outdated")) == {("ada", "classic")}
+    assert account.run("status", "--summary", "--exit-code")[0] == 3
+
+
+# ---- many of them
+
+
+def test_a_large_domain_is_asked_once_for_what_the_lists_do_not_tell(account: Account) -> None:
+    account.run("install", "--yes")
+    for number in range(40):
+        account.studio.create_owner(user(f"u-{number:03}"))
+        account.studio.create_owner(
+            space(f"s-{number:03}"),
+            OwnershipSettings={"OwnerUserProfileName": f"u-{number:03}"},
+            SpaceSharingSettings={"SharingType": "Private"},
+            SpaceSettings={"AppType": "JupyterLab"},
+        )
+    for number in range(10):
+        start_app(account, "space", f"s-{number:03}", "JupyterLab")
+    before = len(account.studio.calls())
+    assert len(rows(account)) == 42 + 42
+    made = Counter(call.operation for call in account.studio.calls()[before:])
+    assert made["DescribeUserProfile"] == 42
+    assert made["DescribeApp"] == 10
+    assert made["DescribeSpace"] == 0
+    assert made["DescribeStudioLifecycleConfig"] == 2
+    assert sum(made.values()) < 42 + 10 + 12
+
+
+def test_what_is_deleted_meanwhile_ends_nothing(account: Account) -> None:
+    account.run("install", "--yes")
+    start_app(account, "space", "team-a", "JupyterLab")
+    account.studio.fault(Fault("DescribeUserProfile", code="ResourceNotFound", times=1))
+    account.studio.fault(Fault("DescribeApp", code="ResourceNotFound", times=1))
+    told = rows(account)
+    assert 3 <= len(told) <= 4
+    assert ("shared", "space") in told
+
+
+def test_one_that_can_not_be_read_spoils_no_other(account: Account) -> None:
+    account.run("install", "--yes")
+    account.studio.fault(Fault("DescribeUserProfile", status=500, body=PAGE))
+    code, out, err = account.run("status")
+    assert code == 1
+    assert "Not all could be read" in err
+    assert "could not be read: " in out
+    assert "shared" in out
+    assert "<h1>" not in out + err
+
+
+def test_a_page_of_html_is_not_shown_raw(account: Account) -> None:
+    account.studio.fault(Fault("ListApps", status=500, body=PAGE))
+    code, out, err = account.run("status")
+    assert code == 1
+    assert "<" not in out + err
+    assert "ListApps: 500: a page of HTML" in err

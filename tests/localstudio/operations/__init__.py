@@ -16,7 +16,7 @@ from __future__ import annotations
 from ._table import SERVICES, Backend, OperationTable, call
 
 # Importing a module of operations is what fills the tables.
-from . import apps, domains, lifecycle, notebooks  # isort: skip
+from . import apps, domains, lifecycle, logs, notebooks, parameters  # isort: skip
 
 __all__ = [
     "SERVICES",
@@ -26,5 +26,7 @@ __all__ = [
     "call",
     "domains",
     "lifecycle",
+    "logs",
     "notebooks",
+    "parameters",
 ]

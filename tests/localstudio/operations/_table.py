@@ -80,8 +80,10 @@ class OperationTable:
 
 
 SAGEMAKER = OperationTable("sagemaker")
+LOGS = OperationTable("logs")
+SSM = OperationTable("ssm")
 #: All services that the endpoint answers for.
-SERVICES = [SAGEMAKER]
+SERVICES = [SAGEMAKER, LOGS, SSM]
 
 
 async def call(backend: Backend, operation: str, p: Parameters) -> Answer:

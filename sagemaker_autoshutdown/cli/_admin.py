@@ -1,0 +1,70 @@
+"""What the commands for admins share: they talk to AWS with the admin's own credentials."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from ..aws import AwsError, ErrorKind
+from ..errors import Failed
+
+
+class NotDone(Failed):
+    """Nothing, or not all, was done; the message says what to do."""
+
+
+def add_region(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--region", default="", help="default: that of the AWS configuration")
+
+
+def say_aside(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+class Progress:
+    """How far a command is, in one line of a terminal that is written over; nothing elsewhere."""
+
+    WIDTH = 30
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr.isatty()
+        self._percent = -1
+
+    def tell(self, done: int, of: int, what: str) -> None:
+        """So many of so many are done."""
+        percent = 100 * done // of
+        if not self._shown or percent == self._percent:
+            return
+        self._percent = percent
+        bar = "#" * (self.WIDTH * done // of)
+        sys.stderr.write(f"\r[{bar:<{self.WIDTH}}] {done} of {of} {what}\x1b[K")
+        if done == of:
+            sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
+
+
+#: What an admin can do about an error; where AWS only names it.
+_REMEDY = {
+    ErrorKind.THROTTLED: "AWS limits the rate of calls: wait a minute.",
+    ErrorKind.NOT_FOUND: "Check --domain-id, --user-profile and the region (--region, or that of "
+    "your AWS configuration): there is no such thing in this account and region.",
+    ErrorKind.IN_USE: "Another change is under way: wait until it is over.",
+    ErrorKind.NO_CREDENTIALS: "AWS credentials are needed, as the AWS command line has them, and "
+    "they must not have expired: `aws sts get-caller-identity` shows whose they are.",
+    ErrorKind.TIMEOUT: "Check the network and the region (--region).",
+    ErrorKind.UNREACHABLE: "Check the network and the region: give --region, or set it in your AWS "
+    "configuration.",
+}
+
+
+def failed(error: Exception, whose: str = "admin") -> NotDone:
+    """An error with what to do about it; `whose` policy has the right that is missing."""
+    if not isinstance(error, AwsError):
+        return NotDone(str(error))
+    remedy = _REMEDY.get(error.kind, "")
+    if error.iam_action:
+        remedy = (
+            f"Your own credentials need {error.iam_action}; `lifecycle-config policy {whose}` "
+            "prints all that is needed."
+        )
+    return NotDone(f"{error}\n{remedy}".rstrip())

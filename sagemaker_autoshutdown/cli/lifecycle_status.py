@@ -1,0 +1,220 @@
+"""``lifecycle-config status``: who has it, who must restart, and what differs between them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from ..aws import AwsError
+from ..lifecycle import rollout
+from ..lifecycle.notebooks import Notebooks
+from ..lifecycle.plan import Refused
+from ..lifecycle.rollout import Row
+from ..lifecycle.start_logs import Outcome
+from ..lifecycle.studio import Studio
+from ..lifecycle.throttling import Patient
+from ..text import span, table
+from ._admin import NotDone, Progress, add_region, failed, say_aside
+
+#: The exit code of ``--exit-code`` where there is something to do.
+TO_DO = 3
+
+#: What ``--only`` takes.
+_ONLY: dict[str, Callable[[Row], bool]] = {
+    "outdated": lambda row: bool(row.advice) and row.covered,
+    "not-covered": lambda row: not row.covered,
+    "dry-run": lambda row: row.is_dry_run,
+}
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command."""
+    status = commands.add_parser("status", help="who has it", description="Shows who has it.")
+    status.add_argument("--domain-id", metavar="ID", help="default: the only one")
+    status.add_argument(
+        "--notebook-instances", action="store_true", help="notebook instances, not a domain"
+    )
+    status.add_argument(
+        "--logs",
+        action="store_true",
+        help="also what each app's start came to, from CloudWatch Logs",
+    )
+    status.add_argument(
+        "--only", choices=_ONLY, help="only those with something to do, not covered, or in dry run"
+    )
+    status.add_argument("--summary", action="store_true", help="only how many")
+    status.add_argument(
+        "--exit-code",
+        action="store_true",
+        help=f"end with {TO_DO} where there is something to do, for cron",
+    )
+    status.add_argument("--json", action="store_true", help="machine-readable")
+    add_region(status)
+    status.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show who has it."""
+    rows = _read(arguments)
+    shown = [row for row in rows if arguments.only is None or _ONLY[arguments.only](row)]
+    if arguments.json:
+        document = _summary(rows) if arguments.summary else [_to_json(row) for row in shown]
+        print(json.dumps(document, indent=2))
+    else:
+        if not arguments.summary:
+            print(f"{_table(shown, logs=arguments.logs)}\n")
+        print("\n".join(_in_words(rows, logs=arguments.logs)))
+    if any(row.error for row in rows):
+        raise NotDone("Not all could be read: give the command again for the rest.")
+    return TO_DO if arguments.exit_code and any(map(_ONLY["outdated"], rows)) else 0
+
+
+def _read(arguments: argparse.Namespace) -> list[Row]:
+    aws = Patient(arguments.region, say_aside)
+    try:
+        if arguments.notebook_instances:
+            return list(rollout.of_notebooks(Notebooks(aws)))
+        domain_id = arguments.domain_id or Studio(aws).only_domain()
+        return list(rollout.of_domain(aws, domain_id, logs=arguments.logs, tell=Progress().tell))
+    except (AwsError, Refused) as error:
+        raise failed(error, "status") from error
+
+
+def _table(rows: Sequence[Row], *, logs: bool) -> str:
+    heading = ["OWNER", "KIND", "APP", "STARTED WITH", "NEXT START", "LIMIT", "FROM"]
+    cells = []
+    for row in rows:
+        line = [f"{row.owner_kind} {row.owner}", row.kind, row.status or "-"]
+        if row.covered:
+            line += [
+                (row.started_with or "without it") if row.is_up else "-",
+                _version(row) or "without it",
+                _limit(row) or "-",
+                row.source or "-",
+            ]
+        else:
+            native = row.native_minutes
+            line += [
+                "-",
+                "-",
+                "-" if native is None else f"{span(native * 60)} (Studio's own)",
+                "-",
+            ]
+        if logs:
+            line.append(_log(row))
+        cells.append((*line, row.advice))
+    return table((*heading, *(["LOG"] if logs else []), ""), cells)
+
+
+def _version(row: Row) -> str:
+    """With the digest of the script: two of one version may differ in their settings."""
+    if row.config is None:
+        return ""
+    return f"{row.config.version} {row.config.digest}".strip()
+
+
+def _limit(row: Row) -> str:
+    limits = row.config.limits if row.config is not None else None
+    if limits is None:
+        return ""
+    return span(limits.idle_timeout) + (
+        f" or as {limits.settings_source} says" if limits.settings_source else ""
+    )
+
+
+def _log(row: Row) -> str:
+    if not row.is_up or not row.covered:
+        return "-"
+    return row.start.outcome.value if row.start is not None else "says nothing"
+
+
+def _summary(rows: Sequence[Row]) -> dict[str, Any]:
+    covered = [row for row in rows if row.covered]
+    up = [row for row in covered if row.is_up]
+    said = Counter(row.start.outcome.value for row in up if row.start is not None)
+    return {
+        "owners": len(covered),
+        "next_start": _counted(row.next_start for row in covered if row.next_start is not None),
+        "scripts": {
+            kind: _counted(_version(row) for row in covered if row.kind == kind and row.config)
+            for kind in sorted({row.kind for row in covered})
+        },
+        "must_restart": sum(not row.current and row.config is not None for row in up),
+        "dry_run": sum(row.is_dry_run for row in covered),
+        "not_covered": _counted(row.kind for row in rows if not row.covered),
+        "not_read": sum(bool(row.error) for row in rows),
+        "log": dict(sorted(said.items())),
+        "log_says_nothing": len(up) - sum(said.values()),
+    }
+
+
+def _counted(values: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(values).items()))
+
+
+def _in_words(rows: Sequence[Row], *, logs: bool) -> Iterable[str]:
+    told = _summary(rows)
+    have = sum(told["next_start"].values())
+    versions = told["next_start"]
+    mixed = f" ({_listed(versions)})" if len(versions) > 1 else ""
+    yield (
+        f"{have} of {told['owners']} have it from their next start on{mixed}; "
+        f"{told['must_restart']} must restart."
+    )
+    for kind, scripts in told["scripts"].items():
+        if len(scripts) > 1:
+            yield f"{kind} has different scripts: {_listed(scripts)}."
+    if told["dry_run"]:
+        yield f"{told['dry_run']} in dry run: nothing of theirs is shut down."
+    if told["not_covered"]:
+        yield f"Not covered: {_listed(told['not_covered'])}."
+    if logs:
+        said = [f"{count} {outcome}" for outcome, count in told["log"].items()]
+        yield f"The log of those that run: {', '.join([*said, _nothing(told)])}."
+    elif any(row.is_up and row.started_with for row in rows):
+        yield (
+            "STARTED WITH says which script an app was given, not what came of it: --logs reads "
+            "what the script said."
+        )
+
+
+def _nothing(told: dict[str, Any]) -> str:
+    return f"{told['log_says_nothing']} without a line of ours"
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name}: {count}" for name, count in counts.items())
+
+
+def _to_json(row: Row) -> dict[str, Any]:
+    config, limits = row.config, row.config.limits if row.config is not None else None
+    start = row.start
+    return {
+        "owner_kind": row.owner_kind,
+        "owner": row.owner,
+        "kind": row.kind,
+        "covered": row.covered,
+        "status": row.status,
+        "started_with": row.started_with,
+        "next_start": row.next_start,
+        "config": config.name if config is not None else None,
+        "digest": config.digest if config is not None else None,
+        "idle_timeout": limits.idle_timeout if limits is not None else None,
+        "dry_run": limits.dry_run if limits is not None else None,
+        "settings_source": limits.settings_source if limits is not None else None,
+        "from": row.source,
+        "native_idle_minutes": row.native_minutes,
+        "log": None
+        if start is None
+        else {
+            "outcome": start.outcome.value,
+            "version": start.version,
+            "line": start.line,
+            "is_installed": start.outcome is Outcome.INSTALLED,
+        },
+        "advice": row.advice,
+        "error": row.error,
+    }

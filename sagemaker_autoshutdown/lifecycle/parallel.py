@@ -1,0 +1,27 @@
+"""Many blocking calls, a few at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: Calls at once. AWS publishes no rates for SageMaker's Describe operations; the apps of a large
+#: domain make calls too, out of the same allowance, and each call waits where it is throttled.
+AT_ONCE = 8
+
+
+def each(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """What the function gives for each item, in their order.
+
+    What it raises ends all: what has not begun by then is not begun.
+    """
+    pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="sagemaker_autoshutdown")
+    try:
+        for future in [pool.submit(function, item) for item in items]:
+            yield future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
