@@ -11,7 +11,7 @@ R = TypeVar("R")
 
 #: Calls at once. AWS publishes no rates for SageMaker's Describe operations; the apps of a large
 #: domain make calls too, out of the same allowance, and each call waits where it is throttled.
-AT_ONCE = 8
+AT_ONCE = 10
 
 
 def each(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
