@@ -23,15 +23,16 @@ from .activity.process_table import machine_started_at
 from .activity.reader import ActivityReader
 from .api.events import EventBus
 from .api.handlers import add_handlers
-from .api.records import NoRecords
+from .api.history import NoTracker
 from .aws import Aws
 from .clock import utcnow
+from .commands import Commands
 from .costs.setup import cost_tracker
 from .costs.tracker import CostTracker
 from .decide import is_held
 from .hosts import adapter_for, detect
 from .metrics.collector import Metrics
-from .model import Event, Host, HostKind, Problem
+from .model import Host, HostKind, Problem
 from .monitor import Monitor
 from .settings import admin as config_module
 from .settings.admin import SageMakerAutoShutdown
@@ -58,13 +59,13 @@ def load(serverapp: ServerApp) -> None:
         parts = build(serverapp)
         monitor = parts.monitor
         serverapp.web_app.settings[SETTINGS_KEY] = monitor
-        is_somewhere = monitor.host.kind is not HostKind.NONE
-        if not is_somewhere:
-            add_handlers(serverapp.web_app, monitor, NoRecords())
+        commands = Commands(monitor)
+        if monitor.host.kind is HostKind.NONE:
+            add_handlers(serverapp.web_app, monitor, commands, NoTracker())
             IOLoop.current().add_callback(monitor.start)
             return
         lock, forwarder = _app_lock(monitor.host)
-        add_handlers(serverapp.web_app, monitor, parts.records, forwarder)
+        add_handlers(serverapp.web_app, monitor, commands, parts.tracker, forwarder)
         IOLoop.current().add_callback(_start_once_it_acts, lock, parts, serverapp)
     except Exception:
         serverapp.log.exception(
@@ -110,10 +111,10 @@ async def _start_once_it_acts(lock: AppLock, parts: Parts, serverapp: ServerApp)
 
 def _start(parts: Parts, serverapp: ServerApp) -> None:
     # jupyter_server 1.24 has no hook for its end. What is still to be written takes moments.
-    atexit.register(parts.records.close)
+    atexit.register(parts.tracker.close)
     # None of these may keep the others from starting, least of all the loop.
     for start in (
-        parts.records.start,
+        parts.tracker.start,
         parts.metrics.register,
         lambda: _start_remote_write(parts, serverapp),
     ):
@@ -138,15 +139,14 @@ def _start_remote_write(parts: Parts, serverapp: ServerApp) -> None:
             loop,
             serverapp.log,
             # Its series would lie between those of a second server in the same app.
-            is_elsewhere=lambda: parts.records.is_elsewhere,
+            is_elsewhere=lambda: parts.tracker.is_elsewhere,
         )
     except Exception as error:
         serverapp.log.error("sagemaker_autoshutdown: metrics are not sent anywhere: %s", error)
         return
     if writer is not None:
         atexit.register(writer.close)
-        # A space's server ends with its app: what it last knew has to leave before.
-        parts.monitor.on_shutdown.append(lambda *_: writer.wake())
+        parts.monitor.announcements.add(writer)
         writer.start()
 
 
@@ -156,7 +156,7 @@ class Parts:
 
     config: SageMakerAutoShutdown
     monitor: Monitor
-    records: CostTracker
+    tracker: CostTracker
     metrics: Metrics
 
 
@@ -173,11 +173,7 @@ def build(serverapp: ServerApp) -> Parts:
     adapter = adapter_for(host, aws, machine_started_at())
     source = (RestSource if host.kind is HostKind.CLASSIC else InProcessSource)(serverapp)
     events = EventBus(getattr(serverapp, "event_logger", None))
-    records = cost_tracker(host, config, aws, serverapp.log, metrics.count_call)
-
-    def emit(event: Event) -> None:
-        metrics.count_event(event)
-        events.emit(event)
+    tracker = cost_tracker(host, config, aws, serverapp.log, metrics.count_call)
 
     settings = Settings.of(config)
     jobs = _background_jobs(config)
@@ -198,19 +194,16 @@ def build(serverapp: ServerApp) -> Parts:
         ),
         settings=settings,
         config=config,
-        recorder=records,
-        emit=emit,
-        emit_changed=events.status_changed,
+        costs=tracker,
+        listeners=(tracker, metrics, events),
         problems=tuple(
             Problem("bad_setting", fault, "Correct it and restart the server.", utcnow())
             for fault in faults
         ),
         log=serverapp.log,
     )
-    monitor.on_checked.append(metrics.observe_check)
-    monitor.on_shutdown.append(metrics.count_shutdown)
-    metrics.watch(monitor.status, records.spent, lambda: monitor.settings.policy)
-    return Parts(config, monitor, records, metrics)
+    metrics.watch(monitor.status, tracker.spent, lambda: monitor.settings.policy)
+    return Parts(config, monitor, tracker, metrics)
 
 
 def _background_jobs(config: SageMakerAutoShutdown) -> BackgroundJobs:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 
 
 def utcnow() -> datetime:
@@ -37,3 +39,58 @@ def from_iso(text: str) -> datetime:
         return moment.astimezone(timezone.utc)
     except OverflowError as error:  # the first or last day of the calendar
         raise ValueError(f"{text} is out of range") from error
+
+
+class JumpDetector:
+    """Tells when the wall clock was set, or the machine slept."""
+
+    def __init__(self) -> None:
+        self._last: tuple[datetime, float] | None = None
+
+    def since_last(self, now: datetime, monotonic: float) -> timedelta:
+        """By how much the wall clock went further than a monotonic one (in seconds) since the last
+        call."""
+        last, self._last = self._last, (now, monotonic)
+        if last is None:
+            return timedelta(0)
+        return now - last[0] - timedelta(seconds=monotonic - last[1])
+
+
+#: The shortest sleep, in seconds. What is due already must not spin a loop.
+_MIN_SLEEP = 0.001
+
+
+class Alarm:
+    """Lets a task sleep until a time of the wall clock, or until somebody rings."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        # Made when first needed: before Python 3.10 it belongs to the loop it is made under.
+        self._made: asyncio.Event | None = None
+
+    @property
+    def _rung(self) -> asyncio.Event:
+        if self._made is None:
+            self._made = asyncio.Event()
+        return self._made
+
+    def ring(self) -> None:
+        """Wake who waits, or who waits next."""
+        self._rung.set()
+
+    async def wait(self, due: Callable[[], datetime], longest: timedelta) -> None:
+        """Until what ``due`` says, which may change meanwhile; at most for ``longest`` by the
+        monotonic clock."""
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + longest.total_seconds()
+        while True:
+            due_at = due()
+            delay = min((due_at - self._now()).total_seconds(), latest - loop.time())
+            try:
+                await asyncio.wait_for(self._rung.wait(), max(_MIN_SLEEP, delay))
+                self._rung.clear()
+                return
+            except asyncio.TimeoutError:
+                # A timer may fire a little early; a deadline must not be met early.
+                if self._now() >= due_at or loop.time() >= latest:
+                    return

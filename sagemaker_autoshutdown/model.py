@@ -393,6 +393,31 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class ShutdownFailure:
+    """Why shutting an app down failed the last time, and when it is tried again.
+
+    A user's request is not tried again: it was for its moment, and the user may work on since.
+    """
+
+    code: str
+    message: str
+    remedy: str
+    iam_action: str | None
+    attempts: int
+    since: datetime
+    retry_at: datetime | None
+
+
+@dataclass(frozen=True)
+class ShutdownProgress:
+    """How far the shutdown of an app is. It is under way unless there is a ``failure``."""
+
+    reason: Reason
+    requested_at: datetime
+    failure: ShutdownFailure | None = None
+
+
+@dataclass(frozen=True)
 class Money:
     """What was spent in a span of time, in USD.
 

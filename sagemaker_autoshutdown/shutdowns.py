@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 
 from .aws import AwsError, ErrorKind
 from .hosts import HostAdapter
-from .model import Action, App, AppStatus, Reason, State, Verdict
+from .model import Action, App, AppStatus, Reason, ShutdownFailure, ShutdownProgress, State, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -32,31 +32,6 @@ ACCEPTED_PATIENCE = timedelta(minutes=5)
 TOLD_FOR = timedelta(minutes=5)
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why shutting an app down failed the last time, and when it is tried again.
-
-    A user's request is not tried again: it was for its moment, and the user may work on since.
-    """
-
-    code: str
-    message: str
-    remedy: str
-    iam_action: str | None
-    attempts: int
-    since: datetime
-    retry_at: datetime | None
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far the shutdown of an app is. It is under way unless there is a ``failure``."""
-
-    reason: Reason
-    requested_at: datetime
-    failure: Failure | None = None
-
-
 @dataclass
 class _Shutdown:
     app: App
@@ -69,7 +44,7 @@ class _Shutdown:
     #: Tries that came to nothing, and since when.
     attempts: int = 0
     failing_since: datetime | None = None
-    failure: Failure | None = None
+    failure: ShutdownFailure | None = None
     #: Until when a failure is told that is not tried again.
     told_until: datetime | None = None
 
@@ -118,14 +93,14 @@ class Shutdowns:
     poll_interval: timedelta
     now: Callable[[], datetime]
     on_accepted: Callable[[App, Reason], None]
-    on_failed: Callable[[App, Reason, Failure], None]
+    on_failed: Callable[[App, Reason, ShutdownFailure], None]
     jitter: Callable[[], float] = random.random
     _by_name: dict[str, _Shutdown] = field(default_factory=dict)
 
-    def progress(self) -> Mapping[str, Progress]:
+    def progress(self) -> Mapping[str, ShutdownProgress]:
         """What is under way or failing, by app name."""
         return {
-            name: Progress(
+            name: ShutdownProgress(
                 entry.reason, entry.requested_at, None if entry.in_flight else entry.failure
             )
             for name, entry in self._by_name.items()
@@ -241,7 +216,7 @@ class Shutdowns:
         wait = backoff(error.kind, entry.attempts, self.poll_interval, self.jitter)
         again = entry.reason is not Reason.USER_REQUEST
         entry.told_until = now + max(wait, TOLD_FOR)
-        entry.failure = Failure(
+        entry.failure = ShutdownFailure(
             code=error.code,
             message=error.message or str(error),
             remedy=error.remedy,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from ._version import __version__
 from .clock import to_iso
@@ -28,13 +28,14 @@ from .model import (
     PriceSource,
     Problem,
     Reason,
+    ShutdownFailure,
+    ShutdownProgress,
     State,
     Totals,
     Verdict,
     Work,
     WorkKind,
 )
-from .shutdowns import Failure, Progress
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class AppView:
     image: str
     run_started_at: datetime
     work: tuple[WorkStatus, ...]
-    error: Failure | None
+    error: ShutdownFailure | None
 
 
 @dataclass(frozen=True)
@@ -114,15 +115,43 @@ class Status:
     recording_error: str
 
 
+class Costs(Protocol):
+    """What status shows of costs; all of it out of memory."""
+
+    def price(self, instance_type: str, app_type: AppType) -> Price:
+        """What an instance costs an hour, from what is known now."""
+        ...
+
+    def instance_cost(self, billing_key: str) -> Totals | None:
+        """What an instance (``Host.billing_key``) cost so far; None while that is not known."""
+        ...
+
+    def totals(self) -> Totals | None:
+        """What all instances cost so far; None while that is not known."""
+        ...
+
+    @property
+    def recording_error(self) -> str:
+        """Why nothing is recorded, or what was lost; empty if all is well."""
+        ...
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What else is wrong, say with the admin's prices."""
+        ...
+
+
 def app_views(
-    verdicts: Iterable[Verdict], work: Iterable[Work], progress: Mapping[str, Progress]
+    verdicts: Iterable[Verdict], work: Iterable[Work], progress: Mapping[str, ShutdownProgress]
 ) -> tuple[AppView, ...]:
     """The apps with what was decided of them, and how far their shutdowns are."""
     work = tuple(work)
     return tuple(_app_view(verdict, work, progress.get(verdict.app.name)) for verdict in verdicts)
 
 
-def _app_view(verdict: Verdict, work: tuple[Work, ...], progress: Progress | None) -> AppView:
+def _app_view(
+    verdict: Verdict, work: tuple[Work, ...], progress: ShutdownProgress | None
+) -> AppView:
     app = verdict.app
     view = AppView(
         app_name=app.name,

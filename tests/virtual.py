@@ -23,8 +23,10 @@ from sagemaker_autoshutdown.activity.jupyter import Models, Unreadable
 from sagemaker_autoshutdown.activity.kernel_probe import Answer, Told
 from sagemaker_autoshutdown.activity.kernel_requests import KernelUse
 from sagemaker_autoshutdown.activity.reader import ActivityReader
+from sagemaker_autoshutdown.announcements import Check, Listener
 from sagemaker_autoshutdown.aws import Aws, AwsError, ErrorKind
 from sagemaker_autoshutdown.clock import to_iso
+from sagemaker_autoshutdown.commands import Commands
 from sagemaker_autoshutdown.hosts import adapter_for
 from sagemaker_autoshutdown.model import (
     AppType,
@@ -37,7 +39,6 @@ from sagemaker_autoshutdown.model import (
     PriceSource,
     Problem,
     Totals,
-    Verdict,
 )
 from sagemaker_autoshutdown.monitor import Monitor
 from sagemaker_autoshutdown.settings.admin import SageMakerAutoShutdown
@@ -268,19 +269,23 @@ BROKEN = failing(ErrorKind.OTHER, "ValidationException")
 
 
 @dataclass
-class Notebook:
-    """Takes note of what is recorded."""
+class Notebook(Listener):
+    """Takes note of what it is told, as the real tracker, and costs nothing."""
 
     recording_error: str = ""
     problems: tuple[Problem, ...] = ()
-    looks: int = 0
+    checks: list[Check] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    changes: int = 0
 
-    def observe(self, verdicts: tuple[Verdict, ...], now: datetime) -> None:
-        self.looks += 1
+    def on_check(self, check: Check) -> None:
+        self.checks.append(check)
 
-    def add_event(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         self.events.append(event)
+
+    def on_status_changed(self) -> None:
+        self.changes += 1
 
     def price(self, instance_type: str, app_type: AppType) -> Price:
         return Price(instance_type, None, PriceSource.UNPRICED)
@@ -307,7 +312,6 @@ class Server:
         self.data_dir = data_dir
         self.sagemaker = SageMaker(self)
         self.jupyter = Jupyter()
-        self.changes = 0
 
     # -- time
 
@@ -327,8 +331,7 @@ class Server:
 
     def start(self) -> Server:
         """Start it: the first time, or again after `kill`."""
-        self.recorder = Notebook()
-        self.emitted: list[Event] = []
+        self.notebook = Notebook()
         config = SageMakerAutoShutdown(data_dir=str(self.data_dir), **self.traits)
         adapter = adapter_for(self.host, self.sagemaker)
         self.monitor = Monitor(
@@ -336,21 +339,18 @@ class Server:
             reader=ActivityReader(self.jupyter, adapter),
             settings=Settings.of(config, self.now),
             config=config,
-            recorder=self.recorder,
-            emit=self.emitted.append,
-            emit_changed=self._changed,
+            costs=self.notebook,
+            listeners=[self.notebook],
             now=self.now,
             log=logging.getLogger("sagemaker_autoshutdown.tests"),
         )
+        self.commands = Commands(self.monitor)
         self.monitor._shutdowns.jitter = lambda: 0.5
         self.do(self._start())
         return self
 
     async def _start(self) -> None:
         self.monitor.start()
-
-    def _changed(self) -> None:
-        self.changes += 1
 
     def kill(self) -> None:
         """The process is gone, without a chance to say anything."""
@@ -382,7 +382,7 @@ class Server:
 
     def told(self, *kinds: EventKind) -> list[Event]:
         """The events of these kinds, all where none is named."""
-        return [event for event in self.recorder.events if not kinds or event.kind in kinds]
+        return [event for event in self.notebook.events if not kinds or event.kind in kinds]
 
     def problems(self) -> dict[str, Problem]:
         """The problems in the status, by code."""

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ..announcements import Listener
 from ..clock import to_iso, utcnow
 from ..model import Event
 from ..status import to_json
@@ -25,7 +26,7 @@ SCHEMA_ID = "https://github.com/sagemaker-autoshutdown/sagemaker-autoshutdown/ev
 STATUS_INTERVAL = 1.0
 
 
-class EventBus:
+class EventBus(Listener):
     """Tells Jupyter's event bus, where there is one. Never raises; called on the event loop."""
 
     def __init__(self, event_logger: Any, now: Callable[[], datetime] = utcnow) -> None:
@@ -37,11 +38,11 @@ class EventBus:
         self._timer: asyncio.TimerHandle | None = None
         self._changed_again = False
 
-    def emit(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Tell of an event."""
         self._emit(to_json(event))
 
-    def status_changed(self) -> None:
+    def on_status_changed(self) -> None:
         """Tell that the status changed: at once, but at most once in ``STATUS_INTERVAL``."""
         if self._logger is None:
             return
@@ -72,7 +73,7 @@ class EventBus:
         self._timer = None
         if self._changed_again:
             self._changed_again = False
-            self.status_changed()
+            self.on_status_changed()
 
     def _emit(self, data: dict[str, Any]) -> None:
         if self._logger is None:

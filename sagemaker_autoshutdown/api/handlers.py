@@ -20,9 +20,10 @@ from ..errors import AutoShutdownError, InvalidRequest
 from ..status import to_json
 from . import requests
 from .checks import RequestedChecks
-from .records import Records, history_to_json, page
+from .history import Tracker, history_to_json, page
 
 if TYPE_CHECKING:
+    from ..commands import Commands
     from ..monitor import Monitor
     from .forward import Forwarder
 
@@ -69,14 +70,16 @@ class Handler(APIHandler):
     def initialize(
         self,
         monitor: Monitor,
-        records: Records,
+        commands: Commands,
+        tracker: Tracker,
         checks: RequestedChecks,
         forwarder: Forwarder | None,
     ) -> None:
         """``forwarder`` leads to the server that acts for this app, if that can be another one. The
         others are those of this server."""
         self.monitor = monitor
-        self.records = records
+        self.commands = commands
+        self.tracker = tracker
         self.checks = checks
         self.forwarder = forwarder
 
@@ -144,7 +147,7 @@ class SettingsHandler(Handler):
     @answers
     async def put(self) -> Any:
         """Change any of the user's."""
-        await self.monitor.change_settings(self.json_object())
+        await self.commands.change_settings(self.json_object())
         return self.monitor.settings.describe()
 
 
@@ -156,7 +159,7 @@ class AppHandler(Handler):
     @answers
     async def delete(self, app_name: str) -> Any:
         """Shut it down now."""
-        app = await self.monitor.shut_down(app_name)
+        app = await self.commands.shut_down(app_name)
         self.set_status(202)
         return to_json(app)
 
@@ -171,14 +174,14 @@ class KeepAliveHandler(Handler):
         """Keep it up until a time."""
         longest = self.monitor.settings.max_keep_alive
         until = requests.keep_alive_end(self.json_object(), utcnow(), longest)
-        return to_json(await self.monitor.keep_alive(app_name, until))
+        return to_json(await self.commands.keep_alive(app_name, until))
 
     @web.authenticated
     @authorized
     @answers
     async def delete(self, app_name: str) -> Any:
         """Take a keep-alive back."""
-        return to_json(await self.monitor.end_keep_alive(app_name))
+        return to_json(await self.commands.end_keep_alive(app_name))
 
 
 class HistoryHandler(Handler):
@@ -191,12 +194,12 @@ class HistoryHandler(Handler):
         """What happened, newest first."""
         before = self.argument("before")
         events, next_before = await page(
-            self.records,
+            self.tracker,
             limit=requests.event_limit(self.argument("limit")),
             before=None if before is None else requests.moment("before", before),
             app_name=requests.app_filter(self.argument("app_name")),
         )
-        told = await history_to_json(self.records, events)
+        told = await history_to_json(self.tracker, events)
         return {"events": told, "next_before": to_json(next_before)}
 
 
@@ -209,7 +212,7 @@ class CostsHandler(Handler):
     async def get(self) -> Any:
         """What the instances cost, by group; as CSV where that is asked for."""
         query = requests.costs_query(self.argument, self.request.headers.get("Accept"), utcnow())
-        report = await self.records.costs(query.start, query.end, query.group_by)
+        report = await self.tracker.costs(query.start, query.end, query.group_by)
         return report.to_csv() if query.as_csv else report.to_json(to_json)
 
 
@@ -228,14 +231,16 @@ ROUTES: tuple[tuple[str, type[Handler]], ...] = (
 def add_handlers(
     web_app: web.Application,
     monitor: Monitor,
-    records: Records,
+    commands: Commands,
+    tracker: Tracker,
     forwarder: Forwarder | None = None,
 ) -> None:
     """Serve the API under the server's base URL."""
     base_url = web_app.settings["base_url"]
     parts = {
         "monitor": monitor,
-        "records": records,
+        "commands": commands,
+        "tracker": tracker,
         "checks": RequestedChecks(monitor.wake),
         "forwarder": forwarder,
     }

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from ..announcements import Check, Listener
 from ..clock import utcnow
 from ..errors import Unavailable
 from ..model import AppType, Event, Host, Price, Problem, Totals, Verdict
@@ -53,7 +54,7 @@ def _do_nothing(ledger: Ledger) -> None:
     pass
 
 
-class CostTracker:
+class CostTracker(Listener):
     """Records what instances cost, and says what they did.
 
     ``gap`` is the longest time between two looks that is no gap in the record. ``ask_volume``
@@ -192,6 +193,11 @@ class CostTracker:
 
     # ---- what the loop hands over ------------------------------------------------------------
 
+    def on_check(self, check: Check) -> None:
+        """Take note of what was seen. Returns at once."""
+        if check.apps_seen:
+            self.observe(check.verdicts, check.at)
+
     def observe(self, verdicts: Iterable[Verdict], now: datetime) -> None:
         """Take note of one look. Returns at once."""
         look = look_at(self._host, verdicts, now, self._prices.price)
@@ -224,7 +230,7 @@ class CostTracker:
         else:
             self._ask_volume_at = now + VOLUME_RETRY
 
-    def add_event(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Take note of an event. Returns at once."""
         if not self._closed:
             self._jobs.put(lambda ledger: ledger.add_event(self._host, event))

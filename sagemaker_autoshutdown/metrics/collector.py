@@ -29,11 +29,11 @@ from prometheus_client.core import (
     Metric,
 )
 
-from ..model import EventKind, Host, PriceSource, Reason, State
+from ..announcements import Check, Listener
+from ..model import Event, EventKind, Host, PriceSource, Reason, State
 
 if TYPE_CHECKING:
     from ..costs.totals import Spent
-    from ..model import Event
     from ..settings.admin import Policy
     from ..status import InstanceView, Status
 
@@ -195,7 +195,7 @@ _SETTINGS_IN_SECONDS = ("idle_timeout", "warning_time", "active_time", "max_busy
 _SETTING_SWITCHES = ("keep_terminals", "ignore_connections")
 
 
-class Metrics:
+class Metrics(Listener):
     """The collector of one server. Its ``count_*`` methods may be called from any thread."""
 
     def __init__(self, host: Host) -> None:
@@ -240,17 +240,20 @@ class Metrics:
             key = (operation, "other")
         self._count("api_calls_total", key, 1)
 
-    def count_event(self, event: Event) -> None:
-        """Something happened."""
+    def on_event(self, event: Event) -> None:
+        """Counts it."""
         self._count("events_total", (event.kind.value,), 1)
 
-    def count_shutdown(self, reason: Reason, accepted: bool) -> None:
-        """SageMaker was asked to shut an app down, and accepted or did not."""
+    def on_shutdown(self, reason: Reason, accepted: bool) -> None:
+        """Counts it."""
         outcome = ACCEPTED if accepted else FAILED
         self._count("shutdowns_total", (reason.value, outcome), 1)
 
-    def observe_check(self, seconds: float) -> None:
-        """A check took that long."""
+    def on_check(self, check: Check) -> None:
+        """Takes note of how long it took."""
+        if check.duration is None:
+            return
+        seconds = check.duration.total_seconds()
         with self._lock:
             self._check_counts[bisect_left(CHECK_BUCKETS, seconds)] += 1
             self._check_sum += seconds

@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 from jupyter_server.serverapp import ServerApp
@@ -24,6 +25,7 @@ from tornado.ioloop import IOLoop
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from sagemaker_autoshutdown.activity.jupyter import server_token
+from sagemaker_autoshutdown.announcements import Check
 from sagemaker_autoshutdown.app import SETTINGS_KEY
 from sagemaker_autoshutdown.clock import utcnow
 from sagemaker_autoshutdown.monitor import Monitor
@@ -90,8 +92,8 @@ class Worker:
         source = monitor._reader.source
         apps = monitor._snapshot.apps
 
-        async def ledger() -> None:
-            monitor.recorder.observe(monitor._verdicts, utcnow())
+        async def listeners() -> None:
+            monitor.announcements.checked(Check(utcnow(), timedelta(0), monitor._verdicts, True))
 
         parts: dict[str, Callable[[], Awaitable[Any]]] = {
             "nothing": lambda: asyncio.sleep(0),
@@ -99,7 +101,7 @@ class Worker:
             "kernels": source.kernels,
             "terminals": source.terminals,
             "kernels, terminals and their meaning": lambda: monitor._reader.read(apps, utcnow()),
-            "record": ledger,
+            "listeners": listeners,
             "the whole check": monitor.check,
         }
         return {

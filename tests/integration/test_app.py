@@ -66,7 +66,7 @@ def monitor(jp_serverapp: ServerApp, jp_asyncio_loop: Any) -> Iterator[Monitor]:
     found: Monitor = jp_serverapp.web_app.settings[app.SETTINGS_KEY]
     yield found
     jp_asyncio_loop.run_until_complete(found.stop())
-    close = getattr(found.recorder, "close", None)
+    close = getattr(found._costs, "close", None)
     if close is not None:
         close()
 

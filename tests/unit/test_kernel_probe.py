@@ -289,6 +289,6 @@ class TestBeforeAShutdown:
     def test_a_users_own_request_needs_no_asking(self, one: Server) -> None:
         one.jupyter.answers = {"kernel-of-a": Answer.SILENT}
         one.run(minutes=5)
-        one.do(one.monitor.shut_down("a"))
+        one.do(one.commands.shut_down("a"))
         one.run(minutes=6)
         assert (deleted(one), one.jupyter.asked) == (["a"], [])

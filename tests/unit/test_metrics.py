@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sagemaker_autoshutdown import status as status_module
+from sagemaker_autoshutdown.announcements import Check
 from sagemaker_autoshutdown.costs.totals import Spent
 from sagemaker_autoshutdown.metrics import collector as metrics_module
 from sagemaker_autoshutdown.metrics.collector import (
@@ -165,13 +166,13 @@ def test_what_can_happen_is_there_before_it_does(server: Server) -> None:
 
 
 def test_what_happens_is_counted(server: Server) -> None:
-    server.metrics.count_shutdown(Reason.IDLE_TIMEOUT, True)
-    server.metrics.count_shutdown(Reason.IDLE_TIMEOUT, False)
-    server.metrics.count_event(Event(START, EventKind.WARNING, ""))
+    server.metrics.on_shutdown(Reason.IDLE_TIMEOUT, True)
+    server.metrics.on_shutdown(Reason.IDLE_TIMEOUT, False)
+    server.metrics.on_event(Event(START, EventKind.WARNING, ""))
     server.metrics.count_call("sagemaker:ListApps", "ok")
     server.metrics.count_call("sagemaker:DeleteApp", "AccessDeniedException")
     for seconds in (0.004, 0.3, 99):
-        server.metrics.observe_check(seconds)
+        server.metrics.on_check(Check(START, timedelta(seconds=seconds), (), True))
     assert server.value("shutdowns_total", reason="idle_timeout", outcome="accepted") == 1
     assert server.value("shutdowns_total", reason="idle_timeout", outcome="failed") == 1
     assert server.value("events_total", kind="warning") == 1

@@ -258,7 +258,7 @@ class TestEachAppOnItsOwn:
         one = make("a").start()
         one.data_dir.parent.mkdir(parents=True, exist_ok=True)
         one.data_dir.write_text("in the way")
-        one.do(one.monitor.change_settings({"idle_timeout": 3600}))
+        one.do(one.commands.change_settings({"idle_timeout": 3600}))
         one.run(minutes=5)
         assert "settings_not_saved" in one.problems()
         one.data_dir.unlink()
@@ -381,7 +381,7 @@ class TestWhatAwsAnswers:
     ) -> None:
         one = make("a").start()
         fault = Problem("bad_prices", "price_file: line 2", "Correct it.", at())
-        one.recorder.problems = (fault,)
+        one.notebook.problems = (fault,)
         assert one.problems() == {"bad_prices": fault}
 
     def test_a_failure_is_not_forgotten_while_apps_can_not_be_seen(
@@ -390,7 +390,7 @@ class TestWhatAwsAnswers:
         one = make("a").start()
         one.run(minutes=1, seconds=1)
         one.sagemaker.errors["DeleteApp"] = DENIED
-        one.do(one.monitor.shut_down("a"))
+        one.do(one.commands.shut_down("a"))
         one.run(minutes=2, seconds=1)
         one.sagemaker.errors["ListApps"] = BROKEN
         one.run(minutes=4, seconds=1)
@@ -451,8 +451,8 @@ class TestUnseen:
     ) -> None:
         one = make("a", "b").start()
         one.run(minutes=1)
-        one.do(one.monitor.change_settings({"idle_timeout": 1800}))
-        one.do(one.monitor.keep_alive("b", at(hours=4)))
+        one.do(one.commands.change_settings({"idle_timeout": 1800}))
+        one.do(one.commands.keep_alive("b", at(hours=4)))
         one.kill()
         one.run(minutes=2)
         one.start().run(hours=1)
@@ -544,7 +544,6 @@ class TestWarnings:
         one.run(hours=3)
         (warning,) = one.told(*WARNINGS)
         assert (warning.at, warning.shutdown_at) == (at(hours=1, minutes=50), at(hours=2))
-        assert warning in one.emitted
 
     def test_activity_takes_it_back_and_the_next_deadline_is_warned_of_anew(
         self, make: Callable[..., Server]
@@ -590,18 +589,18 @@ class TestWarnings:
         assert deleted(one) == []
         assert [event.reason for event in one.told(*WARNINGS)] == [Reason.IDLE_TIMEOUT]
         with pytest.raises(Conflict, match="Dry run"):
-            one.do(one.monitor.shut_down("a"))
+            one.do(one.commands.shut_down("a"))
 
     def test_listeners_hear_of_changes_and_not_of_time_that_passes(
         self, make: Callable[..., Server]
     ) -> None:
         one = make("a").start()
         one.run(minutes=10)
-        before = one.changes
+        before = one.notebook.changes
         one.run(hours=1, minutes=45)
-        assert one.changes == before
+        assert one.notebook.changes == before
         one.run(hours=1, minutes=51)
-        assert one.changes == before + 1
+        assert one.notebook.changes == before + 1
 
 
 class TestUsers:
@@ -610,7 +609,7 @@ class TestUsers:
     ) -> None:
         one = make("a").start()
         one.run(hours=1, minutes=55, seconds=1)
-        view = one.do(one.monitor.keep_alive("a", at(hours=5)))
+        view = one.do(one.commands.keep_alive("a", at(hours=5)))
         assert (view.state, view.kept_until, view.shutdown_at) == (
             State.KEPT,
             at(hours=5),
@@ -628,11 +627,11 @@ class TestUsers:
     def test_ending_it_brings_a_warning_before_the_end(self, make: Callable[..., Server]) -> None:
         one = make("a").start()
         one.run(hours=1)
-        one.do(one.monitor.keep_alive("a", at(hours=20)))
+        one.do(one.commands.keep_alive("a", at(hours=20)))
         one.run(hours=3)
-        view = one.do(one.monitor.end_keep_alive("a"))
+        view = one.do(one.commands.end_keep_alive("a"))
         assert (view.state, view.shutdown_at) == (State.WARNED, at(hours=3, minutes=10))
-        one.do(one.monitor.end_keep_alive("a"))
+        one.do(one.commands.end_keep_alive("a"))
         assert len(one.told(EventKind.KEEP_ALIVE_ENDED)) == 1
         one.run(hours=4)
         assert one.sagemaker.deletions == [("a", at(hours=3, minutes=10))]
@@ -640,7 +639,7 @@ class TestUsers:
     def test_a_keep_alive_is_for_this_run_of_the_app(self, make: Callable[..., Server]) -> None:
         one = make("a").start()
         one.run(minutes=1)
-        one.do(one.monitor.keep_alive("a", at(hours=20)))
+        one.do(one.commands.keep_alive("a", at(hours=20)))
         one.sagemaker.apps.clear()
         one.run(minutes=3)
         one.sagemaker.apps = [SageMakerApp("a", created_at=one.now())]
@@ -654,7 +653,7 @@ class TestUsers:
         one = make("a").start()
         one.run(minutes=1)
         with pytest.raises(InvalidRequest) as refused:
-            one.do(one.monitor.keep_alive("a", one.now() + timedelta(hours=hours)))
+            one.do(one.commands.keep_alive("a", one.now() + timedelta(hours=hours)))
         assert "at most 86400 seconds" in refused.value.errors["until"]
         assert one.app("a").kept_until is None
 
@@ -662,7 +661,7 @@ class TestUsers:
         one = make("a", max_keep_alive=0).start()
         one.run(minutes=1)
         with pytest.raises(Conflict):
-            one.do(one.monitor.keep_alive("a", at(hours=1)))
+            one.do(one.commands.keep_alive("a", at(hours=1)))
 
     def test_a_shutdown_on_request_does_not_wait_for_the_next_check(
         self, make: Callable[..., Server]
@@ -670,22 +669,22 @@ class TestUsers:
         one = make("a", "b")
         one.jupyter.kernel_models = [kernel_model("a", "busy")]
         one.start().run(minutes=1, seconds=5)
-        view = one.do(one.monitor.shut_down("a"))
+        view = one.do(one.commands.shut_down("a"))
         assert view.state is State.SHUTTING_DOWN
         one.run(minutes=1, seconds=6)
         assert one.sagemaker.deletions == [("a", at(minutes=1, seconds=5))]
         (event,) = one.told(EventKind.SHUTDOWN)
         assert event.reason is Reason.USER_REQUEST
         with pytest.raises(Conflict, match="already"):
-            one.do(one.monitor.shut_down("a"))
+            one.do(one.commands.shut_down("a"))
         with pytest.raises(Conflict, match="already"):
-            one.do(one.monitor.keep_alive("a", at(hours=1)))
+            one.do(one.commands.keep_alive("a", at(hours=1)))
 
     def test_it_ends_a_keep_alive(self, make: Callable[..., Server]) -> None:
         one = make("a").start()
         one.run(minutes=1)
-        one.do(one.monitor.keep_alive("a", at(hours=20)))
-        one.do(one.monitor.shut_down("a"))
+        one.do(one.commands.keep_alive("a", at(hours=20)))
+        one.do(one.commands.shut_down("a"))
         assert one.monitor.settings.kept_until({"a": START}) == {}
         one.run(minutes=2)
         assert deleted(one) == ["a"]
@@ -696,10 +695,10 @@ class TestUsers:
         one = make("a").start()
         one.sagemaker.errors["DeleteApp"] = DENIED
         one.run(minutes=1)
-        one.do(one.monitor.shut_down("a"))
+        one.do(one.commands.shut_down("a"))
         one.run(minutes=2)
         one.sagemaker.errors.clear()
-        assert one.do(one.monitor.keep_alive("a", at(hours=20))).state is State.KEPT
+        assert one.do(one.commands.keep_alive("a", at(hours=20))).state is State.KEPT
         one.run(hours=19)
         assert deleted(one) == ["a"]
 
@@ -710,7 +709,7 @@ class TestUsers:
         one.sagemaker.errors["DeleteApp"] = DENIED
         one.run(hours=2, minutes=1)
         del one.sagemaker.errors["DeleteApp"]
-        one.do(one.monitor.shut_down("a"))
+        one.do(one.commands.shut_down("a"))
         one.run(hours=2, minutes=1, seconds=1)
         assert deleted(one) == ["a", "a"]
         assert one.app("a").state is State.SHUTTING_DOWN
@@ -719,7 +718,7 @@ class TestUsers:
         one = make("a").start()
         one.sagemaker.errors["DeleteApp"] = DENIED
         one.run(minutes=1)
-        one.do(one.monitor.shut_down("a"))
+        one.do(one.commands.shut_down("a"))
         one.run(minutes=2)
         one.sagemaker.errors.clear()
         one.sagemaker.apps = [SageMakerApp("a", created_at=at(minutes=2))]
@@ -732,16 +731,16 @@ class TestUsers:
         one = make("a").start()
         one.run(minutes=1)
         for work in (
-            one.monitor.shut_down("z"),
-            one.monitor.keep_alive("z", at(hours=1)),
-            one.monitor.end_keep_alive("z"),
+            one.commands.shut_down("z"),
+            one.commands.keep_alive("z", at(hours=1)),
+            one.commands.end_keep_alive("z"),
         ):
             with pytest.raises(UnknownApp, match="'z'"):
                 one.do(work)
         one.sagemaker.apps[0].status = "Pending"
         one.run(minutes=3)
         with pytest.raises(Conflict, match="Pending"):
-            one.do(one.monitor.keep_alive("a", at(hours=1)))
+            one.do(one.commands.keep_alive("a", at(hours=1)))
 
     def test_apps_that_can_not_be_seen_are_not_shut_down_on_request_either(
         self, make: Callable[..., Server]
@@ -751,12 +750,12 @@ class TestUsers:
         one.sagemaker.errors["ListApps"] = DENIED
         one.run(minutes=3)
         with pytest.raises(Conflict, match="Try again later"):
-            one.do(one.monitor.shut_down("a"))
+            one.do(one.commands.shut_down("a"))
 
     def test_settings_apply_at_once_and_are_told(self, make: Callable[..., Server]) -> None:
         one = make("a").start()
         one.run(minutes=30)
-        one.do(one.monitor.change_settings({"idle_timeout": 1200}))
+        one.do(one.commands.change_settings({"idle_timeout": 1200}))
         assert one.app("a").shutdown_at == at(minutes=40)
         assert [event.message for event in one.told(EventKind.SETTINGS)] == [
             "the user's settings were changed: idle_timeout"
@@ -766,7 +765,7 @@ class TestUsers:
 
     def test_settings_that_change_nothing_are_no_event(self, make: Callable[..., Server]) -> None:
         one = make("a").start()
-        one.do(one.monitor.change_settings({"idle_timeout": None}))
+        one.do(one.commands.change_settings({"idle_timeout": None}))
         assert one.told(EventKind.SETTINGS) == []
 
 
@@ -866,7 +865,7 @@ class TestLife:
     def test_off_sagemaker_nothing_is_asked(self, make: Callable[..., Server]) -> None:
         one = make(host=Host(HostKind.NONE, message="not on SageMaker")).start()
         one.run(hours=9)
-        assert (one.sagemaker.asked, one.jupyter.looks, one.recorder.looks) == ([], 0, 0)
+        assert (one.sagemaker.asked, one.jupyter.looks, one.notebook.checks) == ([], 0, [])
         assert (one.status.host, one.status.message) == (HostKind.NONE, "not on SageMaker")
         assert not one.status.check_overdue
 
@@ -901,10 +900,8 @@ class TestLife:
         one = make("a")
         one.sagemaker.errors["ListApps"] = 0.25
         one.start()
-        took: list[float] = []
-        one.monitor.on_checked.append(took.append)
         one.run(minutes=2)
-        assert took == pytest.approx([0.25, 0.25])
+        assert [check.duration for check in one.notebook.checks] == [timedelta(seconds=0.25)] * 2
 
 
 async def _call(function: Callable[[], None]) -> None:

@@ -34,7 +34,7 @@ def test_a_users_shutdown_of_one_app_does_not_act_on_an_old_look_at_another(
     one.sagemaker.errors["ListApps"] = 30.0
     one.run(hours=2, seconds=3)
     one.jupyter.kernel_models = [busy("b")]
-    one.do(one.monitor.shut_down("a"))
+    one.do(one.commands.shut_down("a"))
     one.run(hours=3)
     assert deleted(one) == ["a"]
     assert one.app("b").state is State.BUSY
@@ -46,7 +46,7 @@ def test_a_request_that_was_denied_is_not_carried_out_later_unasked(
     one = make("a").start()
     one.sagemaker.errors["DeleteApp"] = DENIED
     one.run(minutes=1)
-    one.do(one.monitor.shut_down("a"))
+    one.do(one.commands.shut_down("a"))
     one.run(minutes=2)
     assert (one.app("a").error or pytest.fail("the failure is not shown")).retry_at is None
     one.jupyter.kernel_models = [busy("a")]
@@ -62,7 +62,7 @@ def test_a_request_that_sagemaker_agreed_to_and_forgot_is_not_carried_out_later_
     one = make("a").start()
     one.sagemaker.forgetful = True
     one.run(minutes=1)
-    one.do(one.monitor.shut_down("a"))
+    one.do(one.commands.shut_down("a"))
     one.jupyter.kernel_models = [busy("a")]
     one.run(hours=20)
     assert deleted(one) == ["a"]
@@ -73,10 +73,10 @@ def test_asking_again_after_a_denial_is_tried_at_once(make: Callable[..., Server
     one = make("a").start()
     one.sagemaker.errors["DeleteApp"] = DENIED
     one.run(minutes=1)
-    one.do(one.monitor.shut_down("a"))
+    one.do(one.commands.shut_down("a"))
     one.run(minutes=1, seconds=5)
     one.sagemaker.errors.clear()
-    one.do(one.monitor.shut_down("a"))
+    one.do(one.commands.shut_down("a"))
     one.run(minutes=1, seconds=10)
     assert deleted(one) == ["a", "a"]
     assert one.app("a").state is State.SHUTTING_DOWN
@@ -90,7 +90,7 @@ def test_a_users_request_does_not_wait_for_the_back_off_of_a_shutdown_that_was_d
     one.run(hours=2, seconds=5)
     assert deleted(one) == ["a"]
     one.sagemaker.errors.clear()
-    one.do(one.monitor.shut_down("a"))
+    one.do(one.commands.shut_down("a"))
     one.run(hours=2, seconds=10)
     assert deleted(one) == ["a", "a"]
     assert one.app("a").state is State.SHUTTING_DOWN
@@ -107,7 +107,7 @@ def test_no_keep_alive_is_granted_while_a_deletion_is_on_its_way(
     assert len(deleted(one)) == 2
     assert one.app("a").state is State.SHUTTING_DOWN
     with pytest.raises(Conflict):
-        one.do(one.monitor.keep_alive("a", at(hours=5)))
+        one.do(one.commands.keep_alive("a", at(hours=5)))
 
 
 def test_a_cell_that_starts_while_terminals_are_slow_to_answer_is_seen(
@@ -181,13 +181,13 @@ def test_a_deadline_that_passed_while_checks_failed_is_warned_of_anew(
 ) -> None:
     one = make("a").start()
     one.run(hours=1, minutes=55)
-    observe = one.recorder.observe
-    one.recorder.observe = None  # type: ignore[assignment]
+    on_check = one.notebook.on_check
+    one.notebook.on_check = None  # type: ignore[assignment]
     one.sagemaker.errors["ListApps"] = RuntimeError("a fault of ours")
     one.run(hours=4)
     assert one.app("a").state is State.UNKNOWN
     one.sagemaker.errors.clear()
-    one.recorder.observe = observe  # type: ignore[method-assign]
+    one.notebook.on_check = on_check  # type: ignore[method-assign]
     one.run(hours=4, minutes=5)
     assert deleted(one) == []
     one.run(hours=4, minutes=15)
@@ -203,7 +203,7 @@ def test_the_wait_of_a_request_does_not_outlast_its_telling(make: Callable[..., 
     one = make("a").start()
     one.sagemaker.errors["DeleteApp"] = failing(ErrorKind.THROTTLED, "ThrottlingException")
     one.run(minutes=1)
-    one.do(one.monitor.shut_down("a"))
+    one.do(one.commands.shut_down("a"))
     one.run(minutes=2)
     assert one.app("a").error is not None
     one.run(minutes=9)

@@ -34,7 +34,7 @@ from sagemaker_autoshutdown.metrics.remote_write.encode import (
 )
 from sagemaker_autoshutdown.metrics.remote_write.setup import remote_writer, series_of
 from sagemaker_autoshutdown.metrics.remote_write.writer import RemoteWriter
-from sagemaker_autoshutdown.model import Host, HostKind
+from sagemaker_autoshutdown.model import Host, HostKind, Reason
 from sagemaker_autoshutdown.settings import admin as config_module
 
 from ..prometheus import wait_for
@@ -460,10 +460,10 @@ def test_a_back_off_does_not_keep_the_last_values(receiver: Receiver) -> None:
 def test_a_shutdown_does_not_wait_for_the_interval(receiver: Receiver) -> None:
     sender = Sender(receiver)
     sender.writer.start()
-    sender.writer.wake()
+    sender.writer.on_shutdown(Reason.IDLE_TIMEOUT, True)
     wait_for(lambda: receiver.requests, "a request")
     sender.gathered = [(series("a"), 8.0)]
-    sender.writer.wake()
+    sender.writer.on_shutdown(Reason.IDLE_TIMEOUT, True)
     wait_for(lambda: len(receiver.requests) > 1, "another")
     assert receiver.received()[1][0].value == 8.0
     sender.writer.close(30)

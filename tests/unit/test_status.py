@@ -17,10 +17,11 @@ from sagemaker_autoshutdown.model import (
     Price,
     PriceSource,
     Reason,
+    ShutdownFailure,
+    ShutdownProgress,
     State,
     Verdict,
 )
-from sagemaker_autoshutdown.shutdowns import Failure, Progress
 from sagemaker_autoshutdown.status import AppView, app_views, empty, instance_views, to_json
 
 from ..virtual import CLASSIC, SPACE
@@ -39,7 +40,7 @@ def verdict(found: App, state: State = State.IDLE) -> Verdict:
     )
 
 
-def view(found: App, progress: Progress | None = None, *, due: bool = False) -> AppView:
+def view(found: App, progress: ShutdownProgress | None = None, *, due: bool = False) -> AppView:
     decided = verdict(found)
     if due:
         decided = replace(decided, action=Action.SHUT_DOWN)
@@ -47,12 +48,12 @@ def view(found: App, progress: Progress | None = None, *, due: bool = False) -> 
     return only
 
 
-FAILURE = Failure("ThrottlingException", "slow", "wait", None, 3, at(hours=2), at(hours=3))
+FAILURE = ShutdownFailure("ThrottlingException", "slow", "wait", None, 3, at(hours=2), at(hours=3))
 
 
 class TestApps:
     def test_a_shutdown_under_way_is_shown_before_sagemaker_says_so(self) -> None:
-        shown = view(app(), Progress(Reason.IDLE_TIMEOUT, at(hours=2)))
+        shown = view(app(), ShutdownProgress(Reason.IDLE_TIMEOUT, at(hours=2)))
         assert (shown.state, shown.reason, shown.since, shown.error) == (
             State.SHUTTING_DOWN,
             Reason.IDLE_TIMEOUT,
@@ -61,7 +62,7 @@ class TestApps:
         )
 
     def test_f25_a_shutdown_that_fails_is_shown_with_what_is_wrong(self) -> None:
-        shown = view(app(), Progress(Reason.IDLE_TIMEOUT, at(hours=2), FAILURE), due=True)
+        shown = view(app(), ShutdownProgress(Reason.IDLE_TIMEOUT, at(hours=2), FAILURE), due=True)
         assert (shown.state, shown.reason, shown.error) == (
             State.FAILED,
             Reason.SHUTDOWN_FAILED,
@@ -70,7 +71,7 @@ class TestApps:
 
     def test_what_sagemaker_says_outweighs_what_was_tried(self) -> None:
         deleting = app(status=AppStatus.DELETING)
-        assert view(deleting, Progress(Reason.IDLE_TIMEOUT, START, FAILURE)).error is None
+        assert view(deleting, ShutdownProgress(Reason.IDLE_TIMEOUT, START, FAILURE)).error is None
 
     def test_f20_sagemakers_own_reason_for_a_failed_app_is_shown(self) -> None:
         assert view(app(failure="the image is gone")).subject == "the image is gone"

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from ...announcements import Listener
+from ...model import Reason
 from .encode import STALE, Sample, Series, encode
 from .receiver import FAILED, OK, REFUSED, Answer, Receiver, Sign
 
@@ -58,7 +60,7 @@ class _Batch:
     gathered_at: float
 
 
-class RemoteWriter:
+class RemoteWriter(Listener):
     """Sends what ``gather`` gives to ``url`` every ``interval`` seconds.
 
     ``gather`` is called in this thread; it is the caller's to hand that over to a loop. Raises
@@ -103,8 +105,8 @@ class RemoteWriter:
             )
             self._thread.start()
 
-    def wake(self) -> None:
-        """Sends now, and not only when the interval is over."""
+    def on_shutdown(self, reason: Reason, accepted: bool) -> None:
+        """Sends now: a space's server ends with its app, and its last values have to go first."""
         self._woken.set()
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:

@@ -90,7 +90,7 @@ def monitor(on_sagemaker: None, jp_serverapp: Any, jp_asyncio_loop: Any) -> Iter
     found: Monitor = jp_serverapp.web_app.settings[SETTINGS_KEY]
     yield found
     jp_asyncio_loop.run_until_complete(found.stop())
-    found.recorder.close()  # type: ignore[attr-defined]
+    found._costs.close()  # type: ignore[attr-defined]
 
 
 @pytest.fixture

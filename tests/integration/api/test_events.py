@@ -75,7 +75,7 @@ def test_the_schema_knows_every_kind_of_event_and_every_field() -> None:
 def test_an_event_is_told_as_history_tells_it(
     logger: EventLogger, heard: list[dict[str, Any]]
 ) -> None:
-    EventBus(logger).emit(WARNING)
+    EventBus(logger).on_event(WARNING)
     (event,) = said(heard)
     spec.check("Event", event)
     assert event["shutdown_at"] == "2026-09-01T12:10:00Z"
@@ -86,7 +86,7 @@ def test_a_bus_that_knows_the_schema_already_is_used(
     logger: EventLogger, heard: list[dict[str, Any]]
 ) -> None:
     EventBus(logger)
-    EventBus(logger).emit(WARNING)
+    EventBus(logger).on_event(WARNING)
     assert len(heard) == 1
 
 
@@ -108,13 +108,13 @@ def test_a_bus_that_takes_numbers_for_versions_is_used_too() -> None:
 
 def test_without_a_bus_nothing_happens(caplog: pytest.LogCaptureFixture) -> None:
     bus = EventBus(None)
-    bus.emit(WARNING)
+    bus.on_event(WARNING)
     asyncio.run(_status_changed(bus))
     assert not caplog.records, "jupyter_server 1.24 has none, which is no fault"
 
 
 async def _status_changed(bus: EventBus) -> None:
-    bus.status_changed()
+    bus.on_status_changed()
 
 
 def test_a_fault_of_the_bus_does_not_reach_the_loop(caplog: pytest.LogCaptureFixture) -> None:
@@ -124,7 +124,7 @@ def test_a_fault_of_the_bus_does_not_reach_the_loop(caplog: pytest.LogCaptureFix
         def emit(self, **_: object) -> None:
             raise RuntimeError("no")
 
-    EventBus(Broken()).emit(WARNING)
+    EventBus(Broken()).on_event(WARNING)
     assert "could not be emitted" in caplog.text
 
     class Useless:
@@ -132,7 +132,7 @@ def test_a_fault_of_the_bus_does_not_reach_the_loop(caplog: pytest.LogCaptureFix
         def schemas(self) -> object:
             raise RuntimeError("no")
 
-    EventBus(Useless()).emit(WARNING)
+    EventBus(Useless()).on_event(WARNING)
     assert "no events are emitted" in caplog.text
 
 
@@ -144,7 +144,7 @@ def test_a_status_that_changes_all_the_time_is_not_told_all_the_time(
     async def change() -> None:
         bus = EventBus(logger, now=lambda: NOW)
         for _ in range(100):
-            bus.status_changed()
+            bus.on_status_changed()
         assert len(heard) == 1, "the first at once"
         for _ in range(100):
             await asyncio.sleep(0.01)

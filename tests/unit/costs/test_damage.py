@@ -91,7 +91,7 @@ def _tracker(path: Path, seconds: float = 0) -> Iterator[CostTracker]:
 def _look(tracker: CostTracker, seconds: float) -> None:
     now = NOW + timedelta(seconds=seconds)
     tracker.observe(verdicts(now, app(), work=(kernel("busy", now),)), now)
-    tracker.add_event(Event(now, EventKind.SETTINGS, "changed"))
+    tracker.on_event(Event(now, EventKind.SETTINGS, "changed"))
     tracker.flush(20)
 
 

@@ -199,7 +199,7 @@ def test_status_and_a_scrape_ask_aws_for_no_price_but_a_look_does(
 async def history_and_costs(tracker: CostTracker) -> None:
     for number in range(3):
         event = Event(after(number), EventKind.WARNING, f"{number}", "a")
-        tracker.add_event(event)
+        tracker.on_event(event)
     tracker.observe(verdicts(after(600), app()), after(600))
     events = await tracker.read(2, None, "a")
     assert [event.message for event in events] == ["2", "1"]
@@ -223,7 +223,7 @@ def test_f21_a_disk_that_hangs_holds_up_nobody(make: Make, monkeypatch: pytest.M
     started = time.perf_counter()
     for seconds in range(60, 6000, 60):
         tracker.observe(verdicts(after(seconds), app()), after(seconds))
-        tracker.add_event(Event(after(seconds), EventKind.SETTINGS, ""))
+        tracker.on_event(Event(after(seconds), EventKind.SETTINGS, ""))
         tracker.totals()
     assert time.perf_counter() - started < 5
     with pytest.raises(Unavailable, match="try again later"):
@@ -493,7 +493,7 @@ def test_shutdowns_by_us_show_as_avoided_cost(make: Make) -> None:
     tracker = make(clock=lambda: now)
     for seconds in range(60, 3600, 60):
         tracker.observe(verdicts(after(seconds), app()), after(seconds))
-    tracker.add_event(
+    tracker.on_event(
         Event(
             after(3590),
             EventKind.SHUTDOWN,
@@ -528,7 +528,7 @@ def test_costs_and_totals_agree_between_two_looks(make: Make) -> None:
     event = Event(
         after(3010), EventKind.SHUTDOWN, "", "a", "KernelGateway", "", Reason.IDLE_TIMEOUT
     )
-    tracker.add_event(event)
+    tracker.on_event(event)
     tracker.observe((), after(3060))
     deadline = time.monotonic() + 10
     while not asked and time.monotonic() < deadline:

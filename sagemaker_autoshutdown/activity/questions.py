@@ -1,8 +1,8 @@
 """Kernels are asked whether they are at work before their app is warned of or shut down.
 
-Each app waits for the answers of its own kernels, and no app for those of another. What a kernel is
-asked and what its answer means is the business of ``activity``; this owns who has to be asked, and
-what waits for it.
+Each app waits for the answers of its own kernels, and no app for those of another. This owns who
+has to be asked, and what waits for it; ``kernel_probe`` asks, and ``kernel_answers`` says what an
+answer means.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
-from .model import Reason, State, Verdict, Work, WorkKind
+from ..model import Reason, State, Verdict, Work, WorkKind
 
 
 def unsure_kernels(verdict: Verdict, work: Iterable[Work]) -> list[str]:

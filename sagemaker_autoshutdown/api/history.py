@@ -1,6 +1,6 @@
-"""What was recorded, as the API reads it: pages of history, and costs.
+"""What the cost tracker has recorded, as the API reads it: pages of history, and costs.
 
-The reading is the ledger's; nothing here is computed anew.
+Nothing here is computed anew.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ _TICK = timedelta(microseconds=1)
 _MOST_AT_ONCE = 1000
 
 
-class Records(Protocol):
-    """The ledger. All raise ``Unavailable`` when it can't be read just now."""
+class Tracker(Protocol):
+    """What the API asks of a cost tracker. All raise ``Unavailable`` when its ledger can't be read
+    just now."""
 
     async def read(self, limit: int, before: datetime | None, app_name: str | None) -> list[Event]:
         """Events before a time, newest first."""
@@ -34,7 +35,7 @@ class Records(Protocol):
         ...
 
 
-class NoRecords:
+class NoTracker:
     """Off SageMaker, where nothing is recorded."""
 
     async def read(self, limit: int, before: datetime | None, app_name: str | None) -> list[Event]:
@@ -51,25 +52,25 @@ class NoRecords:
 
 
 async def page(
-    records: Records, *, limit: int, before: datetime | None, app_name: str | None
+    tracker: Tracker, *, limit: int, before: datetime | None, app_name: str | None
 ) -> tuple[list[Event], datetime | None]:
     """A page of events, and the ``before`` of the next one (None if there is none).
 
     Several events of one check carry the same time. They are not torn apart, as the next page
     starts before that time: a page can be a little longer than ``limit``.
     """
-    events = await records.read(limit, before, app_name)
+    events = await tracker.read(limit, before, app_name)
     if len(events) < limit:
         return events, None
     last = events[-1].at
-    of_last = await records.read(_MOST_AT_ONCE, last + _TICK, app_name)
+    of_last = await tracker.read(_MOST_AT_ONCE, last + _TICK, app_name)
     events = [event for event in events if event.at > last]
     return events + [event for event in of_last if event.at == last], last
 
 
-async def history_to_json(records: Records, events: Sequence[Event]) -> list[dict[str, Any]]:
+async def history_to_json(tracker: Tracker, events: Sequence[Event]) -> list[dict[str, Any]]:
     """Events as the REST API answers them: each with what came of it."""
-    known = await records.outcomes(events)
+    known = await tracker.outcomes(events)
     nothing = Outcome(None, None)
     return [
         {

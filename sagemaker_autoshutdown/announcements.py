@@ -1,0 +1,178 @@
+"""What listeners are told: checks, warnings, shutdowns and their failures, changes by users.
+
+Owns who listens and what they have been told, so that each thing is told once. When something is
+told is the business of ``monitor`` and ``commands``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from .clock import to_iso
+from .model import (
+    REASON_TEXT,
+    App,
+    AppStatus,
+    Event,
+    EventKind,
+    Reason,
+    ShutdownFailure,
+    State,
+    Verdict,
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check that has ended. ``duration`` is None where only kernels that had been asked were
+    observed again. ``apps_seen``: SageMaker listed the apps; else they are those that were last
+    seen."""
+
+    at: datetime
+    duration: timedelta | None
+    verdicts: tuple[Verdict, ...]
+    apps_seen: bool
+
+
+class Listener:
+    """Is told what happens, on the event loop, and overrides what it wants to hear of. It neither
+    blocks nor raises."""
+
+    def on_check(self, check: Check) -> None:
+        """A check has ended."""
+
+    def on_event(self, event: Event) -> None:
+        """Something happened to an app or to the settings."""
+
+    def on_shutdown(self, reason: Reason, accepted: bool) -> None:
+        """SageMaker was asked to shut an app down, and accepted or did not."""
+
+    def on_status_changed(self) -> None:
+        """The status changed; times that just pass are no change."""
+
+
+class Announcements:
+    """Tells listeners, and the log, what happens on one host."""
+
+    def __init__(self, listeners: Iterable[Listener], log: logging.Logger) -> None:
+        self._listeners = list(listeners)
+        self._log = log
+        #: The deadlines that were warned of, by app name.
+        self._warned: dict[str, datetime] = {}
+        #: The apps whose end is still to be told, by name.
+        self._leaving: dict[str, App] = {}
+
+    def add(self, listener: Listener) -> None:
+        """From now on tell this one too."""
+        self._listeners.append(listener)
+
+    # ---- checks and the status -----------------------------------------------------------------
+
+    def checked(self, check: Check) -> None:
+        """A check has ended."""
+        for listener in self._listeners:
+            listener.on_check(check)
+
+    def status_changed(self) -> None:
+        """The status changed."""
+        for listener in self._listeners:
+            listener.on_status_changed()
+
+    # ---- verdicts --------------------------------------------------------------------------------
+
+    def warn(
+        self, verdicts: Iterable[Verdict], being_shut_down: Collection[str], now: datetime
+    ) -> None:
+        """Warn of each deadline once, and take it back once if it passes away. Of the apps that are
+        being shut down nobody is warned."""
+        before, self._warned = self._warned, {}
+        for verdict in verdicts:
+            name = verdict.app.name
+            if verdict.state is State.UNKNOWN and name in before:
+                self._warned[name] = before[name]
+                continue
+            if verdict.state is not State.WARNED or verdict.reason is Reason.USER_REQUEST:
+                if name in before and verdict.state is not State.SHUTTING_DOWN:
+                    text = f"{name} is no longer about to be shut down"
+                    self.tell(EventKind.WARNING_OVER, text, now, verdict.app, verdict.reason)
+                continue
+            deadline = verdict.shutdown_at or now
+            self._warned[name] = deadline
+            if before.get(name) == deadline or name in being_shut_down:
+                continue
+            if verdict.reason is Reason.DRY_RUN:
+                text = f"{name} would be shut down now, but dry run is on"
+            else:
+                text = (
+                    f"{name} on {verdict.app.instance_type} will be shut down at "
+                    f"{to_iso(deadline)}: {REASON_TEXT[verdict.reason]}"
+                )
+            self.tell(EventKind.WARNING, text, now, verdict.app, verdict.reason, deadline)
+
+    def tell_gone(self, apps: Collection[App], now: datetime) -> None:
+        """Tell which of the apps that were being deleted are not among ``apps`` any more, the ones
+        that SageMaker lists now."""
+        present = {
+            app.name: app.run_started_at for app in apps if app.status is not AppStatus.DELETED
+        }
+        for name, app in list(self._leaving.items()):
+            if present.get(name) != app.run_started_at:
+                del self._leaving[name]
+                text = f"{name} on {app.instance_type} is gone"
+                self.tell(EventKind.GONE, text, now, app, Reason.APP_DELETING)
+        self._leaving.update({app.name: app for app in apps if app.status is AppStatus.DELETING})
+
+    # ---- shutdowns -------------------------------------------------------------------------------
+
+    def accepted(self, app: App, reason: Reason, now: datetime) -> None:
+        """SageMaker agreed to shut an app down."""
+        for listener in self._listeners:
+            listener.on_shutdown(reason, True)
+        text = f"{app.name} on {app.instance_type} is being shut down: {REASON_TEXT[reason]}"
+        self.tell(EventKind.SHUTDOWN, text, now, app, reason)
+        self._leaving[app.name] = app
+
+    def failed(self, app: App, reason: Reason, failure: ShutdownFailure, now: datetime) -> None:
+        """Shutting an app down failed."""
+        for listener in self._listeners:
+            listener.on_shutdown(reason, False)
+        next_try = (
+            f"it is tried again at {to_iso(failure.retry_at)}"
+            if failure.retry_at is not None
+            else "ask again if you still want it"
+        )
+        text = (
+            f"shutting down {app.name} failed ({failure.code}: {failure.message}); {next_try}. "
+            f"{failure.remedy}"
+        )
+        self.tell(EventKind.FAILURE, text, now, app, Reason.SHUTDOWN_FAILED)
+
+    # ---- anything --------------------------------------------------------------------------------
+
+    def tell(
+        self,
+        kind: EventKind,
+        message: str,
+        now: datetime,
+        app: App | None = None,
+        reason: Reason | None = None,
+        shutdown_at: datetime | None = None,
+    ) -> None:
+        """Tell of one event."""
+        event = Event(
+            at=now,
+            kind=kind,
+            message=message,
+            app_name=app.name if app else "",
+            app_type=app.app_type.value if app else "",
+            instance_type=app.instance_type if app else "",
+            reason=reason,
+            shutdown_at=shutdown_at,
+        )
+        level = logging.WARNING if kind is EventKind.FAILURE else logging.INFO
+        self._log.log(level, "sagemaker_autoshutdown: %s", message)
+        for listener in self._listeners:
+            listener.on_event(event)
