@@ -30,7 +30,7 @@ from prometheus_client.core import (
 )
 
 from ..announcements import Check, Listener
-from ..model import Event, EventKind, Host, PriceSource, Reason, State
+from ..model import Event, EventKind, Host, PriceSource, Reason, State, WorkKind
 
 if TYPE_CHECKING:
     from ..costs.totals import Spent
@@ -134,6 +134,19 @@ DEFINITIONS: tuple[Definition, ...] = (
         "gauge",
         "For how long an app has not been used; 0 while something holds it.",
         _APP,
+    ),
+    Definition(
+        "gpu_utilization_ratio",
+        "gauge",
+        "How busy a GPU was at the last look, from 0 to 1. Missing where it does not tell, and on "
+        "Classic, where GPUs are on other machines.",
+        (*_APP, "gpu"),
+    ),
+    Definition(
+        "gpu_idle_seconds",
+        "gauge",
+        "For how long no work of a GPU was seen, since this server began to look at most.",
+        (*_APP, "gpu"),
     ),
     Definition(
         "app_shutdown_timestamp_seconds",
@@ -381,6 +394,12 @@ def _apps(status: Status) -> Iterator[tuple[str, tuple[str, ...], float]]:
         yield "app_idle_seconds", labels, max(0.0, idle.total_seconds())
         if app.shutdown_at is not None:
             yield "app_shutdown_timestamp_seconds", labels, app.shutdown_at.timestamp()
+        for item in app.work:
+            if item.kind is WorkKind.GPU and item.gpu_percent is not None:
+                yield "gpu_utilization_ratio", (*labels, item.id), item.gpu_percent / 100
+                since = item.last_activity or status.now
+                quiet = timedelta(0) if item.background_job else status.now - since
+                yield "gpu_idle_seconds", (*labels, item.id), max(0.0, quiet.total_seconds())
     for state, number in states.items():
         yield "apps", (state.value,), number
 

@@ -35,6 +35,7 @@ from sagemaker_autoshutdown.model import (
     Reason,
     Totals,
     Work,
+    WorkKind,
 )
 from sagemaker_autoshutdown.settings.admin import Policy
 from sagemaker_autoshutdown.status import Status
@@ -127,6 +128,36 @@ def test_a_busy_app_is_not_idle_and_has_no_deadline(server: Server) -> None:
     server.status = status(work=(kernel("busy"),))
     assert server.value("app_idle_seconds", app_name="app", **MEDIUM) == 0
     assert server.value("app_shutdown_timestamp_seconds", app_name="app", **MEDIUM) is None
+
+
+def gpu(percent: float | None, hold: Reason | None = None) -> Work:
+    """A GPU that last worked at the beginning."""
+    return Work(
+        kind=WorkKind.GPU,
+        id="0",
+        label="GPU 0",
+        state="",
+        state_since=START,
+        last_activity=START,
+        apps=frozenset({"app"}),
+        hold=hold,
+        gpu_percent=percent,
+    )
+
+
+def test_a_gpu_that_does_nothing_is_shown_though_its_app_is_in_use(server: Server) -> None:
+    server.status = status(work=(kernel("busy"), gpu(2)))
+    labels = {"app_name": "app", **MEDIUM, "gpu": "0"}
+    assert server.value("gpu_utilization_ratio", **labels) == 0.02
+    assert server.value("gpu_idle_seconds", **labels) == 3600
+    assert server.value("app_idle_seconds", app_name="app", **MEDIUM) == 0
+    server.status = status(work=(gpu(87, Reason.GPU_BUSY),))
+    assert server.value("gpu_idle_seconds", **labels) == 0
+
+
+def test_a_gpu_that_does_not_tell_is_not_called_idle(server: Server) -> None:
+    server.status = status(work=(gpu(None),))
+    assert not {"gpu_utilization_ratio", "gpu_idle_seconds"} & set(server.scrape())
 
 
 def test_series_of_an_app_that_is_gone_go_away(server: Server) -> None:
@@ -225,7 +256,7 @@ def test_a_server_that_has_not_looked_yet_can_be_scraped() -> None:
 
 def test_every_metric_that_is_defined_is_shown_and_no_other(server: Server) -> None:
     server.spent = (Spent("ml.t3.medium", "KernelGateway", 1.5, 0.5, 0.25),)
-    server.status = status(totals=Totals())
+    server.status = status(totals=Totals(), work=(gpu(2),))
     shown = set(server.scrape())
     defined = {definition.name for definition in DEFINITIONS}
     histogram = "check_duration_seconds"
