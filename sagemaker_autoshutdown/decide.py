@@ -83,12 +83,14 @@ class AppMemory:
     """What is remembered of one run of an app between looks.
 
     ``last_active`` is the latest activity ever seen in this run: a kernel that is gone was used
-    all the same.
+    all the same. ``is_idle`` is what the app was at the last look, and what it goes on counting as
+    while it is being shut down.
     """
 
     run_started_at: datetime
     last_active: datetime
     announced: Announcement | None = None
+    is_idle: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,10 +145,9 @@ def decide(
         past = memory.get(app.name)
         if past is None or past.run_started_at != app.run_started_at:
             past = AppMemory(app.run_started_at, last_active=app.run_started_at)
-        verdict, remembered[app.name] = _decide_app(
-            app, work, snapshot, policy, owner, holds, past, now
-        )
+        verdict, after = _decide_app(app, work, snapshot, policy, owner, holds, past, now)
         verdicts.append(verdict)
+        remembered[app.name] = replace(after, is_idle=verdict.is_idle)
     return Decision(tuple(verdicts), remembered)
 
 
@@ -182,10 +183,15 @@ def _decide_app(
         return unknown, _unseen(_used(past, work, policy, now), now)
     if app.status is not AppStatus.IN_SERVICE:
         state, reason = _NOT_IN_SERVICE[app.status]
-        return replace(unknown, state=state, reason=reason, since=app.status_since), past
+        is_idle = past.is_idle and app.status is AppStatus.DELETING
+        verdict = replace(
+            unknown, state=state, reason=reason, since=app.status_since, is_idle=is_idle
+        )
+        return verdict, past
     if app.name in holds.shutdown_requested:
         # The user's own word outweighs whatever runs.
-        return _due(app, Reason.USER_REQUEST, limit, now, policy), past
+        due = _due(app, Reason.USER_REQUEST, limit, now, policy)
+        return replace(due, is_idle=past.is_idle), past
     if snapshot.activity_error:
         return replace(unknown, reason=Reason.ACTIVITY_UNSEEN), _unseen(past, now)
 

@@ -168,6 +168,11 @@ class Host:
     account_id: str = ""
     message: str = ""
 
+    @property
+    def volume_owner(self) -> str:
+        """Whose EBS volume is billed: the space's, or the notebook instance's."""
+        return self.owner or self.app_name
+
     def billing_key(self, app: App) -> str:
         """Names what is billed: in Classic the one instance of a type that all apps of a domain and
         owner share, elsewhere the app."""
@@ -341,7 +346,7 @@ class Price:
 
 @dataclass(frozen=True)
 class VolumePrice:
-    """What a gigabyte of a space's volume costs a month."""
+    """What a gigabyte of a volume costs a month."""
 
     usd_per_gb_month: Decimal
     source: PriceSource

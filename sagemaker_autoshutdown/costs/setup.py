@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..aws import Aws, AwsError
 from ..model import Host, HostKind
@@ -35,7 +35,7 @@ def cost_tracker(
         price_book(host.region, config, folder, log, on_call),
         gap=config.longest_gap,
         avoided_cost_cap=timedelta(seconds=config.avoided_cost_cap),
-        ask_volume=_volume_size(host, aws, log) if host.kind is HostKind.SPACE else None,
+        ask_volume=_volume_size(host, aws, log),
         log=log,
     )
 
@@ -84,21 +84,33 @@ def _counted(fetch: Fetch, on_call: Callable[[str, str], None] | None) -> Fetch:
     return counted
 
 
-def _volume_size(host: Host, aws: Aws, log: logging.Logger) -> Callable[[], int | None]:
-    """Asks SageMaker for the size of the space's volume, in GB; None where it can't be known."""
+def _volume_size(host: Host, aws: Aws, log: logging.Logger) -> Callable[[], int | None] | None:
+    """Asks SageMaker for the size of the space's or notebook instance's volume, in GB; None where
+    it can't be known. There is nothing to ask in Classic, whose files are on the domain's EFS."""
+    if host.kind is HostKind.SPACE:
+        operation = "DescribeSpace"
+        parameters = {"DomainId": host.domain_id, "SpaceName": host.owner}
+        path: tuple[str, ...] = (
+            "SpaceSettings",
+            "SpaceStorageSettings",
+            "EbsStorageSettings",
+            "EbsVolumeSizeInGb",
+        )
+    elif host.kind is HostKind.NOTEBOOK_INSTANCE:
+        operation = "DescribeNotebookInstance"
+        parameters = {"NotebookInstanceName": host.app_name}
+        path = ("VolumeSizeInGB",)
+    else:
+        return None
 
     def ask() -> int | None:
+        found: Any = {}
         try:
-            answer = aws.call_blocking(
-                "sagemaker",
-                "DescribeSpace",
-                {"DomainId": host.domain_id, "SpaceName": host.owner},
-            )
+            found = aws.call_blocking("sagemaker", operation, parameters)
         except AwsError as error:
-            log.info("The size of the space's volume is not known: %s", error)
-            return None
-        storage = (answer.get("SpaceSettings") or {}).get("SpaceStorageSettings") or {}
-        size = (storage.get("EbsStorageSettings") or {}).get("EbsVolumeSizeInGb")
-        return size if isinstance(size, int) else None
+            log.info("The size of the volume is not known: %s", error)
+        for name in path:
+            found = (found or {}).get(name)
+        return found if isinstance(found, int) else None
 
     return ask

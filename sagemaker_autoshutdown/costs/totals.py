@@ -111,7 +111,7 @@ class RunningTotals:
         volumes = [
             volume
             for volume in reads.volumes(db)
-            if (volume.domain_id, volume.owner) == (self._host.domain_id, self._host.owner)
+            if (volume.domain_id, volume.owner) == (self._host.domain_id, self._host.volume_owner)
         ]
         overall = {}
         by_instance: dict[str, dict[str, Money]] = {}

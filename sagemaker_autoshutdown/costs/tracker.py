@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..announcements import Check, Listener
 from ..clock import utcnow
 from ..errors import Unavailable
-from ..model import AppType, Event, Host, Price, Problem, Totals, Verdict
+from ..model import AppType, Event, Host, HostKind, Price, Problem, Totals, Verdict
 from ..prices.book import PriceBook
 from .billing.report import GroupBy, Outcome, Report
 from .microseconds import DAY, FOR_EVER, LONG_AGO, from_us, span_us, to_us
@@ -43,7 +43,7 @@ NEW_DAY_WITHIN = 60.0
 READ_TIMEOUT = 30.0
 #: Seconds to wait, when the server stops, for what is still to be written.
 CLOSE_TIMEOUT = 3.0
-#: How often the size of a space's volume is asked for, and after it could not be told.
+#: How often the size of a volume is asked for, and after it could not be told.
 VOLUME_INTERVAL = timedelta(days=1)
 VOLUME_RETRY = timedelta(hours=1)
 #: What to do about a fault of the admin's price table.
@@ -58,7 +58,7 @@ class CostTracker(Listener):
     """Records what instances cost, and says what they did.
 
     ``gap`` is the longest time between two looks that is no gap in the record. ``ask_volume``
-    answers the gigabytes of the space's volume; it may block, and is called in a thread.
+    answers the gigabytes of the volume; it may block, and is called in a thread.
     """
 
     def __init__(
@@ -225,7 +225,8 @@ class CostTracker(Listener):
     def _find_volume(self, now: datetime) -> None:
         gigabytes = self._ask_volume() if self._ask_volume else None
         if gigabytes:
-            price = self._prices.volume_price()
+            is_notebook = self._host.kind is HostKind.NOTEBOOK_INSTANCE
+            price = self._prices.volume_price(of_notebook_instance=is_notebook)
             self._jobs.put(lambda ledger: ledger.set_volume(self._host, now, gigabytes, price))
         else:
             self._ask_volume_at = now + VOLUME_RETRY

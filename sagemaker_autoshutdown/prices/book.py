@@ -15,21 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from ..model import Price, PriceSource, VolumePrice
 from .table import BUNDLED_TABLE, load_bundled, load_own, own_prices
+from .volumes import volume_price
 
 if TYPE_CHECKING:
     from .price_list import PriceListCache
 
-#: USD per GB and month of a space's gp3 volume, and the date of that price. AWS lists it per
-#: region; only this one was found, so it stands for all.
-VOLUME_USD_PER_GB_MONTH = Decimal("0.112")
-VOLUME_PRICE_REGION = "us-east-1"
-VOLUME_PRICE_DATE = "2026-08-24"
-
 #: A session of Canvas is billed by the hour until its user logs out or the app is deleted, whatever
-#: it runs on (aws.amazon.com/sagemaker/ai/canvas/pricing). As with volumes, the price of us-east-1
+#: it runs on (aws.amazon.com/sagemaker/ai/canvas/pricing). The price of us-east-1
 #: stands for all regions.
 CANVAS = "Canvas"
 CANVAS_USD_PER_HOUR = Decimal("1.9")
+CANVAS_PRICE_REGION = "us-east-1"
 CANVAS_PRICE_DATE = "2026-06-25"
 
 
@@ -135,7 +131,7 @@ class PriceBook:
     def _session(self) -> Price:
         if self._own is None:
             self._load_or_wait()
-        source = PriceSource.LIST if self.region == VOLUME_PRICE_REGION else PriceSource.ESTIMATE
+        source = PriceSource.LIST if self.region == CANVAS_PRICE_REGION else PriceSource.ESTIMATE
         listed = Price(CANVAS.lower(), CANVAS_USD_PER_HOUR, source, CANVAS_PRICE_DATE)
         return (self._own or {}).get(CANVAS.lower(), listed)
 
@@ -151,10 +147,9 @@ class PriceBook:
         bundled = self._bundled.get(instance_type)
         return bundled or Price(instance_type, None, PriceSource.UNPRICED)
 
-    def volume_price(self) -> VolumePrice:
-        """The price of a space's volume."""
-        source = PriceSource.LIST if self.region == VOLUME_PRICE_REGION else PriceSource.ESTIMATE
-        return VolumePrice(VOLUME_USD_PER_GB_MONTH, source, VOLUME_PRICE_DATE)
+    def volume_price(self, *, of_notebook_instance: bool = False) -> VolumePrice:
+        """The price of a space's volume here, or of a notebook instance's."""
+        return volume_price(self.region, of_notebook_instance=of_notebook_instance)
 
     def close(self) -> None:
         """Ends the thread that asks the Price List."""

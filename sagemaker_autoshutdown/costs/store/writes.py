@@ -376,11 +376,11 @@ def write_event(db: Connection, host: Host, event: Event) -> None:
 
 
 def write_volume(db: Connection, host: Host, at: int, gigabytes: int, price: VolumePrice) -> None:
-    """Records the size of a space's volume, if it is new."""
+    """Records the size of a volume, if it is new."""
     last = db.execute(
         "SELECT gigabytes, usd_per_gb_month FROM volumes WHERE domain_id = ? AND owner = ? "
         "ORDER BY since DESC LIMIT 1",
-        (host.domain_id, host.owner),
+        (host.domain_id, host.volume_owner),
     ).fetchone()
     usd = str(price.usd_per_gb_month)
     if last != (gigabytes, usd):
@@ -390,7 +390,7 @@ def write_volume(db: Connection, host: Host, at: int, gigabytes: int, price: Vol
             (
                 host.region,
                 host.domain_id,
-                host.owner,
+                host.volume_owner,
                 at,
                 gigabytes,
                 usd,

@@ -18,7 +18,7 @@ import pytest
 
 from sagemaker_autoshutdown.model import AppType, Price, PriceSource
 from sagemaker_autoshutdown.prices import book as prices_module
-from sagemaker_autoshutdown.prices import price_list
+from sagemaker_autoshutdown.prices import price_list, volumes
 from sagemaker_autoshutdown.prices.book import PriceBook, endpoint_region
 from sagemaker_autoshutdown.prices.price_list import PriceListCache, choose
 from sagemaker_autoshutdown.prices.table import BUNDLED_TABLE, load_own
@@ -443,3 +443,28 @@ def test_the_request_is_the_price_lists_own() -> None:
     model = botocore.session.get_session().get_service_model("pricing")
     shape = model.operation_model("GetProducts").input_shape
     validate_parameters(parameters, shape)
+
+
+@pytest.mark.parametrize(
+    ("region", "of_notebook_instance", "usd", "source"),
+    [
+        ("us-east-1", False, "0.112", PriceSource.LIST),
+        ("us-east-1", True, "0.14", PriceSource.LIST),
+        ("eu-west-1", True, "0.154", PriceSource.LIST),
+        ("eu-west-1", False, "0.1232", PriceSource.ESTIMATE),
+        ("sa-east-1", False, "0.2128", PriceSource.ESTIMATE),
+        ("xx-far-9", False, "0.112", PriceSource.ESTIMATE),
+    ],
+)
+def test_a_volume_costs_what_it_does_in_its_region(
+    region: str, of_notebook_instance: bool, usd: str, source: PriceSource
+) -> None:
+    price = PriceBook(region).volume_price(of_notebook_instance=of_notebook_instance)
+    assert (price.usd_per_gb_month, price.source) == (Decimal(usd), source)
+    assert price.date
+
+
+@pytest.mark.parametrize(("region", "kind"), volumes._LISTED)
+def test_a_listed_price_of_a_volume_is_what_the_estimate_says_too(region: str, kind: str) -> None:
+    ec2 = Decimal(volumes._EC2_GP2[region]) * (volumes._GP3_OVER_GP2 if kind == "gp3" else 1)
+    assert volumes._LISTED[region, kind][0] == ec2 * volumes._OVER_EC2

@@ -8,7 +8,7 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -26,8 +26,9 @@ from sagemaker_autoshutdown.costs import tracker as tracker_module
 from sagemaker_autoshutdown.costs.billing.report import GroupBy
 from sagemaker_autoshutdown.costs.observation import Use, look_at
 from sagemaker_autoshutdown.costs.store import days
+from sagemaker_autoshutdown.costs.store.ledger import Ledger
 from sagemaker_autoshutdown.costs.tracker import CostTracker
-from sagemaker_autoshutdown.decide import decide
+from sagemaker_autoshutdown.decide import AppMemory, decide
 from sagemaker_autoshutdown.errors import Unavailable
 from sagemaker_autoshutdown.model import (
     App,
@@ -141,6 +142,34 @@ def test_f20_only_what_is_up_is_billed_and_deleting_is() -> None:
         app("going", AppStatus.DELETING),
     )
     assert uses(found, after(5000)) == {"going": (Use.AS_BEFORE, None)}
+
+
+@pytest.mark.parametrize("asked_for", [False, True])
+@pytest.mark.parametrize("state", ["busy", "recent", "idle", "unseen"])
+def test_status_and_ledger_agree_on_what_is_idle_while_an_app_is_being_deleted(
+    tmp_path: Path, state: str, asked_for: bool
+) -> None:
+    used = {"busy": T0, "recent": T0, "idle": T0 - timedelta(hours=1), "unseen": T0}[state]
+    work = (kernel("busy" if state == "busy" else "idle", used),)
+    memory: Mapping[str, AppMemory] = {}
+    ledger = Ledger(tmp_path, gap=timedelta(seconds=240), clock=lambda: T0)
+    for seconds in range(0, 1200, 60):
+        now = after(seconds)
+        status = AppStatus.IN_SERVICE if seconds <= 120 else AppStatus.DELETING
+        up = replace(app(status=status), run_started_at=T0 - timedelta(hours=2))
+        requested = frozenset({"a"}) if asked_for and seconds == 120 else frozenset()
+        error = "down" if state == "unseen" else ""
+        decision = decide(
+            Snapshot((up,), work, "", error), Policy(), "ada", Holds({}, requested), memory, now
+        )
+        memory = decision.memory
+        look = look_at(HOST, decision.verdicts, now, PriceBook("us-east-1").price)
+        assert look is not None
+        ledger.record(look)
+        ((idle,),) = ledger.read(lambda db: db.execute("SELECT idle FROM runs").fetchall()) or []
+        assert decision.verdicts[0].is_idle == bool(idle), f"after {seconds} s"
+    assert decision.verdicts[0].is_idle == (state == "idle")
+    ledger.close()
 
 
 def test_apps_that_sagemaker_did_not_list_are_no_look_at_all() -> None:
@@ -615,11 +644,42 @@ def test_a_volume_whose_size_can_not_be_known_is_left_out() -> None:
     class Answers(Aws):
         def call_blocking(self, *_: object) -> dict[str, object]:
             return {
+                "VolumeSizeInGB": 5,
                 "SpaceSettings": {
                     "SpaceStorageSettings": {"EbsStorageSettings": {"EbsVolumeSizeInGb": 50}}
-                }
+                },
             }
 
     log = logging.getLogger(__name__)
-    assert setup._volume_size(SPACE, Denied(""), log)() is None
-    assert setup._volume_size(SPACE, Answers(""), log)() == 50
+    notebook = Host(HostKind.NOTEBOOK_INSTANCE, "us-east-1", app_name="nb")
+    for host, answer, gigabytes in (
+        (SPACE, Denied(""), None),
+        (SPACE, Answers(""), 50),
+        (notebook, Denied(""), None),
+        (notebook, Answers(""), 5),
+    ):
+        ask = setup._volume_size(host, answer, log)
+        assert ask is not None
+        assert ask() == gigabytes
+    assert setup._volume_size(HOST, Answers(""), log) is None
+
+
+def test_a_notebook_instances_volume_is_in_the_sums_at_its_own_price(make: Make) -> None:
+    notebook = Host(HostKind.NOTEBOOK_INSTANCE, "eu-west-1", app_name="nb")
+    machine = replace(app("nb"), app_type=AppType.NOTEBOOK_INSTANCE)
+    now = T0
+    tracker = make(
+        notebook, ask_volume=lambda: 100, clock=lambda: now, prices=PriceBook("eu-west-1")
+    )
+    tracker.observe(verdicts(now, machine), now)
+    for thread in threading.enumerate():
+        if "volume" in thread.name:
+            thread.join(10)
+    now = after(24 * 3600)
+    tracker.observe(verdicts(now, machine), now)
+    tracker.flush()
+    found = asyncio.run(tracker.costs(T0, now, GroupBy.STATE))
+    assert round(found.total.volume_usd, 4) == round(Decimal("15.4") / 30, 4)
+    totals = tracker.totals()
+    assert totals is not None
+    assert round(totals.month.volume_usd, 4) == round(Decimal("15.4") / 30, 4)
