@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,12 @@ pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
 #: Why a test may be skipped; the README says so too. Any other skip is a failure in CI.
 MAY_BE_MISSING = ("is not on this machine", "terraform")
+
+
+@pytest.fixture
+def app_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Processes that a test starts are in another app than all others of this machine."""
+    monkeypatch.setenv("RESOURCE_METADATA_FILE", str(tmp_path / "resource-metadata.json"))
 
 
 @pytest.hookimpl(trylast=True)

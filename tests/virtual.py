@@ -122,7 +122,7 @@ class Jupyter:
         #: Process ids of kernels and terminals; None where they are on other machines.
         self.on_this_machine: Mapping[tuple[str, str], int] | None = None
 
-    async def kernels(self) -> Models:
+    async def kernels(self, known: Collection[str] = ()) -> Models:
         self.looks += 1
         if self.hangs:
             await asyncio.Event().wait()

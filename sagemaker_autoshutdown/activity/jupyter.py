@@ -27,6 +27,7 @@ from ..threads import in_thread
 from . import kernel_probe
 from .kernel_probe import Answer, Told
 from .kernel_requests import KernelRequests, KernelUse, listen
+from .other_kernels import OtherKernels
 from .terminal_input import last_input
 
 if TYPE_CHECKING:
@@ -50,8 +51,9 @@ class Unreadable(Exception):
 class Source(Protocol):
     """Jupyter's own models, as they come."""
 
-    async def kernels(self) -> Models:
-        """All kernels. Raises when they can't be listed completely."""
+    async def kernels(self, known: Collection[str] = ()) -> Models:
+        """All kernels but those whose ids are ``known``: those of other servers that were asked for
+        them. Raises when they can't be listed completely."""
         ...
 
     async def terminals(self) -> Models:
@@ -89,14 +91,26 @@ class InProcessSource:
         self._serverapp = serverapp
         self._requests = KernelRequests()
         listen(serverapp.kernel_manager, self._requests)
+        self._others = OtherKernels(self._requests)
 
-    async def kernels(self) -> Models:
+    async def kernels(self, known: Collection[str] = ()) -> Models:
+        """With those on this machine that no server started. Nobody has to look for these anew
+        while one of this server's kernels is at work."""
         if _gateway_enabled():
             return await _gateway_kernels()
         listed = await ensure_async(self._serverapp.kernel_manager.list_kernels())
-        models = _models("kernels", listed)
+        own = _models("kernels", listed)
+        own_ids = {str(model.get("id")) for model in own}
+        uses = (self._requests.use_of(kernel_id) for kernel_id in own_ids)
+        if not any(use is not None and use.running for use in uses):
+            await self._others.observe({*own_ids, *known})
+        models = [*own, *self._others.models]
         self._requests.forget_all_but({str(model.get("id")) for model in models})
         return models
+
+    def close(self) -> None:
+        """Listen no more to kernels that are not this server's."""
+        self._others.close()
 
     def use_of(self, kernel_id: str) -> KernelUse | None:
         return self._requests.use_of(kernel_id)
@@ -151,15 +165,19 @@ class InProcessSource:
             try:
                 kernel = self._serverapp.kernel_manager.get_kernel(kernel_id)
                 connections[kernel_id] = kernel.get_connection_info()
-            except Exception as error:  # gone meanwhile
-                log.debug("kernel %s can't be asked: %s", kernel_id, error)
-        if not connections:
-            return {}
+            except Exception as error:  # gone meanwhile, or no server's
+                log.debug("kernel %s is not this server's: %s", kernel_id, error)
         patience = kernel_probe.PATIENCE
-        told = await in_thread(lambda: kernel_probe.ask_here(connections, patience))
+        own, others = await asyncio.gather(
+            in_thread(lambda: kernel_probe.ask_here(connections, patience)),
+            self._others.ask(kernel_ids, patience),
+        )
+        told = {**own, **others}
         for kernel_id, answer in told.items():
             if answer.answer is Answer.SILENT:
                 self._requests.left_unanswered(kernel_id, answer.question_id)
+            else:
+                self._requests.answered(kernel_id)
         return told
 
     def processes(self) -> Mapping[tuple[str, str], int]:
@@ -174,6 +192,8 @@ class InProcessSource:
                     continue
                 if isinstance(pid, int):
                     found["kernel", kernel_id] = pid
+            for kernel_id, pid in self._others.processes.items():
+                found["kernel", kernel_id] = pid
         terminals = getattr(self._terminal_manager, "terminals", {})
         for name, terminal in terminals.items():
             pid = getattr(getattr(terminal, "ptyproc", None), "pid", None)
@@ -198,7 +218,7 @@ class RestSource:
         # Made when first needed: it belongs to the loop it is made under.
         self._client: SimpleAsyncHTTPClient | None = None
 
-    async def kernels(self) -> Models:
+    async def kernels(self, known: Collection[str] = ()) -> Models:
         if _gateway_enabled():
             return await _gateway_kernels()
         return _models("kernels", await self._get("api/kernels"))

@@ -68,7 +68,8 @@ class KernelUse:
     ``running`` names the oldest request that it works on, empty if it works on none; it works on it
     since ``running_since``. ``used_at`` is when the last request ended that means use. ``heard``
     grows with everything that is heard of it. ``from_start`` says that nothing was missed: this
-    server listened when the kernel started.
+    server listened when the kernel started. ``silent_since`` is when it was found, if it was at
+    work then and has not answered since.
     """
 
     running: str
@@ -77,6 +78,7 @@ class KernelUse:
     used_at: datetime | None
     heard: int
     from_start: bool
+    silent_since: datetime | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -110,6 +112,8 @@ class _Kernel:
     silent_in_a_row: int = 0
     #: Our own questions that it has left unanswered, by message id.
     unanswered: set[str] = field(default_factory=set)
+    #: When it was asked first, and was at work already.
+    silent: _Moment | None = None
     #: By message id: those that it works on, and those that were passed on to it.
     running: dict[str, _Request] = field(default_factory=dict)
     waiting: dict[str, _Request] = field(default_factory=dict)
@@ -155,12 +159,22 @@ class KernelRequests:
             used_at=None if kernel.used is None else kernel.used.wall,
             heard=kernel.heard,
             from_start=kernel.from_start,
+            silent_since=None if kernel.silent is None else kernel.silent.wall,
         )
 
-    def left_unanswered(self, kernel_id: str, question_id: str) -> None:
-        """A question of ours found no answer in time. When it does, that is heard."""
+    def left_unanswered(self, kernel_id: str, question_id: str, *, is_silent: bool = False) -> None:
+        """A question of ours found no answer in time. When it does, that is heard. ``is_silent``:
+        until then, or until it answers another, it is taken for silent."""
+        kernel = self._kernels.get(kernel_id)
+        if kernel is not None:
+            kernel.unanswered.add(question_id)
+            if is_silent:
+                kernel.silent = self._moment()
+
+    def answered(self, kernel_id: str) -> None:
+        """It answered a question of ours."""
         if kernel_id in self._kernels:
-            self._kernels[kernel_id].unanswered.add(question_id)
+            self._kernels[kernel_id].silent = None
 
     def restarted(self, kernel_id: str) -> None:
         """Its process is gone, and what it worked on with it."""
@@ -169,6 +183,7 @@ class KernelRequests:
             kernel.running.clear()
             kernel.waiting.clear()
             kernel.unanswered.clear()
+            kernel.silent = None
             kernel.used = self._moment()
             kernel.heard += 1
 
@@ -182,7 +197,7 @@ class KernelRequests:
         wall, monotonic = self._now(), self._monotonic()
         for kernel in self._kernels.values():
             requests = [*kernel.running.values(), *kernel.waiting.values()]
-            for moment in (kernel.used, *(request.opened for request in requests)):
+            for moment in (kernel.used, kernel.silent, *(request.opened for request in requests)):
                 if moment is not None:
                     moment.wall = wall - timedelta(seconds=monotonic - moment.monotonic)
 
@@ -219,6 +234,7 @@ class KernelRequests:
         if state == "idle" and request_id in kernel.unanswered:
             # It was at work until now, on what nobody has seen.
             kernel.unanswered.clear()
+            kernel.silent = None
             kernel.used = self._moment()
             kernel.heard += 1
         if state == "starting" or request_type in NO_WORK:

@@ -42,7 +42,7 @@ _INTERPRETER = re.compile(r"(python|pypy)[\d.]*$")
 _SCRIPT = re.compile(r"(jupyter-(lab(hub)?|server|notebook|nbclassic)|jupyterhub-singleuser)$")
 _WORDS = {"lab", "labhub", "server", "notebook", "nbclassic", "singleuser"}
 _MODULES = {"jupyterlab", "jupyter_server", "notebook", "nbclassic", "jupyterhub.singleuser"}
-_METADATA = "RESOURCE_METADATA_FILE"
+METADATA = "RESOURCEMETADATA_FILE"
 
 
 @dataclass(frozen=True)
@@ -149,16 +149,16 @@ class OtherServers:
             return None
         environment = self._table.environment(pid)
         # Another app's, which only a stand-in has on the same machine.
-        if environment.get(_METADATA) != self.environ.get(_METADATA):
+        if environment.get(METADATA) != self.environ.get(METADATA):
             return None
         started_at = self._table.started_at(process).timestamp()
         folders = {self.runtime_dir(), *_runtime_dirs(environment)}
         for folder in sorted(folders):
             said = _said(Path(folder) / f"jpserver-{pid}.json", started_at)
-            if said is not None and _listens(pid, said.port):
+            if said is not None and listens(pid, said.port):
                 return said
         # A server that has yet to listen has no kernels. One that keeps its address to itself...
-        return OtherServer(pid) if _listens(pid, None) else None
+        return OtherServer(pid) if listens(pid, None) else None
 
 
 def _runtime_dirs(environment: Mapping[str, str]) -> list[str]:
@@ -191,7 +191,7 @@ def _said(file: Path, started_at: float) -> OtherServer | None:
         return None
 
 
-def _listens(pid: int, port: int | None) -> bool:
+def listens(pid: int, port: int | None) -> bool:
     """Whether a process listens on this TCP port, or on any."""
     inodes = set()
     for table in ("tcp", "tcp6"):

@@ -90,7 +90,8 @@ class ActivityReader:
             terminals = await self.source.terminals()
             terminals = [*terminals, *(model for seen in servers for model in seen.terminals)]
             began = time.monotonic()
-            kernels = await self.source.kernels()
+            known = [str(m["id"]).partition("/")[2] for seen in servers for m in seen.kernels]
+            kernels = await self.source.kernels(known)
             waiting = await self._sessions(kernels)
             self._looks += 1
             kernels = [*kernels, *self._kernels_of(servers, kernels)]
@@ -105,7 +106,7 @@ class ActivityReader:
             gpus = await self._gpus(apps, now)
             # Kernels last: theirs is the state that changes by the second.
             if time.monotonic() - began > STALE_AFTER:
-                kernels = await self.source.kernels()
+                kernels = await self.source.kernels(known)
                 kernels = [*kernels, *self._kernels_of(servers, kernels)]
                 work = await self._kernels(kernels, apps, now)
             work = [_with_job(item, jobs.below) for item in (*work, *others)]
@@ -311,7 +312,10 @@ class ActivityReader:
             # A server's claim is moved by our question; what we hear ourselves is not.
             "last_activity": standing.claim if use is None else last_activity,
         }
-        return corrected, standing.silent_since, standing.evidence
+        silent_since = standing.silent_since
+        if silent_since is None and use is not None and use.silent_since is not None:
+            corrected["execution_state"], silent_since = "busy", use.silent_since
+        return corrected, silent_since, standing.evidence
 
     def _session(self, session: dict[str, Any], apps: tuple[App, ...], now: datetime) -> Work:
         session_id = str(session.get("id") or "")
@@ -411,6 +415,9 @@ def _evidence(use: KernelUse, label: str, now: datetime) -> tuple[Evidence, ...]
         text = f"{use.running} running in {label} for {lasted}"
         more = f"; {use.queued} more queued" if use.queued else ""
         return (Evidence(EvidenceKind.REQUEST, text + more),)
+    if use.silent_since is not None:
+        text = f"{label} was at work when it was found, and has not answered since"
+        return (Evidence(EvidenceKind.ANSWER, text, use.silent_since),)
     if use.used_at is None:
         return ()
     return (Evidence(EvidenceKind.REQUEST, "last request ended", use.used_at),)

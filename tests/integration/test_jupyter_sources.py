@@ -22,7 +22,7 @@ from sagemaker_autoshutdown.activity import jupyter as sources
 from sagemaker_autoshutdown.activity.jupyter import InProcessSource, RestSource, Unreadable
 
 # The server answers over HTTP, as well as in process.
-pytestmark = pytest.mark.usefixtures("http_server")
+pytestmark = pytest.mark.usefixtures("http_server", "app_of_its_own")
 
 SOURCES = [InProcessSource, RestSource]
 

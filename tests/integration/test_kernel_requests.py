@@ -26,6 +26,8 @@ from ..worlds import app
 SILENT_CELL = "import time, pathlib\nwhile not pathlib.Path({!r}).exists(): time.sleep(0.01)"
 APPS = (app("default"),)
 
+pytestmark = pytest.mark.usefixtures("app_of_its_own")
+
 
 async def until(holds: Callable[[], Awaitable[Any]], what: str) -> Any:
     """What ``holds`` gives once it is true."""
@@ -170,6 +172,12 @@ async def test_a_cell_ends_with_its_kernels_process(jp_serverapp: ServerApp, how
             return not scene.source.use_of(scene.kernel_id).running  # type: ignore[union-attr]
 
         await until(is_over, "the cell to be over")
+
+        async def is_back() -> bool:
+            kernel = scene.manager.get_kernel(scene.kernel_id)
+            return bool(kernel.ready.done() and await kernel.is_alive())
+
+        await until(is_back, "the kernel to be back")
 
 
 async def test_a_client_that_connects_moves_no_activity_and_is_answered(
