@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ._version import __version__
-
-if TYPE_CHECKING:
-    from jupyter_server.serverapp import ServerApp
 
 __all__ = ["__version__"]
 
@@ -17,18 +14,9 @@ def _jupyter_labextension_paths() -> list[dict[str, str]]:
     return [{"src": "labextension", "dest": "sagemaker-autoshutdown"}]
 
 
-def _jupyter_server_extension_points() -> list[dict[str, str]]:
+def _jupyter_server_extension_points() -> list[dict[str, Any]]:
     """Where Jupyter finds the extension."""
-    return [{"module": "sagemaker_autoshutdown"}]
-
-
-def _load_jupyter_server_extension(serverapp: ServerApp) -> None:
-    """Called by the server when it starts."""
     # Not at import: the command line and the local Studio need no server.
-    from .app import load
+    from .app import AutoShutdownExtension
 
-    load(serverapp)
-
-
-#: The name that jupyter_server 1 calls.
-load_jupyter_server_extension = _load_jupyter_server_extension
+    return [{"module": "sagemaker_autoshutdown", "app": AutoShutdownExtension}]

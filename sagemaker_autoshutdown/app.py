@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from jupyter_server.extension.application import ExtensionApp
 from tornado.ioloop import IOLoop
 
 from .activity.background_jobs import BackgroundJobs
@@ -49,29 +50,85 @@ if TYPE_CHECKING:
 SETTINGS_KEY = "sagemaker_autoshutdown"
 #: Seconds after which a server that does not act looks again whether it is its turn.
 LOCK_INTERVAL = 10.0
+#: Seconds that the loop has to end when the server does.
+STOP_TIMEOUT = 3.0
 
 
-def load(serverapp: ServerApp) -> None:
-    """Load the extension into a server. Never raises; loading twice changes nothing."""
+class AutoShutdownExtension(ExtensionApp):
+    """What Jupyter loads, and ends when the server does.
+
+    An ``ExtensionApp`` only for the latter: of an extension that is a plain module jupyter_server
+    (1.24 to 2.21) tells nobody that the server ends.
+    """
+
+    name = "sagemaker_autoshutdown"
+    _running: Running | None = None
+
+    def initialize(self, argv: list[str] | None = None) -> None:
+        """Called when the server starts."""
+        if self.serverapp is not None:
+            self._running = load(self.serverapp)
+
+    async def stop_extension(self) -> None:
+        """Called when the server ends."""
+        if self._running is not None:
+            await self._running.stop()
+
+
+def load(serverapp: ServerApp) -> Running | None:
+    """Load the extension into a server; gives what runs there then. Never raises; loading twice
+    changes nothing."""
     if SETTINGS_KEY in serverapp.web_app.settings:
-        return
+        return None
     try:
         parts = build(serverapp)
         monitor = parts.monitor
         serverapp.web_app.settings[SETTINGS_KEY] = monitor
         commands = Commands(monitor)
+        running = Running(parts, serverapp)
         if monitor.host.kind is HostKind.NONE:
             add_handlers(serverapp.web_app, monitor, commands, NoTracker())
             IOLoop.current().add_callback(monitor.start)
-            return
+            return running
         lock, forwarder = _app_lock(monitor.host)
         add_handlers(serverapp.web_app, monitor, commands, parts.tracker, forwarder)
-        IOLoop.current().add_callback(_start_once_it_acts, lock, parts, serverapp)
+        IOLoop.current().add_callback(running.begin, lock)
+        return running
     except Exception:
         serverapp.log.exception(
             "sagemaker_autoshutdown: could not be loaded, so nothing is watched or shut down. The "
             "server is not affected."
         )
+        return None
+
+
+class Running:
+    """What runs in one server, from its start to its end."""
+
+    def __init__(self, parts: Parts, serverapp: ServerApp) -> None:
+        self._parts = parts
+        self._serverapp = serverapp
+        self._starting: asyncio.Task[None] | None = None
+
+    def begin(self, lock: AppLock) -> None:
+        """Start the parts as soon as this server is to act for the app."""
+        starting = _start_once_it_acts(lock, self._parts, self._serverapp)
+        self._starting = asyncio.get_running_loop().create_task(starting)
+
+    async def stop(self) -> None:
+        """End the loop and wait no longer for shutdowns under way, which AWS goes on with. Takes
+        ``STOP_TIMEOUT`` seconds at most: the server is to end whatever happens here. What is to be
+        written is written when the process ends."""
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.wait({self._starting})
+        try:
+            await asyncio.wait_for(self._parts.monitor.stop(), STOP_TIMEOUT)
+        except Exception as error:
+            self._serverapp.log.warning(
+                "sagemaker_autoshutdown: the loop could not be ended (%s)",
+                str(error) or type(error).__name__,
+            )
 
 
 def _app_lock(host: Host) -> tuple[AppLock, Forwarder]:
@@ -110,7 +167,7 @@ async def _start_once_it_acts(lock: AppLock, parts: Parts, serverapp: ServerApp)
 
 
 def _start(parts: Parts, serverapp: ServerApp) -> None:
-    # jupyter_server 1.24 has no hook for its end. What is still to be written takes moments.
+    # What is still to be written takes moments, and comes after the last that happens here.
     atexit.register(parts.tracker.close)
     # None of these may keep the others from starting, least of all the loop.
     for start in (

@@ -29,9 +29,9 @@ async def load() -> dict[str, float]:
     server.initialize(arguments, new_httpserver=False)
     assert "sagemaker_autoshutdown" not in sys.modules
     before, begun, begun_cpu = resident(), time.perf_counter(), time.process_time()
-    import sagemaker_autoshutdown
+    from sagemaker_autoshutdown.app import load as load_extension
 
-    sagemaker_autoshutdown._load_jupyter_server_extension(server)
+    load_extension(server)
     return {
         "seconds": time.perf_counter() - begun,
         "cpu": time.process_time() - begun_cpu,

@@ -19,6 +19,7 @@ from sagemaker_autoshutdown import app
 from sagemaker_autoshutdown.model import HostKind
 from sagemaker_autoshutdown.monitor import Monitor
 from tests.localstudio import user
+from tests.localstudio.faults import Fault
 from tests.localstudio.testing import QUICK, BlockingStudio, enter_app, running_studio
 
 Fetch = Callable[..., Awaitable[Any]]
@@ -119,6 +120,27 @@ class TestInClassic:
         assert jp_serverapp.web_app.settings[app.SETTINGS_KEY] is monitor
         assert len(jp_serverapp.web_app.default_router.rules) == rules
         assert len(asyncio.all_tasks()) <= tasks + 1
+
+
+class TestTheEndOfTheServer:
+    @pytest.fixture
+    def traits(self) -> dict[str, Any]:
+        return {"idle_timeout": 1.0, "warning_time": 1.0, "poll_interval": 1.0}
+
+    async def test_ends_the_loop_and_what_waits_for_a_shutdown(
+        self,
+        in_classic: BlockingStudio,
+        monitor: Monitor,
+        jp_serverapp: ServerApp,
+        http_server: object,
+    ) -> None:
+        in_classic.fault(Fault("DeleteApp", hang=True))
+        await until(lambda: monitor._shutdowns.progress())
+        ours = {task for task in asyncio.all_tasks() if "sagemaker_autoshutdown" in repr(task)}
+        assert ours
+        await jp_serverapp.cleanup_extensions()
+        assert [task for task in ours if not task.done()] == []
+        in_classic.faults_off()
 
 
 class TestSettingsThatMakeNoSense:
