@@ -6,9 +6,10 @@ that anything slow holds. It owns names and labels, and counts what status does 
 Names are ``sagemaker_autoshutdown_`` + what is measured (a noun, or a noun and what happens to it)
 + its base unit (``seconds``, ``usd``; none for counts and switches) + ``_total`` for what only
 grows. A rate says its time: ``usd_per_hour``. A time of day ends in ``_timestamp_seconds``.
-Every series names the domain, the owner and the kind of host, so that those of a thousand servers
-can lie side by side. A series whose label values are known beforehand is there from the start, at
-0; one of an app or an instance goes away with it.
+Every series names the domain, the owner (of which kind: a shared space can have the name of a
+profile) and the kind of host, so that those of a thousand servers can lie side by side. A series
+whose label values are known beforehand is there from the start, at 0; one of an app or an instance
+goes away with it.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 PREFIX = "sagemaker_autoshutdown_"
 
 #: Labels that every series has: where a server is and whose it is.
-BASE_LABELS = ("domain", "owner", "host_kind")
+BASE_LABELS = ("domain", "owner_kind", "owner", "host_kind")
 
 #: Upper bounds of the check's histogram, in seconds.
 CHECK_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -212,7 +213,10 @@ class Metrics(Listener):
     """The collector of one server. Its ``count_*`` methods may be called from any thread."""
 
     def __init__(self, host: Host) -> None:
-        self._base = (host.domain_id, host.owner or host.app_name, host.kind.value)
+        # A notebook instance belongs to nobody whom SageMaker knows.
+        owner_kind = host.owner_kind.value if host.owner else ""
+        owner = host.owner or host.app_name
+        self._base = (host.domain_id, owner_kind, owner, host.kind.value)
         self._lock = threading.Lock()
         self._counts: dict[str, dict[tuple[str, ...], float]] = {}
         self._check_counts = [0] * (len(CHECK_BUCKETS) + 1)

@@ -39,14 +39,23 @@ def month_cost(*matchers: str) -> str:
 _SPENT = 'kind=~"in_use|idle"'
 _IDLE = 'kind="idle"'
 _AVOIDED = 'kind="avoided"'
-_USD_PER_HOUR = metric("instance_usd_per_hour")
 _COST = metric("cost_usd_total")
 #: Two domains may have a user of one name, such as default-user.
 _OWNER = "{{owner}} {{domain}}"
-#: What makes an instance. Notebook instances have no domain, and a name is taken once in an account
-#: and region. Without the inner max, one server that arrives twice (scraped and written, or at a
-#: new address) would end the whole panel with an error.
-_INSTANCE = "account_id, region, domain, owner, host_kind, instance_type, app_type"
+#: What makes a server's series one, and an instance. Notebook instances have no domain, and a name
+#: is taken once in an account and region. Without the inner max, one that arrives twice (a second
+#: server on its home, scraped and written, or at a new address) would count twice, or end a whole
+#: panel with an error.
+_SERVER = "account_id, region, domain, owner_kind, owner, host_kind"
+_INSTANCE = f"{_SERVER}, instance_type, app_type"
+
+
+def once(name: str, per: str = _SERVER) -> str:
+    """A gauge, counted once for each server, or for what else ``per`` names."""
+    return f"max by ({per}) ({metric(name)})"
+
+
+_USD_PER_HOUR = once("instance_usd_per_hour", _INSTANCE)
 _IDLE_USD_PER_HOUR = (
     f"{_USD_PER_HOUR} * on({_INSTANCE}) group_left() "
     f"max by ({_INSTANCE}) ({metric('instance_idle')})"
@@ -144,7 +153,7 @@ LAYOUT: tuple[Panel | Row, ...] = (
     Panel(
         "Servers",
         "stat",
-        ((f"count({metric('info')})", ""),),
+        ((f"count({once('info')})", ""),),
         4,
         4,
         description="Jupyter servers that report.",
@@ -153,7 +162,7 @@ LAYOUT: tuple[Panel | Row, ...] = (
     Panel(
         "Unpriced instances",
         "stat",
-        ((f"sum({metric('unpriced_instances')})", ""),),
+        ((f"sum({once('unpriced_instances')})", ""),),
         4,
         4,
         description="Instances that are up and in no cost, since their type has no known price.",
@@ -273,7 +282,7 @@ LAYOUT: tuple[Panel | Row, ...] = (
     Panel(
         "Apps by state",
         "timeseries",
-        ((f"sum by (state) ({metric('apps')})", "{{state}}"),),
+        ((f"sum by (state) ({once('apps', _SERVER + ', state')})", "{{state}}"),),
         12,
         8,
         stack=True,
@@ -333,9 +342,9 @@ LAYOUT: tuple[Panel | Row, ...] = (
         "Servers in trouble",
         "stat",
         (
-            (f"sum({metric('check_overdue')})", "checks stopped"),
-            (f"sum({metric('problems')} > bool 0)", "with problems"),
-            (f"sum({metric('recording_failed')})", "not recording"),
+            (f"sum({once('check_overdue')})", "checks stopped"),
+            (f"sum({once('problems')} > bool 0)", "with problems"),
+            (f"sum({once('recording_failed')})", "not recording"),
             (
                 "sum(increase("
                 + metric("remote_write_samples_total", 'outcome="dropped"')

@@ -29,6 +29,7 @@ from sagemaker_autoshutdown.model import (
     Host,
     HostKind,
     Money,
+    OwnerKind,
     Price,
     PriceSource,
     Problem,
@@ -44,7 +45,7 @@ from tests.paths import ROOT
 from ..worlds import START, World, app, at, kernel
 
 HOST = Host(HostKind.CLASSIC, "us-east-2", "d-1", "ada")
-BASE = {"domain": "d-1", "owner": "ada", "host_kind": "classic"}
+BASE = {"domain": "d-1", "owner_kind": "user-profile", "owner": "ada", "host_kind": "classic"}
 README = ROOT / "README.md"
 
 
@@ -275,3 +276,15 @@ def test_the_readmes_table_is_that_of_the_metrics() -> None:
     assert readme_table() in README.read_text(encoding="utf-8"), (
         "Put this into the README, between the metrics' markers:\n\n" + readme_table()
     )
+
+
+def test_a_shared_space_and_a_profile_of_one_name_share_no_series() -> None:
+    registry = CollectorRegistry()
+    for owner_kind in (OwnerKind.USER_PROFILE, OwnerKind.SPACE):
+        metrics = Metrics(replace(HOST, owner_kind=owner_kind))
+        # Each is of a server of its own.
+        metrics.register(registry)
+        assert f'owner_kind="{owner_kind.value}"' in generate_latest(registry).decode()
+    notebook = CollectorRegistry()
+    Metrics(Host(HostKind.NOTEBOOK_INSTANCE, "us-east-1", app_name="nb")).register(notebook)
+    assert 'owner="nb",owner_kind=""' in generate_latest(notebook).decode()

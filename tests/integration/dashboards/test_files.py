@@ -200,7 +200,10 @@ tests:
   - interval: 1m
     input_series:
       # One server, scraped and written. One name of a notebook instance in two accounts.
-      - {{series: '{p}instance_usd_per_hour{{{ada}, instance="x"}}', values: 2x9}}
+      - {{series: '{p}instance_usd_per_hour{{{ada}, instance="x", price_source="list"}}',
+         values: 2x9}}
+      - {{series: '{p}instance_usd_per_hour{{{ada}, instance="y", price_source="api"}}',
+         values: 2x9}}
       - {{series: '{p}instance_idle{{{ada}, instance="x"}}', values: 1x9}}
       - {{series: '{p}instance_idle{{{ada}, instance="y"}}', values: 1x9}}
       - {{series: '{p}instance_usd_per_hour{{{one}}}', values: 3x9}}
@@ -216,6 +219,15 @@ tests:
         exp_samples:
           - {{labels: '{{domain="d", owner="ada", instance_type="t"}}', value: 2}}
           - {{labels: '{{owner="nb", instance_type="t"}}', value: 3}}
+      - expr: '{hour}'
+        eval_time: 5m
+        exp_samples:
+          - {{labels: '{{}}', value: 9}}
+      - expr: owner:{p}instance_usd_per_hour:sum{{domain="d"}}
+        eval_time: 5m
+        exp_samples:
+          - labels: 'owner:{p}instance_usd_per_hour:sum{{domain="d", owner="ada"}}'
+            value: 2
       - expr: '{cost}'
         eval_time: 5m
         exp_samples:
@@ -237,6 +249,7 @@ def test_one_server_twice_or_two_of_one_name_spoil_no_panel(tmp_path: Path) -> N
             ada='domain="d", owner="ada", host_kind="classic", instance_type="t"',
             one='account_id="1", owner="nb", host_kind="notebook_instance", instance_type="t"',
             two='account_id="2", owner="nb", host_kind="notebook_instance", instance_type="t"',
+            hour=expression("Spend per hour now"),
             idle=expression("Top idle instances"),
             cost=expression("Cost by user or space"),
         ),
