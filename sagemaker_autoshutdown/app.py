@@ -88,7 +88,7 @@ def load(serverapp: ServerApp) -> Running | None:
         running = Running(parts, serverapp)
         if monitor.host.kind is HostKind.NONE:
             add_handlers(serverapp.web_app, monitor, commands, NoTracker())
-            IOLoop.current().add_callback(monitor.start)
+            IOLoop.current().add_callback(monitor.settings.read)
             return running
         lock, forwarder = _app_lock(monitor.host)
         add_handlers(serverapp.web_app, monitor, commands, parts.tracker, forwarder)

@@ -29,7 +29,6 @@ from .model import (
     AppStatus,
     Holds,
     Host,
-    HostKind,
     Problem,
     Reason,
     ShutdownFailure,
@@ -95,7 +94,7 @@ class Monitor:
         self._requested: dict[str, datetime] = {}
         self._announced_status: object = None
         # When.
-        self._started_at = now()
+        self._started_at: datetime | None = None
         self._check_began_at: datetime | None = None
         self._checked_at: datetime | None = None
         self._next_check_at: datetime | None = None
@@ -108,6 +107,7 @@ class Monitor:
     def start(self) -> None:
         """Start the loop on the running event loop; at most one."""
         if self._task is None or self._task.done():
+            self._started_at = self.now()
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
@@ -123,8 +123,6 @@ class Monitor:
 
     async def _run(self) -> None:
         await self._guarded(self.settings.read())
-        if self.host.kind is HostKind.NONE:
-            return
         while True:
             if not await self._guarded(self._check_and_sleep()):
                 await asyncio.sleep(self._poll.total_seconds())
@@ -151,7 +149,7 @@ class Monitor:
 
     def _next_check(self) -> datetime:
         """When the next check is due, as status shows it from now on."""
-        began_at = self._check_began_at or self._started_at
+        began_at = self._check_began_at or self.now()
         times = [began_at + self._poll]
         times += [
             verdict.next_at
@@ -368,14 +366,12 @@ class Monitor:
         """The present picture, out of memory."""
         now = self.now()
         policy = self.settings.policy
-
         last_good = self._checked_at or self._started_at
         return replace(
             status_module.empty(self.host, now),
             checked_at=self._checked_at,
             next_check_at=self._next_check_at,
-            check_overdue=self.host.kind is not HostKind.NONE
-            and now - last_good > self._config.longest_gap,
+            check_overdue=last_good is not None and now - last_good > self._config.longest_gap,
             dry_run=policy.dry_run,
             problems=(
                 *self._problems.present,

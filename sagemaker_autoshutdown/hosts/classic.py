@@ -8,7 +8,8 @@ image and instance type.
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import datetime, timezone
 from typing import Any
 
 from ..aws import Aws, AwsError, ErrorKind
@@ -45,13 +46,7 @@ class ClassicAdapter:
             MaxResults=100,
             **{f"{key}Equals": value for key, value in self._owner.items()},
         )
-        # A deleted app stays in the list for a day, beside its successor of the same name.
-        listed = {
-            item["AppName"]: item
-            for item in items
-            if item.get("AppType") == AppType.KERNEL_GATEWAY.value
-            and item.get("Status") != AppStatus.DELETED.value
-        }
+        listed = _present(items)
         runs = self._runs.look(
             (
                 Listed(name, status_of(item["Status"]), item.get("CreationTime"))
@@ -133,6 +128,31 @@ class ClassicAdapter:
             AppName=app.name,
             **self._owner,
         )
+
+
+def _present(items: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The KernelGateway apps that are not gone, by name.
+
+    A deleted app stays in the list for a day, beside its successor of the same name, and so does
+    one that failed. In which order is not documented.
+    """
+    present: dict[str, dict[str, Any]] = {}
+    for item in items:
+        if item.get("AppType") != AppType.KERNEL_GATEWAY.value:
+            continue
+        name, status = item["AppName"], item.get("Status")
+        if status == AppStatus.DELETED.value:
+            continue
+        other = present.get(name)
+        if other is None or _precedence(item) > _precedence(other):
+            present[name] = item
+    return present
+
+
+def _precedence(item: dict[str, Any]) -> tuple[bool, datetime]:
+    """Of two apps of one name the one that did not fail counts, or else the newer one."""
+    created_at = item.get("CreationTime") or datetime.min.replace(tzinfo=timezone.utc)
+    return item.get("Status") != AppStatus.FAILED.value, created_at
 
 
 def _resource(spec: dict[str, str] | None) -> tuple[str, str] | None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Union
 
 from ..clock import from_iso, to_iso, utcnow
-from ..locks import FileLock, Locked
+from .locks import FileLock, Locked
 
 #: What a user's setting can be: seconds, or on and off.
 Value = Union[float, bool]

@@ -249,6 +249,26 @@ def listed(name: str, status: str = "InService", **more: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.parametrize("failed_first", [True, False])
+@pytest.mark.parametrize("status", ["InService", "Pending", "Deleting"])
+async def test_f20_a_failed_app_does_not_hide_its_successor_of_the_same_name(
+    status: str, failed_first: bool
+) -> None:
+    failed = listed("a", "Failed", CreationTime=at(hours=1))
+    items = [failed, listed("a", status)]
+    aws = FakeAws({"Apps": items if failed_first else items[::-1]})
+    (found,) = await ClassicAdapter(CLASSIC, aws).list_apps(at(hours=2))
+    assert found.status is AppStatus(status)
+
+
+@pytest.mark.parametrize("newer_first", [True, False])
+async def test_of_two_failed_apps_of_one_name_the_newer_one_counts(newer_first: bool) -> None:
+    items = [listed("a", "Failed", CreationTime=at(hours=hours)) for hours in (2, 1)]
+    aws = FakeAws({"Apps": items if newer_first else items[::-1]})
+    (found,) = await ClassicAdapter(CLASSIC, aws).list_apps(at(hours=3))
+    assert found.run_started_at == at(hours=2)
+
+
 async def test_only_kernelgateway_apps_that_are_not_gone_are_listed() -> None:
     aws = FakeAws(
         {"Apps": [listed("a"), listed("b", "Deleted")], "NextToken": "more"},

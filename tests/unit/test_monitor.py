@@ -865,7 +865,7 @@ class TestLife:
     def test_off_sagemaker_nothing_is_asked(self, make: Callable[..., Server]) -> None:
         one = make(host=Host(HostKind.NONE, message="not on SageMaker")).start()
         one.run(hours=9)
-        assert (one.sagemaker.asked, one.jupyter.looks, one.notebook.checks) == ([], 0, [])
+        assert (one.sagemaker.asked, one.jupyter.looks) == ([], 0)
         assert (one.status.host, one.status.message) == (HostKind.NONE, "not on SageMaker")
         assert not one.status.check_overdue
 

@@ -20,11 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagemaker_autoshutdown.errors import InvalidRequest
-from sagemaker_autoshutdown.locks import FileLock
 from sagemaker_autoshutdown.settings import file as file_module
 from sagemaker_autoshutdown.settings import user as settings_module
 from sagemaker_autoshutdown.settings.admin import USER_SETTINGS, SageMakerAutoShutdown
 from sagemaker_autoshutdown.settings.file import SettingsFile, Stored
+from sagemaker_autoshutdown.settings.locks import FileLock
 from sagemaker_autoshutdown.settings.user import Settings, applicable, check, merge
 from tests import spec
 

@@ -19,8 +19,8 @@ from typing import TypeVar
 
 from ...clock import to_iso, utcnow
 from ...errors import Unavailable
-from ...locks import FileLock, Locked, file_identity
 from ...model import Event, Host, VolumePrice
+from ...settings.locks import FileLock, Locked, file_identity
 from ..microseconds import DAY, FOR_EVER, from_us, span_us, to_us
 from ..observation import Look
 from . import days, reads
