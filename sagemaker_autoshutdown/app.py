@@ -37,6 +37,7 @@ from .model import Host, HostKind, Problem
 from .monitor import Monitor
 from .settings import admin as config_module
 from .settings.admin import SageMakerAutoShutdown
+from .settings.source import SettingsSource, fetch
 from .settings.user import Settings
 
 if TYPE_CHECKING:
@@ -233,7 +234,14 @@ def build(serverapp: ServerApp) -> Parts:
     tracker = cost_tracker(host, config, aws, serverapp.log, metrics.count_call)
 
     settings = Settings.of(config)
+    if config.settings_source:
+        settings.follow(SettingsSource(config, lambda: fetch(aws, config.settings_source)))
     jobs = _background_jobs(config)
+    settings.on_admin_change.append(
+        lambda _: jobs.exclude(
+            config.ignored_programs, config.holding_programs, config.ignore_detached_jobs
+        )
+    )
     gpus = GpuWatch(
         busy_percent=config.work_gpu_percent,
         unknown_for=timedelta(seconds=config.max_unknown_gpu_time),

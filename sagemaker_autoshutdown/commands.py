@@ -6,7 +6,7 @@ follows from it is decided by the monitor.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,6 +24,7 @@ class Commands:
         self._monitor = monitor
         self._settings = monitor.settings
         self._announcements = monitor.announcements
+        self._settings.on_admin_change.append(self._admin_changed)
 
     async def change_settings(self, changes: Mapping[str, Any]) -> None:
         """Change the user's settings; None for "the admin's". Raises ``InvalidRequest``."""
@@ -32,6 +33,12 @@ class Commands:
         if self._settings.policy != before:
             names = ", ".join(sorted(changes))
             text = f"the user's settings were changed: {names}"
+            self._announcements.tell(EventKind.SETTINGS, text, self._monitor.now())
+            self._monitor.decide_again()
+
+    def _admin_changed(self, names: Sequence[str]) -> None:
+        if names:
+            text = f"the administrator's settings were changed: {', '.join(names)}"
             self._announcements.tell(EventKind.SETTINGS, text, self._monitor.now())
             self._monitor.decide_again()
 

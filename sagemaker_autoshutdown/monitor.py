@@ -130,6 +130,7 @@ class Monitor:
     async def _check_and_sleep(self) -> None:
         await self.check()
         self.settings.save_again()
+        self.settings.follow_again()
         # At most an interval by the monotonic clock, whatever happens to the other one.
         await self._alarm.wait(self._next_check, self._poll)
 
@@ -378,7 +379,7 @@ class Monitor:
                 *self.settings.problems,
                 *self._costs.problems,
             ),
-            notes=self._notes,
+            notes=(*self._notes, *self.settings.admin_notes),
             apps=status_module.app_views(
                 self._verdicts, self._snapshot.work, self._shutdowns.progress()
             ),

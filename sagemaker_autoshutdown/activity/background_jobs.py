@@ -130,9 +130,7 @@ class BackgroundJobs:
         ``server`` is the Jupyter server's process id, by default this one."""
         self._table = table if table is not None else this_machine()
         self._rule = rule or WorkRule()
-        self._ignored = tuple(ignored)
-        self._ignored_detached = tuple(ignored_detached)
-        self._holding = tuple(holding)
+        self.exclude(ignored, holding, ignored_detached)
         self._server = os.getpid() if server is None else server
         self._monotonic = monotonic
         self._wait = wait
@@ -141,6 +139,17 @@ class BackgroundJobs:
         # What was seen below a kernel, a terminal or the server: a process id and its start.
         self._ours: set[tuple[int, float]] = set()
         self._reading = threading.Lock()
+
+    def exclude(
+        self,
+        ignored: Collection[str],
+        holding: Collection[str],
+        ignored_detached: Collection[str],
+    ) -> None:
+        """Take other lists of programs, from the next look on."""
+        self._ignored = tuple(ignored)
+        self._holding = tuple(holding)
+        self._ignored_detached = tuple(ignored_detached)
 
     def look(self, roots: Mapping[K, int], rested: Mapping[K, float] = {}) -> Jobs:
         """The jobs that hold their app. ``roots`` holds a key for each kernel or terminal, with

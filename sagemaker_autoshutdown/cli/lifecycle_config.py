@@ -148,6 +148,11 @@ def _add_script_options(parser: argparse.ArgumentParser) -> None:
         "--keep-terminals", action="store_true", default=None, help="a terminal holds its app"
     )
     group.add_argument(
+        "--settings-source",
+        metavar="WHERE",
+        help="s3://BUCKET/KEY or ssm:/PARAMETER, from which servers take changes while they run",
+    )
+    group.add_argument(
         "--set",
         dest="more",
         type=_setting,
@@ -282,7 +287,10 @@ def _script_settings(arguments: argparse.Namespace) -> ScriptSettings:
         if arguments.checksum_of is not None:
             given["sha256"] = bundle.sha256_of(arguments.checksum_of)
             given.setdefault("version", bundle.version_of_wheel(arguments.checksum_of))
-        return ScriptSettings(**given, more=dict(arguments.more or ()))
+        more = dict(arguments.more or ())
+        if arguments.settings_source:
+            more["settings_source"] = arguments.settings_source
+        return ScriptSettings(**given, more=more)
     except (InvalidScript, OSError) as error:
         raise Misused(str(error)) from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,6 +35,9 @@ USER_SETTINGS = ("idle_timeout", "warning_time", "keep_terminals", "ignore_conne
 MIN_SECONDS = 1.0
 #: The longest, in seconds: a year. It keeps date arithmetic far from its limits.
 MAX_SECONDS = 366 * 86400.0
+
+#: What ``settings_source`` may be.
+SETTINGS_SOURCE = r"(s3://[a-z0-9][a-z0-9.-]*|ssm:)/[a-zA-Z0-9._/-]+"
 
 _RULE_PATTERNS = ("instance_type", "owner", "app_type")
 
@@ -128,7 +132,7 @@ class SageMakerAutoShutdown(LoggingConfigurable):
     idle_timeout = Float(
         7200.0,
         help="Seconds without activity after which an app is shut down.",
-    ).tag(config=True)
+    ).tag(config=True, live=True)
 
     poll_interval = Float(
         60.0,
@@ -140,31 +144,31 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         600.0,
         help="Seconds before a shutdown at which users are warned. What is overdue when first "
         "seen is warned of first, too. For limits shorter than this, the limit.",
-    ).tag(config=True)
+    ).tag(config=True, live=True)
 
     active_time = Float(
         300.0,
         help="Seconds after its last activity during which an app is called active, not idle. "
         "It changes what is shown and what counts as idle cost, not when an app is shut down.",
-    ).tag(config=True)
+    ).tag(config=True, live=True)
 
     max_busy_time = Float(
         0.0,
         help="Seconds that a kernel may stay busy before it no longer holds its app; 0 is off: a "
         "running cell is never interrupted. For kernels that crashed while busy.",
-    ).tag(config=True)
+    ).tag(config=True, live=True)
 
     keep_terminals = Bool(
         False,
         help="Whether an open terminal holds its app. If not, it counts by its last input or "
         "output, like a kernel.",
-    ).tag(config=True)
+    ).tag(config=True, live=True)
 
     ignore_connections = Bool(
         True,
         help="Whether an open browser tab is no activity. If False, a kernel with a connected "
         "client holds its app.",
-    ).tag(config=True)
+    ).tag(config=True, live=True)
 
     ignored_programs: List[str] = List(
         Unicode(),
@@ -180,7 +184,7 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         "services that never rest, language servers (shell-style patterns). A pattern names a "
         "program, or the script or module that an interpreter runs; with a slash, a path; with a "
         "blank, a program and a word after it ('aws s3'). What runs below them counts by itself.",
-    ).tag(config=True)
+    ).tag(config=True, live=True)
 
     holding_programs: List[str] = List(
         Unicode(),
@@ -190,13 +194,13 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         ],
         help="Programs that hold their app for as long as they run, even while they only wait "
         "(patterns as for ignored_programs).",
-    ).tag(config=True)
+    ).tag(config=True, live=True)
 
     ignore_detached_jobs: List[str] = List(
         Unicode(),
         help="The earlier form of ignored_programs, which is better: programs that do not count "
         "once they have left their terminal or notebook; ['*'] is all of them.",
-    ).tag(config=True)
+    ).tag(config=True, live=True)
 
     work_cpu_percent = Float(
         5.0,
@@ -235,40 +239,47 @@ class SageMakerAutoShutdown(LoggingConfigurable):
     dry_run = Bool(
         False,
         help="Watch, warn and record, but shut nothing down.",
-    ).tag(config=True)
+    ).tag(config=True, live=True)
+
+    stop_shutdowns = Bool(
+        False,
+        help="An emergency stop: nothing is shut down, by itself or by a user's command, and "
+        "nothing else changes. Meant for settings_source, from which it reaches all servers in "
+        "minutes.",
+    ).tag(config=True, live=True)
 
     idle_timeout_rules: List[Any] = List(
         help="Limits for some apps, the first that matches wins: dicts with instance_type, owner "
         "and app_type (shell-style patterns, each '*' by default) and idle_timeout (seconds). "
         "Users can shorten the limit of a rule, not lengthen it.",
-    ).tag(config=True)
+    ).tag(config=True, live=True)
 
     allow_user_settings = Union(
         [Bool(), List(Unicode())],
         default_value=True,
         help="Whether users may change their settings: True, False, or a list of those that they "
         "may change (" + ", ".join(USER_SETTINGS) + ").",
-    ).tag(config=True)
+    ).tag(config=True, live=True)
 
     min_idle_timeout = Float(
         None,
         allow_none=True,
         help="The shortest idle_timeout that users may set, in seconds; None is no bound. It "
         "does not bind the admin's own settings.",
-    ).tag(config=True)
+    ).tag(config=True, live=True)
 
     max_idle_timeout = Float(
         None,
         allow_none=True,
         help="The longest idle_timeout that users may set, in seconds; None is no bound. It "
         "does not bind the admin's own settings.",
-    ).tag(config=True)
+    ).tag(config=True, live=True)
 
     max_keep_alive = Float(
         86400.0,
         help="The longest that a user may keep an app alive at a time, in seconds; 0 allows no "
         "keep-alive.",
-    ).tag(config=True)
+    ).tag(config=True, live=True)
 
     prices: Dict[str, Any] = Dict(
         help="Your own prices, in USD per hour by instance type, such as {'ml.t3.medium': 0.045}. "
@@ -318,6 +329,17 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         help="The region of the Amazon Managed Prometheus workspace. Empty: this app's.",
     ).tag(config=True)
 
+    settings_source = Unicode(
+        help="Where servers read settings that win over these, as JSON by name: s3://BUCKET/KEY or "
+        "ssm:/PARAMETER. Only settings that can change while a server runs may stand there. What "
+        "is not valid or can't be read leaves the last good ones in force. Empty: nowhere.",
+    ).tag(config=True)
+
+    settings_source_interval = Float(
+        300.0,
+        help="Seconds between two readings of settings_source.",
+    ).tag(config=True)
+
     resource_metadata_file = Unicode(
         help="Where SageMaker says which app this is. By default $RESOURCE_METADATA_FILE, else "
         f"{DEFAULT_METADATA_FILE}.",
@@ -336,9 +358,19 @@ class SageMakerAutoShutdown(LoggingConfigurable):
     def _default_data_dir(self) -> str:
         return str(Path(jupyter_data_dir()) / "sagemaker_autoshutdown")
 
+    @validate("settings_source")
+    def _validate_settings_source(self, proposal: Bunch) -> str:
+        if proposal.value and not re.fullmatch(SETTINGS_SOURCE, proposal.value):
+            raise TraitError(
+                "SageMakerAutoShutdown.settings_source is s3://BUCKET/KEY or ssm:/PARAMETER; got "
+                f"{proposal.value!r}"
+            )
+        return cast(str, proposal.value)
+
     @validate(
         "idle_timeout",
         "poll_interval",
+        "settings_source_interval",
         "warning_time",
         "active_time",
         "min_idle_timeout",
@@ -427,7 +459,7 @@ class SageMakerAutoShutdown(LoggingConfigurable):
             max_busy_time=timedelta(seconds=self.max_busy_time),
             keep_terminals=self.keep_terminals,
             ignore_connections=self.ignore_connections,
-            dry_run=self.dry_run,
+            dry_run=self.dry_run or self.stop_shutdowns,
         )
 
     def user_may_change(self, setting: str) -> bool:

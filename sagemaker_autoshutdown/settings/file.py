@@ -147,7 +147,7 @@ class SettingsFile:
                 if entry.until <= self._now() and name not in keep_alives:
                     del document["keep_alive"][name]
             text = json.dumps(document, indent=2, sort_keys=True) + "\n"
-            self._replace(text)
+            replace_file(self.path, text)
             return replace(parse(text)[1], notes=stored.notes)
 
     @contextlib.contextmanager
@@ -218,28 +218,30 @@ class SettingsFile:
             )
         )
 
-    def _replace(self, text: str) -> None:
-        """Write it whole or not at all, also if the machine stops in the middle."""
-        directory = self.path.parent
-        # mkstemp makes it readable for its owner only.
-        descriptor, name = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=directory)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(name).replace(self.path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(name).unlink()
-            raise
-        # The new name itself is on disk once its directory is. Not every file system can.
+
+def replace_file(path: Path, text: str) -> None:
+    """Write it whole or not at all, also if the machine stops in the middle; for its owner only."""
+    directory = path.parent
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # mkstemp makes it readable for its owner only.
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=directory)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).replace(path)
+    except BaseException:
         with contextlib.suppress(OSError):
-            descriptor = os.open(directory, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            Path(name).unlink()
+        raise
+    # The new name itself is on disk once its directory is. Not every file system can.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def apply(target: dict[str, Any], changes: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ import asyncio
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,6 +24,7 @@ from ..model import Problem
 from ..threads import in_thread
 from .admin import MAX_SECONDS, MIN_SECONDS, USER_SETTINGS, Policy, SageMakerAutoShutdown
 from .file import KeepAlive, SettingsFile, Stored, Value, apply, echo
+from .source import SettingsSource
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +168,7 @@ def describe(config: SageMakerAutoShutdown, values: Mapping[str, Value]) -> dict
         for rule in config.policy().rules
     ]
     shown["max_keep_alive"] = config.max_keep_alive
-    shown["dry_run"] = config.dry_run
+    shown["dry_run"] = config.dry_run or config.stop_shutdowns
     return shown
 
 
@@ -206,6 +207,10 @@ class Settings:
         # Whether a thread writes: on a disk that hangs it outlasts the wait for it.
         self._at_work = False
         self._saving: asyncio.Future[None] | None = None
+        self._source: SettingsSource | None = None
+        self._following: asyncio.Future[None] | None = None
+        #: Told of the names of the admin's settings that changed.
+        self.on_admin_change: list[Callable[[Sequence[str]], None]] = []
         self._compute()
 
     @classmethod
@@ -222,12 +227,33 @@ class Settings:
         await settings.read()
         return settings
 
+    def follow(self, source: SettingsSource) -> None:
+        """Take the admin's settings from there, from :meth:`read` on."""
+        self._source = source
+
+    def follow_again(self) -> None:
+        """Read the admin's settings again if it is time to. Returns at once."""
+        at_work = self._following is not None and not self._following.done()
+        if self._source is not None and self._source.is_due and not at_work:
+            self._following = asyncio.ensure_future(self._refresh(self._source))
+
+    async def _refresh(self, source: SettingsSource) -> None:
+        changed = await source.refresh()
+        if changed:
+            self._compute()
+            for told in self.on_admin_change:
+                told(changed)
+
     async def read(self) -> None:
         """Read the user's settings and keep-alives from disk.
 
         Never raises: what can't be read is said in the log and in ``describe()["notes"]``, and the
         admin's settings apply.
         """
+        if self._source is not None:
+            await self._source.start()
+            for told in self.on_admin_change:
+                told(())
         try:
             stored = await asyncio.wait_for(in_thread(self._file.read), FILE_TIMEOUT)
         except asyncio.TimeoutError:
@@ -255,12 +281,22 @@ class Settings:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What is wrong with keeping them, for the status."""
-        return () if self._problem is None else (self._problem,)
+        """What is wrong with keeping them and with the admin's, for the status."""
+        own = () if self._problem is None else (self._problem,)
+        return (*own, *(self._source.problems if self._source is not None else ()))
+
+    @property
+    def admin_notes(self) -> tuple[str, ...]:
+        """What is to be known of the admin's, for the status."""
+        stopped = ("Your administrator has stopped all shutdowns.",)
+        return (
+            *(stopped if self._config.stop_shutdowns else ()),
+            *(self._source.notes if self._source is not None else ()),
+        )
 
     def describe(self) -> dict[str, Any]:
         """The body of ``GET settings``."""
-        notes = [*self._file_notes, *self._notes]
+        notes = [*self._file_notes, *self._notes, *self.admin_notes]
         if self._problem is not None:
             notes.append(f"{self._problem.message} {self._problem.remedy}")
         return {

@@ -46,6 +46,7 @@ OTHER = ScriptSettings(
     keep_terminals=True,
     more={
         "idle_timeout_rules": [{"instance_type": "ml.g*", "idle_timeout": 900}],
+        "settings_source": SOURCE,
     },
 )
 #: Parameter → what the command takes for it.
@@ -317,7 +318,7 @@ def test_the_module_creates_the_scripts_that_the_command_does(
     assert values["name"] == config_name(Kind.NOTEBOOK_INSTANCE, script)
     document = json.loads(planned["aws_iam_policy.this"]["policy"])
     place = ("aws", "us-east-2", "123456789012") if settings is OTHER else ("aws",)
-    assert document == expected_policy(settings, "", *place)
+    assert document == expected_policy(settings, SOURCE, *place)
     assert planned['aws_iam_role_policy_attachment.this["role"]']["role"] == "role"
 
 

@@ -1,0 +1,240 @@
+"""The admin's settings out of one place for all servers: an object in S3, or a parameter of SSM.
+
+What stands there wins over what the server was started with, name by name, for the settings that
+can change while a server runs (traits tagged ``live``). It is taken whole or not at all: what is
+not valid changes nothing, and what can't be read leaves the last good one in force, over restarts
+too. Who may write there is IAM's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ..aws import Aws, AwsError
+from ..clock import from_iso, to_iso, utcnow
+from ..model import Problem
+from ..threads import in_thread
+from .admin import SageMakerAutoShutdown
+from .file import echo, replace_file
+
+log = logging.getLogger(__name__)
+
+FILE_NAME = "admin-settings.json"
+#: Seconds for one reading, and for the file that keeps the last good one.
+READ_TIMEOUT = 20
+FILE_TIMEOUT = 10
+#: Bytes that are read at most: rules for thousands of owners.
+MAX_BYTES = 1_000_000
+
+
+class InvalidSettings(ValueError):
+    """What stands there can't be taken; says all that is wrong."""
+
+
+def live_names() -> tuple[str, ...]:
+    """The settings that can change while a server runs."""
+    return tuple(sorted(SageMakerAutoShutdown.class_traits(config=True, live=True)))
+
+
+def parse(text: str) -> dict[str, Any]:
+    """The settings of a document, checked as the admin's own are. Pure.
+
+    The document is a JSON object with settings by name, or such an object under the name that
+    Jupyter's configuration has for it. Raises `InvalidSettings`.
+    """
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise InvalidSettings(f"it is no JSON: {error}") from None
+    if isinstance(document, dict) and set(document) == {SageMakerAutoShutdown.__name__}:
+        document = document[SageMakerAutoShutdown.__name__]
+    if not isinstance(document, dict):
+        raise InvalidSettings(f"it is no JSON object with settings by name: {echo(document)}")
+    wrong = []
+    names = live_names()
+    for name, value in document.items():
+        if name not in names:
+            fixed = name in SageMakerAutoShutdown.class_trait_names(config=True)
+            why = "is read when a server starts" if fixed else "is no setting"
+            wrong.append(f"{name} {why}; here there may be {', '.join(names)}")
+            continue
+        try:
+            SageMakerAutoShutdown(**{name: value})
+        except Exception as error:  # a number too large for a float, and whatever else
+            wrong.append(str(error))
+    low, high = document.get("min_idle_timeout"), document.get("max_idle_timeout")
+    if not wrong and low is not None and high is not None and low > high:
+        wrong.append(f"min_idle_timeout ({low:g} s) is above max_idle_timeout ({high:g} s)")
+    if wrong:
+        raise InvalidSettings("; ".join(wrong))
+    return document
+
+
+def fetch(aws: Aws, source: str) -> str:
+    """What stands at a source. Blocks. Raises `AwsError`, and `InvalidSettings` for what is no
+    text or too long."""
+    if source.startswith("ssm:"):
+        answer = aws.call_blocking(
+            "ssm", "GetParameter", {"Name": source[len("ssm:") :], "WithDecryption": True}
+        )
+        return str(answer["Parameter"]["Value"])
+    bucket, _, key = source[len("s3://") :].partition("/")
+    answer = aws.call_blocking("s3", "GetObject", {"Bucket": bucket, "Key": key})
+    content = answer["Body"].read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise InvalidSettings(f"it is longer than {MAX_BYTES} bytes")
+    try:
+        return str(content.decode())
+    except UnicodeDecodeError as error:
+        raise InvalidSettings(f"it is not UTF-8: {error}") from None
+
+
+class SettingsSource:
+    """Keeps a configuration as its source has it. Its methods are for the event loop."""
+
+    def __init__(
+        self,
+        config: SageMakerAutoShutdown,
+        read: Callable[[], str],
+        now: Callable[[], datetime] = utcnow,
+    ) -> None:
+        """``read`` gives what stands at ``config.settings_source``; it blocks."""
+        self.where: str = config.settings_source
+        self._config = config
+        self._read = read
+        self._now = now
+        self._file = Path(config.data_dir) / FILE_NAME
+        # What holds where the source says nothing.
+        self._own = {name: getattr(config, name) for name in live_names()}
+        self._settings: Mapping[str, Any] = {}
+        self._read_at: datetime | None = None
+        self._tried_at: datetime | None = None
+        self._problem: Problem | None = None
+        self._is_kept = False
+        self._reading: asyncio.Future[str] | None = None
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong with it, for the status."""
+        return () if self._problem is None else (self._problem,)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Where the settings come from, for people."""
+        if self._read_at is None:
+            return (f"The administrator's settings at {self.where} have not been read yet.",)
+        names = ", ".join(sorted(self._settings)) or "nothing"
+        at = to_iso(self._read_at)
+        return (f"{self.where} sets {names} (last read at {at}).",)
+
+    async def start(self) -> None:
+        """Take the last good settings of an earlier run, and then those of now. Never raises."""
+        try:
+            stored = await asyncio.wait_for(in_thread(self._stored), FILE_TIMEOUT)
+        except (OSError, ValueError, KeyError, TypeError, asyncio.TimeoutError) as error:
+            if not isinstance(error, FileNotFoundError):
+                log.warning("sagemaker_autoshutdown: %s can't be read: %r", self._file, error)
+        else:
+            if stored is not None:
+                self._settings, self._read_at = stored
+                self._is_kept = True
+                self._put_in_force(self._settings)
+        await self.refresh()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to read again."""
+        interval = timedelta(seconds=self._config.settings_source_interval)
+        return self._tried_at is None or not (
+            timedelta(0) <= self._now() - self._tried_at < interval
+        )
+
+    async def refresh(self) -> list[str]:
+        """Read it, and put in force what it says; the names of the settings that changed. Never
+        raises."""
+        if self._reading is not None and not self._reading.done():
+            return []  # a thread that hangs; what it gives is no longer waited for
+        self._tried_at = self._now()
+        self._reading = asyncio.ensure_future(in_thread(self._read))
+        try:
+            text = await asyncio.wait_for(asyncio.shield(self._reading), READ_TIMEOUT)
+            settings = parse(text)
+        except asyncio.TimeoutError:
+            self._failed(f"no answer in {READ_TIMEOUT} s", "")
+        except AwsError as error:
+            self._failed(str(error), error.remedy)
+        except InvalidSettings as error:
+            self._failed(str(error), "Your administrator has to correct it there.")
+        except Exception as error:  # the connection broke within the answer, and whatever else
+            self._failed(repr(error), "")
+        else:
+            return await self._take(settings)
+        return []
+
+    async def _take(self, settings: Mapping[str, Any]) -> list[str]:
+        if self._problem is not None:
+            log.info("sagemaker_autoshutdown: %s can be read again", self.where)
+        self._problem = None
+        self._read_at = self._now()
+        is_new = settings != self._settings
+        self._settings = settings
+        changed = self._put_in_force(settings)
+        if changed:
+            told = ", ".join(f"{name}={echo(getattr(self._config, name))}" for name in changed)
+            log.info("sagemaker_autoshutdown: %s changed %s", self.where, told)
+        if is_new or not self._is_kept:
+            await self._keep(self._read_at)
+        return changed
+
+    def _put_in_force(self, settings: Mapping[str, Any]) -> list[str]:
+        wanted = {**self._own, **settings}
+        changed = [name for name in wanted if getattr(self._config, name) != wanted[name]]
+        for name in changed:
+            setattr(self._config, name, wanted[name])
+        low, high = self._config.min_idle_timeout, self._config.max_idle_timeout
+        if low is not None and high is not None and low > high:
+            self._config.min_idle_timeout = high
+        return changed
+
+    def _failed(self, why: str, remedy: str) -> None:
+        if self._read_at is None:
+            stands = "what this server was started with applies"
+        else:
+            stands = f"what was read at {to_iso(self._read_at)} applies"
+        message = f"The settings at {self.where} can't be used ({why}): {stands}."
+        if self._problem is None:
+            log.warning("sagemaker_autoshutdown: %s", message)
+        since = self._problem.since if self._problem is not None else self._now()
+        remedy = remedy or "It is tried again by itself."
+        self._problem = Problem("settings_source", message, remedy, since)
+
+    # -- the last good one, on disk
+
+    def _stored(self) -> tuple[dict[str, Any], datetime] | None:
+        document = json.loads(self._file.read_text(encoding="utf-8"))
+        if document["source"] != self.where:
+            return None
+        return parse(json.dumps(document["settings"])), from_iso(document["read_at"])
+
+    async def _keep(self, read_at: datetime) -> None:
+        document = {
+            "source": self.where,
+            "read_at": to_iso(read_at),
+            "settings": dict(self._settings),
+        }
+        text = json.dumps(document, indent=2, sort_keys=True) + "\n"
+        self._is_kept = True
+        try:
+            await asyncio.wait_for(in_thread(lambda: replace_file(self._file, text)), FILE_TIMEOUT)
+        except (OSError, asyncio.TimeoutError) as error:
+            log.warning(
+                "sagemaker_autoshutdown: the administrator's settings can't be kept for the next "
+                "start: %r",
+                error,
+            )

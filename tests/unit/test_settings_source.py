@@ -1,0 +1,252 @@
+"""The admin's settings out of one place: what is taken, what is refused, what holds meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import stat
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sagemaker_autoshutdown.aws import AwsError, ErrorKind
+from sagemaker_autoshutdown.settings import source as module
+from sagemaker_autoshutdown.settings.admin import SageMakerAutoShutdown
+from sagemaker_autoshutdown.settings.source import InvalidSettings, SettingsSource, parse
+from sagemaker_autoshutdown.settings.user import Settings
+
+START = datetime(2026, 3, 2, 9, 0, tzinfo=timezone.utc)
+
+
+class Place:
+    """What stands at the source, or what goes wrong there."""
+
+    def __init__(self) -> None:
+        self.content: Any = {}
+        self.asked = 0
+
+    def read(self) -> str:
+        """As the edge reads it."""
+        self.asked += 1
+        if isinstance(self.content, Exception):
+            raise self.content
+        return self.content if isinstance(self.content, str) else json.dumps(self.content)
+
+
+class Server:
+    """One server's life: its admin's settings, as started with."""
+
+    def __init__(self, folder: Path, place: Place, **own: Any) -> None:
+        self.now = START
+        self.config = SageMakerAutoShutdown(
+            settings_source="s3://bucket/limits.json", data_dir=str(folder), **own
+        )
+        self.settings = Settings.of(self.config, lambda: self.now)
+        self.source = SettingsSource(self.config, place.read, lambda: self.now)
+        self.settings.follow(self.source)
+        self.changes: list[list[str]] = []
+        self.settings.on_admin_change.append(lambda names: self.changes.append(list(names)))
+
+    async def passes(self, seconds: float) -> None:
+        """Time goes by, and the loop comes round once."""
+        self.now += timedelta(seconds=seconds)
+        self.settings.follow_again()
+        if self.settings._following is not None:
+            await self.settings._following
+
+
+@pytest.fixture
+def place() -> Place:
+    """What stands at the source."""
+    return Place()
+
+
+def run(work: Callable[[], Any]) -> Any:
+    """A coroutine, to its end."""
+    return asyncio.run(work())
+
+
+@pytest.fixture(autouse=True)
+def _logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "sagemaker_autoshutdown")
+
+
+def test_what_stands_there_wins_over_what_the_server_was_started_with(
+    place: Place, tmp_path: Path
+) -> None:
+    async def work() -> None:
+        server = Server(tmp_path, place, idle_timeout=7200, warning_time=60)
+        rules = [{"owner": f"team-{n}", "idle_timeout": 900} for n in range(500)]
+        place.content = {"idle_timeout": 1800, "idle_timeout_rules": rules}
+        await server.settings.read()
+        assert server.settings.policy.idle_timeout == timedelta(minutes=30)
+        assert len(server.settings.policy.rules) == 500
+        assert server.settings.policy.warning_time == timedelta(minutes=1)
+
+    run(work)
+
+
+def test_a_change_is_in_force_after_minutes_and_said(
+    place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work() -> None:
+        server = Server(tmp_path, place)
+        await server.settings.read()
+        place.content = {"SageMakerAutoShutdown": {"idle_timeout": 600}}
+        await server.passes(200)
+        assert server.settings.policy.idle_timeout == timedelta(hours=2)
+        await server.passes(101)
+        assert server.settings.policy.idle_timeout == timedelta(minutes=10)
+        assert server.changes == [[], ["idle_timeout"]]
+        assert "changed idle_timeout=600" in caplog.text
+        [note] = server.settings.admin_notes
+        assert (
+            note == "s3://bucket/limits.json sets idle_timeout (last read at 2026-03-02T09:05:01Z)."
+        )
+        # What is taken out again is as the server was started with.
+        place.content = {}
+        await server.passes(300)
+        assert server.settings.policy.idle_timeout == timedelta(hours=2)
+
+    run(work)
+
+
+def test_the_emergency_stop_stops_all_shutdowns_and_nothing_else(
+    place: Place, tmp_path: Path
+) -> None:
+    async def work() -> None:
+        server = Server(tmp_path, place)
+        await server.settings.read()
+        before = server.settings.policy
+        place.content = {"stop_shutdowns": True}
+        await server.passes(300)
+        assert server.settings.policy.dry_run
+        assert "Your administrator has stopped all shutdowns." in server.settings.admin_notes
+        place.content = {"stop_shutdowns": False}
+        await server.passes(300)
+        assert server.settings.policy == before
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "no JSON"),
+        ("[1]", "no JSON object"),
+        ({"idle_timeout": 0}, "in seconds"),
+        ({"idle_timeout": 600, "warning_time": "soon"}, "warning_time"),
+        ({"idle_timout": 600}, "idle_timout is no setting"),
+        ({"data_dir": "/elsewhere"}, "data_dir is read when a server starts"),
+        ({"settings_source": "s3://other/x"}, "settings_source is read when a server starts"),
+        ({"remote_write_url": "https://x"}, "remote_write_url is read when"),
+        ({"idle_timeout_rules": [{"idle_timeout": "1h"}]}, "idle_timeout in seconds"),
+        ({"allow_user_settings": ["everything"]}, "names no user setting"),
+        ({"min_idle_timeout": 600, "max_idle_timeout": 60}, "is above"),
+        ({"idle_timeout": 10**400}, ""),
+        ('{"idle_timeout": NaN}', "in seconds"),
+    ],
+)
+def test_what_is_not_valid_changes_nothing_and_is_said(
+    place: Place, tmp_path: Path, content: Any, says: str
+) -> None:
+    async def work() -> None:
+        server = Server(tmp_path, place)
+        place.content = {"idle_timeout": 1234}
+        await server.settings.read()
+        place.content = content
+        await server.passes(300)
+        assert server.settings.policy.idle_timeout == timedelta(seconds=1234)
+        [problem] = server.settings.problems
+        assert problem.code == "settings_source"
+        assert says in problem.message
+        assert "what was read at 2026-03-02T09:00:00Z applies" in problem.message
+        place.content = {"idle_timeout": 1234}
+        await server.passes(300)
+        assert server.settings.problems == ()
+
+    run(work)
+
+
+def test_a_source_that_can_not_be_read_leaves_the_last_good_one_over_restarts(
+    place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work() -> None:
+        place.content = {"idle_timeout": 1234}
+        await Server(tmp_path, place).settings.read()
+        kept = tmp_path / module.FILE_NAME
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+        place.content = AwsError(ErrorKind.ACCESS_DENIED, "s3:GetObject", "AccessDenied", "no")
+        server = Server(tmp_path, place)
+        await server.settings.read()
+        assert server.settings.policy.idle_timeout == timedelta(seconds=1234)
+        [problem] = server.settings.problems
+        assert "allow the IAM action s3:GetObject" in problem.remedy
+        for _ in range(5):
+            await server.passes(300)
+        assert place.asked == 7
+        # One line for one outage.
+        assert caplog.text.count("can't be used") == 1
+
+        # Another source's settings are none of this one's.
+        other = Server(tmp_path, place)
+        other.source.where = "ssm:/other"
+        await other.settings.read()
+        assert other.settings.policy.idle_timeout == timedelta(hours=2)
+
+    run(work)
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"source": 1}', "[]", "\x00"])
+def test_a_damaged_copy_keeps_no_server_from_starting(
+    place: Place, tmp_path: Path, content: str
+) -> None:
+    async def work() -> None:
+        (tmp_path / module.FILE_NAME).write_text(content)
+        place.content = {"idle_timeout": 600}
+        server = Server(tmp_path, place)
+        await server.settings.read()
+        assert server.settings.policy.idle_timeout == timedelta(minutes=10)
+
+    run(work)
+
+
+def test_a_source_that_never_answers_is_asked_by_one_thread_only(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = threading.Event()
+
+    async def work() -> None:
+        monkeypatch.setattr(module, "READ_TIMEOUT", 0.01)
+        server = Server(tmp_path, place)
+        begun = 0
+
+        def hang() -> str:
+            nonlocal begun
+            begun += 1
+            over.wait(30)
+            return "{}"
+
+        server.source._read = hang
+        await server.settings.read()
+        for _ in range(3):
+            await server.passes(300)
+        assert begun == 1
+        assert "no answer in" in server.settings.problems[0].message
+        over.set()
+
+    run(work)
+
+
+def test_every_live_setting_can_stand_there_and_is_one(tmp_path: Path) -> None:
+    defaults = SageMakerAutoShutdown()
+    for name in module.live_names():
+        assert parse(json.dumps({name: getattr(defaults, name)})) is not None
+    with pytest.raises(InvalidSettings, match="poll_interval is read when a server starts"):
+        parse('{"poll_interval": 5}')
