@@ -42,6 +42,7 @@ from sagemaker_autoshutdown.model import (
 )
 from sagemaker_autoshutdown.monitor import Monitor
 from sagemaker_autoshutdown.settings.admin import SageMakerAutoShutdown
+from sagemaker_autoshutdown.settings.source import SettingsSource
 from sagemaker_autoshutdown.settings.user import Settings
 from sagemaker_autoshutdown.status import AppView, Status
 
@@ -312,6 +313,8 @@ class Server:
         self.data_dir = data_dir
         self.sagemaker = SageMaker(self)
         self.jupyter = Jupyter()
+        #: What stands at the setting ``settings_source``.
+        self.admin_document = "{}"
 
     # -- time
 
@@ -334,10 +337,13 @@ class Server:
         self.notebook = Notebook()
         config = SageMakerAutoShutdown(data_dir=str(self.data_dir), **self.traits)
         adapter = adapter_for(self.host, self.sagemaker)
+        settings = Settings.of(config, self.now)
+        if config.settings_source:
+            settings.follow(SettingsSource(config, lambda: self.admin_document, self.now))
         self.monitor = Monitor(
             adapter=adapter,
             reader=ActivityReader(self.jupyter, adapter),
-            settings=Settings.of(config, self.now),
+            settings=settings,
             config=config,
             costs=self.notebook,
             listeners=[self.notebook],

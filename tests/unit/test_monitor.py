@@ -769,6 +769,48 @@ class TestUsers:
         assert one.told(EventKind.SETTINGS) == []
 
 
+class TestOneAdminForAll:
+    """Settings that servers read from one place while they run."""
+
+    def test_a_shorter_limit_is_in_force_without_a_restart(
+        self, make: Callable[..., Server]
+    ) -> None:
+        one = make("a", settings_source="ssm:/limits", idle_timeout=86400).start()
+        one.run(hours=1)
+        one.admin_document = '{"idle_timeout": 7200}'
+        one.run(hours=1, minutes=7)
+        told = [event.message for event in one.told(EventKind.SETTINGS)]
+        assert told == ["the administrator's settings were changed: idle_timeout"]
+        one.run(hours=2, minutes=1)
+        assert deleted(one) == ["a"]
+        assert any("ssm:/limits sets idle_timeout" in note for note in one.status.notes)
+
+    def test_an_emergency_stop_stops_what_is_due_and_what_users_ask_for(
+        self, make: Callable[..., Server]
+    ) -> None:
+        one = make("a", "b", settings_source="ssm:/limits", idle_timeout=7200).start()
+        one.run(hours=1, minutes=50)
+        one.admin_document = '{"stop_shutdowns": true}'
+        one.run(hours=8)
+        assert deleted(one) == []
+        assert "Your administrator has stopped all shutdowns." in one.status.notes
+        with pytest.raises(Conflict, match="nothing is shut down"):
+            one.do(one.commands.shut_down("a"))
+        one.admin_document = "{}"
+        one.run(hours=9)
+        assert sorted(deleted(one)) == ["a", "b"]
+
+    def test_a_stop_holds_from_a_servers_first_look_on(self, make: Callable[..., Server]) -> None:
+        one = make("a", settings_source="ssm:/limits", idle_timeout=600)
+        one.admin_document = '{"stop_shutdowns": true}'
+        one.start().run(minutes=30)
+        one.admin_document = "{"
+        one.kill()
+        one.start().run(hours=5)
+        assert deleted(one) == []
+        assert "settings_source" in one.problems()
+
+
 class TestClocks:
     @pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone is the process's own")
     def test_f26_the_machines_time_zone_changes_nothing(
