@@ -57,6 +57,11 @@ SHORT = timedelta(seconds=1)
 SILENT_IN_A_ROW = 2
 #: How long a request that was passed on counts before its kernel begins with it.
 BEGINS_WITHIN = timedelta(seconds=10)
+#: So many messages in a second may be more than the connection holds: some may be lost, among them
+#: the one that says that the kernel is done.
+FLOOD = 500
+#: For how long a kernel that flooded us is heard no more before that is taken for possible.
+QUIET = timedelta(seconds=10)
 #: A message's content beyond this size is not read: what it takes to tell is small.
 SMALL = 4096
 
@@ -98,9 +103,14 @@ class _Moment:
 class _Request:
     type: str
     opened: _Moment
+    subshell: str = ""
     #: An ``execute_input`` showed its code to all clients: it was not sent silently.
     is_shown: bool = False
     is_restoring: bool = False
+    #: Its end may have been lost, since when: the kernel began with another, or went quiet.
+    doubt: _Moment | None = None
+    is_overtaken: bool = False
+    is_flooding: bool = False
 
 
 @dataclass
@@ -110,6 +120,10 @@ class _Kernel:
     session: str = ""
     heard: int = 0
     silent_in_a_row: int = 0
+    #: When it was last heard of, by the monotonic clock; and how often since when.
+    last_heard: float = 0.0
+    counted_from: float = 0.0
+    count: int = 0
     #: Our own questions that it has left unanswered, by message id.
     unanswered: set[str] = field(default_factory=set)
     #: When it was asked first, and was at work already.
@@ -150,8 +164,11 @@ class KernelRequests:
             if (kernel.running and request.type == EXECUTE)
             or now - request.opened.monotonic < BEGINS_WITHIN.total_seconds()
         }
-        requests = [*kernel.running.values(), *kernel.waiting.values()]
+        doubts = self._doubts(kernel, now)
+        running = [request for request in kernel.running.values() if request.doubt is None]
+        requests = [*running, *kernel.waiting.values()]
         oldest = requests[0] if requests else None
+        silent = [moment for moment in (kernel.silent, *doubts) if moment is not None]
         return KernelUse(
             running="" if oldest is None else _name(oldest.type),
             running_since=None if oldest is None else oldest.opened.wall,
@@ -159,8 +176,21 @@ class KernelRequests:
             used_at=None if kernel.used is None else kernel.used.wall,
             heard=kernel.heard,
             from_start=kernel.from_start,
-            silent_since=None if kernel.silent is None else kernel.silent.wall,
+            silent_since=max((moment.wall for moment in silent), default=None),
         )
+
+    def _doubts(self, kernel: _Kernel, now: float) -> list[_Moment]:
+        """Since when the requests are in doubt whose end may have been lost."""
+        is_quiet = now - kernel.last_heard >= QUIET.total_seconds()
+        for request in kernel.running.values():
+            if request.is_overtaken or not request.is_flooding:
+                continue
+            if not is_quiet:
+                request.doubt = None
+            elif request.doubt is None or request.doubt.monotonic != kernel.last_heard:
+                ago = timedelta(seconds=now - kernel.last_heard)
+                request.doubt = _Moment(self._now() - ago, kernel.last_heard)
+        return [each.doubt for each in kernel.running.values() if each.doubt is not None]
 
     def left_unanswered(self, kernel_id: str, question_id: str, *, is_silent: bool = False) -> None:
         """A question of ours found no answer in time. When it does, that is heard. ``is_silent``:
@@ -173,8 +203,15 @@ class KernelRequests:
 
     def answered(self, kernel_id: str) -> None:
         """It answered a question of ours."""
-        if kernel_id in self._kernels:
-            self._kernels[kernel_id].silent = None
+        kernel = self._kernels.get(kernel_id)
+        if kernel is None:
+            return
+        kernel.silent = None
+        # It is done with what it seemed to work on.
+        for request_id, request in list(kernel.running.items()):
+            if request.doubt is not None:
+                del kernel.running[request_id]
+                kernel.used = request.doubt
 
     def restarted(self, kernel_id: str) -> None:
         """Its process is gone, and what it worked on with it."""
@@ -197,7 +234,9 @@ class KernelRequests:
         wall, monotonic = self._now(), self._monotonic()
         for kernel in self._kernels.values():
             requests = [*kernel.running.values(), *kernel.waiting.values()]
-            for moment in (kernel.used, kernel.silent, *(request.opened for request in requests)):
+            doubts = (request.doubt for request in requests)
+            opened = (request.opened for request in requests)
+            for moment in (kernel.used, kernel.silent, *opened, *doubts):
                 if moment is not None:
                     moment.wall = wall - timedelta(seconds=monotonic - moment.monotonic)
 
@@ -210,8 +249,23 @@ class KernelRequests:
             # Output comes by the thousand: it is passed over without being read.
             if b'"status"' in frames[0] or b'"execute_input"' in frames[0]:
                 self._hear(kernel_id, frames)
+            else:
+                self._count(kernel_id)
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             log.debug("a message of kernel %s can't be read: %s", kernel_id, error)
+
+    def _count(self, kernel_id: str) -> None:
+        kernel = self._kernels.get(kernel_id)
+        if kernel is None or not kernel.running:
+            return
+        now = self._monotonic()
+        kernel.last_heard = now
+        if now - kernel.counted_from > 1.0:
+            kernel.counted_from, kernel.count = now, 0
+        kernel.count += 1
+        if kernel.count == FLOOD:
+            for request in kernel.running.values():
+                request.is_flooding = True
 
     def _hear(self, kernel_id: str, frames: list[bytes]) -> None:
         kernel = self._kernels.get(kernel_id)
@@ -243,12 +297,21 @@ class KernelRequests:
         if state == "busy":
             request = kernel.waiting.pop(request_id, None) or _Request(request_type, self._moment())
             request.opened = self._moment()
+            request.subshell = parent.get("subshell_id") or ""
+            self._overtake(kernel, request)
             kernel.running[request_id] = request
         elif not request_id:  # some kernels name no request when they are done
             for each in list(kernel.running):
                 self._end(kernel, each)
         else:
             self._end(kernel, request_id)
+
+    @staticmethod
+    def _overtake(kernel: _Kernel, request: _Request) -> None:
+        """Kernels work on one request of a shell at a time, with few exceptions."""
+        for other in kernel.running.values():
+            if other.subshell == request.subshell and not other.is_overtaken:
+                other.is_overtaken, other.doubt = True, request.opened
 
     @staticmethod
     def _is_another_process(kernel: _Kernel, session: str, parent: dict[str, Any]) -> bool:

@@ -416,7 +416,7 @@ def _evidence(use: KernelUse, label: str, now: datetime) -> tuple[Evidence, ...]
         more = f"; {use.queued} more queued" if use.queued else ""
         return (Evidence(EvidenceKind.REQUEST, text + more),)
     if use.silent_since is not None:
-        text = f"{label} was at work when it was found, and has not answered since"
+        text = f"{label} may be at work: it has yet to answer"
         return (Evidence(EvidenceKind.ANSWER, text, use.silent_since),)
     if use.used_at is None:
         return ()

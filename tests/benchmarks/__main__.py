@@ -1,4 +1,5 @@
-"""``python -m tests.benchmarks [delay] [checks] [hour] [load]``: all of it where none is named."""
+"""``python -m tests.benchmarks [delay] [checks] [hour] [load] [messages]``: all of it where none is
+named."""
 
 from __future__ import annotations
 
@@ -244,6 +245,40 @@ def _load_once(environment: dict[str, str]) -> dict[str, Any]:
 # ---- printing -----------------------------------------------------------------------------------
 
 
+def messages() -> None:
+    """A kernel's messages, with and without listening to it."""
+    rounds = 5
+    say(
+        "A kernel's messages",
+        "10,000 small messages of one kernel, as a client on the server's event loop gets them,",
+        f"with and without our listening, in turns; the median of {rounds} runs each.",
+    )
+    runs: dict[str, list[dict[str, float]]] = {"silent": [], "listening": []}
+    for _ in range(rounds):
+        for how, found in runs.items():
+            command = [sys.executable, "-m", "tests.benchmarks.messages", how]
+            told = subprocess.run(command, check=True, capture_output=True, cwd=ROOT, text=True)
+            found.append(json.loads(told.stdout.splitlines()[-1]))
+
+    def row(name: str, found: list[dict[str, float]]) -> list[str]:
+        names = ("median", "p99", "cpu", "wall")
+        median = {each: statistics.median(run[each] for run in found) for each in names}
+        per_message = f"{median['cpu'] / 10_000 * 1e6:.1f} us"
+        return [
+            name,
+            ms(median["median"]),
+            ms(median["p99"]),
+            per_message,
+            f"{median['wall']:.2f} s",
+        ]
+
+    table(
+        ["", "delay (median)", "delay (99th)", "server's CPU a message", "all of them"],
+        [row("without", runs["silent"]), row("listening", runs["listening"])],
+    )
+    aim("no measurable delay")
+
+
 def say(title: str, *about: str) -> None:
     """A heading."""
     sys.stdout.write(f"\n{title}\n{'=' * len(title)}\n{' '.join(about)}\n\n")
@@ -278,7 +313,13 @@ def percentile(values: Sequence[float], percent: int) -> float:
     return ordered[min(len(ordered) - 1, -(-len(ordered) * percent // 100) - 1)]
 
 
-SECTIONS = {"delay": delay, "checks": checks, "hour": hour, "load": load}
+SECTIONS = {
+    "delay": delay,
+    "checks": checks,
+    "hour": hour,
+    "load": load,
+    "messages": messages,
+}
 
 if __name__ == "__main__":
     main()

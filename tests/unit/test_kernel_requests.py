@@ -10,6 +10,7 @@ from jupyter_client.session import Session
 
 from sagemaker_autoshutdown.activity.kernel_requests import (
     BEGINS_WITHIN,
+    FLOOD,
     SILENT_IN_A_ROW,
     KernelRequests,
     KernelUse,
@@ -115,11 +116,46 @@ class TestWhatRuns:
 
     def test_a_cell_of_a_subshell_does_not_end_with_one_of_the_main_shell(self) -> None:
         kernel = Kernel()
-        on_main, on_subshell = kernel.begin(), kernel.begin()
-        kernel.end(on_main)
-        assert kernel.is_running
+        on_subshell = kernel.request()
+        on_subshell["header"]["subshell_id"] = "s"
+        kernel.say("status", on_subshell, execution_state="busy")
+        kernel.wait(hours=1)
+        kernel.end(kernel.begin())
+        assert (kernel.is_running, kernel.use.silent_since) == (True, None)
         kernel.end(on_subshell)
         assert not kernel.is_running
+
+    def test_a_cell_whose_end_was_lost_is_in_doubt_once_the_kernel_works_on_another(self) -> None:
+        kernel = Kernel()
+        kernel.begin()
+        kernel.wait(hours=1)
+        kernel.end(kernel.begin())
+        kernel.wait(hours=1)
+        # It is asked about, and does not hold its app for ever.
+        assert (kernel.is_running, kernel.use.silent_since) == (False, at(hours=1))
+        kernel.requests.answered("k")
+        assert (kernel.is_running, kernel.use.silent_since) == (False, None)
+        assert kernel.use.used_at == at(hours=1)
+
+    def test_a_cell_that_went_quiet_after_a_flood_of_output_is_in_doubt(self) -> None:
+        kernel = Kernel()
+        cell = kernel.begin()
+        for _ in range(FLOOD):
+            kernel.say("stream", cell, text="x")
+        assert (kernel.use.running, kernel.use.silent_since) == ("cell", None)
+        kernel.wait(hours=1)
+        assert (kernel.use.running, kernel.use.silent_since) == ("", START)
+        kernel.say("stream", cell, text="x")
+        assert (kernel.use.running, kernel.use.silent_since) == ("cell", None)
+        kernel.end(cell)
+        assert kernel.use.used_at == at(hours=1)
+
+    def test_a_silent_cell_is_in_no_doubt(self) -> None:
+        kernel = Kernel()
+        cell = kernel.begin()
+        kernel.say("stream", cell, text="epoch 1")
+        kernel.wait(hours=8)
+        assert (kernel.use.running, kernel.use.silent_since) == ("cell", None)
 
     def test_queued_requests_are_counted_and_each_holds(self) -> None:
         kernel = Kernel()

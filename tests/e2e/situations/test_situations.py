@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from . import table
+from . import kernels, table
 from .world import space
+
+__all__ = ["kernels"]
 
 
 @pytest.mark.timeout(400)

@@ -1,0 +1,190 @@
+"""Lines of the table about kernels: what they work on, who asks them, and who started them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.e2e.conftest import SILENT_CELL, until
+
+from .table import situation
+from .world import Space
+
+#: What papermill and nbclient do: a kernel of one's own, and a cell in it.
+RUNNER = """
+import pathlib, sys, time
+from jupyter_client.manager import start_new_kernel
+manager, client = start_new_kernel()
+client.execute_interactive("1")
+pathlib.Path(sys.argv[1]).touch()
+{then}
+time.sleep(1000)
+"""
+
+
+def _comm_opened(here: Space, kernel: str, handler: str, target: str = "slow") -> None:
+    """Open a comm whose handler in the kernel is ``handler``."""
+    code = f"def opened(comm, message):\n    {handler}\n"
+    code += f"get_ipython().kernel.comm_manager.register_target({target!r}, opened)"
+    here.run(kernel, code)
+    here.send(kernel, "comm_open", {"comm_id": "c", "target_name": target, "data": {}})
+
+
+def _another_program(here: Space, then: str) -> None:
+    """A program with a kernel of its own, which has run a cell when this returns."""
+    ready = here.home / "ready"
+    here.start(*here.python(RUNNER.format(then=then), "run_notebook.py"), str(ready))
+    until(ready.exists, "the program has a kernel", 60)
+
+
+# -- what a kernel works on
+
+
+@situation("a silent cell", in_use=True, in_sample=True)
+def _(here: Space) -> None:
+    here.run(here.kernel(), SILENT_CELL, wait=False)
+
+
+@situation("an idle kernel", in_use=False, in_sample=True)
+def _(here: Space) -> None:
+    here.run(here.kernel(), "1")
+
+
+@situation("a subshell is asked for while a silent cell runs", in_use=True, in_sample=True)
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    here.run(kernel, SILENT_CELL, wait=False)
+    here.send(kernel, "create_subshell_request", {}, channel="control")
+
+
+@situation("a resource monitor asks while a silent cell runs", in_use=True)
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    here.run(kernel, SILENT_CELL, wait=False)
+    here.send(kernel, "usage_request", {}, channel="control")
+
+
+@situation("a debugger asks while a silent cell runs", in_use=True)
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    here.run(kernel, SILENT_CELL, wait=False)
+    debug_info = {"type": "request", "seq": 1, "command": "debugInfo", "arguments": {}}
+    here.send(kernel, "debug_request", debug_info, channel="control")
+
+
+@situation("a widget's handler at work", in_use=True, in_sample=True)
+def _(here: Space) -> None:
+    _comm_opened(here, here.kernel(), SILENT_CELL)
+
+
+@situation("a widget whose handler has ended", in_use=False)
+def _(here: Space) -> None:
+    _comm_opened(here, here.kernel(), "pass")
+
+
+@situation("a second silent cell after a first one", in_use=True)
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    here.run(kernel, "import time; time.sleep(5)", wait=False)
+    here.send(kernel, "execute_request", {"code": SILENT_CELL, "silent": False})
+
+
+@situation("a kernel at work outside of any request", in_use=True)
+def _(here: Space) -> None:
+    here.run(
+        here.kernel(),
+        "import asyncio, time\nasyncio.get_event_loop().call_later(0.5, time.sleep, 1000)",
+    )
+
+
+@situation("a kernel that was restarted in a cell", in_use=False)
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    here.run(kernel, SILENT_CELL, wait=False)
+    here.request("POST", f"api/kernels/{kernel}/restart")
+
+
+@situation("a kernel that was killed in a cell", in_use=False, in_sample=True)
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    here.run(kernel, "import os, signal, time; time.sleep(2); os.kill(os.getpid(), 9)", wait=False)
+
+
+@situation("a cell that was interrupted", in_use=False)
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    here.run(kernel, SILENT_CELL, wait=False)
+    here.request("POST", f"api/kernels/{kernel}/interrupt")
+
+
+# -- who merely connects
+
+
+@situation("a tab that connects to its kernel again and again", in_use=False, in_sample=True)
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    here.run(kernel, "1")
+
+    def connect() -> None:
+        for kind in ("kernel_info_request", "comm_info_request", "history_request"):
+            here.send(kernel, kind, {})
+
+    here.again_and_again(connect, 1)
+
+
+@situation("a variable inspector that polls", in_use=False)
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    here.run(kernel, "1")
+    polling = {"code": "dir()", "silent": True, "store_history": False}
+    here.again_and_again(lambda: here.send(kernel, "execute_request", polling), 1)
+
+
+@situation("a page with widgets that is loaded again and again", in_use=False)
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    here.run(kernel, "1")
+    restore = {"comm_id": "x", "target_name": "jupyter.widget.control", "data": {}}
+    here.again_and_again(lambda: here.send(kernel, "comm_open", restore), 1)
+
+
+@situation("a debugger that asks an idle kernel again and again", in_use=False)
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    here.run(kernel, "1")
+    debug_info = {"type": "request", "seq": 1, "command": "debugInfo", "arguments": {}}
+    here.again_and_again(
+        lambda: here.send(kernel, "debug_request", debug_info, channel="control"), 1
+    )
+
+
+@situation("somebody who runs a short cell now and then", in_use=True)
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    here.again_and_again(lambda: here.run(kernel, "1"), 3)
+
+
+# -- kernels that no server started
+
+
+@situation("a silent cell in a kernel of another program", in_use=True, in_sample=True)
+def _(here: Space) -> None:
+    _another_program(here, f"client.execute_interactive({SILENT_CELL!r})")
+
+
+@situation("an idle kernel of another program", in_use=False)
+def _(here: Space) -> None:
+    _another_program(here, "")
+
+
+@situation("another program that runs a short cell now and then", in_use=True)
+def _(here: Space) -> None:
+    _another_program(here, "while True: client.execute_interactive('1'); time.sleep(3)")
+
+
+@situation("a connection file that outlived its kernel", in_use=False)
+def _(here: Space) -> None:
+    runtime = Path(here.launch.env["JUPYTER_RUNTIME_DIR"])
+    ports = {f"{name}_port": 59981 for name in ("shell", "iopub", "stdin", "control", "hb")}
+    left = runtime / f"kernel-{here.start('sleep', '1000').pid}.json"
+    left.write_text(json.dumps({**ports, "key": "k", "ip": "127.0.0.1", "transport": "tcp"}))
