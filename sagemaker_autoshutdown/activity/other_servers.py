@@ -42,7 +42,7 @@ _INTERPRETER = re.compile(r"(python|pypy)[\d.]*$")
 _SCRIPT = re.compile(r"(jupyter-(lab(hub)?|server|notebook|nbclassic)|jupyterhub-singleuser)$")
 _WORDS = {"lab", "labhub", "server", "notebook", "nbclassic", "singleuser"}
 _MODULES = {"jupyterlab", "jupyter_server", "notebook", "nbclassic", "jupyterhub.singleuser"}
-METADATA = "RESOURCEMETADATA_FILE"
+METADATA = "RESOURCE_METADATA_FILE"
 
 
 @dataclass(frozen=True)

@@ -183,3 +183,13 @@ async def test_a_servers_own_kernels_and_those_of_known_servers_are_not_found_tw
         ids = {model["id"] for model in await scene.source.kernels([other.partition("@")[0]])}
         assert ids == {own}
         await jp_serverapp.kernel_manager.shutdown_kernel(own)
+
+
+async def test_kernels_of_another_app_on_the_same_machine_are_not_this_apps(
+    jp_serverapp: ServerApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with another_program(jp_serverapp, tmp_path) as scene:
+        await scene.one("idle")
+        monkeypatch.setenv("RESOURCE_METADATA_FILE", str(tmp_path / "another.json"))
+        other = Scene(jp_serverapp, tmp_path)
+        assert await other.kernels() == []
