@@ -1,7 +1,8 @@
 # Everything that a developer does here. On a fresh machine: Python 3.11 or newer, make, Node 20.
 #
 #   make demo                watch the main job on a local Studio (FOR=90 ends by itself;
-#                            HOST=space or HOST=notebook-instance for the other hosts)
+#                            HOST=space or HOST=notebook-instance for the other hosts,
+#                            HOST=fleet for a whole account, seen from outside)
 #   make test-fast           the unit tests: under a minute
 #   make test                all tests
 #   make lint                formatters, linters, types

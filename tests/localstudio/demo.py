@@ -24,7 +24,7 @@ import psutil
 
 from sagemaker_autoshutdown.clock import from_iso
 
-from . import scene
+from . import fleet_demo, scene
 from .kernels import JupyterClient
 from .runtime import Target
 from .servers import ServerOptions
@@ -80,10 +80,12 @@ class Watched:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit code is 0 only if the right apps were shut down."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.add_argument("--host", choices=scene.HOSTS, default=scene.CLASSIC)
+    parser.add_argument("--host", choices=(*scene.HOSTS, "fleet"), default=scene.CLASSIC)
     parser.add_argument("--for", dest="seconds", type=float, help="end by itself after so long")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="sagemaker-autoshutdown-demo-") as folder:
+        if options.host == "fleet":
+            return fleet_demo.run(options.seconds, Path(folder))
         return asyncio.run(_demo(options.host, options.seconds, Path(folder)))
 
 

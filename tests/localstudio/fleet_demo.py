@@ -1,0 +1,369 @@
+"""``make demo HOST=fleet``: a whole account, seen from outside by ``fleet run``.
+
+Three domains with some hundred apps of all types, entered into the local Studio without processes,
+and what changes as apps come and go. What is told is read off ``/metrics`` of a real ``fleet run``;
+which servers report it asks of a real Prometheus, where that is installed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from sagemaker_autoshutdown.fleet.model import ReportKey
+from tests.prometheus import running_prometheus
+from tests.reporters import Reporters, serving
+
+from . import fleet
+from .state import AppKey
+from .testing import BlockingStudio, running_studio
+
+APPS, DOMAINS = 300, 3
+#: Seconds between two sweeps, and after which a server that says nothing is silent. By default they
+#: are 5 and 10 minutes.
+INTERVAL, REPORTS_WITHIN = 2, 6
+#: A change must be seen so soon, in seconds.
+SEEN_WITHIN = 20.0
+#: Seconds between two changes.
+PAUSE = 4.0
+
+_PREFIX = "sagemaker_autoshutdown_fleet_"
+COVERAGE = ("reports", "native", "attached", "silent", "none", "unknown")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one scrape told."""
+
+    up: int
+    usd_per_hour: float
+    by_coverage: dict[str, int]
+    nobody_usd_per_hour: float
+    spent: float
+    by_type: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something that happens, and how it is known that it was seen."""
+
+    what: str
+    make: Callable[[], None]
+    is_seen: Callable[[Seen, Seen], bool]
+
+
+class Over(Exception):
+    """The time is up, or somebody has had enough."""
+
+
+def run(seconds: float | None, folder: Path) -> int:
+    """The demonstration; 0 if everything was seen that happened."""
+    ends = None if seconds is None else time.monotonic() + seconds
+
+    def stop(*_: object) -> None:
+        raise Over
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    try:
+        with running_studio(folder / "studio") as studio:
+            return _watch(studio, folder, ends)
+    except Over:
+        say("", "Ended before the story was over.")
+        return 130
+
+
+def _watch(studio: BlockingStudio, folder: Path, ends: float | None) -> int:
+    say(f"Starting a local Studio with {APPS} apps in {DOMAINS} domains, without processes ...")
+    made = studio.do(lambda s: fleet.fill(s.account, s.now(), apps=APPS, domains=DOMAINS))
+    reporters = Reporters()
+    reporters.set(frozenset(_servers(made, made.domains[1])[1:]))
+    with ExitStack() as stack:
+        config = folder / "fleet.toml"
+        port = _free_port()
+        text = f'interval = "{INTERVAL}s"\nlisten = "127.0.0.1:{port}"\ndata_dir = "record"\n'
+        text += "[prices]\nprice_list_api = false\n"
+        has_prometheus = shutil.which("prometheus") is not None
+        if has_prometheus:
+            address = stack.enter_context(serving(reporters))
+            scrapes = [
+                {"job_name": "servers", "static_configs": [{"targets": [address]}]},
+                {"job_name": "fleet", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]},
+            ]
+            prometheus = stack.enter_context(running_prometheus(folder / "prometheus", scrapes))
+            prometheus.wait("sagemaker_autoshutdown_last_check_timestamp_seconds")
+            text += f'[prometheus]\nurl = "{prometheus.url}"\n'
+            text += f'reports_within = "{REPORTS_WITHIN}s"\n'
+            say(f"Prometheus: {prometheus.url}")
+        else:
+            say("Prometheus is not installed, so nobody can say which servers report.")
+        config.write_text(text)
+        environment = {**os.environ, **studio.aws_environment()}
+        stack.enter_context(_fleet_run(config, environment))
+        say(
+            f"fleet run: http://127.0.0.1:{port}/metrics, a sweep every {INTERVAL} s (by default "
+            "every 5 minutes).",
+            "",
+        )
+        story = Story(port, ends)
+        changes = _changes(studio, made, reporters if has_prometheus else None)
+        faults = story.tell(changes)
+        command = [sys.executable, "-m", "sagemaker_autoshutdown.cli", "fleet"]
+        for arguments in (("coverage",), ("costs", "--group-by", "app-type")):
+            say("", f"$ jupyter sagemaker-autoshutdown fleet {' '.join(arguments)}")
+            told = subprocess.run(
+                [*command, *arguments, "--config", str(config)],
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            say(told.stdout.strip())
+            if told.returncode:
+                faults.append(f"fleet {arguments[0]} failed: {told.stderr.strip()}")
+        _linger(story, ends)
+    say("")
+    if faults:
+        say(*(f"WRONG: {fault}." for fault in faults))
+        return 1
+    say("As it should be: every change in the account was seen, and what it costs an hour with it.")
+    return 0
+
+
+def _linger(story: Story, ends: float | None) -> None:
+    """Without an end, it goes on until somebody has had enough."""
+    if ends is not None:
+        return
+    say("", "It goes on running: Ctrl+C ends it.")
+    with contextlib.suppress(Over):
+        while True:
+            story.wait(3600)
+
+
+# ---- what happens --------------------------------------------------------------------------------
+
+
+def _servers(made: fleet.Fleet, domain_id: str) -> list[ReportKey]:
+    """The servers of a domain that could report."""
+    kinds = {"JupyterLab": "space", "JupyterServer": "classic"}
+    return [
+        ReportKey(key.domain_id, key.owner_name, kinds[key.app_type])
+        for key in made.apps
+        if key.domain_id == domain_id and key.app_type in kinds
+    ]
+
+
+def _changes(
+    studio: BlockingStudio, made: fleet.Fleet, reporters: Reporters | None
+) -> Iterator[Change]:
+    third = made.domains[2]
+
+    def start(count: int, app_type: str, instance_type: str) -> Callable[[], None]:
+        def make() -> None:
+            for number in range(count):
+                name = f"new-{app_type.lower()}-{number}"
+                studio.do(
+                    lambda s, name=name: fleet.enter(  # type: ignore[misc]
+                        s.account, made, third, name, app_type, "default", instance_type, s.now()
+                    )
+                )
+
+        return make
+
+    def end(keys: list[AppKey]) -> Callable[[], None]:
+        def make() -> None:
+            for key in keys:
+                studio.do(lambda s, key=key: s.account.remove(key))  # type: ignore[misc]
+
+        return make
+
+    yield Change(
+        "eight people start a Code Editor on ml.g5.2xlarge, which nobody stops",
+        start(8, "CodeEditor", "ml.g5.2xlarge"),
+        lambda before, now: (
+            now.by_type["CodeEditor"] == before.by_type["CodeEditor"] + 8
+            and now.by_coverage["none"] == before.by_coverage["none"] + 8
+        ),
+    )
+    yield Change(
+        "three sessions of Canvas begin",
+        start(3, "Canvas", ""),
+        lambda before, now: now.by_type["Canvas"] == before.by_type["Canvas"] + 3,
+    )
+    if reporters is not None:
+        reporting = sorted(reporters.names)
+        silenced = [name for name in reporting if name.host_kind == "space"][:10]
+        yield Change(
+            f"{len(silenced)} servers are killed and say nothing any more",
+            lambda: reporters.set(frozenset(reporting) - frozenset(silenced)),
+            lambda before, now: now.by_coverage["silent"] >= len(silenced),
+        )
+        yield Change(
+            "they are started again",
+            lambda: reporters.set(frozenset(reporting)),
+            lambda before, now: now.by_coverage["silent"] == 0,
+        )
+    second = [key for key in made.apps if key.domain_id == made.domains[1]]
+    servers = [key for key in second if key.app_type == "JupyterServer"]
+    owners = {key.owner_name for key in servers}
+    left = [key for key in second if key.app_type == "KernelGateway" and key.owner_name in owners]
+
+    def orphan() -> None:
+        if reporters is not None:
+            gone = {ReportKey(key.domain_id, key.owner_name, "classic") for key in servers}
+            reporters.set(reporters.names - gone)
+        end(servers)()
+
+    yield Change(
+        f"{len(servers)} JupyterServers of Classic are deleted, and {len(left)} kernel apps left",
+        orphan,
+        lambda before, now: _nobody(now) >= _nobody(before) + len(left),
+    )
+    evening = [
+        key
+        for key in made.apps
+        if key.domain_id == made.domains[0] and key.app_type in ("JupyterLab", "CodeEditor")
+    ]
+    yield Change(
+        f"Studio's own idle shutdown ends {len(evening)} apps of the first domain",
+        end(evening),
+        lambda before, now: (
+            now.up == before.up - len(evening) and now.usd_per_hour < before.usd_per_hour
+        ),
+    )
+
+
+def _nobody(seen: Seen) -> int:
+    return seen.by_coverage["none"] + seen.by_coverage["silent"]
+
+
+# ---- the story -----------------------------------------------------------------------------------
+
+
+class Story:
+    """Tells each change and what the fleet makes of it."""
+
+    def __init__(self, port: int, ends: float | None) -> None:
+        self._url = f"http://127.0.0.1:{port}/metrics"
+        self._ends = ends
+        self._began = time.monotonic()
+
+    def tell(self, changes: Iterator[Change]) -> list[str]:
+        """All of it; what went wrong."""
+        before = self._first()
+        say(
+            f"{'time':>5}  {'up':>4}  {'USD/h':>8}  "
+            + "  ".join(f"{name:>8}" for name in COVERAGE)
+            + f"  {'nobody, USD/h':>13}  {'spent':>7}"
+        )
+        self._line(before)
+        faults = []
+        for change in changes:
+            self.wait(PAUSE)
+            say(f"       → {change.what}")
+            before = self._look() or before
+            change.make()
+            seen = self._until(lambda now, before=before: change.is_seen(before, now))  # type: ignore[misc]  # noqa: B023
+            if seen is None:
+                faults.append(f"this was not seen within {SEEN_WITHIN:.0f} s: {change.what}")
+                continue
+            self._line(seen)
+            before = seen
+        return faults
+
+    def wait(self, seconds: float) -> None:
+        """Wait, for as long as there is time."""
+        if self._ends is not None and time.monotonic() + seconds > self._ends:
+            raise Over
+        time.sleep(seconds)
+
+    def _first(self) -> Seen:
+        found = self._until(lambda now: now.up > APPS and now.by_coverage["silent"] == 0)
+        if found is None:
+            raise Over
+        return found
+
+    def _until(self, condition: Callable[[Seen], bool]) -> Seen | None:
+        end = time.monotonic() + SEEN_WITHIN
+        while time.monotonic() < end:
+            now = self._look()
+            if now is not None and condition(now):
+                return now
+            self.wait(0.3)
+        return None
+
+    def _look(self) -> Seen | None:
+        try:
+            with urllib.request.urlopen(self._url, timeout=10) as reply:  # noqa: S310
+                text = reply.read().decode()
+        except OSError:  # it is starting
+            return None
+        up, usd, nobody, spent = 0, 0.0, 0.0, 0.0
+        by_coverage, by_type = dict.fromkeys(COVERAGE, 0), dict[str, int]()
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                name, labels = sample.name[len(_PREFIX) :], sample.labels
+                if name == "apps":
+                    up += int(sample.value)
+                    by_coverage[labels["coverage"]] += int(sample.value)
+                    kind = labels["app_type"]
+                    by_type[kind] = by_type.get(kind, 0) + int(sample.value)
+                elif name == "usd_per_hour":
+                    usd += sample.value
+                    if labels["coverage"] in ("none", "silent"):
+                        nobody += sample.value
+                elif name == "cost_usd_total":
+                    spent += sample.value
+        if not up:
+            return None
+        return Seen(up, usd, by_coverage, nobody, spent, by_type)
+
+    def _line(self, seen: Seen) -> None:
+        passed = int(time.monotonic() - self._began)
+        say(
+            f"{passed // 60:>2}:{passed % 60:02}  {seen.up:>4}  {seen.usd_per_hour:>8.2f}  "
+            + "  ".join(f"{seen.by_coverage[name]:>8}" for name in COVERAGE)
+            + f"  {seen.nobody_usd_per_hour:>13.2f}  {seen.spent:>7.4f}"
+        )
+
+
+@contextmanager
+def _fleet_run(config: Path, environment: dict[str, str]) -> Iterator[None]:
+    command = [sys.executable, "-m", "sagemaker_autoshutdown.cli", "fleet", "run"]
+    process = subprocess.Popen(
+        [*command, "--config", str(config)], env=environment, stdout=subprocess.DEVNULL
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def say(*lines: str) -> None:
+    """Tell something."""
+    with contextlib.suppress(BrokenPipeError):
+        print(*lines, sep="\n", flush=True)
