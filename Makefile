@@ -105,6 +105,7 @@ format: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks
 	$(BIN)/python -m tests.benchmarks.bench_costs
+	$(BIN)/python -m tests.benchmarks.bench_fleet
 
 wheel: $(PANEL_INSTALLED)
 	rm -rf dist

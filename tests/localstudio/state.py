@@ -170,6 +170,11 @@ class Profile:
     modified_at: datetime
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def position(self) -> tuple[float, str, str]:
+        """Where it stands in the list."""
+        return self.created_at.timestamp(), self.domain_id, self.owner.name
+
 
 @dataclass(frozen=True)
 class LifecycleConfig:
@@ -273,10 +278,13 @@ class Account:
         #: Whether an update keeps what it leaves out at every depth (see `operations.lifecycle`).
         self.deep_updates = False
         self.transitions: list[Transition] = []
+        #: Tags by ARN, as the tagging API tells them.
+        self.tags: dict[str, dict[str, str]] = {}
         self._apps: dict[AppKey, App] = {}
         #: Apps whose status changes with time; a fleet has thousands of others.
         self._moving: set[AppKey] = set()
         self._in_order: list[App] | None = None
+        self._profiles_in_order: dict[str, list[Profile]] = {}
         self._notebooks: dict[str, NotebookInstance] = {}
 
     # -- domains, user profiles, spaces
@@ -310,7 +318,19 @@ class Account:
             raise ApiError(
                 "ResourceInUse", f"{profile.owner.kind} {profile.owner.name} already exists"
             )
+        self.change_profile(profile)
+
+    def change_profile(self, profile: Profile) -> None:
+        """Put another version of a user profile or a space in its place."""
         self.profiles[profile.domain_id, profile.owner] = profile
+        self._profiles_in_order.clear()
+
+    def profiles_in_order(self, kind: str) -> list[Profile]:
+        """All user profiles, or all spaces, by their position; not to be changed."""
+        if kind not in self._profiles_in_order:
+            ordered = sorted(self.profiles_of(kind), key=lambda profile: profile.position)
+            self._profiles_in_order[kind] = ordered
+        return self._profiles_in_order[kind]
 
     def profiles_of(self, kind: str) -> list[Profile]:
         """All user profiles, or all spaces."""

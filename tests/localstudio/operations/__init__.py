@@ -16,7 +16,7 @@ from __future__ import annotations
 from ._table import SERVICES, Backend, OperationTable, call
 
 # Importing a module of operations is what fills the tables.
-from . import apps, domains, lifecycle, logs, notebooks, parameters  # isort: skip
+from . import apps, domains, lifecycle, logs, notebooks, parameters, tagging  # isort: skip
 
 __all__ = [
     "SERVICES",
@@ -29,4 +29,5 @@ __all__ = [
     "logs",
     "notebooks",
     "parameters",
+    "tagging",
 ]

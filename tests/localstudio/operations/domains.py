@@ -7,7 +7,7 @@ from typing import Any
 from tests.localstudio import names
 from tests.localstudio.state import Domain, Owner, Profile, space, user
 
-from ._table import SAGEMAKER, Answer, Backend, Parameters, page
+from ._table import SAGEMAKER, Answer, Backend, Parameters, page, page_of_ordered
 
 
 def domain_arn(domain_id: str) -> str:
@@ -133,22 +133,29 @@ def _new_profile(backend: Backend, p: Parameters, owner: Owner) -> Profile:
 def _profiles(
     backend: Backend, p: Parameters, kind: str, part: str
 ) -> tuple[list[Profile], str | None]:
-    profiles = [
+    if p.get("SortBy") == "LastModifiedTime":
+        return page(
+            _chosen(backend.account.profiles_of(kind), p, part),
+            p,
+            lambda profile: (
+                profile.modified_at.timestamp(),
+                profile.domain_id,
+                profile.owner.name,
+            ),
+        )
+    profiles = backend.account.profiles_in_order(kind)
+    if part or "DomainIdEquals" in p:
+        profiles = _chosen(profiles, p, part)
+    return page_of_ordered(profiles, p, lambda profile: profile.position)
+
+
+def _chosen(profiles: list[Profile], p: Parameters, part: str) -> list[Profile]:
+    return [
         profile
-        for profile in backend.account.profiles_of(kind)
+        for profile in profiles
         if p.get("DomainIdEquals", profile.domain_id) == profile.domain_id
         and part.lower() in profile.owner.name.lower()
     ]
-    modified = p.get("SortBy") == "LastModifiedTime"
-    return page(
-        profiles,
-        p,
-        lambda profile: (
-            (profile.modified_at if modified else profile.created_at).timestamp(),
-            profile.domain_id,
-            profile.owner.name,
-        ),
-    )
 
 
 def _summary(profile: Profile) -> dict[str, Any]:

@@ -182,10 +182,12 @@ def _update_profile(backend: Backend, p: Parameters, name: str) -> str:
     profile = account.profile(p["DomainId"], owner)
     _check_configs(account, p)
     given = {member: value for member, value in p.items() if member not in ("DomainId", name)}
-    account.profiles[profile.domain_id, owner] = replace(
-        profile,
-        settings=_updated(account, profile.settings, given),
-        modified_at=backend.now(),
+    account.change_profile(
+        replace(
+            profile,
+            settings=_updated(account, profile.settings, given),
+            modified_at=backend.now(),
+        )
     )
     return profile_arn(profile.domain_id, owner)
 
