@@ -1,6 +1,6 @@
-"""What one look at the apps says about their cost. Pure.
+"""What one observation of the apps says about their cost. Pure.
 
-Out of the verdicts of a look: which apps are billed, which of them are idle and since when.
+Out of the verdicts of an observation: which apps are billed, which of them are idle and since when.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ..model import App, AppType, Host, Price, Reason, State, Verdict
 
 
 class Use(str, Enum):
-    """In what way an app is used at the moment of a look."""
+    """In what way an app is used at the moment of an observation."""
 
     HELD = "held"
     """Something keeps it up: a busy kernel, a kept terminal."""
@@ -25,12 +25,13 @@ class Use(str, Enum):
     UNSEEN = "unseen"
     """Nobody knows; in doubt it is in use."""
     AS_BEFORE = "as_before"
-    """This look says nothing new of it: it is being shut down."""
+    """This observation says nothing new of it: it is being shut down."""
 
 
 @dataclass(frozen=True)
-class AppLook:
-    """One billed app at one look. ``since`` is when its present use began, where that is known.
+class AppObservation:
+    """One billed app in one observation. ``since`` is when its present use began, where that is
+    known.
 
     Of an app that is ``unseen`` (SageMaker lists it, but could not say on what it runs) neither the
     instance nor the price means anything.
@@ -44,23 +45,23 @@ class AppLook:
 
 
 @dataclass(frozen=True)
-class Look:
-    """All billed apps at one look. ``ahead`` is by how much the clock is ahead of one that nobody
-    sets: it changes when the clock is set, and with the server."""
+class Observation:
+    """All billed apps in one observation. ``ahead`` is by how much the clock is ahead of one that
+    nobody sets: it changes when the clock is set, and with the server."""
 
     at: datetime
     host: Host
-    apps: tuple[AppLook, ...]
+    apps: tuple[AppObservation, ...]
     ahead: timedelta | None = None
 
 
-def look_at(
+def observation_of(
     host: Host,
     verdicts: Iterable[Verdict],
     now: datetime,
     price: Callable[[str, AppType], Price],
-) -> Look | None:
-    """What the verdicts of a look say about cost; None where the apps could not be seen."""
+) -> Observation | None:
+    """What the verdicts of an observation say about cost; None where the apps could not be seen."""
     apps = []
     for verdict in verdicts:
         app = verdict.app
@@ -70,7 +71,7 @@ def look_at(
             continue
         use, since = _use(verdict)
         apps.append(
-            AppLook(
+            AppObservation(
                 app=app,
                 instance=host.billing_key(app),
                 use=use,
@@ -78,7 +79,7 @@ def look_at(
                 price=price(app.instance_type, app.app_type),
             )
         )
-    return Look(now, host, tuple(apps))
+    return Observation(now, host, tuple(apps))
 
 
 def _use(verdict: Verdict) -> tuple[Use, datetime | None]:

@@ -1,13 +1,14 @@
-"""Totals that ``status`` and the metrics show, kept up to date look by look.
+"""Totals that ``status`` and the metrics show, kept up to date observation by observation.
 
-A look adds to what was there, seldom changes it: what is added up already stays so, and the days
-before today are added up once. What is shown is a frozen :class:`Summary`, made on the recording
-thread and read by any other.
+An observation adds to what was there, seldom changes it: what is added up already stays so, and the
+days before today are added up once. What is shown is a frozen :class:`Summary`, made on the
+recording thread and read by any other.
 
 ``Spent`` is what counters show. They must not fall, not even over a restart or a crash: Prometheus
 takes a counter that falls for one that began anew, and counts all of it twice. So they follow from
-the ledger alone, and hold only what no later look can take back: time that may yet turn out to have
-been idle is left out, and an instance that is not up avoids cost until the last look, no longer.
+the ledger alone, and hold only what no later observation can take back: time that may yet turn out
+to have been idle is left out, and an instance that is not up avoids cost until the last
+observation, no longer.
 """
 
 from __future__ import annotations
@@ -101,13 +102,13 @@ class RunningTotals:
         goes_on = not anew and changed_since >= self._until
         since = self._until if goes_on else today * DAY
         charges = self._charges(db, since, FOR_EVER)
-        last_look = reads.last_look(db, self._host) or 0
+        last_observed_at = reads.last_observed_at(db, self._host) or 0
         # From here to the end of what is added nothing is read: what fails is read anew the next
         # time, and would be added twice.
         if not goes_on:
             self._sums = self._before.copy()
         self._add(self._sums, charges, spans)
-        self._until, self._today = max(since, last_look), today
+        self._until, self._today = max(since, last_observed_at), today
         volumes = [
             volume
             for volume in reads.volumes(db)
@@ -131,7 +132,7 @@ class RunningTotals:
         return Summary(
             Totals(**overall),
             {instance: Totals(**spent) for instance, spent in by_instance.items()},
-            self._spent(db, last_look),
+            self._spent(db, last_observed_at),
         )
 
     def _charges(self, db: sqlite3.Connection, start: int, end: int) -> list[days.DayCharge]:
@@ -176,7 +177,7 @@ class RunningTotals:
 
     # ---- counters ----------------------------------------------------------------------------
 
-    def _spent(self, db: sqlite3.Connection, last_look: int) -> tuple[Spent, ...]:
+    def _spent(self, db: sqlite3.Connection, last_observed_at: int) -> tuple[Spent, ...]:
         """What was spent in all, as far as that is settled."""
         in_use = {kind: tally.usd(idle=False) for kind, tally in self._sums.in_all.items()}
         idle = {kind: tally.usd(idle=True) for kind, tally in self._sums.in_all.items()}
@@ -186,7 +187,7 @@ class RunningTotals:
                 _add(in_use, self._kind(charge), sign * usd)
         saved = dict(self._avoided_before)
         start = (self._today - (LAST_DAYS - 1)) * DAY
-        for kind, usd in _avoided_usd(self._avoided, start, last_look, self._kind).items():
+        for kind, usd in _avoided_usd(self._avoided, start, last_observed_at, self._kind).items():
             _add(saved, kind, usd)
         return tuple(
             Spent(*kind, *(float(amounts.get(kind, 0)) for amounts in (in_use, idle, saved)))

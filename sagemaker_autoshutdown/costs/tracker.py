@@ -1,4 +1,5 @@
-"""What the rest of the product sees of costs: takes looks and events, gives prices and totals.
+"""What the rest of the product sees of costs: takes observations and events, gives prices and
+totals.
 
 Nothing here blocks its caller or raises because of a disk: the ledger is written and read on one
 thread of its own, and what it comes to is kept in memory for ``status`` and the metrics.
@@ -25,7 +26,7 @@ from ..model import AppType, Event, Host, HostKind, Price, Problem, Totals, Verd
 from ..prices.book import PriceBook
 from .billing.report import GroupBy, Outcome, Report
 from .microseconds import DAY, FOR_EVER, LONG_AGO, from_us, span_us, to_us
-from .observation import Look, look_at
+from .observation import Observation, observation_of
 
 if TYPE_CHECKING:
     # Imported in the thread, so that a server's start does not wait for them.
@@ -57,8 +58,8 @@ def _do_nothing(ledger: Ledger) -> None:
 class CostTracker(Listener):
     """Records what instances cost, and says what they did.
 
-    ``gap`` is the longest time between two looks that is no gap in the record. ``ask_volume``
-    answers the gigabytes of the volume; it may block, and is called in a thread.
+    ``gap`` is the longest time between two observations that is no gap in the record.
+    ``ask_volume`` answers the gigabytes of the volume; it may block, and is called in a thread.
     """
 
     def __init__(
@@ -199,13 +200,13 @@ class CostTracker(Listener):
             self.observe(check.verdicts, check.at)
 
     def observe(self, verdicts: Iterable[Verdict], now: datetime) -> None:
-        """Take note of one look. Returns at once."""
-        look = look_at(self._host, verdicts, now, self._prices.price)
-        if look is None or self._closed:
+        """Take note of one observation. Returns at once."""
+        observation = observation_of(self._host, verdicts, now, self._prices.price)
+        if observation is None or self._closed:
             return
         ahead = timedelta(seconds=now.timestamp() - self._monotonic())
-        look = replace(look, ahead=ahead)
-        self._jobs.put(lambda ledger: self._record(ledger, look))
+        observation = replace(observation, ahead=ahead)
+        self._jobs.put(lambda ledger: self._record(ledger, observation))
         if self._ask_volume and (self._ask_volume_at is None or now >= self._ask_volume_at):
             self._ask_volume_at = now + VOLUME_INTERVAL
             threading.Thread(
@@ -215,11 +216,11 @@ class CostTracker(Listener):
                 daemon=True,
             ).start()
 
-    def _record(self, ledger: Ledger, look: Look) -> None:
-        changed_since = ledger.record(look)
+    def _record(self, ledger: Ledger, observation: Observation) -> None:
+        changed_since = ledger.record(observation)
         if changed_since < FOR_EVER:
             self._changed_since = min(changed_since, self._changed_since)
-            self._sum_up(ledger, to_us(look.at))
+            self._sum_up(ledger, to_us(observation.at))
             self._has_recorded = True
 
     def _find_volume(self, now: datetime) -> None:
@@ -239,7 +240,8 @@ class CostTracker(Listener):
     # ---- what status and the metrics show: memory only ----------------------------------------
 
     def price(self, instance_type: str, app_type: AppType) -> Price:
-        """What an instance costs an hour, as far as it is known now. A look has it looked up."""
+        """What an instance costs an hour, as far as it is known now. An observation has it looked
+        up."""
         return self._prices.known(instance_type, app_type)
 
     def totals(self) -> Totals | None:
@@ -255,8 +257,8 @@ class CostTracker(Listener):
     def spent(self) -> tuple[Spent, ...]:
         """What was spent since records began, by instance type and app type.
 
-        Nothing before this server has recorded a look: another one may be recording, and showing,
-        the same.
+        Nothing before this server has recorded an observation: another one may be recording, and
+        showing, the same.
         """
         summary = self._summary
         return summary.spent if summary and self._has_recorded else ()

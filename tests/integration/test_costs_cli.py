@@ -17,7 +17,7 @@ import pytest
 from sagemaker_autoshutdown import cli
 from sagemaker_autoshutdown.cli import status as status_command
 from sagemaker_autoshutdown.clock import utcnow
-from sagemaker_autoshutdown.costs.observation import AppLook, Look, Use
+from sagemaker_autoshutdown.costs.observation import AppObservation, Observation, Use
 from sagemaker_autoshutdown.costs.store.ledger import FILE_NAME, Ledger
 from sagemaker_autoshutdown.model import App, AppStatus, AppType, Money, Price, PriceSource
 from sagemaker_autoshutdown.status import to_json
@@ -145,7 +145,7 @@ def ledger(tmp_path: Path) -> Path:
         at = start + timedelta(minutes=30 * half_hours)
         idle = half_hours > 4
         use, since = (Use.IDLE, start + timedelta(hours=2)) if idle else (Use.HELD, None)
-        made.record(Look(at, HOST, (AppLook(app, "i", use, since, price),)))
+        made.record(Observation(at, HOST, (AppObservation(app, "i", use, since, price),)))
     made.close()
     return tmp_path / FILE_NAME
 

@@ -142,9 +142,9 @@ def _days_are_sound(db: Connection) -> bool:
     if len(untils) != 1 or untils[0][1] != "integer" or untils[0][0] < 0:
         return False
     (until,) = untils[0][:1]
-    # None is added up that is not over at the last look, or that will be added up again.
-    (last_look,) = db.execute("SELECT max(at) FROM looks").fetchone()
-    if until > (0 if last_look is None else last_look) // DAY:
+    # None is added up that is not over at the last observation, or that will be added up again.
+    (last_observed_at,) = db.execute("SELECT max(at) FROM looks").fetchone()
+    if until > (0 if last_observed_at is None else last_observed_at) // DAY:
         return False
     if db.execute(
         "SELECT 1 FROM days WHERE typeof(day) != 'integer' OR day NOT BETWEEN 0 AND ? - 1 "

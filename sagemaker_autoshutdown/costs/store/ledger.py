@@ -22,17 +22,17 @@ from ...errors import Unavailable
 from ...model import Event, Host, VolumePrice
 from ...settings.locks import FileLock, Locked, file_identity
 from ..microseconds import DAY, FOR_EVER, from_us, span_us, to_us
-from ..observation import Look
+from ..observation import Observation
 from . import days, reads
 from .damage import Broken, is_of_the_disk, mend
 from .database import open_for_reading, open_for_writing, put_aside, takes_damage_for_such
 from .schema import MigrationFailed, TooNew
-from .writes import write_event, write_look, write_volume
+from .writes import write_event, write_observation, write_volume
 
 FILE_NAME = "ledger.sqlite3"
 LOCK_NAME = "ledger.lock"
 
-#: Writes kept in memory while the disk takes none: over a day of looks at one a minute.
+#: Writes kept in memory while the disk takes none: over a day of observations at one a minute.
 MAX_PENDING = 2000
 
 Write = Callable[[sqlite3.Connection], None]
@@ -57,7 +57,7 @@ class Ledger:
 
     ``error`` says, in words for the user, why nothing is recorded just now; ``notice`` what was
     put aside. ``is_elsewhere``: another server writes it. ``gap`` is the longest time between two
-    looks that is no gap.
+    observations that is no gap.
     """
 
     def __init__(
@@ -92,21 +92,22 @@ class Ledger:
         """Opens the ledger for writing; what keeps it from being opened is in ``error``."""
         self._flush()
 
-    def record(self, look: Look) -> int:
-        """Records a look. Returns the earliest time (microseconds) from which the record of what
-        was spent has changed since the last such answer; ``FOR_EVER`` where nothing was written."""
-        at = to_us(look.at)
+    def record(self, observation: Observation) -> int:
+        """Records an observation. Returns the earliest time (microseconds) from which the record of
+        what was spent has changed since the last such answer; ``FOR_EVER`` where nothing was
+        written."""
+        at = to_us(observation.at)
 
         def write(db: sqlite3.Connection) -> None:
-            last = reads.last_look(db, look.host)
+            last = reads.last_observed_at(db, observation.host)
             self._behind = last if last is not None and last - at > self._gap else None
             if last is not None and at <= last:
                 return  # recorded already, by another server or before the clock was put back
             jump = 0
-            if look.ahead is not None and self._ahead is not None:
-                jump = span_us(look.ahead - self._ahead)
-            changed_since = write_look(db, look, self._gap, jump)
-            self._ahead = look.ahead
+            if observation.ahead is not None and self._ahead is not None:
+                jump = span_us(observation.ahead - self._ahead)
+            changed_since = write_observation(db, observation, self._gap, jump)
+            self._ahead = observation.ahead
             days.forget_since(db, changed_since)
             days.keep_until(db, at // DAY)
             self._changed_since = min(changed_since, self._changed_since)

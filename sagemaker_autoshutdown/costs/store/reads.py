@@ -126,7 +126,7 @@ def app_types(db: Connection, host: Host) -> dict[str, str]:
     }
 
 
-def last_look(db: Connection, host: Host) -> int | None:
+def last_observed_at(db: Connection, host: Host) -> int | None:
     """When the apps of this host's owner were last seen; None if never."""
     row = db.execute(
         "SELECT at FROM looks WHERE domain_id = ? AND owner = ?", (host.domain_id, host.owner)

@@ -1,16 +1,16 @@
-"""What one look changes in the ledger.
+"""What one observation changes in the ledger.
 
-Owns the rules by which looks become runs and stretches: where a run begins and ends, what counts
-as idle, what is estimated. Each function takes a connection with a transaction under way.
+Owns the rules by which observations become runs and stretches: where a run begins and ends, what
+counts as idle, what is estimated. Each function takes a connection with a transaction under way.
 
-Between two looks an app counts as what it was at the earlier one, unless the later one knows
-better: idle time is counted from ``idle_since``, back to the last look at which the app was held.
-A gap that is longer than the looks are apart (the server was down) is reconciled: an app that is
-still in the same run was up in between, which is marked as estimated.
+Between two observations an app counts as what it was at the earlier one, unless the later one knows
+better: idle time is counted from ``idle_since``, back to the last observation at which the app was
+held. A gap that is longer than the observations are apart (the server was down) is reconciled: an
+app that is still in the same run was up in between, which is marked as estimated.
 
-What a look has settled stays as it is, whatever later ones say: no run begins before a look at
-which it was not up, and no time is turned idle in which the app was known to be used. Counters rest
-on that (see ``totals``).
+What an observation has settled stays as it is, whatever later ones say: no run begins before an
+observation at which it was not up, and no time is turned idle in which the app was known to be
+used. Counters rest on that (see ``totals``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from ...model import AppStatus, Event, EventKind, Host, Price, VolumePrice
 from ..microseconds import to_us
-from ..observation import AppLook, Look, Use
+from ..observation import AppObservation, Observation, Use
 from . import reads
 
 Connection = sqlite3.Connection
@@ -49,32 +49,32 @@ _COLUMNS = (
 )
 
 
-def write_look(db: Connection, look: Look, gap: int, jump: int = 0) -> int:
-    """Records a look. ``gap`` is the longest time between looks that is no gap; by ``jump`` the
-    clock was set forward since the last one.
+def write_observation(db: Connection, observation: Observation, gap: int, jump: int = 0) -> int:
+    """Records an observation. ``gap`` is the longest time between observations that is no gap; by
+    ``jump`` the clock was set forward since the last one.
 
     Returns the earliest time from which something changed. Looks come in order of time.
     """
-    at = to_us(look.at)
+    at = to_us(observation.at)
     dirty = at
-    last_look = reads.last_look(db, look.host)
-    up = {(run.app_type, run.app_name): run for run in _runs_up(db, look.host)}
-    if last_look is not None and jump > gap:
+    last_observed_at = reads.last_observed_at(db, observation.host)
+    up = {(run.app_type, run.app_name): run for run in _runs_up(db, observation.host)}
+    if last_observed_at is not None and jump > gap:
         # That time did not pass and is not billed: what is up goes on as new runs, since the last
-        # look as the clock has it now.
+        # observation as the clock has it now.
         for before in up.values():
             dirty = min(dirty, _end_unseen(db, before, gap))
-        up, last_look = {}, last_look + jump
-    for app in look.apps:
+        up, last_observed_at = {}, last_observed_at + jump
+    for app in observation.apps:
         run = up.pop((app.app.app_type.value, app.app.name), None)
         if run is not None and not _goes_on(run, app, at, gap):
             dirty = min(dirty, _end_unseen(db, run, gap))
             run = None
         if run is not None:
-            dirty = min(dirty, _go_on(db, look.host, run, app, at, gap))
+            dirty = min(dirty, _go_on(db, observation.host, run, app, at, gap))
         elif not app.app.unseen:  # else it is not known on what instance it runs
-            start = _start(app, at, gap, last_look)
-            dirty = min(dirty, _begin(db, look, app, at, gap, start))
+            start = _start(app, at, gap, last_observed_at)
+            dirty = min(dirty, _begin(db, observation, app, at, gap, start))
     for run in up.values():
         if at - run.seen_at > gap:
             dirty = min(dirty, _end_unseen(db, run, gap))
@@ -82,7 +82,7 @@ def write_look(db: Connection, look: Look, gap: int, jump: int = 0) -> int:
             dirty = min(dirty, _end(db, run, at))
     db.execute(
         "INSERT OR REPLACE INTO looks (domain_id, owner, at) VALUES (?, ?, ?)",
-        (look.host.domain_id, look.host.owner, at),
+        (observation.host.domain_id, observation.host.owner, at),
     )
     return dirty
 
@@ -97,7 +97,7 @@ def _runs_up(db: Connection, host: Host) -> Iterator[_Run]:
         yield run
 
 
-def _goes_on(run: _Run, app: AppLook, at: int, gap: int) -> bool:
+def _goes_on(run: _Run, app: AppObservation, at: int, gap: int) -> bool:
     """Whether an app that is up is in the run that is recorded as up.
 
     Not if it was shut down and is in service after a gap: whatever SageMaker says of its creation,
@@ -111,29 +111,32 @@ def _goes_on(run: _Run, app: AppLook, at: int, gap: int) -> bool:
     )
 
 
-def _start(app: AppLook, at: int, gap: int, last_look: int | None) -> int:
-    """When a run that is new began: not before a look at which it was not up.
+def _start(app: AppObservation, at: int, gap: int, last_observed_at: int | None) -> int:
+    """When a run that is new began: not before an observation at which it was not up.
 
     SageMaker keeps the CreationTime of an app that is started again within a day. Where it says
-    what can't be and the last look is long ago, nothing tells when, and the run counts from now on.
+    what can't be and the last observation is long ago, nothing tells when, and the run counts from
+    now on.
     """
     start = min(at, to_us(app.app.run_started_at))
-    if last_look is None or start >= last_look:
+    if last_observed_at is None or start >= last_observed_at:
         return start
-    return at if at - last_look > gap else last_look
+    return at if at - last_observed_at > gap else last_observed_at
 
 
-def _begin(db: Connection, look: Look, app: AppLook, at: int, gap: int, start: int) -> int:
+def _begin(
+    db: Connection, observation: Observation, app: AppObservation, at: int, gap: int, start: int
+) -> int:
     """Records a run that is new; returns its start."""
-    price_id = _price_id(db, look.host, app, at)
+    price_id = _price_id(db, observation.host, app, at)
     cursor = db.execute(
         "INSERT INTO runs (region, domain_id, owner, app_type, app_name, instance_type, instance, "
         "started_at, seen_at, idle, held_until, price_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
         "?, ?)",
         (
-            look.host.region,
-            look.host.domain_id,
-            look.host.owner,
+            observation.host.region,
+            observation.host.domain_id,
+            observation.host.owner,
             app.app.app_type.value,
             app.app.name,
             app.app.instance_type,
@@ -161,7 +164,7 @@ def _begin(db: Connection, look: Look, app: AppLook, at: int, gap: int, start: i
     return start
 
 
-def _go_on(db: Connection, host: Host, run: _Run, app: AppLook, at: int, gap: int) -> int:
+def _go_on(db: Connection, host: Host, run: _Run, app: AppObservation, at: int, gap: int) -> int:
     """Records that a run went on; returns from when on something changed."""
     price_id = run.price_id
     if app.app.unseen or (app.price.usd_per_hour is None and _is_priced(db, price_id)):
@@ -182,7 +185,7 @@ def _go_on(db: Connection, host: Host, run: _Run, app: AppLook, at: int, gap: in
 
 
 def _extend(
-    db: Connection, run: _Run, app: AppLook, at: int, *, estimated: bool, price_id: int
+    db: Connection, run: _Run, app: AppObservation, at: int, *, estimated: bool, price_id: int
 ) -> int:
     """Records what a run did from ``seen_at`` to ``at``; returns from when on it changed."""
     seen_at = run.seen_at
@@ -274,7 +277,7 @@ def _merge_tail(db: Connection, run: _Run, since: int) -> None:
 def _end(db: Connection, run: _Run, end: int) -> int:
     """Records that a run is over, as was seen; returns from when on something changed.
 
-    It went on until it was seen to be gone, as what it was at the last look.
+    It went on until it was seen to be gone, as what it was at the last observation.
     """
     dirty = run.seen_at
     _append(db, run, run.seen_at, end, run.idle, False)
@@ -285,7 +288,8 @@ def _end(db: Connection, run: _Run, end: int) -> int:
 def _end_unseen(db: Connection, run: _Run, gap: int) -> int:
     """Records that a run is over whose end nobody saw; returns from when on something changed.
 
-    Nothing is known beyond the last look: it ends there, and its last while counts as estimated.
+    Nothing is known beyond the last observation: it ends there, and its last while counts as
+    estimated.
     """
     row = db.execute(
         "SELECT id, started_at, ended_at, idle, price_id FROM stretches WHERE run_id = ? "
@@ -303,7 +307,7 @@ def _end_unseen(db: Connection, run: _Run, gap: int) -> int:
     return max(run.started_at, since)
 
 
-def _price_id(db: Connection, host: Host, app: AppLook, at: int) -> int:
+def _price_id(db: Connection, host: Host, app: AppObservation, at: int) -> int:
     """The record of a price, made when it is first used. A price says what held at the time."""
     price: Price = app.price
     usd = None if price.usd_per_hour is None else str(price.usd_per_hour)

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from sagemaker_autoshutdown.costs.billing.arithmetic import bill, cost_of
 from sagemaker_autoshutdown.costs.microseconds import FOR_EVER, LONG_AGO, span_us, to_us
-from sagemaker_autoshutdown.costs.observation import AppLook, Look, Use
+from sagemaker_autoshutdown.costs.observation import AppObservation, Observation, Use
 from sagemaker_autoshutdown.costs.store import database, reads
 from sagemaker_autoshutdown.costs.totals import RunningTotals, Summary
 from sagemaker_autoshutdown.errors import Unavailable
@@ -49,10 +49,10 @@ class Counters:
         assert found is not None
         return found
 
-    def look(self, seconds: float, *apps: AppLook) -> dict[tuple[str, str, str], float]:
+    def look(self, seconds: float, *apps: AppObservation) -> dict[tuple[str, str, str], float]:
         """What is exported after a look; fails if anything fell."""
         self.world.now = after(seconds)
-        changed_since = self.world.ledger.record(Look(self.world.now, self.host, apps))
+        changed_since = self.world.ledger.record(Observation(self.world.now, self.host, apps))
         assert self.world.ledger.error == ""
         summary = self.read(self.running, changed_since)
         assert summary == self.read(RunningTotals(self.host, span_us(CAP)))
@@ -87,7 +87,9 @@ def world() -> Iterator[World]:
         yield made
 
 
-def in_a_space(world: World, instance_type: str, use: Use = Use.HELD, **facts: float) -> AppLook:
+def in_a_space(
+    world: World, instance_type: str, use: Use = Use.HELD, **facts: float
+) -> AppObservation:
     """A space's app, whose instance keeps its name on whatever type it runs."""
     look = world.app(use, name="default", instance_type=instance_type, **facts)  # type: ignore[arg-type]
     app = replace(look.app, app_type=AppType.JUPYTER_LAB)
@@ -131,7 +133,7 @@ steps = st.lists(
 )
 
 
-def as_seen(world: World, at: float, name: str, facts: dict[str, object]) -> AppLook:
+def as_seen(world: World, at: float, name: str, facts: dict[str, object]) -> AppObservation:
     use = facts["use"]
     assert isinstance(use, Use)
     ago = facts["ago"]
@@ -151,7 +153,7 @@ def as_seen(world: World, at: float, name: str, facts: dict[str, object]) -> App
         look = world.app(use, name=name, **options)  # type: ignore[arg-type]
     if facts["unseen"]:
         app = replace(look.app, unseen=True, instance_type="")
-        look = AppLook(app, "", Use.UNSEEN, None, UNPRICED)
+        look = AppObservation(app, "", Use.UNSEEN, None, UNPRICED)
     return look
 
 
@@ -281,7 +283,7 @@ def test_another_owner_of_the_same_home_is_not_counted_as_this_one(world: World)
     other = Host(HostKind.CLASSIC, "us-east-1", "d-1", "bob")
     bobs = replace(world.app(), instance="d-1/bob/ml.t3.medium")
     world.now = after(100)
-    world.ledger.record(Look(world.now, other, (bobs,)))
+    world.ledger.record(Observation(world.now, other, (bobs,)))
     counters = Counters(world)
     found = counters.look(150, world.app(started=50))
     assert found["ml.t3.medium", "KernelGateway", "in_use"] == 1
@@ -294,7 +296,7 @@ def test_another_owner_of_the_same_home_is_not_counted_as_this_one(world: World)
 
 
 @pytest.mark.parametrize(
-    "question", ["runs_version", "stretches", "last_look", "volumes", "unsettled"]
+    "question", ["runs_version", "stretches", "last_observed_at", "volumes", "unsettled"]
 )
 def test_a_disk_that_fails_half_way_through_adding_up_makes_nothing_count_twice(
     world: World, monkeypatch: pytest.MonkeyPatch, question: str
@@ -302,7 +304,7 @@ def test_a_disk_that_fails_half_way_through_adding_up_makes_nothing_count_twice(
     counters = Counters(world)
     counters.look(60, world.app(Use.RECENT, since=50))
     world.now = after(120)
-    changed_since = world.ledger.record(Look(world.now, HOST, (world.app(),)))
+    changed_since = world.ledger.record(Observation(world.now, HOST, (world.app(),)))
 
     def fail(*_: object) -> None:
         raise sqlite3.OperationalError("disk I/O error")

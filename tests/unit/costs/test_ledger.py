@@ -17,7 +17,7 @@ import pytest
 
 from sagemaker_autoshutdown.costs.billing.arithmetic import Tally, bill, money
 from sagemaker_autoshutdown.costs.microseconds import FOR_EVER, SECOND, from_us, to_us
-from sagemaker_autoshutdown.costs.observation import AppLook, Look, Use
+from sagemaker_autoshutdown.costs.observation import AppObservation, Observation, Use
 from sagemaker_autoshutdown.costs.store import ledger as ledger_module
 from sagemaker_autoshutdown.costs.store import reads, schema
 from sagemaker_autoshutdown.costs.store.database import open_for_writing
@@ -72,7 +72,7 @@ class World:
         started: float = 0,
         instance_type: str = "ml.t3.medium",
         price: Price = PRICE,
-    ) -> AppLook:
+    ) -> AppObservation:
         app = App(
             name,
             AppType.KERNEL_GATEWAY,
@@ -82,11 +82,11 @@ class World:
             after(started),
         )
         began = None if since is None else after(since)
-        return AppLook(app, f"d-1/ada/{instance_type}", use, began, price)
+        return AppObservation(app, f"d-1/ada/{instance_type}", use, began, price)
 
-    def look(self, seconds: float, *apps: AppLook) -> None:
+    def look(self, seconds: float, *apps: AppObservation) -> None:
         self.now = after(seconds)
-        self.ledger.record(Look(self.now, HOST, apps))
+        self.ledger.record(Observation(self.now, HOST, apps))
 
     def shut_down(
         self, seconds: float, reason: Reason, name: str = "a", app_type: str = "KernelGateway"
@@ -186,7 +186,7 @@ def test_a_look_at_what_is_idle_since_yesterday_changes_nothing_of_yesterday(wor
     for at in range(60, 601, 60):
         world.look(at, world.app(Use.RECENT, 30))
     dirty = [
-        world.ledger.record(Look(after(at), HOST, (world.app(Use.IDLE, 30),)))
+        world.ledger.record(Observation(after(at), HOST, (world.app(Use.IDLE, 30),)))
         for at in (660, 720, 780)
     ]
     assert dirty == [to_us(after(30)), to_us(after(660)), to_us(after(720))]
@@ -264,7 +264,7 @@ def test_time_that_passed_on_a_clock_that_was_set_only_is_not_billed(world: Worl
     month = 30 * 86400
     for passed, ahead in ((60, 0), (120, 0), (180, 0), (240, month), (300, month)):
         world.now = after(passed + ahead)
-        look = Look(world.now, HOST, (world.app(),), timedelta(seconds=ahead))
+        look = Observation(world.now, HOST, (world.app(),), timedelta(seconds=ahead))
         world.ledger.record(look)
     assert world.stretches() == [
         ("a", 0, 180, "use?"),
@@ -278,7 +278,7 @@ def test_time_in_which_nobody_could_look_is_billed_although_the_server_was_up(
     """SageMaker did not list the apps for an hour."""
     for passed in (60, 3660):
         world.now = after(passed)
-        world.ledger.record(Look(world.now, HOST, (world.app(),), timedelta(0)))
+        world.ledger.record(Observation(world.now, HOST, (world.app(),), timedelta(0)))
     assert world.money().usd == Decimal("36.6")
 
 
@@ -391,10 +391,10 @@ def test_an_app_that_was_up_before_the_install_is_estimated_since_its_start(
 # --- apps that SageMaker lists without saying on what they run ------------------------------------
 
 
-def unseen(world: World, **facts: object) -> AppLook:
+def unseen(world: World, **facts: object) -> AppObservation:
     look = world.app(**facts)  # type: ignore[arg-type]
     app = replace(look.app, unseen=True, instance_type="")
-    return AppLook(app, "", Use.UNSEEN, None, Price("", None, PriceSource.UNPRICED))
+    return AppObservation(app, "", Use.UNSEEN, None, Price("", None, PriceSource.UNPRICED))
 
 
 def test_an_app_that_can_not_be_described_goes_on_as_it_was_on_the_instance_it_was_on(
@@ -455,7 +455,7 @@ def test_there_is_no_write_ahead_log_which_nfs_can_not_share(real_disk: None, wo
 def test_a_second_server_on_the_same_home_counts_nothing_twice(world: World) -> None:
     world.look(60, world.app())
     other = world.open()
-    other.record(Look(after(90), HOST, (world.app(),)))
+    other.record(Observation(after(90), HOST, (world.app(),)))
     other.add_event(HOST, Event(after(90), EventKind.SETTINGS, "from the second"))
     assert "another server" in other.error
     world.look(120, world.app())
@@ -464,7 +464,7 @@ def test_a_second_server_on_the_same_home_counts_nothing_twice(world: World) -> 
     assert world.stretches() == [("a", 0, 120, "use")]
     # And takes over when the first one is gone.
     world.ledger.close()
-    other.record(Look(after(180), HOST, (world.app(),)))
+    other.record(Observation(after(180), HOST, (world.app(),)))
     assert other.error == ""
     world.ledger = other
     assert world.stretches() == [("a", 0, 180, "use")]
@@ -478,13 +478,13 @@ def test_two_servers_never_both_write_after_their_folder_was_removed_and_made_an
     world.look(60, world.app())
     shutil.rmtree(world.folder)
     other = world.open()
-    other.record(Look(after(90), HOST, (world.app(),)))
+    other.record(Observation(after(90), HOST, (world.app(),)))
     assert other.error == ""
     world.look(120, world.app())
     assert "another server" in world.ledger.error
     assert world.ledger.is_elsewhere
     # What it saw meanwhile is not lost, and counted once.
-    other.record(Look(after(150), HOST, (world.app(),)))
+    other.record(Observation(after(150), HOST, (world.app(),)))
     other.close()
     world.look(180, world.app())
     assert world.ledger.error == ""
@@ -514,7 +514,7 @@ def test_a_disk_that_fails_keeps_no_other_server_from_recording(
         bad_disk.setattr(ledger_module, "open_for_writing", on_a_bad_disk)
         world.look(60, world.app())
     other = world.open()
-    other.record(Look(after(90), HOST, (world.app(),)))
+    other.record(Observation(after(90), HOST, (world.app(),)))
     assert other.error == ""
     other.close()
 
@@ -528,10 +528,10 @@ def test_a_server_of_another_owner_on_the_same_home_is_recorded_when_its_turn_co
     world.look(60, world.app())
     other = world.open()
     for at in range(60, 600, 60):
-        other.record(Look(after(at), bob, (bobs,)))
+        other.record(Observation(after(at), bob, (bobs,)))
         world.look(at + 1, world.app())
     world.ledger.close()
-    other.record(Look(after(600), bob, (bobs,)))
+    other.record(Observation(after(600), bob, (bobs,)))
     world.ledger = other
     assert other.error == ""
     assert world.stretches() == [("a", 0, 541, "use"), ("bobs", 0, 600, "use")]
@@ -709,7 +709,7 @@ def test_a_ledger_of_the_first_version_goes_on_from_its_last_look(
         )
     world = World(path.parent)
     world.ledger.open()
-    assert world.ledger.read(lambda db: reads.last_look(db, HOST)) == to_us(after(60))
+    assert world.ledger.read(lambda db: reads.last_observed_at(db, HOST)) == to_us(after(60))
     world.look(120, world.app())
     assert (world.ledger.error, world.stretches()) == ("", [("a", 60, 120, "use")])
     world.ledger.close()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sagemaker_autoshutdown.costs.billing.arithmetic import bill, clip
 from sagemaker_autoshutdown.costs.billing.report import GroupBy, Outcome, Report
 from sagemaker_autoshutdown.costs.microseconds import DAY, LONG_AGO, span_us, to_us
-from sagemaker_autoshutdown.costs.observation import Look, Use
+from sagemaker_autoshutdown.costs.observation import Observation, Use
 from sagemaker_autoshutdown.costs.outcomes import outcomes
 from sagemaker_autoshutdown.costs.query import report
 from sagemaker_autoshutdown.costs.store import days, reads
@@ -235,7 +235,7 @@ def test_totals_that_grow_look_by_look_are_those_that_are_added_up_anew(world: W
         use, since = (Use.HELD, None) if minute < 10 else (Use.RECENT, start + 600)
         if minute > 25:
             use = Use.IDLE
-        look = Look(world.now, HOST, (world.app(use, since, started=start - 3600),))
+        look = Observation(world.now, HOST, (world.app(use, since, started=start - 3600),))
         changed_since = world.ledger.record(look)
         now = to_us(world.now)
         summary = world.ledger.read(

@@ -24,7 +24,7 @@ from sagemaker_autoshutdown.costs import setup
 from sagemaker_autoshutdown.costs import totals as totals_module
 from sagemaker_autoshutdown.costs import tracker as tracker_module
 from sagemaker_autoshutdown.costs.billing.report import GroupBy
-from sagemaker_autoshutdown.costs.observation import Use, look_at
+from sagemaker_autoshutdown.costs.observation import Use, observation_of
 from sagemaker_autoshutdown.costs.store import days
 from sagemaker_autoshutdown.costs.store.ledger import Ledger
 from sagemaker_autoshutdown.costs.tracker import CostTracker
@@ -114,7 +114,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 
 def uses(found: tuple[Verdict, ...], now: datetime) -> dict[str, tuple[Use, datetime | None]]:
-    look = look_at(HOST, found, now, PriceBook("us-east-1").price)
+    look = observation_of(HOST, found, now, PriceBook("us-east-1").price)
     assert look is not None
     return {one.app.name: (one.use, one.since) for one in look.apps}
 
@@ -163,7 +163,7 @@ def test_status_and_ledger_agree_on_what_is_idle_while_an_app_is_being_deleted(
             Snapshot((up,), work, "", error), Policy(), "ada", Holds({}, requested), memory, now
         )
         memory = decision.memory
-        look = look_at(HOST, decision.verdicts, now, PriceBook("us-east-1").price)
+        look = observation_of(HOST, decision.verdicts, now, PriceBook("us-east-1").price)
         assert look is not None
         ledger.record(look)
         ((idle,),) = ledger.read(lambda db: db.execute("SELECT idle FROM runs").fetchall()) or []
@@ -174,7 +174,7 @@ def test_status_and_ledger_agree_on_what_is_idle_while_an_app_is_being_deleted(
 
 def test_apps_that_sagemaker_did_not_list_are_no_look_at_all() -> None:
     found = verdicts(after(5000), app(), apps_error="AccessDenied")
-    assert look_at(HOST, found, after(5000), PriceBook("").price) is None
+    assert observation_of(HOST, found, after(5000), PriceBook("").price) is None
 
 
 # --- the tracker ------------------------------------------------------------------------------
