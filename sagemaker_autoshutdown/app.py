@@ -16,6 +16,7 @@ from jupyter_server.extension.application import ExtensionApp
 from tornado.ioloop import IOLoop
 
 from .activity.background_jobs import BackgroundJobs
+from .activity.browser_requests import BrowserRequests
 from .activity.gpu_watch import GpuWatch
 from .activity.jupyter import InProcessSource, RestSource
 from .activity.other_servers import OtherServers
@@ -247,6 +248,8 @@ def build(serverapp: ServerApp) -> Parts:
         unknown_for=timedelta(seconds=config.max_unknown_gpu_time),
         program_of=jobs.gpu_user,
     )
+    browsers = BrowserRequests(serverapp.base_url)
+    browsers.listen_to(serverapp.web_app)
     monitor = Monitor(
         adapter=adapter,
         reader=ActivityReader(
@@ -255,6 +258,7 @@ def build(serverapp: ServerApp) -> Parts:
             jobs,
             gpus,
             OtherServers(),
+            browsers,
             is_held=lambda apps, work, now: is_held(apps, work, settings.policy, now),
         ),
         settings=settings,

@@ -17,6 +17,7 @@ from .model import (
     App,
     AppStatus,
     Holds,
+    Limit,
     Reason,
     Snapshot,
     State,
@@ -201,7 +202,18 @@ def _decide_app(
 
     idle_since = max(_used(past, work, policy, now).last_active, app.run_started_at)
     idle_from = idle_since + policy.active_time
-    terms = Terms(idle_since, limit, policy.warning_time, kept_until)
+    counts_from = idle_since
+    closed_since = snapshot.presence.closed_since
+    if closed_since is not None:
+        # Whoever closed the last tab has left.
+        left_at = max(idle_since, min(closed_since, now))
+        closed_limit = policy.closed_limit(
+            instance_type=app.instance_type, owner=owner, app_type=app.app_type.value
+        )
+        if left_at + closed_limit < idle_since + limit:
+            counts_from, limit = left_at, closed_limit
+            unknown = replace(unknown, idle_timeout=limit, limit=Limit.CLOSED_IDLE_TIMEOUT)
+    terms = Terms(counts_from, limit, policy.warning_time, kept_until)
     announced = past.announced
     if announced is None or not terms.follow_from(announced.terms, now):
         announced = terms.announce(now)
@@ -222,6 +234,7 @@ def _decide_app(
         due = _due(app, due_reason, limit, deadline, policy)
         verdict = replace(
             due,
+            limit=unknown.limit,
             idle_since=idle_since,
             is_idle=now >= idle_from,
             since=idle_since,

@@ -287,6 +287,22 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Presence:
+    """Whether somebody has this server open in a browser. ``closed_since`` is since when nobody
+    has; None while somebody has, and where that is not known."""
+
+    is_known: bool = False
+    closed_since: datetime | None = None
+
+
+class Limit(str, Enum):
+    """Which limit applies, by the setting that holds it."""
+
+    IDLE_TIMEOUT = "idle_timeout"
+    CLOSED_IDLE_TIMEOUT = "closed_idle_timeout"
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """One look at the world.
 
@@ -300,6 +316,7 @@ class Snapshot:
     apps_error: str = ""
     activity_error: str = ""
     unasked: frozenset[str] = frozenset()
+    presence: Presence = field(default_factory=Presence)
 
 
 @dataclass(frozen=True)
@@ -316,7 +333,8 @@ class Verdict:
 
     ``shutdown_at`` is the deadline where one is known. ``subject`` is what the reason is about (a
     notebook's path, a terminal's name) and ``since`` when that began. ``is_idle``: it has not been
-    used for ``active_time`` or longer. ``next_at`` is when this verdict changes if nothing else
+    used for ``active_time`` or longer. ``idle_timeout`` is the limit that applies, and ``limit``
+    says which of the two that is. ``next_at`` is when this verdict changes if nothing else
     happens.
     """
 
@@ -332,6 +350,7 @@ class Verdict:
     subject: str = ""
     since: datetime | None = None
     next_at: datetime | None = None
+    limit: Limit = Limit.IDLE_TIMEOUT
 
 
 @dataclass(frozen=True)

@@ -163,6 +163,11 @@ class Monitor:
         self._next_check_at = min(times)
         return self._next_check_at
 
+    def page_closed(self) -> None:
+        """A browser's page was closed: see whether another is open."""
+        self._reader.presence.page_closed(self.now())
+        self.wake()
+
     def wake(self) -> None:
         """Check now."""
         self._alarm.ring()
@@ -204,6 +209,7 @@ class Monitor:
             work=reading.work,
             apps_error=apps_error,
             activity_error=reading.error,
+            presence=reading.presence,
         )
         if not apps_error and not reading.error:
             self._checked_at = now
@@ -374,6 +380,7 @@ class Monitor:
             next_check_at=self._next_check_at,
             check_overdue=last_good is not None and now - last_good > self._config.longest_gap,
             dry_run=policy.dry_run,
+            presence=self._snapshot.presence,
             problems=(
                 *self._problems.present,
                 *self.settings.problems,

@@ -23,7 +23,9 @@ from .model import (
     Evidence,
     Host,
     HostKind,
+    Limit,
     OwnerKind,
+    Presence,
     Price,
     PriceSource,
     Problem,
@@ -68,6 +70,7 @@ class AppView:
     subject: str
     since: datetime | None
     idle_timeout: timedelta
+    limit: Limit
     idle_since: datetime | None
     shutdown_at: datetime | None
     kept_until: datetime | None
@@ -107,6 +110,7 @@ class Status:
     next_check_at: datetime | None
     check_overdue: bool
     dry_run: bool
+    presence: Presence
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
     apps: tuple[AppView, ...]
@@ -164,6 +168,7 @@ def _app_view(
         subject=verdict.subject or app.failure,
         since=verdict.since,
         idle_timeout=verdict.idle_timeout,
+        limit=verdict.limit,
         idle_since=verdict.idle_since,
         shutdown_at=verdict.shutdown_at,
         kept_until=verdict.kept_until,
@@ -252,6 +257,7 @@ def empty(host: Host, now: datetime) -> Status:
         next_check_at=None,
         check_overdue=False,
         dry_run=False,
+        presence=Presence(),
         problems=(),
         notes=(),
         apps=(),

@@ -46,6 +46,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sagemaker-autoshutdown/api/page-closed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * The panel's page was closed.
+         * @description Another tab may still be open: whoever holds a websocket of a kernel or terminal is
+         *     connected. Without this call, a websocket that was cut counts as closed after five minutes.
+         */
+        post: operations["pageClosed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sagemaker-autoshutdown/api/settings": {
         parameters: {
             query?: never;
@@ -222,7 +243,7 @@ export interface components {
          * @description Why the app is in its state. `reason_text` says it in English.
          * @enum {string}
          */
-        Reason: "kernel_busy" | "kernel_state_unknown" | "background_job" | "detached_job" | "holding_program" | "gpu_busy" | "server_unseen" | "connected" | "terminal_kept" | "keep_alive" | "recently_active" | "no_recent_activity" | "no_kernels" | "idle_timeout" | "busy_too_long" | "user_request" | "dry_run" | "app_starting" | "app_deleting" | "app_failed" | "activity_unseen" | "apps_unseen" | "shutdown_failed";
+        Reason: "kernel_busy" | "kernel_state_unknown" | "terminal_state_unknown" | "background_job" | "detached_job" | "holding_program" | "gpu_busy" | "server_unseen" | "connected" | "terminal_kept" | "keep_alive" | "recently_active" | "no_recent_activity" | "no_kernels" | "idle_timeout" | "busy_too_long" | "user_request" | "dry_run" | "app_starting" | "app_deleting" | "app_failed" | "activity_unseen" | "apps_unseen" | "shutdown_failed";
         /**
          * @description A kernel, a terminal, a session that has no kernel yet, a process that has left its
          *     terminal or kernel, a GPU, another Jupyter server on the same app, a document that was
@@ -262,6 +283,7 @@ export interface components {
             check_overdue: boolean;
             /** @description Watches and warns, but shuts nothing down. */
             dry_run: boolean;
+            presence: components["schemas"]["Presence"];
             /** @description What keeps it from working, and what to do. */
             problems: components["schemas"]["Problem"][];
             /** @description Limits of what can be seen. */
@@ -311,6 +333,11 @@ export interface components {
             since: components["schemas"]["OptionalTime"];
             /** @description The limit that applies to this app, in seconds. */
             idle_timeout: number;
+            /**
+             * @description The setting that this limit is. See `presence` for why.
+             * @enum {string}
+             */
+            limit: "idle_timeout" | "closed_idle_timeout";
             /** @description The later of the last activity and the start of this run. Null while it is busy. */
             idle_since: components["schemas"]["OptionalTime"];
             /** @description When it will be shut down if nothing happens. */
@@ -348,6 +375,13 @@ export interface components {
             shared: boolean;
             /** @description A GPU's utilization; null for all else, and where it does not tell. */
             gpu_percent?: number | null;
+        };
+        /** @description Whether somebody has this server open in a browser. */
+        Presence: {
+            /** @description False until a browser has connected. `idle_timeout` applies meanwhile. */
+            is_known: boolean;
+            /** @description Since when nobody has it open; null while somebody has. */
+            closed_since: components["schemas"]["OptionalTime"];
         };
         Evidence: {
             /** @enum {string} */
@@ -416,6 +450,11 @@ export interface components {
         Settings: {
             /** @description Seconds without activity after which an app is shut down. */
             idle_timeout: components["schemas"]["SecondsSetting"];
+            /**
+             * @description The limit in seconds once the last browser tab is closed; null is the same as
+             *     `idle_timeout`.
+             */
+            closed_idle_timeout: components["schemas"]["OptionalSecondsSetting"];
             /** @description Seconds before a shutdown at which the user is warned. */
             warning_time: components["schemas"]["SecondsSetting"];
             /** @description Whether an open terminal holds its app. */
@@ -437,6 +476,22 @@ export interface components {
             value: number;
             /** @description The admin's value. */
             admin: number;
+            /** @description The user's value */
+            user: number | null;
+            source: components["schemas"]["SettingSource"];
+            /** @description The least that the user may set. */
+            min: number | null;
+            /** @description The most that the user may set. */
+            max: number | null;
+            editable: boolean;
+            /** @description Why the user can't change it; else empty. */
+            why_fixed: string;
+        };
+        OptionalSecondsSetting: {
+            /** @description In force. */
+            value: number | null;
+            /** @description The admin's value. */
+            admin: number | null;
             /** @description The user's value */
             user: number | null;
             source: components["schemas"]["SettingSource"];
@@ -477,10 +532,13 @@ export interface components {
             app_type: string;
             /** @description In seconds. */
             idle_timeout: number;
+            /** @description In seconds; null is the general one. */
+            closed_idle_timeout: number | null;
         };
         /** @description `null` is the admin's value. The bounds are those of `GET settings`. */
         SettingsChange: {
             idle_timeout?: number | null;
+            closed_idle_timeout?: number | null;
             warning_time?: number | null;
             keep_terminals?: boolean | null;
             ignore_connections?: boolean | null;
@@ -665,6 +723,7 @@ export type Status = components['schemas']['Status'];
 export type Problem = components['schemas']['Problem'];
 export type App = components['schemas']['App'];
 export type Work = components['schemas']['Work'];
+export type Presence = components['schemas']['Presence'];
 export type Evidence = components['schemas']['Evidence'];
 export type AppError = components['schemas']['AppError'];
 export type Instance = components['schemas']['Instance'];
@@ -672,6 +731,7 @@ export type Totals = components['schemas']['Totals'];
 export type Money = components['schemas']['Money'];
 export type Settings = components['schemas']['Settings'];
 export type SecondsSetting = components['schemas']['SecondsSetting'];
+export type OptionalSecondsSetting = components['schemas']['OptionalSecondsSetting'];
 export type SwitchSetting = components['schemas']['SwitchSetting'];
 export type SettingSource = components['schemas']['SettingSource'];
 export type Rule = components['schemas']['Rule'];
@@ -732,6 +792,26 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Check"];
                 };
+            };
+            403: components["responses"]["Forbidden"];
+            default: components["responses"]["Unexpected"];
+        };
+    };
+    pageClosed: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It was noted. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             403: components["responses"]["Forbidden"];
             default: components["responses"]["Unexpected"];

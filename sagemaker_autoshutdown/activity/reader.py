@@ -17,16 +17,18 @@ from typing import Any
 
 from ..clock import from_iso, to_iso
 from ..hosts import HostAdapter
-from ..model import TRANSIENT_STATES, App, Evidence, EvidenceKind, Reason, Work, WorkKind
+from ..model import TRANSIENT_STATES, App, Evidence, EvidenceKind, Presence, Reason, Work, WorkKind
 from ..text import span
 from ..threads import in_thread
 from .background_jobs import BackgroundJobs, Finding, Jobs
+from .browser_requests import BrowserRequests, Use
 from .gpu_watch import GpuWatch
 from .jupyter import Source, Unreadable
 from .kernel_answers import KernelAnswers
 from .kernel_probe import Answer, Told
 from .kernel_requests import KernelUse
 from .other_servers import OtherServers, ServerSeen
+from .presence import PresenceTracker
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,7 @@ class Reading:
     work: tuple[Work, ...] = ()
     error: str = ""
     notes: tuple[str, ...] = ()
+    presence: Presence = field(default_factory=Presence)
 
 
 @dataclass
@@ -74,6 +77,8 @@ class ActivityReader:
     jobs: BackgroundJobs = field(default_factory=BackgroundJobs)
     gpus: GpuWatch | None = None
     other_servers: OtherServers | None = None
+    browsers: BrowserRequests | None = None
+    presence: PresenceTracker = field(default_factory=PresenceTracker)
     #: Whether every one of these apps is in use by what was seen so far: then nobody needs to
     #: read what runs on the machine.
     is_held: Callable[[tuple[App, ...], Collection[Work], datetime], bool] = lambda *_: False
@@ -98,6 +103,7 @@ class ActivityReader:
             work = await self._kernels(kernels, apps, now)
             others = [self._session(session, apps, now) for session in waiting]
             others += [self._server(seen, apps, now) for seen in servers]
+            others += self._browser_use(kernels, apps, now)
             for model in terminals:
                 terminal = self._terminal(model, apps, now)
                 if terminal is not None:
@@ -112,6 +118,7 @@ class ActivityReader:
             work = [_with_job(item, jobs.below) for item in (*work, *others)]
             work += [self._process(job, apps, now) for job in jobs.outside]
             work += gpus
+            presence = self.presence.observe(sum(item.connections for item in work), now)
         except Unreadable as error:
             return Reading(error=str(error))
         except Exception as error:
@@ -122,7 +129,7 @@ class ActivityReader:
         there = {key[1] for key in self._seen if key[0] == "kernel"}
         self._answers.forget_all_but(there)
         asked = _NOT_ASKED if self._answers.is_refused else ()
-        return Reading(tuple(work), notes=(*notes, *asked, *self._gpu_notes))
+        return Reading(tuple(work), "", (*notes, *asked, *self._gpu_notes), presence)
 
     async def ask(self, kernel_ids: Collection[str], now: datetime) -> bool:
         """Ask these kernels, not known to be at work, whether they are. The next look takes their
@@ -143,6 +150,7 @@ class ActivityReader:
         younger than it is."""
         self.source.clock_jumped()
         self._answers.clock_jumped(jump)
+        self.presence.clock_jumped(jump)
         for seen in self._seen.values():
             seen.since += jump
             if seen.claimed_at is not None:
@@ -183,6 +191,32 @@ class ActivityReader:
                 if apps_are_here or model.get("app_name") or INTERNAL in str(model.get("name")):
                     name = f"{_kernel_label(model)} on port {seen.server.port}"
                     yield {**model, "name": name}
+
+    def _browser_use(
+        self, kernels: Iterable[dict[str, Any]], apps: tuple[App, ...], now: datetime
+    ) -> Iterator[Work]:
+        """What people did last in their browsers that no kernel and no terminal shows."""
+        if self.browsers is None:
+            return
+        self.browsers.hear_proxy()
+        document, web_app = self.browsers.document, self.browsers.web_app
+        all_apps = self.adapter.kernel_apps({}, apps)
+        if document is not None:
+            held = all_apps
+            if self.source.processes() is None:
+                # A document is on the free server; its kernel's app is what it is about.
+                held = frozenset[str]().union(
+                    *(
+                        self.adapter.kernel_apps(model, apps)
+                        for model in kernels
+                        if self._labels.get(str(model.get("id"))) == document.label
+                    )
+                )
+            told = Evidence(EvidenceKind.SAVE, f"{document.label} was saved", document.at)
+            yield _used(WorkKind.DOCUMENT, document, held, told, now)
+        if web_app is not None and self.source.processes() is not None:
+            told = Evidence(EvidenceKind.WEB, f"{web_app.label} was used in a browser", web_app.at)
+            yield _used(WorkKind.WEB_APP, web_app, all_apps, told, now)
 
     def _server(self, seen: ServerSeen, apps: tuple[App, ...], now: datetime) -> Work:
         """Another server. Its kernels and terminals speak for themselves; it holds only if it
@@ -429,6 +463,13 @@ def _with_job(item: Work, jobs: Mapping[Hashable, Finding]) -> Work:
     if job is None:
         return item
     return replace(item, hold=job.reason, evidence=(*item.evidence, *job.evidence))
+
+
+def _used(
+    kind: WorkKind, use: Use, apps: frozenset[str], evidence: Evidence, now: datetime
+) -> Work:
+    at = min(use.at, now)
+    return Work(kind, use.label, use.label, "", at, at, apps, evidence=(evidence,))
 
 
 def _time(text: object) -> datetime | None:

@@ -132,6 +132,19 @@ class CheckHandler(Handler):
         return {"check_in_seconds": self.checks.ask()}
 
 
+class PageClosedHandler(Handler):
+    """``page-closed``"""
+
+    @web.authenticated
+    @authorized
+    @answers
+    async def post(self) -> Any:
+        """Somebody closed a page with the panel in it."""
+        self.monitor.page_closed()
+        self.set_status(204)
+        return None
+
+
 class SettingsHandler(Handler):
     """``settings``"""
 
@@ -220,6 +233,7 @@ class CostsHandler(Handler):
 ROUTES: tuple[tuple[str, type[Handler]], ...] = (
     ("status", StatusHandler),
     ("check", CheckHandler),
+    ("page-closed", PageClosedHandler),
     ("settings", SettingsHandler),
     ("apps/([^/]+)", AppHandler),
     ("apps/([^/]+)/keep-alive", KeepAliveHandler),

@@ -23,6 +23,7 @@ def add_parser(subparsers: Any) -> None:
     )
     for option, what in (
         ("--idle-timeout", "how long an app may be idle before it is shut down"),
+        ("--closed-idle-timeout", "how long it may be idle once your last browser tab is closed"),
         ("--warning-time", "how long before the shutdown you are warned"),
     ):
         parser.add_argument(option, type=_duration, metavar="DURATION", help=what)
@@ -38,7 +39,13 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show or change."""
-    names = ("idle_timeout", "warning_time", "keep_terminals", "ignore_connections")
+    names = (
+        "idle_timeout",
+        "closed_idle_timeout",
+        "warning_time",
+        "keep_terminals",
+        "ignore_connections",
+    )
     given = {name: getattr(arguments, name) for name in names}
     changes = {
         name: None if value == DEFAULT else value
@@ -74,7 +81,9 @@ def _table(settings: dict[str, Any]) -> str:
     return table(("SETTING", "IN FORCE", "SET BY", "ADMINISTRATOR'S", "YOU MAY SET"), rows)
 
 
-def _value(value: float | bool) -> str:
+def _value(value: float | bool | None) -> str:
+    if value is None:
+        return "as idle-timeout"
     if isinstance(value, bool):
         return "on" if value else "off"
     return span(value)
@@ -94,7 +103,10 @@ def _rule(rule: dict[str, Any]) -> str:
         for key in ("instance_type", "owner", "app_type")
         if rule[key] != "*"
     )
-    return f"Rule: at most {span(rule['idle_timeout'])} idle for {which or 'all apps'}."
+    limit = span(rule["idle_timeout"])
+    if rule["closed_idle_timeout"] is not None:
+        limit += f" ({span(rule['closed_idle_timeout'])} with no tab open)"
+    return f"Rule: at most {limit} idle for {which or 'all apps'}."
 
 
 def _duration(text: str) -> float | str:

@@ -118,7 +118,8 @@ def _shutdown(app: dict[str, Any], now: str) -> str:
         return f"kept, {when(app['kept_until'], now)}"
     if app["shutdown_at"]:
         return when(app["shutdown_at"], now)
-    return f"after {span(app['idle_timeout'])} idle"
+    closed = " with no tab open" if app["limit"] == "closed_idle_timeout" else ""
+    return f"after {span(app['idle_timeout'])} idle{closed}"
 
 
 def _price(instance: dict[str, Any] | None) -> str:

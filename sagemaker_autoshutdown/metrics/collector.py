@@ -150,6 +150,17 @@ DEFINITIONS: tuple[Definition, ...] = (
         (*_APP, "gpu"),
     ),
     Definition(
+        "app_idle_timeout_seconds",
+        "gauge",
+        "The limit that applies to an app. The label limit names its setting.",
+        (*_APP, "limit"),
+    ),
+    Definition(
+        "browser_connected",
+        "gauge",
+        "Whether somebody has the server open in a browser. Missing while that is not known.",
+    ),
+    Definition(
         "app_shutdown_timestamp_seconds",
         "gauge",
         "When an app will be shut down if nothing happens. Missing where there is no deadline.",
@@ -205,7 +216,13 @@ DEFINITIONS: tuple[Definition, ...] = (
 SENT, DROPPED = "sent", "dropped"
 OK, REFUSED = "ok", "refused"
 
-_SETTINGS_IN_SECONDS = ("idle_timeout", "warning_time", "active_time", "max_busy_time")
+_SETTINGS_IN_SECONDS = (
+    "idle_timeout",
+    "closed_idle_timeout",
+    "warning_time",
+    "active_time",
+    "max_busy_time",
+)
 _SETTING_SWITCHES = ("keep_terminals", "ignore_connections")
 
 
@@ -359,12 +376,13 @@ class Metrics(Listener):
         yield "problems", (), len(status.problems)
         yield "recording_failed", (), bool(status.recording_error)
         yield "dry_run", (), status.dry_run
+        if status.presence.is_known:
+            yield "browser_connected", (), status.presence.closed_since is None
         policy = self._policy() if self._policy is not None else None
         for name in _SETTINGS_IN_SECONDS if policy is not None else ():
-            value: timedelta = getattr(policy, name)
-            if name == "idle_timeout" and policy is not None:
-                value = policy.user_idle_timeout or value
-            yield "setting_seconds", (name,), value.total_seconds()
+            value: timedelta | None = getattr(policy, f"user_{name}", None) or getattr(policy, name)
+            if value is not None:
+                yield "setting_seconds", (name,), value.total_seconds()
         for name in _SETTING_SWITCHES if policy is not None else ():
             yield "setting_enabled", (name,), getattr(policy, name)
 
@@ -396,6 +414,8 @@ def _apps(status: Status) -> Iterator[tuple[str, tuple[str, ...], float]]:
         labels = (app.app_name, app.instance_type, app.app_type.value)
         idle = timedelta(0) if app.idle_since is None else status.now - app.idle_since
         yield "app_idle_seconds", labels, max(0.0, idle.total_seconds())
+        limit = (*labels, app.limit.value)
+        yield "app_idle_timeout_seconds", limit, app.idle_timeout.total_seconds()
         if app.shutdown_at is not None:
             yield "app_shutdown_timestamp_seconds", labels, app.shutdown_at.timestamp()
         for item in app.work:

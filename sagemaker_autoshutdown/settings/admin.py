@@ -29,7 +29,13 @@ DEFAULT_METADATA_FILE = "/opt/ml/metadata/resource-metadata.json"
 FIXED_SETTINGS_FILE = "/etc/sagemaker-autoshutdown/settings.json"
 
 #: Settings that a user may change, within the admin's bounds.
-USER_SETTINGS = ("idle_timeout", "warning_time", "keep_terminals", "ignore_connections")
+USER_SETTINGS = (
+    "idle_timeout",
+    "closed_idle_timeout",
+    "warning_time",
+    "keep_terminals",
+    "ignore_connections",
+)
 
 #: The shortest time that any setting takes, in seconds. Tests and demos need it that short.
 MIN_SECONDS = 1.0
@@ -40,16 +46,19 @@ MAX_SECONDS = 366 * 86400.0
 SETTINGS_SOURCE = r"(s3://[a-z0-9][a-z0-9.-]*|ssm:)/[a-zA-Z0-9._/-]+"
 
 _RULE_PATTERNS = ("instance_type", "owner", "app_type")
+_RULE_TIMES = ("idle_timeout", "closed_idle_timeout")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """An idle limit for some apps. Patterns are shell-style, matched with case."""
+    """Idle limits for some apps. Without a ``closed_idle_timeout`` the general one applies, if that
+    is shorter. Patterns are shell-style, matched with case."""
 
     idle_timeout: timedelta
     instance_type: str = "*"
     owner: str = "*"
     app_type: str = "*"
+    closed_idle_timeout: timedelta | None = None
 
     def matches(self, *, instance_type: str, owner: str, app_type: str) -> bool:
         """Whether an app of this instance type, owner and type falls under the rule."""
@@ -66,10 +75,13 @@ class Policy:
 
     ``user_idle_timeout`` is the user's own limit, if there is one. It stands in for
     ``idle_timeout``; where one of the admin's rules matches, it can only shorten the rule's limit.
+    The same holds for ``closed_idle_timeout``, which is None where it is the same as the other.
     """
 
     idle_timeout: timedelta = timedelta(hours=2)
     user_idle_timeout: timedelta | None = None
+    closed_idle_timeout: timedelta | None = None
+    user_closed_idle_timeout: timedelta | None = None
     rules: tuple[Rule, ...] = ()
     warning_time: timedelta = timedelta(minutes=10)
     active_time: timedelta = timedelta(minutes=5)
@@ -80,14 +92,31 @@ class Policy:
 
     def limit(self, *, instance_type: str, owner: str, app_type: str) -> timedelta:
         """The idle limit for an app: the first rule that matches, else the general one."""
+        rule = self._rule(instance_type, owner, app_type)
+        if rule is None:
+            return self.idle_timeout if self.user_idle_timeout is None else self.user_idle_timeout
+        return _shortest(rule.idle_timeout, self.user_idle_timeout)
+
+    def closed_limit(self, *, instance_type: str, owner: str, app_type: str) -> timedelta:
+        """The limit that applies from when nobody has the server open in a browser any more: never
+        longer than the other one."""
+        limit = self.limit(instance_type=instance_type, owner=owner, app_type=app_type)
+        own = self.user_closed_idle_timeout
+        rule = self._rule(instance_type, owner, app_type)
+        if rule is None:
+            return _shortest(limit, self.closed_idle_timeout if own is None else own)
+        return _shortest(limit, rule.closed_idle_timeout or self.closed_idle_timeout, own)
+
+    def _rule(self, instance_type: str, owner: str, app_type: str) -> Rule | None:
+        """The first rule that matches."""
         for rule in self.rules:
             if rule.matches(instance_type=instance_type, owner=owner, app_type=app_type):
-                if self.user_idle_timeout is not None:
-                    return min(rule.idle_timeout, self.user_idle_timeout)
-                return rule.idle_timeout
-        if self.user_idle_timeout is not None:
-            return self.user_idle_timeout
-        return self.idle_timeout
+                return rule
+        return None
+
+
+def _shortest(limit: timedelta, *others: timedelta | None) -> timedelta:
+    return min([limit, *(other for other in others if other is not None)])
 
 
 def _check_seconds(name: str, value: float, *, zero_is_off: bool = False) -> None:
@@ -106,21 +135,31 @@ def parse_rule(raw: Any) -> Rule:
     """One entry of ``idle_timeout_rules``; raises ``TraitError`` with what is allowed."""
     if not isinstance(raw, Mapping):
         raise TraitError(f"a rule of idle_timeout_rules is a dict, got {raw!r}")
-    unknown = sorted(str(key) for key in set(raw) - {*_RULE_PATTERNS, "idle_timeout"})
+    unknown = sorted(str(key) for key in set(raw) - {*_RULE_PATTERNS, *_RULE_TIMES})
     if unknown:
         raise TraitError(
             f"unknown key {', '.join(unknown)} in a rule of idle_timeout_rules; it takes "
-            f"{', '.join(_RULE_PATTERNS)} (patterns) and idle_timeout (seconds)"
+            f"{', '.join(_RULE_PATTERNS)} (patterns), {' and '.join(_RULE_TIMES)} (seconds)"
         )
-    seconds = raw.get("idle_timeout")
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+    times = {key: raw[key] for key in _RULE_TIMES if raw.get(key) is not None}
+    if "idle_timeout" not in times:
         raise TraitError(f"a rule of idle_timeout_rules needs idle_timeout in seconds: {raw!r}")
-    _check_seconds("idle_timeout_rules: idle_timeout", float(seconds))
+    for key, seconds in times.items():
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            raise TraitError(
+                f"a rule of idle_timeout_rules needs {key} in seconds, if it has one: {raw!r}"
+            )
+        _check_seconds(f"idle_timeout_rules: {key}", float(seconds))
     patterns = {key: raw.get(key, "*") for key in _RULE_PATTERNS}
     for key, pattern in patterns.items():
         if not isinstance(pattern, str):
             raise TraitError(f"{key} in a rule of idle_timeout_rules is a pattern: {raw!r}")
-    return Rule(idle_timeout=timedelta(seconds=float(seconds)), **patterns)
+    closed = times.get("closed_idle_timeout")
+    return Rule(
+        idle_timeout=timedelta(seconds=float(times["idle_timeout"])),
+        closed_idle_timeout=None if closed is None else timedelta(seconds=float(closed)),
+        **patterns,
+    )
 
 
 class SageMakerAutoShutdown(LoggingConfigurable):
@@ -133,6 +172,15 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         7200.0,
         help="Seconds without activity after which an app is shut down.",
     ).tag(config=True, live=True)
+
+    closed_idle_timeout = Float(
+        None,
+        allow_none=True,
+        help="The limit, in seconds, that applies once the last browser tab of this server is "
+        "closed. It runs from the last activity, or from when the tab was closed if that is later. "
+        "None: the same as idle_timeout. Where it is not known whether a tab is open, idle_timeout "
+        "applies.",
+    ).tag(config=True)
 
     poll_interval = Float(
         60.0,
@@ -250,7 +298,8 @@ class SageMakerAutoShutdown(LoggingConfigurable):
 
     idle_timeout_rules: List[Any] = List(
         help="Limits for some apps, the first that matches wins: dicts with instance_type, owner "
-        "and app_type (shell-style patterns, each '*' by default) and idle_timeout (seconds). "
+        "and app_type (shell-style patterns, each '*' by default), idle_timeout and, if wanted, "
+        "closed_idle_timeout (seconds). "
         "Users can shorten the limit of a rule, not lengthen it.",
     ).tag(config=True, live=True)
 
@@ -373,6 +422,7 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         "settings_source_interval",
         "warning_time",
         "active_time",
+        "closed_idle_timeout",
         "min_idle_timeout",
         "max_idle_timeout",
         "remote_write_interval",
@@ -453,6 +503,9 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         """The policy of the admin's settings alone."""
         return Policy(
             idle_timeout=timedelta(seconds=self.idle_timeout),
+            closed_idle_timeout=None
+            if self.closed_idle_timeout is None
+            else timedelta(seconds=self.closed_idle_timeout),
             rules=tuple(parse_rule(raw) for raw in self.idle_timeout_rules),
             warning_time=timedelta(seconds=self.warning_time),
             active_time=timedelta(seconds=self.active_time),

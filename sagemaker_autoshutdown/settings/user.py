@@ -40,7 +40,7 @@ _FIXED = "Your administrator has fixed this setting."
 
 def bounds(config: SageMakerAutoShutdown, name: str) -> tuple[float, float] | None:
     """The least and the most seconds that a user may set; None for what is on or off."""
-    if name == "idle_timeout":
+    if name in ("idle_timeout", "closed_idle_timeout"):
         low, high = config.min_idle_timeout, config.max_idle_timeout
         return (
             MIN_SECONDS if low is None else low,
@@ -59,6 +59,8 @@ def refusal(config: SageMakerAutoShutdown, name: str, value: object) -> str:
         return ""
     if not config.user_may_change(name):
         fixed = getattr(config, name)
+        if fixed is None:
+            return "is fixed by your administrator, at the same as idle_timeout"
         at = json.dumps(fixed) if isinstance(fixed, bool) else f"{_number(fixed)} seconds"
         return f"is fixed by your administrator, at {at}"
     limits = bounds(config, name)
@@ -132,6 +134,9 @@ def merge(config: SageMakerAutoShutdown, values: Mapping[str, Value]) -> Policy:
     policy = config.policy()
     if "idle_timeout" in values:
         policy = replace(policy, user_idle_timeout=timedelta(seconds=values["idle_timeout"]))
+    if "closed_idle_timeout" in values:
+        own = timedelta(seconds=values["closed_idle_timeout"])
+        policy = replace(policy, user_closed_idle_timeout=own)
     if "warning_time" in values:
         policy = replace(policy, warning_time=timedelta(seconds=values["warning_time"]))
     return replace(
@@ -164,6 +169,9 @@ def describe(config: SageMakerAutoShutdown, values: Mapping[str, Value]) -> dict
             "owner": rule.owner,
             "app_type": rule.app_type,
             "idle_timeout": rule.idle_timeout.total_seconds(),
+            "closed_idle_timeout": None
+            if rule.closed_idle_timeout is None
+            else rule.closed_idle_timeout.total_seconds(),
         }
         for rule in config.policy().rules
     ]

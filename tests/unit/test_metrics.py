@@ -30,6 +30,7 @@ from sagemaker_autoshutdown.model import (
     HostKind,
     Money,
     OwnerKind,
+    Presence,
     Price,
     PriceSource,
     Problem,
@@ -258,6 +259,7 @@ def test_a_server_that_has_not_looked_yet_can_be_scraped() -> None:
 def test_every_metric_that_is_defined_is_shown_and_no_other(server: Server) -> None:
     server.spent = (Spent("ml.t3.medium", "KernelGateway", 1.5, 0.5, 0.25),)
     server.status = status(totals=Totals(), work=(gpu(2),))
+    server.status = replace(server.status, presence=Presence(is_known=True))
     shown = set(server.scrape())
     defined = {definition.name for definition in DEFINITIONS}
     histogram = "check_duration_seconds"

@@ -114,8 +114,8 @@ def test_every_field_that_is_wrong_is_named_not_the_first_only() -> None:
         "idle_timeout": "must be a number of seconds from 600 to 14400, or null for the "
         "administrator's; got 20000",
         "keep_terminals": "is fixed by your administrator, at false",
-        "poll_interval": "is no setting; there are idle_timeout, warning_time, keep_terminals, "
-        "ignore_connections",
+        "poll_interval": "is no setting; there are idle_timeout, closed_idle_timeout, "
+        "warning_time, keep_terminals, ignore_connections",
     }
     for text in caught.value.errors.values():
         assert text in str(caught.value)
@@ -734,6 +734,12 @@ def test_what_is_shown_is_what_is_in_force(data_dir: Path) -> None:
     assert shown["keep_terminals"]["editable"] is False
     assert shown["keep_terminals"]["why_fixed"]
     assert shown["rules"] == [
-        {"instance_type": "ml.g*", "owner": "*", "app_type": "*", "idle_timeout": 1800.0}
+        {
+            "instance_type": "ml.g*",
+            "owner": "*",
+            "app_type": "*",
+            "idle_timeout": 1800.0,
+            "closed_idle_timeout": None,
+        }
     ]
     assert "path" not in shown

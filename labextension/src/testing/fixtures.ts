@@ -53,6 +53,7 @@ export function app(changes: Partial<App> = {}): App {
     subject: '',
     since: at(-HOUR),
     idle_timeout: 2 * HOUR,
+    limit: 'idle_timeout',
     idle_since: at(-HOUR),
     shutdown_at: at(HOUR),
     kept_until: null,
@@ -296,6 +297,7 @@ export function status(changes: Partial<Status> = {}): Status {
     next_check_at: at(40),
     check_overdue: false,
     dry_run: false,
+    presence: { is_known: true, closed_since: null },
     problems: [],
     notes: [],
     apps,
@@ -327,6 +329,16 @@ export function settings(changes: Partial<Settings> = {}): Settings {
       source: 'admin',
       min: 600,
       max: 4 * HOUR,
+      editable: true,
+      why_fixed: ''
+    },
+    closed_idle_timeout: {
+      value: null,
+      admin: null,
+      user: null,
+      source: 'admin',
+      min: 1,
+      max: 31622400,
       editable: true,
       why_fixed: ''
     },
@@ -365,7 +377,8 @@ export function settings(changes: Partial<Settings> = {}): Settings {
         instance_type: 'ml.g*',
         owner: '*',
         app_type: '*',
-        idle_timeout: 1800
+        idle_timeout: 1800,
+        closed_idle_timeout: null
       }
     ],
     max_keep_alive: 24 * HOUR,

@@ -1,0 +1,50 @@
+"""Whether somebody has this server open in a browser, or since when nobody has. Pure.
+
+A tab is connected while it holds a websocket of a kernel or a terminal. The panel says when its
+page is closed. A websocket that was merely cut, by a laptop that sleeps or a network that fails,
+counts as closed after a while. Before anybody was connected, nothing is known.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from ..model import Presence
+
+#: For so long after its last websocket was cut, a tab may come back.
+CUT_FOR = timedelta(minutes=5)
+
+
+class PresenceTracker:
+    """Follows connections from observation to observation."""
+
+    def __init__(self) -> None:
+        self._connected_at: datetime | None = None
+        self._page_closed_at: datetime | None = None
+
+    def page_closed(self, now: datetime) -> None:
+        """The panel's page was closed; another tab may still be connected."""
+        self._page_closed_at = now
+
+    def observe(self, connections: int, now: datetime) -> Presence:
+        """What the number of connected websockets means, after those before."""
+        if connections:
+            self._connected_at, self._page_closed_at = now, None
+        if self._connected_at is None:
+            return Presence(is_known=False)
+        if connections:
+            return Presence(is_known=True)
+        # The clock may have been set back.
+        connected_at = min(self._connected_at, now)
+        if self._page_closed_at is not None:
+            return Presence(True, max(connected_at, min(self._page_closed_at, now)))
+        if now - connected_at >= CUT_FOR:
+            return Presence(True, connected_at)
+        return Presence(is_known=True)
+
+    def clock_jumped(self, jump: timedelta) -> None:
+        """The wall clock was set."""
+        if self._connected_at is not None:
+            self._connected_at += jump
+        if self._page_closed_at is not None:
+            self._page_closed_at += jump

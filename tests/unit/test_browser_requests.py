@@ -1,0 +1,155 @@
+"""What people save and use in a browser, told from what programs do by themselves."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from sagemaker_autoshutdown.activity import browser_requests
+from sagemaker_autoshutdown.activity.browser_requests import BrowserRequests, Periodic, split
+
+from ..worlds import START, at
+
+
+class Proxy:
+    """A handler of jupyter-server-proxy, as far as it is looked at."""
+
+
+Proxy.__module__ = "jupyter_server_proxy.handlers"
+
+
+class Listening:
+    """Requests, and what was heard of them."""
+
+    def __init__(self) -> None:
+        self.now = START
+        self.heard = BrowserRequests("/jupyterlab/default/", lambda: self.now)
+
+    async def request(
+        self, method: str, path: str, body: bytes = b"", status: int = 200, cls: type = object
+    ) -> None:
+        request = SimpleNamespace(method=method, path=f"/jupyterlab/default{path}", body=body)
+        handler: Any = cls() if cls is Proxy else SimpleNamespace()
+        handler.request = request
+        handler.get_status = lambda: status
+        self.heard.hear(handler)
+        for task in list(self.heard._tasks):
+            await task
+
+    async def save(self, path: str, *cells: dict[str, Any], minutes: float = 0) -> None:
+        self.now = at(minutes=minutes)
+        body = json.dumps({"content": {"cells": list(cells)}}).encode()
+        await self.request("PUT", f"/api/contents/{path}", body)
+
+
+def cell(source: str, *outputs: str, count: int | None = None) -> dict[str, Any]:
+    return {
+        "cell_type": "code",
+        "source": source,
+        "outputs": list(outputs),
+        "execution_count": count,
+    }
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Listening:
+    async def at_once(function: Any) -> Any:
+        return function()
+
+    monkeypatch.setattr(browser_requests, "in_thread", at_once)
+    return Listening()
+
+
+async def test_a_text_that_is_saved_was_written_by_somebody(here: Listening) -> None:
+    await here.request("PUT", "/api/contents/notes.md")
+    assert here.heard.document == browser_requests.Use("notes.md", START)
+
+
+async def test_a_save_that_only_new_output_explains_is_no_use(here: Listening) -> None:
+    await here.save("a.ipynb", cell("train()"))
+    await here.save("a.ipynb", cell("train()", "epoch 1", count=1), minutes=2)
+    await here.save("a.ipynb", cell("train()", "epoch 1", "epoch 2", count=1), minutes=4)
+    assert here.heard.document is not None
+    assert here.heard.document.at == START
+
+
+async def test_a_cell_that_was_edited_while_its_kernel_prints_is_use(here: Listening) -> None:
+    await here.save("a.ipynb", cell("train()", "1"))
+    await here.save("a.ipynb", cell("train()", "2"), cell("plot()"), minutes=2)
+    assert here.heard.document is not None
+    assert here.heard.document.at == at(minutes=2)
+
+
+async def test_a_save_of_the_same_again_is_somebody_who_pressed_save(here: Listening) -> None:
+    await here.save("a.ipynb", cell("x"))
+    await here.save("a.ipynb", cell("x"), minutes=2)
+    assert here.heard.document is not None
+    assert here.heard.document.at == at(minutes=2)
+
+
+async def test_a_checkpoint_is_made_where_a_person_saves(here: Listening) -> None:
+    await here.request("POST", "/api/contents/a.ipynb/checkpoints")
+    assert here.heard.document == browser_requests.Use("a.ipynb", START)
+
+
+async def test_reading_and_what_was_refused_are_no_use(here: Listening) -> None:
+    await here.request("GET", "/api/contents/notes.md")
+    await here.request("PUT", "/api/contents/notes.md", status=403)
+    await here.request("POST", "/api/kernels")
+    assert here.heard.document is None
+
+
+@pytest.mark.parametrize("body", [b"", b"no JSON", b"[]", b'{"content": null}', b'{"content": 1}'])
+async def test_a_body_that_is_no_notebook_is_a_save_all_the_same(
+    here: Listening, body: bytes
+) -> None:
+    assert split(body) is None
+    await here.request("PUT", "/api/contents/a.ipynb", body)
+    assert here.heard.document is not None
+
+
+async def test_a_page_that_reloads_itself_is_no_use(here: Listening) -> None:
+    """TensorBoard's, every 30 seconds."""
+    for half_minutes in range(20):
+        here.now = at(seconds=30 * half_minutes)
+        await here.request("POST", "/proxy/6006/data/scalars", cls=Proxy)
+    assert here.heard.web_app is not None
+    assert here.heard.web_app.at <= at(seconds=90)
+
+
+async def test_somebody_who_uses_an_app_behind_the_proxy_is_there(here: Listening) -> None:
+    for seconds in (0, 7, 9, 30, 31, 70):
+        here.now = at(seconds=seconds)
+        await here.request("POST", "/proxy/8501/upload", cls=Proxy)
+    assert here.heard.web_app is not None
+    assert here.heard.web_app.at == at(seconds=70)
+    await here.request("GET", "/proxy/8501/", cls=Proxy)
+    assert here.heard.web_app.at == at(seconds=70)
+
+
+def test_what_recurs_at_a_fixed_interval_is_told_from_what_does_not() -> None:
+    regular, irregular = Periodic(), Periodic()
+    found = [regular.recurs("a", at(seconds=10 * n)) for n in range(6)]
+    assert found == [False, False, False, True, True, True]
+    times = [0, 3, 20, 22, 60, 61]
+    assert not any(irregular.recurs("a", at(seconds=each)) for each in times)
+
+
+def test_a_request_that_can_not_be_looked_at_is_answered_all_the_same() -> None:
+    told: list[object] = []
+    web_app = SimpleNamespace(settings={"log_function": told.append})
+    BrowserRequests("/").listen_to(web_app)
+    handler = SimpleNamespace()  # without a request
+    web_app.settings["log_function"](handler)
+    assert told == [handler]
+
+
+def test_keys_that_are_remembered_are_bounded() -> None:
+    periodic = Periodic()
+    for number in range(2 * browser_requests.MOST_ADDRESSES):
+        periodic.recurs(number, START + timedelta(seconds=number))
+    assert len(periodic._times) == browser_requests.MOST_ADDRESSES
