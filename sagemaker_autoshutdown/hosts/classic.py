@@ -47,7 +47,7 @@ class ClassicAdapter:
             **{f"{key}Equals": value for key, value in self._owner.items()},
         )
         listed = _present(items)
-        runs = self._runs.look(
+        runs = self._runs.observe(
             (
                 Listed(name, status_of(item["Status"]), item.get("CreationTime"))
                 for name, item in listed.items()

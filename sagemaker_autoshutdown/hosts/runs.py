@@ -34,7 +34,7 @@ class Run:
 
 
 class RunTracker:
-    """Follows apps from look to look.
+    """Follows apps from observation to observation.
 
     SageMaker's ``CreationTime`` may predate a run: an app started again within 24 hours keeps its
     metadata. So a change of status that was seen counts for more, and an app that was away starts
@@ -46,24 +46,24 @@ class RunTracker:
         self._not_before = not_before
         self._runs: dict[str, Run] | None = None
 
-    def look(self, listed: Iterable[Listed], now: datetime) -> dict[str, Run]:
+    def observe(self, listed: Iterable[Listed], now: datetime) -> dict[str, Run]:
         """The present runs, by app name."""
         before = self._runs
         self._runs = {app.name: self._run(app, before, now) for app in listed}
         return self._runs
 
     def _run(self, app: Listed, before: dict[str, Run] | None, now: datetime) -> Run:
-        known = before.get(app.name) if before is not None else None
+        previous = before.get(app.name) if before is not None else None
         is_known = app.status is not None
         status = app.status or AppStatus.PENDING
-        if known is not None and known.created_at == app.created_at:
-            if not is_known or known.status is status:
-                return replace(_not_after(known, now), is_known=is_known)
+        if previous is not None and previous.created_at == app.created_at:
+            if not is_known or previous.status is status:
+                return replace(_not_after(previous, now), is_known=is_known)
             came_up = status is AppStatus.IN_SERVICE
-            started_at = now if came_up else known.started_at
+            started_at = now if came_up else previous.started_at
             return Run(status, app.created_at, started_at, status_since=now)
-        # At this server's first look nothing was seen of the past. Later, an app that is new in
-        # the list came up since the last look.
+        # At the first observation nothing was seen of the past. Later, an app that is new in
+        # the list came up since the last observation.
         started_at = app.created_at if app.created_at is not None and before is None else now
         if app.created_at is not None:
             started_at = max(started_at, app.created_at)

@@ -32,7 +32,7 @@ class SingleAppAdapter:
     ) -> tuple[App]:
         """The one app: SageMaker's word for its status, what that means, and its description."""
         name = self.host.app_name
-        run = self._runs.look([Listed(name, status, created_at)], now)[name]
+        run = self._runs.observe([Listed(name, status, created_at)], now)[name]
         return (
             App(
                 name=name,

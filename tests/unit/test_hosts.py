@@ -127,7 +127,7 @@ class TestRuns:
     def run(
         self, tracker: RunTracker, status: AppStatus | None, now: datetime, created: datetime
     ) -> datetime:
-        return tracker.look([Listed("app", status, created)], now)["app"].started_at
+        return tracker.observe([Listed("app", status, created)], now)["app"].started_at
 
     def test_at_the_first_look_creation_is_all_that_is_known(self) -> None:
         assert self.run(RunTracker(), AppStatus.IN_SERVICE, at(hours=5), START) == START
@@ -142,7 +142,7 @@ class TestRuns:
         tracker = RunTracker()
         self.run(tracker, AppStatus.IN_SERVICE, at(hours=1), START)
         self.run(tracker, AppStatus.DELETING, at(hours=2), START)
-        tracker.look([], at(hours=3))
+        tracker.observe([], at(hours=3))
         self.run(tracker, AppStatus.PENDING, at(hours=4), START)
         assert self.run(tracker, AppStatus.IN_SERVICE, at(hours=5), START) == at(hours=5)
 
@@ -160,11 +160,11 @@ class TestRuns:
 
     def test_while_its_status_is_not_known_an_app_is_what_it_was(self) -> None:
         tracker = RunTracker()
-        tracker.look([Listed("app", AppStatus.IN_SERVICE, START)], at(hours=1))
-        run = tracker.look([Listed("app", None, START)], at(hours=2))["app"]
+        tracker.observe([Listed("app", AppStatus.IN_SERVICE, START)], at(hours=1))
+        run = tracker.observe([Listed("app", None, START)], at(hours=2))["app"]
         assert (run.status, run.status_since) == (AppStatus.IN_SERVICE, at(hours=1))
         assert not run.is_known
-        run = tracker.look([Listed("app", AppStatus.IN_SERVICE, START)], at(hours=3))["app"]
+        run = tracker.observe([Listed("app", AppStatus.IN_SERVICE, START)], at(hours=3))["app"]
         assert (run.status_since, run.is_known) == (at(hours=1), True)
 
     def test_no_run_is_older_than_the_machine_it_is_on(self) -> None:
