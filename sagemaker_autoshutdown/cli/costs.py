@@ -8,10 +8,12 @@ import json
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from ..clock import from_iso, to_iso, utcnow
 from ..costs.billing.report import MONEY_FIELDS, GroupBy, safe_cell
+from ..errors import Failed
 from ..text import clean, span, table, usd
 from ._arguments import until
 from ._server import add_options, connect
@@ -42,6 +44,12 @@ def add_parser(subparsers: Any) -> None:
         help="one row for each (default: day). An instance's cost is divided evenly among the "
         "apps that are up on it",
     )
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="take out of the record what lies in the future, where a clock was ahead for a while "
+        "and nothing is recorded since; the record as it was is kept beside it",
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="print CSV")
     form.add_argument("--json", action="store_true", help="print JSON")
@@ -51,6 +59,9 @@ def add_parser(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show the costs."""
+    if arguments.repair:
+        print(_repair())
+        return 0
     query = {"from": arguments.start, "to": arguments.end}
     query["group_by"] = arguments.group_by.replace("-", "_")
     costs = connect(arguments).get("costs", **query)
@@ -65,6 +76,39 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(lines(costs)))
     return 0
+
+
+def _repair() -> str:
+    """Repairs the record of this machine; says what was done."""
+    # Here, so that the other commands need not wait for all of it.
+    import sqlite3
+
+    from ..costs.store.database import Broken, MigrationFailed, TooNew
+    from ..costs.store.ledger import FILE_NAME
+    from ..costs.store.repair import repair
+    from ..diagnostics.settings import admin_settings
+    from ..settings.locks import Locked
+
+    config, _ = admin_settings()
+    path = Path(config.data_dir).expanduser() / FILE_NAME
+    if not path.exists():
+        raise Failed(f"There is no record at {path}.")
+    try:
+        repaired = repair(path, utcnow())
+    except Locked:
+        raise Failed(
+            "A server is recording in it, so nothing lies in the future. If the clock was set just "
+            "now, try again in a minute."
+        ) from None
+    except (Broken, MigrationFailed, TooNew, OSError, sqlite3.Error) as error:
+        raise Failed(f"The record {path} could not be repaired: {error}.") from None
+    if repaired is None:
+        return "Nothing in the record lies in the future. It is as it was."
+    return (
+        f"Taken out, since they lay in the future: {repaired.runs} runs, {repaired.events} events. "
+        f"What reached into it ends now. The record as it was is kept as {repaired.kept_as}. The "
+        "server records again from its next check on."
+    )
 
 
 def lines(costs: dict[str, Any]) -> Iterator[str]:

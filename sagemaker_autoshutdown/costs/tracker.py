@@ -92,7 +92,7 @@ class CostTracker(Listener):
         self._ledger: Ledger | None = None
         self._totals: RunningTotals | None = None
         self._summary: Summary | None = None
-        self._notice = ""
+        self._generation = 0
         self._unsummed = ""
         self._failure = ""
         self._jobs: queue.SimpleQueue[Callable[[Ledger], object] | None] = queue.SimpleQueue()
@@ -168,8 +168,8 @@ class CostTracker(Listener):
         totals = self._totals
         if totals is None:
             return
-        if ledger.notice != self._notice:
-            self._notice, self._changed_since = ledger.notice, LONG_AGO  # a new ledger
+        if ledger.generation != self._generation:
+            self._generation, self._changed_since = ledger.generation, LONG_AGO  # a new ledger
         changed_since = self._changed_since
         try:
             summary = ledger.read(lambda db: totals.update(db, changed_since, now))

@@ -27,6 +27,7 @@ __all__ = [
     "Broken",
     "MigrationFailed",
     "TooNew",
+    "free_name",
     "is_of_the_disk",
     "open_for_reading",
     "open_for_writing",
@@ -110,17 +111,22 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def free_name(folder: Path, stem: str) -> Path:
+    """A name for a ledger that is kept, which no other has."""
+    name = folder / f"{stem}.sqlite3"
+    number = 1
+    while name.exists():
+        number += 1
+        name = folder / f"{stem}-{number}.sqlite3"
+    return name
+
+
 def put_aside(path: Path, now: datetime) -> Path:
     """Renames a broken ledger, with its journal, so that a new one can begin.
 
     Raises ``OSError``.
     """
-    stem = f"ledger-broken-{now:%Y-%m-%d}"
-    aside = path.with_name(f"{stem}.sqlite3")
-    number = 1
-    while aside.exists():
-        number += 1
-        aside = path.with_name(f"{stem}-{number}.sqlite3")
+    aside = free_name(path.parent, f"ledger-broken-{now:%Y-%m-%d}")
     path.rename(aside)
     journal = path.with_name(f"{path.name}-journal")
     if journal.exists():

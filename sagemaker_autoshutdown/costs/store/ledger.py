@@ -72,6 +72,8 @@ class Ledger:
         self.error = ""
         self.notice = ""
         self.is_elsewhere = False
+        #: Another number with each file: what was read of an earlier one no longer holds.
+        self.generation = 0
         self._gap = span_us(gap)
         self._clock = clock
         self._log = log or logging.getLogger(__name__)
@@ -190,6 +192,8 @@ class Ledger:
         else:
             self._overflows = False
             self._set_error(lost or self._clock_error())
+            if self._behind is not None:
+                self.close()  # nothing is recorded: let "costs --repair" have it
 
     def _clock_error(self) -> str:
         if self._behind is None:
@@ -197,7 +201,8 @@ class Ledger:
         return (
             f"The clock is behind the last record ({to_iso(from_us(self._behind))}), so nothing is "
             "recorded until then. Check the clock of this machine. If it is right, that record was "
-            f"made while it was wrong: move {self.path} away, and a new one is begun at once."
+            "made while it was wrong: run `jupyter sagemaker-autoshutdown costs --repair`, which "
+            "takes out what lies in the future and keeps a copy."
         )
 
     def _commit_all(self) -> str:
@@ -274,7 +279,10 @@ class Ledger:
                 self._lock = FileLock(folder / LOCK_NAME)
                 self.is_elsewhere = False
             self._db, mended = open_for_writing(self.path)
-            self._identity = file_identity(self.path)
+            identity = file_identity(self.path)
+            if self._identity not in (None, identity):
+                self.generation += 1
+            self._identity = identity
             self._tell_mended(mended)
         return self._db
 
