@@ -313,7 +313,7 @@ class BackgroundJobs:
             reason = Reason.BACKGROUND_JOB if root else Reason.DETACHED_JOB
             texts = [f"{self._shown(counted, use.pid, root)}: {describe(use)}" for use in busy]
             if len(busy) > MAX_NAMED:
-                cpu = sum(use.cpu + use.children_cpu for use in busy)
+                cpu = sum(use.cpu for use in busy)
                 rest = f"{len(busy)} processes in all: {cpu * 100:.0f} % of a CPU"
                 texts = [*texts[:MAX_NAMED], rest]
             first = busy[0].pid
@@ -358,7 +358,7 @@ class BackgroundJobs:
 
 def describe(use: Use) -> str:
     """``62 % of a CPU, 4 MB/s``: as much as is worth telling."""
-    parts = [f"{(use.cpu + use.children_cpu) * 100:.0f} % of a CPU"]
+    parts = [f"{use.cpu * 100:.0f} % of a CPU"]
     speed = max(use.written, use.read)
     if speed >= 1e6:
         parts.append(f"{speed / 1e6:.0f} MB/s")

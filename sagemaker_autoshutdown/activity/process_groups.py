@@ -5,8 +5,9 @@ What the server itself has started is a group, and all jobs that have left their
 are one more.
 
 A group works if one of its processes uses a fair share of a CPU, or all together use more, or one
-writes or reads enough. Linux adds what an ended child has used to its parent's count. What that
-child had used before the first of two readings is taken off there: it is no work in between.
+writes or reads enough. Linux adds what an ended child has used to its parent's count, so a build or
+a loop of short commands shows there. What such a child had used before the first of two readings is
+taken off: it is no work in between.
 """
 
 from __future__ import annotations
@@ -44,12 +45,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Use:
-    """What a process used between two samples: CPU as a share of one, of its own and of children
-    that ended in between, and bytes per second."""
+    """What a process used between two samples, with those of its children that ended in between:
+    CPU as a share of one, and bytes per second."""
 
     pid: int
     cpu: float
-    children_cpu: float = 0.0
     written: float = 0.0
     read: float = 0.0
 
@@ -112,8 +112,7 @@ def uses(before: Sample, after: Sample, pids: Iterable[int]) -> dict[int, Use]:
         written, read = _traffic(pid, before, after, is_same, known_traffic.get(pid))
         found[pid] = Use(
             pid,
-            max(0.0, cpu) / seconds,
-            max(0.0, ended_cpu) / seconds,
+            (max(0.0, cpu) + max(0.0, ended_cpu)) / seconds,
             max(0, written) / seconds,
             max(0, read) / seconds,
         )
@@ -182,12 +181,12 @@ def workers(
         )
     ]
     if not single:
-        single = [use for use in group if use.cpu + use.children_cpu > 0]
+        single = [use for use in group if use.cpu > 0]
         if _cpu(single) >= rule.group_cpu:
             single = [use for use in single if not is_clusters(use.pid)]
         if _cpu(single) < rule.group_cpu:
             return ()
-    return tuple(sorted(single, key=lambda use: (-use.cpu - use.children_cpu, use.pid)))
+    return tuple(sorted(single, key=lambda use: (-use.cpu, use.pid)))
 
 
 def _cluster_of(
@@ -200,4 +199,4 @@ def _cluster_of(
 
 
 def _cpu(uses: Iterable[Use]) -> float:
-    return sum(use.cpu + use.children_cpu for use in uses)
+    return sum(use.cpu for use in uses)

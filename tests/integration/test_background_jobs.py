@@ -184,6 +184,15 @@ class TestWhatHasEnded:
             one.end(pid)
         assert holds(one)
 
+    def test_a_loop_of_short_commands_that_mostly_wait_for_others_is_work(self) -> None:
+        """Each loads its libraries and asks a model elsewhere."""
+        one = machine("bash", "bash", "ask.sh")
+        for pid in range(100, 106):
+            one.add(pid, JOB)
+            one.use(pid, 1)
+            one.end(pid)
+        assert looked(one) == {"terminal": ["ask.sh: 10 % of a CPU"]}
+
     def test_a_loop_that_sleeps_is_none(self) -> None:
         """``while true; do date; sleep 1; done``"""
         one = machine("bash")
