@@ -8,6 +8,7 @@
 #   make lint                formatters, linters, types
 #   make bench               how fast, how light
 #   make wheel               the wheel that users install
+#   make test-situations     in use or not: all lines of the table, real servers and kernels
 #   make upgrade             newer development dependencies, within what pyproject.toml allows
 #   make clean               back to a fresh clone
 
@@ -30,7 +31,7 @@ BROWSER_INSTALLED := $(BROWSER)/node_modules/.installed
 # What `make test` consists of.
 PARTS := test-python test-panel test-browser
 
-.PHONY: all demo test test-fast test-images $(PARTS) lint format bench wheel upgrade clean \
+.PHONY: all demo test test-fast test-situations test-images $(PARTS) lint format bench wheel upgrade clean \
 	system-packages
 
 all: $(INSTALLED)
@@ -58,6 +59,10 @@ test:
 	done; \
 	printf "\n$$summary"; \
 	exit $$failed
+
+# In use or not: all lines of the table. `make test` tries a sample of them.
+test-situations: $(INSTALLED)
+	$(PYTEST) tests/e2e/situations -m ""
 
 test-fast: $(INSTALLED)
 	$(PYTEST) tests/unit

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tornado import websocket
-from tornado.httpclient import HTTPRequest
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 
 from tests.e2e.conftest import Server, options, until
 from tests.localstudio import LocalStudio
@@ -46,6 +46,8 @@ class Space:
         self.launch = launch
         self.home = Path(launch.env["HOME"])
         self._ends = ExitStack()
+        #: The user's settings under which the situation is judged.
+        self.limit: dict[str, float] = {"idle_timeout": LIMIT}
 
     # -- kernels
 
@@ -116,6 +118,27 @@ class Space:
     def request(self, method: str, path: str, document: Any = None) -> Any:
         """A REST call of the server; gives the JSON answered."""
         return self.studio.request(self.server.target, method, path, document)
+
+    def get(self, path: str) -> None:
+        """GET of something on the server that answers no JSON."""
+        self._fetch("GET", path)
+
+    def post(self, path: str) -> None:
+        """POST to something on the server that answers no JSON."""
+        self._fetch("POST", path)
+
+    def _fetch(self, method: str, path: str) -> None:
+        request = HTTPRequest(
+            f"{self.launch.url}{path}",
+            method=method,
+            headers={"Authorization": f"token {self.launch.token}"},
+            body=b"" if method == "POST" else None,
+        )
+
+        async def fetch(studio: LocalStudio) -> None:
+            await AsyncHTTPClient().fetch(request)
+
+        self.studio.run(fetch)
 
     def keep_open(self, path: str) -> Callable[[], None]:
         """A websocket of the server that stays open; gives what closes it."""
@@ -212,7 +235,7 @@ class Space:
 
     def assert_in_use(self) -> None:
         """It is not shut down though its limit passes twice."""
-        self.server.limit(LIMIT)
+        self._set_limit()
         end = time.monotonic() + WATCHED
         while time.monotonic() < end:
             assert self.studio.calls("DeleteApp") == [], "shut down while in use"
@@ -220,12 +243,16 @@ class Space:
 
     def assert_idle(self) -> None:
         """It is shut down."""
-        self.server.limit(LIMIT)
+        self._set_limit()
         until(
             lambda: self.studio.calls("DeleteApp"),
             f"never shut down: {self._told()}",
             GONE_IN,
         )
+
+    def _set_limit(self) -> None:
+        settings = {**self.limit, "warning_time": 1}
+        self.request("PUT", "sagemaker-autoshutdown/api/settings", settings)
 
     def _told(self) -> str:
         with contextlib.suppress(Exception):

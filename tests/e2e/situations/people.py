@@ -1,0 +1,202 @@
+"""Lines of the table about what people do: in terminals, documents, web apps, and whether they are
+there at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from tests.e2e.conftest import until
+from tests.localstudio.processes import free_port
+
+from .table import situation
+from .world import LIMIT, Space
+
+#: A program as people run it behind jupyter-server-proxy.
+WEB_APP = """
+import sys
+from tornado import ioloop, web, websocket
+
+class Page(web.RequestHandler):
+    def get(self): self.write("here")
+    def post(self): self.write("done")
+
+class Socket(websocket.WebSocketHandler):
+    def on_message(self, message): pass
+
+web.Application([("/socket", Socket), ("/.*", Page)]).listen(int(sys.argv[1]), "127.0.0.1")
+ioloop.IOLoop.current().start()
+"""
+
+
+def _notebook(*outputs: str, source: str = "train()") -> dict[str, Any]:
+    cell = {
+        "cell_type": "code",
+        "id": "a",
+        "source": source,
+        "metadata": {},
+        "execution_count": 1,
+        "outputs": [{"output_type": "stream", "name": "stdout", "text": each} for each in outputs],
+    }
+    content = {"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    return {"type": "notebook", "format": "json", "content": content}
+
+
+def _saves(here: Space, path: str, document: Callable[[int], dict[str, Any]]) -> None:
+    """A document is saved every few seconds, as JupyterLab does."""
+    numbers = count()
+
+    def save() -> None:
+        here.request("PUT", f"api/contents/{path}", document(next(numbers)))
+
+    save()
+    here.again_and_again(save, 3)
+
+
+def _web_app(here: Space) -> str:
+    """A program behind the proxy; gives its address."""
+    port = free_port()
+    here.start(*here.python(WEB_APP, "app.py"), str(port))
+    address = f"proxy/{port}"
+
+    def answers() -> bool:
+        try:
+            here.get(f"{address}/")
+        except Exception:
+            return False
+        return True
+
+    until(answers, "the web app answers", 60)
+    return address
+
+
+# -- terminals
+
+
+@situation("somebody who types into a terminal", in_use=True, in_sample=True)
+def _(here: Space) -> None:
+    terminal = here.terminal()
+    here.again_and_again(lambda: here.type(terminal, "true"), 4)
+
+
+@situation("a terminal that prints by itself", in_use=False, in_sample=True)
+def _(here: Space) -> None:
+    here.type(here.terminal(), "while :; do date; sleep 1; done")
+
+
+@situation("a tab that connects to its terminal again and again", in_use=False)
+def _(here: Space) -> None:
+    terminal = here.terminal()
+    here.again_and_again(lambda: here.look_at(terminal), 2)
+
+
+@situation("a terminal in which nothing was typed for long", in_use=False)
+def _(here: Space) -> None:
+    here.type(here.terminal(), "true")
+
+
+@situation(
+    "an open terminal where the admin says that it holds its app", in_use=True, keep_terminals=True
+)
+def _(here: Space) -> None:
+    here.type(here.terminal(), "true")
+
+
+# -- documents
+
+
+@situation("somebody who writes a text", in_use=True, in_sample=True)
+def _(here: Space) -> None:
+    _saves(here, "notes.md", lambda n: {"type": "file", "format": "text", "content": f"line {n}"})
+
+
+@situation("a notebook that is saved since its outputs have changed", in_use=False, in_sample=True)
+def _(here: Space) -> None:
+    _saves(here, "a.ipynb", lambda n: _notebook(*map(str, range(n))))
+
+
+@situation("somebody who edits a notebook and runs nothing", in_use=True)
+def _(here: Space) -> None:
+    _saves(here, "a.ipynb", lambda n: _notebook(source=f"x = {n}"))
+
+
+@situation("somebody who uploads files", in_use=True)
+def _(here: Space) -> None:
+    numbers = count()
+
+    def upload() -> None:
+        document = {"type": "file", "format": "base64", "content": "AAAA", "chunk": -1}
+        here.request("PUT", f"api/contents/data-{next(numbers)}.bin", document)
+
+    here.again_and_again(upload, 3)
+
+
+@situation("a file browser that looks at a folder again and again", in_use=False)
+def _(here: Space) -> None:
+    here.again_and_again(lambda: here.request("GET", "api/contents"), 2)
+
+
+# -- web apps behind jupyter-server-proxy
+
+
+@situation("somebody who uses a web app over a websocket", in_use=True, in_sample=True)
+def _(here: Space) -> None:
+    send = here.socket(f"{_web_app(here)}/socket")
+    sizes = count(40)
+    here.again_and_again(lambda: send(b"x" * next(sizes)), 2)
+
+
+@situation("a web app whose page only sends heartbeats", in_use=False)
+def _(here: Space) -> None:
+    send = here.socket(f"{_web_app(here)}/socket")
+    here.again_and_again(lambda: send(b"x" * 13), 2)
+
+
+@situation("a web app whose page reloads its data", in_use=False)
+def _(here: Space) -> None:
+    address = _web_app(here)
+    here.again_and_again(lambda: here.post(f"{address}/data/scalars"), 3)
+
+
+@situation("a web app that nobody uses", in_use=False)
+def _(here: Space) -> None:
+    _web_app(here)
+
+
+# -- whether anybody is there
+
+
+@situation("a tab that was closed, where that has a shorter limit", in_use=False, in_sample=True)
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    here.run(kernel, "1")
+    close = here.keep_open(f"api/kernels/{kernel}/channels")
+    here.server.looked()
+    close()
+    here.request("POST", "sagemaker-autoshutdown/api/page-closed")
+    here.limit = {"idle_timeout": 3600, "closed_idle_timeout": LIMIT}
+
+
+@situation("a tab that is open, where a closed one has a shorter limit", in_use=True)
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    here.run(kernel, "1")
+    here.keep_open(f"api/kernels/{kernel}/channels")
+    here.limit = {"idle_timeout": 3600, "closed_idle_timeout": LIMIT}
+
+
+@situation("nobody has connected yet, where a closed tab has a shorter limit", in_use=True)
+def _(here: Space) -> None:
+    here.limit = {"idle_timeout": 3600, "closed_idle_timeout": LIMIT}
+
+
+@situation("a tab that was closed while a cell runs", in_use=True)
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    close = here.keep_open(f"api/kernels/{kernel}/channels")
+    here.run(kernel, "import time; time.sleep(1000)", wait=False)
+    here.server.looked()
+    close()
+    here.request("POST", "sagemaker-autoshutdown/api/page-closed")
+    here.limit = {"idle_timeout": 3600, "closed_idle_timeout": LIMIT}
