@@ -9,7 +9,12 @@ import * as fixtures from './testing/fixtures';
 const { app, instance, settings, spaceApp, status } = fixtures;
 
 let model: FakeModel;
-const saver = { isNeeded: true, saveAll: jest.fn<Promise<string[]>, []>() };
+const saver = {
+  isNeeded: true,
+  hasSaved: false,
+  unsaved: () => [],
+  saveAll: jest.fn<Promise<string[]>, []>()
+};
 
 function actions(withSaver = false): Actions {
   return new Actions(model, nullTranslator.load(''), withSaver ? saver : null);
@@ -36,17 +41,26 @@ beforeEach(() => {
 
 afterEach(() => Dialog.flush());
 
-test('"Keep running" keeps for an hour, or for as long as is allowed', async () => {
-  await actions().keepRunning('a');
-  expect(model.keepAlive).toHaveBeenCalledWith('a', { seconds: 3600 });
+test('what is busy is kept for an hour from now, or for as long as is allowed', async () => {
+  const { app_name } = fixtures.busyApp;
+  await actions().keepLonger(fixtures.busyApp);
+  expect(model.keepAlive).toHaveBeenCalledWith(app_name, { seconds: 3600 });
   model.settings = settings({ max_keep_alive: 600 });
-  await actions().keepRunning('a');
-  expect(model.keepAlive).toHaveBeenLastCalledWith('a', { seconds: 600 });
+  await actions().keepLonger(fixtures.busyApp);
+  expect(model.keepAlive).toHaveBeenLastCalledWith(app_name, { seconds: 600 });
+});
+
+test('a press never shortens what is kept already', async () => {
+  const { app_name } = fixtures.keptApp;
+  await actions().keepLonger(fixtures.keptApp);
+  expect(model.keepAlive).toHaveBeenCalledWith(app_name, {
+    seconds: 5 * 3600
+  });
 });
 
 test('nothing is shut down that the user did not agree to', async () => {
   const asked = actions().shutDown(app());
-  press(await dialog('now?'), 'Cancel');
+  press(await dialog('Shut down'), 'Cancel');
   expect(await asked).toBe(false);
   expect(model.shutDown).not.toHaveBeenCalled();
 });
@@ -72,7 +86,7 @@ test('the question names what still runs, and what goes on costing', async () =>
     })
   );
   const asked = actions().shutDown(fixtures.busyApp);
-  const open = await dialog('now?');
+  const open = await dialog('Shut down');
   expect(open).toHaveTextContent('Still running: train.ipynb.');
   expect(open).toHaveTextContent('ml.t3.medium goes on costing');
   press(open, 'Shut down');
@@ -84,7 +98,7 @@ test('the question names what still runs, and what goes on costing', async () =>
 test('in a space documents are saved before, and that is said', async () => {
   model.show(status({ host: 'space', apps: [spaceApp] }));
   const asked = actions(true).shutDown(spaceApp);
-  const open = await dialog('now?');
+  const open = await dialog('Shut down this JupyterLab?');
   expect(open).toHaveTextContent('Unsaved documents are saved first.');
   press(open, 'Shut down');
   expect(await asked).toBe(true);
@@ -97,7 +111,7 @@ test('what can not be saved is not lost without a word', async () => {
   saver.saveAll.mockResolvedValue(['a.ipynb']);
   model.show(status({ host: 'space', apps: [spaceApp] }));
   const asked = actions(true).shutDown(spaceApp);
-  press(await dialog('now?'), 'Shut down');
+  press(await dialog('Shut down'), 'Shut down');
   const second = await dialog('could not be saved: a.ipynb');
   press(second, 'Cancel');
   expect(await asked).toBe(false);

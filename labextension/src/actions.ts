@@ -5,16 +5,17 @@
 import { Dialog, showDialog } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
+import { KEEP_SECONDS, keptAfterPress } from './keeping';
 import type { App, Status } from './openapi';
 import type { IAutoShutdown, IDocumentSaver, KeepAliveEnd } from './tokens';
 import { distinctTitle, endsWithApp } from './wording';
 
-/** How long "Keep running" keeps, in seconds, if the administrator allows that much. */
-export const KEEP_RUNNING_SECONDS = 3600;
-
 /** What views offer. All may reject with `RequestError`. */
 export interface IActions {
+  /** Keep an app until a time. */
   keepAlive(app: App, end: KeepAliveEnd): Promise<void>;
+  /** Keep an app an hour longer, or as long as is allowed if that is less. */
+  keepLonger(app: App): Promise<void>;
   endKeepAlive(app: App): Promise<void>;
   /** Asks first; false if the user thought better of it. */
   shutDown(app: App): Promise<boolean>;
@@ -31,26 +32,33 @@ export class Actions implements IActions {
     return this._model.keepAlive(app.app_name, end);
   }
 
-  endKeepAlive(app: App): Promise<void> {
-    return this._model.endKeepAlive(app.app_name);
+  async keepLonger(app: App): Promise<void> {
+    const settings = await this._model.loadSettings();
+    const longest = settings?.max_keep_alive ?? null;
+    const now = this._model.now();
+    const until = keptAfterPress(app, now, longest);
+    if (until !== null) {
+      const seconds = Math.min((until - now) / 1000, longest ?? Infinity);
+      // Near enough to an hour is an hour: the server counts it from when it is asked.
+      await this._model.keepAlive(app.app_name, {
+        seconds: Math.abs(seconds - KEEP_SECONDS) < 1 ? KEEP_SECONDS : seconds
+      });
+    }
   }
 
-  /** Keep an app for an hour, or for as long as is allowed if that is less. */
-  async keepRunning(appName: string): Promise<void> {
-    const settings = await this._model.loadSettings();
-    const most = settings?.max_keep_alive ?? KEEP_RUNNING_SECONDS;
-    await this._model.keepAlive(appName, {
-      seconds: Math.min(KEEP_RUNNING_SECONDS, most)
-    });
+  endKeepAlive(app: App): Promise<void> {
+    return this._model.endKeepAlive(app.app_name);
   }
 
   async shutDown(app: App): Promise<boolean> {
     const trans = this._trans;
     const status = this._model.status;
-    const apps = status?.apps ?? [];
-    const title = distinctTitle(app, apps, trans);
+    const title = distinctTitle(app, status?.apps ?? [], trans);
     const answer = await showDialog({
-      title: trans.__('Shut down %1 now?', title),
+      title:
+        app.app_type === 'JupyterLab'
+          ? trans.__('Shut down this JupyterLab?')
+          : trans.__('Shut down %1?', title),
       body: this._consequences(app, status),
       buttons: [
         Dialog.cancelButton({ label: trans.__('Cancel') }),

@@ -7,8 +7,10 @@ import { ServerConnection } from '@jupyterlab/services';
 
 import type {
   App,
+  Check,
   Costs,
   Error as ApiError,
+  History,
   Settings,
   SettingsChange,
   Status
@@ -36,6 +38,8 @@ export class RequestError extends Error {
 /** The REST API; every call rejects with `RequestError`. */
 export interface IClient {
   status(): Promise<Status>;
+  /** Ask for a check right now; in how many seconds it begins. */
+  check(): Promise<Check>;
   settings(): Promise<Settings>;
   changeSettings(change: SettingsChange): Promise<Settings>;
   keepAlive(appName: string, end: KeepAliveEnd): Promise<App>;
@@ -43,6 +47,8 @@ export interface IClient {
   shutDown(appName: string): Promise<App>;
   /** By day in UTC, from `from` on. */
   costs(from: Date): Promise<Costs>;
+  /** The last `limit` events, newest first. */
+  history(limit: number): Promise<History>;
 }
 
 export class Client implements IClient {
@@ -50,6 +56,10 @@ export class Client implements IClient {
 
   status(): Promise<Status> {
     return this._request('GET', 'status');
+  }
+
+  check(): Promise<Check> {
+    return this._request('POST', 'check');
   }
 
   settings(): Promise<Settings> {
@@ -77,8 +87,13 @@ export class Client implements IClient {
     return this._request('GET', `costs${URLExt.objectToQueryString(query)}`);
   }
 
+  history(limit: number): Promise<History> {
+    const query = URLExt.objectToQueryString({ limit });
+    return this._request('GET', `history${query}`);
+  }
+
   private async _request<T>(
-    method: 'GET' | 'PUT' | 'DELETE',
+    method: 'GET' | 'POST' | 'PUT' | 'DELETE',
     path: string,
     body?: object
   ): Promise<T> {

@@ -2,10 +2,12 @@
 export namespace CommandIDs {
   /** Open the panel. */
   export const open = 'sagemaker-autoshutdown:open';
-  /** Keep an app (`appName`), or all that are up, running for an hour. */
+  /** Open the panel, or close it if it is open. */
+  export const toggle = 'sagemaker-autoshutdown:toggle';
+  /** Keep an app (`appName`), or all that are up, for an hour more. */
   export const keepRunning = 'sagemaker-autoshutdown:keep-running';
   /** Shut an app (`appName`) down; asks first. Without a name, the only one that is up. */
   export const shutDown = 'sagemaker-autoshutdown:shut-down';
-  /** Ask the server for the status. */
+  /** Let the server look now. */
   export const refresh = 'sagemaker-autoshutdown:refresh';
 }

@@ -4,7 +4,8 @@ import {
   countdown,
   day,
   duration,
-  percent,
+  isWeekend,
+  moment,
   roughly,
   time,
   usd,
@@ -50,9 +51,9 @@ test('money is to the cent, and what is less is not nothing', () => {
   expect(usd('1234.5')).toBe('$1,234.50');
   expect(usd('0')).toBe('$0.00');
   expect(usd('0.0004')).toBe('< $0.01');
-  expect(usdPerHour(0.7364, trans)).toBe('$0.7364/h');
+  expect(usdPerHour(0.7364, trans)).toBe('$0.74/h');
+  expect(usdPerHour(0.0464, trans)).toBe('$0.0464/h');
   expect(usdPerHour(0.05, trans)).toBe('$0.05/h');
-  expect(percent(0.3322)).toBe('33%');
 });
 
 test('a time of another day has its date', () => {
@@ -71,9 +72,21 @@ test.each(['en-US@posix', 'c', ''])(
     const spy = jest.spyOn(navigator, 'language', 'get');
     spy.mockReturnValue(language);
     expect(usd('1.5')).toMatch(/1.50/);
-    expect(percent(0.5)).toMatch(/50/);
     expect(time(0, 0)).not.toBe('');
     expect(day('2026-09-01')).toMatch(/Sep/);
     spy.mockRestore();
   }
 );
+
+test('what happened this week is told by its weekday, later by its date', () => {
+  const now = Date.parse('2026-09-18T12:00:00Z');
+  const ago = (hours: number): string => moment(now - hours * 3_600_000, now);
+  expect(ago(1)).toBe('11:00 AM');
+  expect(ago(48)).toMatch(/^Wed.*12:00 PM$/);
+  expect(ago(24 * 9)).toMatch(/^Sep 9.*12:00 PM$/);
+});
+
+test('a weekend is one by the days of the costs, which are in UTC', () => {
+  const days = ['2026-09-18', '2026-09-19', '2026-09-20', '2026-09-21'];
+  expect(days.map(isWeekend)).toEqual([false, true, true, false]);
+});

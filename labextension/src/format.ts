@@ -43,11 +43,12 @@ export function roughly(seconds: number, trans: TranslationBundle): string {
   );
 }
 
-/** A countdown: to the second below ten minutes (`4:32`), else as `duration`. Takes seconds. */
+/** A countdown: to the second below ten minutes (`4:32`), else up to the minute. Takes seconds. */
 export function countdown(seconds: number, trans: TranslationBundle): string {
   const left = Math.max(0, Math.ceil(seconds));
   if (left >= 10 * MINUTE) {
-    return roughly(left, trans);
+    // Up: who keeps an app for an hour is not to read 59 min.
+    return duration(Math.ceil(left / MINUTE) * MINUTE, trans);
   }
   const rest = String(left % MINUTE).padStart(2, '0');
   return `${Math.floor(left / MINUTE)}:${rest}`;
@@ -74,6 +75,34 @@ export function time(at: number, now: number): string {
   }).format(date);
 }
 
+/** A time with its weekday, for what happened. Takes milliseconds of Unix time. */
+export function moment(at: number, now: number): string {
+  const date = new Date(at);
+  const isToday = date.toDateString() === new Date(now).toDateString();
+  const isRecent = now - at < 6 * DAY * 1000;
+  return new Intl.DateTimeFormat(locale(), {
+    hour: 'numeric',
+    minute: '2-digit',
+    ...(!isToday &&
+      (isRecent ? { weekday: 'short' } : { day: 'numeric', month: 'short' }))
+  }).format(date);
+}
+
+/** Whether a day in UTC is a Saturday or Sunday. */
+export function isWeekend(key: string): boolean {
+  return [0, 6].includes(new Date(`${key}T00:00:00Z`).getUTCDay());
+}
+
+/** A day in UTC with its weekday. */
+export function longDay(key: string): string {
+  return new Intl.DateTimeFormat(locale(), {
+    weekday: 'short',
+    day: 'numeric',
+    month: 'short',
+    timeZone: 'UTC'
+  }).format(new Date(`${key}T00:00:00Z`));
+}
+
 /** A day in UTC (`2026-09-01`), as costs have it. */
 export function day(key: string): string {
   return new Intl.DateTimeFormat(locale(), {
@@ -91,17 +120,14 @@ export function usd(amount: string | number): string {
     : money(value, 2, 2);
 }
 
-/** A price per hour: prices of small instances need more digits than amounts do. */
+/** A price per hour: below ten cents, cents are not enough to tell instances apart. */
 export function usdPerHour(amount: number, trans: TranslationBundle): string {
-  return trans.__('%1/h', money(amount, 2, 4));
+  return trans.__('%1/h', money(amount, 2, amount < 0.1 ? 4 : 2));
 }
 
-/** A part of one as a percentage. */
-export function percent(share: number): string {
-  return new Intl.NumberFormat(locale(), {
-    style: 'percent',
-    maximumFractionDigits: 0
-  }).format(share);
+/** An amount on an axis: no cents where there are none. */
+export function usdRound(amount: number): string {
+  return money(amount, Number.isInteger(amount) ? 0 : 2, 2);
 }
 
 function money(value: number, least: number, most: number): string {

@@ -4,10 +4,13 @@
 
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 
+import { checksPlugin } from './plugins/checks';
 import { commandsPlugin } from './plugins/commands';
 import { displayPlugin } from './plugins/display';
+import { endingPlugin } from './plugins/ending';
 import { modelPlugin } from './plugins/model';
 import { panelPlugin } from './plugins/panel';
+import { runningPlugin } from './plugins/running';
 import { saverPlugin } from './plugins/saver';
 import { statusBarPlugin } from './plugins/statusbar';
 import { warningsPlugin } from './plugins/warnings';
@@ -22,7 +25,10 @@ const plugins: JupyterFrontEndPlugin<unknown>[] = [
   commandsPlugin,
   panelPlugin,
   statusBarPlugin,
-  warningsPlugin
+  warningsPlugin,
+  runningPlugin,
+  checksPlugin,
+  endingPlugin
 ];
 
 export default plugins;

@@ -397,3 +397,54 @@ function deferred<T>(value: T): { promise: Promise<T>; resolve: () => void } {
   const promise = new Promise<T>(done => (resolve = () => done(value)));
   return { promise, resolve };
 }
+
+test('a check that is asked for shows what it saw, as soon as it is there', async () => {
+  client.answers.status = status({ next_check_at: null, checked_at: at(-20) });
+  await start();
+  const before = client.count('status');
+  void model.check();
+  await pass(1.5);
+  expect(client.count('check')).toBe(1);
+  client.answers.status = status({ next_check_at: null, checked_at: at(2) });
+  await pass(1);
+  expect(model.status?.checked_at).toBe(at(2));
+  await pass(5);
+  expect(client.count('status')).toBe(before + 2);
+});
+
+test('what happened is asked for while somebody looks, and again when something does', async () => {
+  await start({ events: true });
+  emit('shutdown');
+  await pass(1);
+  expect(client.count('history')).toBe(0);
+  const watching = model.watchDetails();
+  await pass(1);
+  expect(client.count('history')).toBe(1);
+  emit('shutdown');
+  await pass(1);
+  expect(client.count('history')).toBe(2);
+  expect(model.history).toEqual(fixtures.history().events);
+  watching.dispose();
+});
+
+test('a space that ended is told as that, until a server answers again', async () => {
+  const going = { ...fixtures.goingApp, idle_since: at(-7200), since: at(0) };
+  client.answers.status = status({ host: 'space', apps: [going] });
+  await start();
+  expect(model.ended).toBeNull();
+  client.answers.status = new RequestError(0, 'Failed to fetch');
+  await pass(10);
+  expect(model.ended?.idleSeconds).toBe(7200);
+  client.answers.status = status({ host: 'space' });
+  await pass(300);
+  expect(model.ended).toBeNull();
+});
+
+test('a lost connection is no end', async () => {
+  client.answers.status = status({ host: 'space' });
+  await start();
+  client.answers.status = new RequestError(0, 'Failed to fetch');
+  await pass(300);
+  expect(model.connection).toBe('lost');
+  expect(model.ended).toBeNull();
+});

@@ -10,7 +10,15 @@ import { Signal, type ISignal } from '@lumino/signaling';
 
 import { RequestError, type IClient } from './client';
 import { ServerClock, type Ticker } from './clock';
-import type { App, Costs, Settings, SettingsChange, Status } from './openapi';
+import { endFrom, hasEnded, type IEnd } from './ending';
+import type {
+  App,
+  Costs,
+  Event,
+  Settings,
+  SettingsChange,
+  Status
+} from './openapi';
 import type { Connection, IAutoShutdown, KeepAliveEnd } from './tokens';
 import { endsWithApp } from './wording';
 
@@ -37,6 +45,12 @@ const COSTS_MAX_AGE = 5 * MINUTE;
 /** Settings are asked for again after this. */
 const SETTINGS_MAX_AGE = 5 * MINUTE;
 export const COST_DAYS = 30;
+/** More than are shown: some are not worth a line. */
+const HISTORY_EVENTS = 60;
+/** After a check that was asked for began: how often to ask what it saw. */
+const CHECK_LOOKS = 4;
+/** Between two of those, and before the first. */
+const CHECK_WAIT = SECOND;
 
 /** One message of Jupyter's event bus. */
 export interface IEmission {
@@ -86,6 +100,18 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
     return this._costs;
   }
 
+  get history(): readonly Event[] | null {
+    return this._history;
+  }
+
+  get ended(): IEnd | null {
+    return this._ended;
+  }
+
+  get isWatched(): boolean {
+    return this._watchers > 0;
+  }
+
   get isDisposed(): boolean {
     return this._poll.isDisposed;
   }
@@ -123,10 +149,16 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
     }
   }
 
+  check(): Promise<void> {
+    // Two who ask at once ask for the same.
+    this._checking ??= this._check().finally(() => (this._checking = null));
+    return this._checking;
+  }
+
   watchDetails(): IDisposable {
     this._watchers += 1;
     // Nobody told of changes while nobody looked, if there are no events.
-    void this._updateDetails({ settings: true });
+    void this._updateDetails({ settings: true, history: true });
     return new DisposableDelegate(() => {
       this._watchers -= 1;
     });
@@ -158,6 +190,24 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
     await this.refresh();
   }
 
+  private async _check(): Promise<void> {
+    const before = this._status?.checked_at;
+    try {
+      const { check_in_seconds } = await this._client.check();
+      await pause(check_in_seconds * SECOND);
+      for (let look = 0; look < CHECK_LOOKS; look += 1) {
+        await pause(CHECK_WAIT);
+        await this.refresh();
+        if (this.isDisposed || this._status?.checked_at !== before) {
+          return;
+        }
+      }
+    } catch {
+      // An older server has no such request; what there is to say, the status says.
+      await this.refresh();
+    }
+  }
+
   /** Ask for the status; never rejects, see `connection`. Requests that come while one is under way
    * share one that follows it: its answer may be from before what they want to see. */
   private _ask(): Promise<void> {
@@ -182,16 +232,25 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
       this._trustEvents(status, wasTold);
       const regained = this._connection !== 'connected';
       this._status = status;
+      this._ended = null;
+      this._end = endFrom(status, this._end);
       this._connection = 'connected';
       this._connectionError = '';
       this._failures = 0;
       this._askNextIn(this._intervalAfter(status));
       this._stateChanged.emit();
-      void this._updateDetails({ settings: regained, costs: regained });
+      void this._updateDetails({
+        settings: regained,
+        costs: regained,
+        history: regained
+      });
     } catch (error) {
       this._connection = connectionAfter(error, this._status !== null);
       this._connectionError =
         error instanceof Error ? error.message : String(error);
+      if (hasEnded(this._end, this._status, this.now())) {
+        this._ended ??= this._end;
+      }
       this._askNextIn(
         Math.min(MIN_INTERVAL * 2 ** this._failures, MAX_BACKOFF)
       );
@@ -233,7 +292,7 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
 
   /** Ask for what is old, or what must be asked for. */
   private async _updateDetails(
-    must: { settings?: boolean; costs?: boolean } = {}
+    must: { settings?: boolean; costs?: boolean; history?: boolean } = {}
   ): Promise<void> {
     if (this._watchers === 0 || this._status?.host === 'none') {
       return;
@@ -245,7 +304,8 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
       Date.now() - this._settingsAskedAt > SETTINGS_MAX_AGE;
     await Promise.all([
       must.settings || settingsAreOld ? this._fetchSettings() : undefined,
-      must.costs || costsAreOld ? this._fetchCosts() : undefined
+      must.costs || costsAreOld ? this._fetchCosts() : undefined,
+      must.history || costsAreOld ? this._fetchHistory() : undefined
     ]);
   }
 
@@ -284,6 +344,15 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
     }
   }
 
+  private async _fetchHistory(): Promise<void> {
+    try {
+      this._history = (await this._client.history(HISTORY_EVENTS)).events;
+      this._stateChanged.emit();
+    } catch {
+      // As above.
+    }
+  }
+
   /** Show what an action answered, then the rest of what came of it. */
   private _replace(app: App): void {
     if (this._status !== null) {
@@ -294,6 +363,7 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
       this._stateChanged.emit();
     }
     void this.refresh();
+    void this._updateDetails({ history: true });
   }
 
   private readonly _onEvent = (_: unknown, emission: IEmission): void => {
@@ -302,6 +372,9 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
       this._toldSinceAsked = true;
       if (emission.kind === 'settings' && this._settings !== null) {
         void this._fetchSettings();
+      }
+      if (emission.kind !== 'status' && !document.hidden) {
+        void this._updateDetails({ history: true });
       }
       // Also while hidden: a warning, or saving, must not wait for somebody to look.
       void this.refresh();
@@ -329,6 +402,10 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
   private _status: Status | null = null;
   private _settings: Settings | null = null;
   private _costs: Costs | null = null;
+  private _history: readonly Event[] | null = null;
+  private _end: IEnd | null = null;
+  private _ended: IEnd | null = null;
+  private _checking: Promise<void> | null = null;
   private _settingsAskedAt = 0;
   private _settingsTurn = 0;
   private _settingsShown = 0;
@@ -349,6 +426,10 @@ export namespace AutoShutdownModel {
     /** Jupyter's events, where the server and JupyterLab have them. */
     events?: EventStream | undefined;
   }
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise(done => setTimeout(done, milliseconds));
 }
 
 /** What the server tells of by an event whenever it changes. */

@@ -8,11 +8,16 @@ import * as React from 'react';
 
 import { useSignal } from './components/hooks';
 import type { IContext } from './components/context';
+import type { IHeaderActions } from './components/Header';
 import { PanelView } from './components/PanelView';
+import { studioUrl } from './ending';
 import { timerIcon } from './icon';
 import type { IAutoShutdown, IDisplaySettings, IDocumentSaver } from './tokens';
+import { documentsText } from './wording';
 
 export const PANEL_ID = 'sagemaker-autoshutdown-panel';
+/** For how long after the panel was opened something else than the user may not take the focus. */
+const FOCUS_HELD_MS = 1000;
 
 export class AutoShutdownPanel extends ReactWidget {
   constructor(private readonly _options: AutoShutdownPanel.IOptions) {
@@ -40,8 +45,31 @@ export class AutoShutdownPanel extends ReactWidget {
   protected override onActivateRequest(): void {
     if (!this._leavesFocus) {
       this.node.focus();
+      this._holdFocus();
     }
     this._leavesFocus = false;
+  }
+
+  /** What opened the panel may give the focus back to the notebook as it closes, as the command
+   * palette does some time later: keys would then act on cells. Only a user takes it from here. */
+  private _holdFocus(): void {
+    const letGo = (): void => {
+      window.clearTimeout(timer);
+      document.removeEventListener('focusin', takeBack);
+      document.removeEventListener('pointerdown', letGo, true);
+      document.removeEventListener('keydown', letGo, true);
+    };
+    const takeBack = (event: FocusEvent): void => {
+      if (!this.isVisible) {
+        letGo();
+      } else if (!this.node.contains(event.target as Node)) {
+        this.node.focus();
+      }
+    };
+    const timer = window.setTimeout(letGo, FOCUS_HELD_MS);
+    document.addEventListener('focusin', takeBack);
+    document.addEventListener('pointerdown', letGo, true);
+    document.addEventListener('keydown', letGo, true);
   }
 
   /** Limits and costs are asked for only while somebody may look at them. */
@@ -69,11 +97,12 @@ export namespace AutoShutdownPanel {
     display: IDisplaySettings;
     saver: IDocumentSaver | null;
     context: IContext;
+    header: Omit<IHeaderActions, 'refresh'>;
   }
 }
 
 function Connected(props: AutoShutdownPanel.IOptions): React.JSX.Element {
-  const { model, display, saver, context } = props;
+  const { model, display, saver, context, header } = props;
   useSignal(model.stateChanged);
   useSignal(display.changed);
   return (
@@ -83,6 +112,11 @@ function Connected(props: AutoShutdownPanel.IOptions): React.JSX.Element {
       status={model.status}
       settings={model.settings}
       costs={model.costs}
+      history={model.history}
+      ended={model.ended}
+      documentsText={documentsText(saver, context.trans)}
+      studioUrl={model.status && studioUrl(model.status, window.location)}
+      header={{ ...header, refresh: () => model.check() }}
       savingText={
         saver?.isNeeded
           ? context.trans.__(

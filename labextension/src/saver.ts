@@ -6,6 +6,7 @@
  */
 
 import type { IDocumentManager } from '@jupyterlab/docmanager';
+import type { DocumentRegistry } from '@jupyterlab/docregistry';
 import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
 import type { Widget } from '@lumino/widgets';
 
@@ -36,19 +37,23 @@ export class DocumentSaver implements IDocumentSaver {
     );
   }
 
+  get hasSaved(): boolean {
+    return this._hasSaved;
+  }
+
+  unsaved(): string[] {
+    return this._unsaved()
+      .map(context => context.path)
+      .sort();
+  }
+
   async saveAll(): Promise<string[]> {
-    const { documents, widgets } = this._options;
-    const contexts = new Set(
-      widgets().map(widget => documents.contextForWidget(widget))
-    );
     const failed: string[] = [];
     await Promise.all(
-      [...contexts].map(async context => {
-        if (!context?.model.dirty || context.model.readOnly) {
-          return;
-        }
+      this._unsaved().map(async context => {
         try {
           await context.save();
+          this._hasSaved = true;
         } catch (error) {
           console.warn(`Saving ${context.path} failed:`, error);
           failed.push(context.path);
@@ -56,6 +61,16 @@ export class DocumentSaver implements IDocumentSaver {
       })
     );
     return failed.sort();
+  }
+
+  private _unsaved(): DocumentRegistry.Context[] {
+    const { documents, widgets } = this._options;
+    const contexts = new Set(
+      widgets().map(widget => documents.contextForWidget(widget))
+    );
+    return [...contexts].flatMap(context =>
+      context?.model.dirty && !context.model.readOnly ? [context] : []
+    );
   }
 
   /** Save at the right times before every deadline, until the result is disposed of. */
@@ -78,6 +93,8 @@ export class DocumentSaver implements IDocumentSaver {
     if (deadline !== this._savedFor) {
       this._savedFor = deadline;
       this._saves = 0;
+      // A deadline that is gone may have been met.
+      this._hasSaved &&= deadline === null;
     }
     if (deadline === null) {
       this._lookAgain();
@@ -132,6 +149,7 @@ export class DocumentSaver implements IDocumentSaver {
 
   private _savedFor: string | null = null;
   private _saves = 0;
+  private _hasSaved = false;
   private _timer: ReturnType<typeof setTimeout> | undefined;
 }
 

@@ -8,6 +8,7 @@ import * as React from 'react';
 import type { IContext } from './components/context';
 import { useSignal } from './components/hooks';
 import { StatusBarView } from './components/StatusBarView';
+import type { App } from './openapi';
 import type { IAutoShutdown, IDisplaySettings } from './tokens';
 
 export class StatusBarItem extends ReactWidget {
@@ -25,12 +26,13 @@ export namespace StatusBarItem {
     model: IAutoShutdown;
     display: IDisplaySettings;
     context: Pick<IContext, 'trans' | 'ticker' | 'now'>;
-    open: () => void;
+    toggle: () => void;
+    keep: (app: App) => void;
   }
 }
 
 function Connected(props: StatusBarItem.IOptions): React.JSX.Element | null {
-  const { model, display, context, open } = props;
+  const { model, display, context, toggle, keep } = props;
   useSignal(model.stateChanged);
   useSignal(display.changed);
   const { status, connection } = model;
@@ -41,8 +43,11 @@ function Connected(props: StatusBarItem.IOptions): React.JSX.Element | null {
     <StatusBarView
       status={status}
       connection={connection}
+      ended={model.ended}
+      mayKeep={model.settings?.max_keep_alive !== 0}
       context={context}
-      open={open}
+      toggle={toggle}
+      keep={keep}
     />
   );
 }

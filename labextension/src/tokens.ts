@@ -6,7 +6,8 @@ import { Token } from '@lumino/coreutils';
 import type { IDisposable } from '@lumino/disposable';
 import type { ISignal } from '@lumino/signaling';
 
-import type { Costs, Settings, SettingsChange, Status } from './openapi';
+import type { IEnd } from './ending';
+import type { Costs, Event, Settings, SettingsChange, Status } from './openapi';
 
 /**
  * How it stands with the server.
@@ -34,12 +35,20 @@ export interface IAutoShutdown {
   readonly settings: Settings | null;
   /** The costs of the last 30 days by day; null until somebody calls `watchDetails`. */
   readonly costs: Costs | null;
+  /** What happened last, newest first; null until somebody calls `watchDetails`. */
+  readonly history: readonly Event[] | null;
+  /** How this server ended, once it has: then there is no connection, and nothing runs. */
+  readonly ended: IEnd | null;
 
   /** The server's clock, in milliseconds of Unix time. */
   now(): number;
   /** Ask the server again, at once. Never rejects; see `connection`. */
   refresh(): Promise<void>;
-  /** Keep limits and costs fresh until the result is disposed of. */
+  /** Let the server look now, and show what it saw. Never rejects. */
+  check(): Promise<void>;
+  /** Whether somebody calls `watchDetails`, as the panel does while it is open. */
+  readonly isWatched: boolean;
+  /** Keep limits, costs and history fresh until the result is disposed of. */
   watchDetails(): IDisposable;
   /** The limits in force, asked for if they are not known. Null if they can't be had. */
   loadSettings(): Promise<Settings | null>;
@@ -84,6 +93,10 @@ export interface IDocumentSaver {
   readonly isNeeded: boolean;
   /** Save all unsaved documents; gives the names of those that could not be saved. */
   saveAll(): Promise<string[]>;
+  /** The names of the documents that are not saved now. */
+  unsaved(): string[];
+  /** Whether documents were saved ahead of the deadline that is next, or was last. */
+  readonly hasSaved: boolean;
 }
 
 export const IDocumentSaver = new Token<IDocumentSaver>(

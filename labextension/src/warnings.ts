@@ -1,6 +1,6 @@
 /**
- * The notification before a shutdown: counts down, goes away when the shutdown does, and comes
- * once for each deadline, in one of a browser's tabs.
+ * The notification before a shutdown: goes away when the shutdown does, and comes once for each
+ * deadline, in one of a browser's tabs. It names the time; the panel and the status bar count.
  */
 
 import type { Notification } from '@jupyterlab/apputils';
@@ -8,7 +8,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { DisposableSet, type IDisposable } from '@lumino/disposable';
 
 import type { Ticker } from './clock';
-import { duration, secondsUntil, time } from './format';
+import { time } from './format';
 import type { ITurn, OnceOverTabs } from './once';
 import type { App, Status } from './openapi';
 import type { IAutoShutdown, IDisplaySettings, IDocumentSaver } from './tokens';
@@ -60,19 +60,19 @@ export class Warnings {
     ]);
   }
 
-  /** Show what is new, count down, take away what is over. */
+  /** Show what is new, take away what is over. */
   update(): void {
     const warned = this._warned();
     this._dismissAllBut(new Set(warned.map(({ key }) => key)));
     if (warned.length > 0 && !this._mayKeepKnown) {
-      // Whether "Keep running" can be offered is up to the administrator.
+      // Whether "Keep 1 h" can be offered is up to the administrator.
       void this._learnSettings();
       return;
     }
     for (const each of warned) {
       const shown = this._shown.get(each.key);
       if (shown !== undefined) {
-        this._countDown(each, shown);
+        this._follow(each, shown);
       } else if (!this._turns.has(each.key)) {
         this._warnOnce(each.key);
       }
@@ -101,7 +101,7 @@ export class Warnings {
     this._turns.set(key, turn);
   }
 
-  private _countDown(warned: IWarned, shown: IShown): void {
+  private _follow(warned: IWarned, shown: IShown): void {
     const { notifications, isOpen } = this._options;
     const message = this._message(warned);
     if (isOpen(shown.id)) {
@@ -139,12 +139,11 @@ export class Warnings {
         action(app.app_name);
       };
     const actions: Notification.IAction[] = [
-      { label: trans.__('Shut down now'), callback: doing(shutDown) }
+      { label: trans.__('Shut down'), callback: doing(shutDown) }
     ];
     if (model.settings?.max_keep_alive !== 0) {
       actions.unshift({
-        label: trans.__('Keep running'),
-        caption: trans.__('Keep it alive for an hour'),
+        label: trans.__('Keep 1 h'),
         displayType: 'accent',
         callback: doing(keepRunning)
       });
@@ -173,21 +172,20 @@ export class Warnings {
     }
   }
 
-  /** Short: JupyterLab cuts what is longer than 140 characters. */
+  /** Short: JupyterLab cuts what is longer than 140 characters. It seldom changes, as screen readers
+   * say every change. */
   private _message({ app, at }: IWarned): string {
     const { trans, model, saver } = this._options;
     const now = model.now();
-    const seconds = shownSeconds(secondsUntil(at, now));
-    const title = distinctTitle(app, model.status?.apps ?? [], trans);
+    const when = Date.parse(at);
+    const name =
+      app.app_type === 'JupyterLab'
+        ? trans.__('This JupyterLab')
+        : distinctTitle(app, model.status?.apps ?? [], trans);
     const text =
-      seconds > 0
-        ? trans.__(
-            '%1 will be shut down in %2, at %3.',
-            title,
-            duration(seconds, trans),
-            time(Date.parse(at), now)
-          )
-        : trans.__('%1 is about to be shut down.', title);
+      when > now
+        ? trans.__('%1 will be shut down at %2.', name, time(when, now))
+        : trans.__('%1 is about to be shut down.', name);
     return saver?.isNeeded
       ? `${text} ${trans.__('Unsaved documents are saved first.')}`
       : text;
@@ -231,11 +229,4 @@ function warnedApps(status: Status): IWarned[] {
         ]
       : []
   );
-}
-
-/** Screen readers say every change of a notification, so it counts in steps: whole minutes, then
- * tens of seconds, then five. */
-function shownSeconds(seconds: number): number {
-  const step = seconds > 120 ? 60 : seconds > 30 ? 10 : 5;
-  return Math.max(0, Math.ceil(seconds / step) * step);
 }

@@ -4,17 +4,26 @@
 
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import { roughly, secondsSince } from './format';
-import type { App, Instance, PriceSource, State, Status } from './openapi';
+import type { IEnd } from './ending';
+import { roughly, secondsSince, time, usdPerHour } from './format';
+import type {
+  App,
+  Event,
+  Instance,
+  PriceSource,
+  State,
+  Status
+} from './openapi';
+import type { IDocumentSaver } from './tokens';
 
 /** What a user knows an app by: its image, or what it is. The full name is `app_name`. */
-export function appTitle(app: App, trans: TranslationBundle): string {
+export function appTitle(app: App): string {
   switch (app.app_type) {
     case 'KernelGateway':
       // arn:aws:sagemaker:REGION:ACCOUNT:image/NAME
       return app.image.split('/').pop() || app.app_name;
     case 'JupyterLab':
-      return trans.__('This JupyterLab');
+      return 'JupyterLab';
     default:
       return app.app_name;
   }
@@ -26,9 +35,9 @@ export function distinctTitle(
   apps: readonly App[],
   trans: TranslationBundle
 ): string {
-  const title = appTitle(app, trans);
+  const title = appTitle(app);
   const namesakes = apps.filter(
-    other => other.app_name !== app.app_name && appTitle(other, trans) === title
+    other => other.app_name !== app.app_name && appTitle(other) === title
   );
   if (namesakes.length === 0) {
     return title;
@@ -38,16 +47,51 @@ export function distinctTitle(
     : trans.__('%1 on %2', title, app.instance_type);
 }
 
+/** The name of an app that may be gone, as only its event is left: without what SageMaker adds. */
+export function titleOfEvent(event: Event, apps: readonly App[]): string {
+  const known = apps.find(app => app.app_name === event.app_name);
+  if (known !== undefined) {
+    return appTitle(known);
+  }
+  if (event.app_type === 'JupyterLab') {
+    return 'JupyterLab';
+  }
+  const [name] = event.app_name.split(
+    `-${event.instance_type.replace(/\./g, '-')}`
+  );
+  return name || event.app_name;
+}
+
+/** An app's state in a word or two. */
+export function appLabel(
+  app: App,
+  dryRun: boolean,
+  trans: TranslationBundle
+): string {
+  if (app.reason === 'app_starting') {
+    return trans.__('Starting');
+  }
+  if (app.state === 'failed') {
+    return app.status === 'Failed'
+      ? trans.__('Did not start')
+      : trans.__('Not shut down');
+  }
+  if (app.state === 'warned' && dryRun) {
+    return trans.__('Overdue');
+  }
+  return stateLabel(app.state, trans);
+}
+
 export function stateLabel(state: State, trans: TranslationBundle): string {
   const labels: Record<State, string> = {
     busy: trans.__('Busy'),
     active: trans.__('In use'),
     idle: trans.__('Idle'),
-    warned: trans.__('Shutting down soon'),
-    kept: trans.__('Kept alive'),
+    warned: trans.__('Stops soon'),
+    kept: trans.__('Kept'),
     shutting_down: trans.__('Shutting down'),
-    failed: trans.__('Failed'),
-    unknown: trans.__('Not known')
+    failed: trans.__('Not shut down'),
+    unknown: trans.__('Not seen')
   };
   // A newer server may know more states than this panel.
   return (labels as Partial<typeof labels>)[state] ?? state;
@@ -132,7 +176,7 @@ export function reasonSentence(
         ? trans.__('Terminal %1 is open, which counts as use here.', about)
         : trans.__('A terminal is open, which counts as use here.');
     case 'keep_alive':
-      return trans.__('You asked to keep it alive.');
+      return trans.__('You asked to keep it.');
     case 'recently_active':
       return lasted
         ? trans.__('Last used %1 ago.', lasted)
@@ -143,8 +187,8 @@ export function reasonSentence(
         : trans.__('Nothing has run for a while.');
     case 'no_kernels':
       return lasted
-        ? trans.__('Nothing is open in it, and it was idle for %1.', lasted)
-        : trans.__('No kernel or terminal is open.');
+        ? trans.__('Nothing has been open in it for %1.', lasted)
+        : trans.__('No kernel or terminal is open in it.');
     case 'idle_timeout':
       return app.state === 'warned'
         ? trans.__('Its idle limit is near.')
@@ -174,10 +218,10 @@ export function reasonSentence(
     case 'apps_unseen':
       return trans.__('SageMaker did not list it, so it is not shut down.');
     case 'shutdown_failed':
-      return trans.__('It could not be shut down; this will be tried again.');
+      return trans.__('It could not be shut down, and goes on costing.');
     default:
       // A newer server may know more reasons than this panel; it says them in English.
-      return app.reason_text;
+      return sentence(app.reason_text || app.reason, about);
   }
 }
 
@@ -195,18 +239,33 @@ export function priceSourceLabel(
   return (labels as Partial<typeof labels>)[source] ?? source;
 }
 
-/** What the running instances cost an hour, and whether there are some without a price. */
-export function hourlyCost(instances: readonly Instance[]): {
-  usd: number;
-  unpriced: boolean;
-} {
-  return {
-    usd: instances.reduce(
-      (sum, instance) => sum + Number(instance.usd_per_hour ?? 0),
-      0
-    ),
-    unpriced: instances.some(instance => instance.usd_per_hour === null)
-  };
+/** What the running instances cost an hour; empty where none runs. */
+export function hourlyCost(
+  instances: readonly Instance[],
+  trans: TranslationBundle
+): string {
+  const prices = instances.flatMap(({ usd_per_hour }) =>
+    usd_per_hour === null ? [] : [Number(usd_per_hour)]
+  );
+  const unpriced = instances.length - prices.length;
+  if (instances.length === 0) {
+    return '';
+  }
+  if (prices.length === 0) {
+    return trans.__('Price unknown');
+  }
+  const sum = usdPerHour(
+    prices.reduce((total, price) => total + price, 0),
+    trans
+  );
+  return unpriced === 0
+    ? sum
+    : trans._n(
+        '%2 + %1 without a price',
+        '%2 + %1 without a price',
+        unpriced,
+        sum
+      );
 }
 
 /** Whether there may be apps that nobody has seen: a server has to look before it knows of any. */
@@ -220,24 +279,48 @@ export function canAct(app: App): boolean {
   return app.status === 'InService' && app.state !== 'shutting_down';
 }
 
-/** The app that goes next, with its deadline, if any has one. In dry run none goes. */
-export function nextShutdown(
-  status: Status
-): { app: App; at: string } | undefined {
-  let next: { app: App; at: string } | undefined;
-  for (const app of status.apps) {
-    const at = app.shutdown_at;
-    if (at === null || !canAct(app) || app.state === 'failed') {
-      continue;
-    }
-    if (next === undefined || Date.parse(at) < Date.parse(next.at)) {
-      next = { app, at };
-    }
-  }
-  return status.dry_run ? undefined : next;
-}
-
 /** Whether the server itself ends with its app. */
 export function endsWithApp(status: Status): boolean {
   return status.host === 'space' || status.host === 'notebook-instance';
+}
+
+/** A server's own words as a sentence of its own. */
+function sentence(text: string, about: string): string {
+  const whole = about && !text.includes(about) ? `${text}: ${about}` : text;
+  return `${whole.charAt(0).toUpperCase()}${whole.slice(1)}${/[.!?]$/.test(whole) ? '' : '.'}`;
+}
+
+/** How the server ended, for those whose page is left. */
+export function endText(
+  end: IEnd,
+  now: number,
+  trans: TranslationBundle
+): string {
+  const at = time(end.at, now);
+  return end.idleSeconds === null
+    ? trans.__('This JupyterLab was shut down at %1.', at)
+    : trans.__(
+        'This JupyterLab was shut down at %1 after %2 idle.',
+        at,
+        roughly(Math.round(end.idleSeconds), trans)
+      );
+}
+
+/** What became of documents when the server ended; nothing is claimed that is not known. */
+export function documentsText(
+  saver: IDocumentSaver | null,
+  trans: TranslationBundle
+): string {
+  const unsaved = saver?.unsaved() ?? [];
+  if (unsaved.length > 0) {
+    return trans.__('Not saved: %1.', unsaved.join(', '));
+  }
+  return saver?.hasSaved ? trans.__('Documents were saved.') : '';
+}
+
+/** The product in a few sentences. */
+export function howItWorks(trans: TranslationBundle): string {
+  return trans.__(
+    'An app is shut down once nothing has run in it for its idle limit, with a warning first. Running cells, jobs in the background and input in a terminal are use. What cannot be seen is never shut down. Files stay; variables are lost. "Keep 1 h" holds it off for an hour more.'
+  );
 }

@@ -8,28 +8,34 @@ import {
   secondsUntil,
   time
 } from '../format';
-import type { App, Work } from '../openapi';
-import { appTitle, canAct, kernelStateLabel, reasonSentence } from '../wording';
+import { endOf, keptAfterPress } from '../keeping';
+import type { App } from '../openapi';
+import { appTitle, canAct, reasonSentence } from '../wording';
+import { AppDetails, type IPrice } from './AppDetails';
 import type { IContext } from './context';
-import { KeepAliveControls } from './KeepAliveControls';
+import { useUniqueId } from './hooks';
 import { Notice } from './Notice';
 import { StateBadge } from './StateBadge';
 import { Ticking } from './Ticking';
 
-/** One app: its state and why, when it goes, and what can be done about it. */
+/** One app in a few lines: its state, how long it has been idle, and what can be done about it. */
 export function AppCard(props: {
   app: App;
   /** Its title, told apart from those of the others. */
   name: string;
+  /** Of its instance. */
+  price: IPrice | null;
   dryRun: boolean;
   /** The longest keep-alive in seconds; null while it is not known. */
   longestKeepAlive: number | null;
   context: IContext;
 }): React.JSX.Element {
-  const { app, name, dryRun, longestKeepAlive, context } = props;
+  const { app, name, price, dryRun, longestKeepAlive, context } = props;
   const { trans, actions } = context;
   const [error, setError] = React.useState('');
   const [isBusy, setBusy] = React.useState(false);
+  const [isOpen, setOpen] = React.useState(false);
+  const id = useUniqueId();
 
   const run = async (action: () => Promise<unknown>): Promise<void> => {
     if (isBusy) {
@@ -46,147 +52,204 @@ export function AppCard(props: {
     }
   };
 
+  const isUp = canAct(app);
+  const isKept = isUp && app.kept_until !== null;
   return (
     <li className="jp-AutoShutdown-app" data-state={app.state}>
       <div className="jp-AutoShutdown-appHeader">
-        <h4 tabIndex={-1}>{appTitle(app, trans)}</h4>
-        <StateBadge state={app.state} trans={trans} />
+        <h4 tabIndex={-1} title={app.app_name}>
+          {appTitle(app)}
+        </h4>
+        <StateBadge app={app} dryRun={dryRun} trans={trans} />
       </div>
+      {(app.error === null || app.state !== 'failed') && (
+        <Story
+          app={app}
+          dryRun={dryRun}
+          context={context}
+          undo={
+            <button
+              type="button"
+              className="jp-AutoShutdown-link"
+              aria-disabled={isBusy}
+              aria-label={trans.__('Undo keeping %1', name)}
+              onClick={() => void run(() => actions.endKeepAlive(app))}
+            >
+              {trans.__('Undo')}
+            </button>
+          }
+        />
+      )}
+      {app.error && <ShutdownError app={app} context={context} />}
+      <div className="jp-AutoShutdown-actions">
+        {isUp && longestKeepAlive !== 0 && (
+          <KeepButton
+            app={app}
+            name={name}
+            isKept={isKept}
+            longest={longestKeepAlive}
+            isBusy={isBusy}
+            isMain={app.state === 'warned' && !dryRun}
+            context={context}
+            onClick={() => void run(() => actions.keepLonger(app))}
+          />
+        )}
+        {isUp && !dryRun && (
+          <button
+            type="button"
+            className="jp-AutoShutdown-quiet"
+            aria-disabled={isBusy}
+            aria-label={trans.__('Shut down %1', name)}
+            onClick={() => void run(() => actions.shutDown(app))}
+          >
+            {trans.__('Shut down')}
+          </button>
+        )}
+        <button
+          type="button"
+          className="jp-AutoShutdown-quiet jp-AutoShutdown-more"
+          aria-expanded={isOpen}
+          aria-controls={id}
+          title={trans.__('Details')}
+          aria-label={trans.__('Details of %1', name)}
+          onClick={() => setOpen(!isOpen)}
+        >
+          <span aria-hidden="true">▾</span>
+        </button>
+      </div>
+      {error && (
+        <Notice kind="error" trans={trans}>
+          {error}
+        </Notice>
+      )}
+      <div id={id} hidden={!isOpen}>
+        {isOpen && (
+          <AppDetails
+            app={app}
+            name={name}
+            price={price}
+            longestKeepAlive={isUp ? longestKeepAlive : 0}
+            context={context}
+            keep={end => void run(() => actions.keepAlive(app, end))}
+            isBusy={isBusy}
+          />
+        )}
+      </div>
+    </li>
+  );
+}
+
+/** "Keep 1 h", or "+1 h" once it is kept: the main button while the app is about to go. */
+function KeepButton(props: {
+  app: App;
+  name: string;
+  isKept: boolean;
+  longest: number | null;
+  isBusy: boolean;
+  isMain: boolean;
+  context: IContext;
+  onClick: () => void;
+}): React.JSX.Element {
+  const { app, name, isKept, longest, isBusy, isMain, context } = props;
+  const { trans } = context;
+  const now = context.now();
+  const until = keptAfterPress(app, now, longest);
+  const isMost = until === null;
+  return (
+    <button
+      type="button"
+      className={isMain ? 'jp-AutoShutdown-main' : undefined}
+      aria-disabled={isBusy || isMost}
+      title={
+        isMost
+          ? trans.__(
+              'It is kept for as long as your administrator allows: %1.',
+              duration(longest ?? 0, trans)
+            )
+          : trans.__('Keep it until %1', time(until, now))
+      }
+      aria-label={
+        isKept
+          ? trans.__('Keep %1 another hour', name)
+          : trans.__('Keep %1 for 1 h', name)
+      }
+      onClick={isMost ? undefined : props.onClick}
+    >
+      {isKept ? trans.__('+1 h') : trans.__('Keep 1 h')}
+    </button>
+  );
+}
+
+/** States in which the clock runs, and all that there is to say is for how long. */
+const IDLE: readonly string[] = ['active', 'idle', 'warned'];
+
+/** One line: how long it has been idle, of how long it may be; or else why it is up. */
+function Story(props: {
+  app: App;
+  dryRun: boolean;
+  context: IContext;
+  /** Takes a keep-alive back. */
+  undo: React.ReactNode;
+}): React.JSX.Element {
+  const { app, dryRun, context, undo } = props;
+  const { trans } = context;
+  const { idle_since } = app;
+  const isUp = canAct(app) && app.state !== 'failed';
+  const end = endOf(app);
+  if (isUp && app.kept_until !== null) {
+    return (
+      <div className="jp-AutoShutdown-idle">
+        <span>{trans.__('Kept until %1', time(end ?? 0, context.now()))}</span>
+        {undo}
+      </div>
+    );
+  }
+  if (!isUp || idle_since === null || !IDLE.includes(app.state)) {
+    return (
       <p>
         <Ticking
           context={context}
           text={now => reasonSentence(app, now, trans)}
         />
       </p>
-      <Deadline app={app} dryRun={dryRun} context={context} />
-      {canAct(app) && app.kept_until !== null && (
-        <div className="jp-AutoShutdown-buttons">
-          <span>
-            <Ticking
-              context={context}
-              text={now => keptText(app.kept_until ?? '', now, trans)}
-            />
-          </span>
-          <button
-            type="button"
-            aria-disabled={isBusy}
-            aria-label={trans.__('Undo keeping %1 alive', name)}
-            onClick={() => void run(() => actions.endKeepAlive(app))}
-          >
-            {trans.__('Undo')}
-          </button>
-        </div>
-      )}
-      {app.error && <ShutdownError app={app} context={context} />}
-      <Details app={app} context={context} />
-      {canAct(app) && (
-        <div className="jp-AutoShutdown-actions">
-          <KeepAliveControls
-            app={app}
-            name={name}
-            longest={longestKeepAlive}
+    );
+  }
+  const share = (now: number): number =>
+    Math.min(1, secondsSince(idle_since, now) / app.idle_timeout);
+  return (
+    <>
+      <p className="jp-AutoShutdown-idle">
+        <span>
+          <Ticking
             context={context}
-            run={run}
-            isBusy={isBusy}
+            text={now =>
+              trans.__(
+                'Idle %1 of %2',
+                roughly(secondsSince(idle_since, now), trans),
+                duration(app.idle_timeout, trans)
+              )
+            }
           />
-          {!dryRun && (
-            <button
-              type="button"
-              className="jp-AutoShutdown-danger"
-              aria-disabled={isBusy}
-              aria-label={trans.__('Shut down %1 now', name)}
-              onClick={() => void run(() => actions.shutDown(app))}
-            >
-              {trans.__('Shut down now')}
-            </button>
-          )}
-        </div>
-      )}
-      {error && (
-        <Notice kind="error" trans={trans}>
-          {error}
-        </Notice>
-      )}
-    </li>
-  );
-}
-
-function keptText(
-  until: string,
-  now: number,
-  trans: IContext['trans']
-): string {
-  return trans.__(
-    'Kept alive until %1 (%2).',
-    time(Date.parse(until), now),
-    countdown(secondsUntil(until, now), trans)
-  );
-}
-
-/** How long it has been idle, of how long it may be, and when it goes. */
-function Deadline(props: {
-  app: App;
-  dryRun: boolean;
-  context: IContext;
-}): React.JSX.Element {
-  const { app, dryRun, context } = props;
-  const { trans } = context;
-  const { idle_since, shutdown_at } = app;
-  const isUp = canAct(app);
-  return (
-    <>
-      {isUp && idle_since !== null && (
-        <IdleTime app={app} idleSince={idle_since} context={context} />
-      )}
-      {isUp && idle_since === null && (
-        <p className="jp-AutoShutdown-hint">
-          {trans.__('Idle limit: %1', duration(app.idle_timeout, trans))}
-        </p>
-      )}
-      {isUp && shutdown_at !== null && app.state !== 'failed' && (
-        <p className="jp-AutoShutdown-deadline">
-          {dryRun
-            ? trans.__('Would be shut down in')
-            : trans.__('Shuts down in')}{' '}
-          <time role="timer" dateTime={shutdown_at}>
+        </span>
+        {end !== null && !dryRun && (
+          <span className="jp-AutoShutdown-left">
             <Ticking
               context={context}
-              text={now => countdown(secondsUntil(shutdown_at, now), trans)}
+              text={now =>
+                trans.__(
+                  '%1 left',
+                  countdown(
+                    secondsUntil(new Date(end).toISOString(), now),
+                    trans
+                  )
+                )
+              }
             />
-          </time>{' '}
-          <span className="jp-AutoShutdown-hint">
-            {trans.__('at %1', time(Date.parse(shutdown_at), context.now()))}
           </span>
-        </p>
-      )}
-    </>
-  );
-}
-
-function IdleTime(props: {
-  app: App;
-  idleSince: string;
-  context: IContext;
-}): React.JSX.Element {
-  const { app, idleSince, context } = props;
-  const { trans, now } = context;
-  const share = Math.min(1, secondsSince(idleSince, now()) / app.idle_timeout);
-  return (
-    <>
-      <p className="jp-AutoShutdown-hint">
-        <Ticking
-          context={context}
-          text={at =>
-            trans.__(
-              'Idle time: %1 of %2',
-              roughly(secondsSince(idleSince, at), trans),
-              duration(app.idle_timeout, trans)
-            )
-          }
-        />
+        )}
       </p>
       <div className="jp-AutoShutdown-meter" aria-hidden="true">
-        <div style={{ width: `${(share * 100).toFixed(1)}%` }} />
+        <div style={{ width: `${(share(context.now()) * 100).toFixed(1)}%` }} />
       </div>
     </>
   );
@@ -201,11 +264,14 @@ function ShutdownError(props: {
   const { trans } = context;
   const { error } = app;
   const retryAt = error?.retry_at ?? null;
+  // The remedy names what is missing; to say it once is enough.
+  const message = error?.iam_action
+    ? trans.__('SageMaker refused the shutdown (%1).', error.code)
+    : error?.message;
   return (
     <Notice
       kind="error"
       trans={trans}
-      iamAction={error?.iam_action}
       aside={
         <>
           {trans._n(
@@ -227,74 +293,7 @@ function ShutdownError(props: {
         </>
       }
     >
-      {error?.message}
-      <div>{error?.remedy}</div>
+      {message} {error?.remedy}
     </Notice>
   );
-}
-
-/** The kernels and terminals in an app, and its full name. */
-function Details(props: { app: App; context: IContext }): React.JSX.Element {
-  const { app, context } = props;
-  const { trans } = context;
-  return (
-    <details className="jp-AutoShutdown-work">
-      <summary>
-        {app.work.length === 0
-          ? trans.__('Details')
-          : trans._n(
-              '%1 kernel or terminal',
-              '%1 kernels and terminals',
-              app.work.length
-            )}
-      </summary>
-      <p className="jp-AutoShutdown-hint">
-        {trans.__('Name: %1', app.app_name)}
-      </p>
-      <ul>
-        {app.work.map(work => (
-          <li key={`${work.kind} ${work.id}`}>
-            <span className="jp-AutoShutdown-label">{work.label}</span>
-            <span className="jp-AutoShutdown-hint">
-              <Ticking
-                context={context}
-                text={now => workDetails(work, now, context)}
-              />
-            </span>
-          </li>
-        ))}
-      </ul>
-    </details>
-  );
-}
-
-function workDetails(work: Work, now: number, context: IContext): string {
-  const { trans } = context;
-  const kinds = {
-    kernel: trans.__('kernel'),
-    terminal: trans.__('terminal'),
-    session: trans.__('session without a kernel'),
-    process: trans.__('program in the background'),
-    gpu: trans.__('GPU'),
-    server: trans.__('another Jupyter server'),
-    document: trans.__('document'),
-    web_app: trans.__('program behind the server')
-  };
-  const details: string[] = [
-    (kinds as Partial<typeof kinds>)[work.kind] ?? work.kind
-  ];
-  if (work.state) {
-    details.push(kernelStateLabel(work.state, trans));
-  }
-  if (work.background_job) {
-    details.push(trans.__('background job'));
-  }
-  if (work.last_activity !== null && work.state !== 'busy') {
-    const ago = roughly(secondsSince(work.last_activity, now), trans);
-    details.push(trans.__('last active %1 ago', ago));
-  }
-  if (work.shared) {
-    details.push(trans.__('may belong to another app'));
-  }
-  return details.join(' · ');
 }

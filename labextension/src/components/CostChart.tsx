@@ -1,10 +1,9 @@
 import * as React from 'react';
 
-import { day, percent, usd } from '../format';
+import { day, isWeekend, longDay, usd, usdRound } from '../format';
 import { COST_DAYS } from '../model';
-import type { Costs } from '../openapi';
+import type { Costs, Money } from '../openapi';
 import type { IContext } from './context';
-import { CostTable } from './CostTable';
 import { useUniqueId } from './hooks';
 
 const WIDTH = 300;
@@ -18,97 +17,165 @@ export interface IDay {
   idle: number;
 }
 
-/** The last 30 days, in use and idle stacked. Idle is hatched, so that it needs no colour. */
+/** The last 30 days, in use and idle stacked. Idle is hatched, so that it needs no colour. A day is
+ * read off by pointing at it, or by the arrow keys. */
 export function CostChart(props: {
   costs: Costs;
+  /** As the totals have it: what is told beside the chart and in it is one figure. */
+  today: Money;
   context: IContext;
 }): React.JSX.Element | null {
-  const { costs, context } = props;
+  const { costs, today, context } = props;
   const { trans } = context;
   const pattern = useUniqueId();
-  const days = lastDays(costs, context.now());
+  const days = lastDays(costs, today, context.now());
+  const last = days.length - 1;
+  const [picked, setPicked] = React.useState<number | null>(null);
   const highest = Math.max(...days.map(each => each.inUse + each.idle));
   if (!(highest > 0)) {
     return null;
   }
+  const top = roundUp(highest);
   const step = WIDTH / days.length;
-  const scale = HEIGHT / highest;
+  const scale = HEIGHT / top;
+  const shown = days[picked ?? last];
+  const pick = (index: number): void =>
+    setPicked(Math.min(last, Math.max(0, index)));
+  const onKeyDown = (event: React.KeyboardEvent): void => {
+    const current = picked ?? last;
+    const next = {
+      ArrowLeft: current - 1,
+      ArrowDown: current - 1,
+      ArrowRight: current + 1,
+      ArrowUp: current + 1,
+      Home: 0,
+      End: last
+    }[event.key];
+    if (next !== undefined) {
+      event.preventDefault();
+      pick(next);
+    }
+  };
+  const onPoint = (event: React.PointerEvent): void => {
+    const box = event.currentTarget.getBoundingClientRect();
+    const share = (event.clientX - box.left) / box.width;
+    pick(Math.floor(share * days.length));
+  };
   return (
     <figure className="jp-AutoShutdown-chart">
-      <svg
-        viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
-        preserveAspectRatio="none"
-        role="img"
-        aria-label={summary(costs, days, highest, context)}
-      >
-        <defs>
-          <pattern
-            id={pattern}
-            width="4"
-            height="4"
-            patternUnits="userSpaceOnUse"
-            patternTransform="rotate(45)"
+      <div className="jp-AutoShutdown-plot">
+        <div className="jp-AutoShutdown-yAxis" aria-hidden="true">
+          <span>{usdRound(top)}</span>
+          <span>{usdRound(0)}</span>
+        </div>
+        <div
+          role="slider"
+          tabIndex={0}
+          aria-label={trans.__('Cost by day')}
+          aria-valuemin={0}
+          aria-valuemax={last}
+          aria-valuenow={picked ?? last}
+          aria-valuetext={shown && readout(shown, context)}
+          onKeyDown={onKeyDown}
+          onPointerMove={onPoint}
+          onPointerLeave={() => setPicked(null)}
+          onBlur={() => setPicked(null)}
+        >
+          <svg
+            viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+            preserveAspectRatio="none"
+            aria-hidden="true"
+            focusable="false"
           >
-            <rect className="jp-AutoShutdown-hatchBack" width="4" height="4" />
-            <rect className="jp-AutoShutdown-hatch" width="2" height="4" />
-          </pattern>
-        </defs>
-        {days.map(({ key, inUse, idle }, index) => (
-          <g key={key}>
-            <title>
-              {trans.__(
-                '%1: in use %2, idle %3',
-                day(key),
-                usd(inUse),
-                usd(idle)
-              )}
-            </title>
-            {/* The whole column can be pointed at, however low its bar. */}
-            <rect
-              x={index * step}
-              width={step}
-              height={HEIGHT}
-              fill="transparent"
-            />
-            <rect
-              className="jp-AutoShutdown-inUse"
-              x={index * step}
-              y={HEIGHT - inUse * scale}
-              width={step - GAP}
-              height={inUse * scale}
-            />
-            <rect
-              fill={`url(#${pattern})`}
-              x={index * step}
-              y={HEIGHT - (inUse + idle) * scale}
-              width={step - GAP}
-              height={idle * scale}
-            />
-          </g>
-        ))}
-      </svg>
+            <defs>
+              <pattern
+                id={pattern}
+                width="4"
+                height="4"
+                patternUnits="userSpaceOnUse"
+                patternTransform="rotate(45)"
+              >
+                <rect
+                  className="jp-AutoShutdown-hatchBack"
+                  width="4"
+                  height="4"
+                />
+                <rect className="jp-AutoShutdown-hatch" width="2" height="4" />
+              </pattern>
+            </defs>
+            {days.map(({ key, inUse, idle }, index) => (
+              <g key={key}>
+                {(isWeekend(key) || index === picked) && (
+                  <rect
+                    className={
+                      index === picked
+                        ? 'jp-AutoShutdown-picked'
+                        : 'jp-AutoShutdown-weekend'
+                    }
+                    x={index * step - GAP / 2}
+                    width={step}
+                    height={HEIGHT}
+                  />
+                )}
+                <rect
+                  className="jp-AutoShutdown-inUse"
+                  x={index * step}
+                  y={HEIGHT - inUse * scale}
+                  width={step - GAP}
+                  height={inUse * scale}
+                />
+                <rect
+                  fill={`url(#${pattern})`}
+                  x={index * step}
+                  y={HEIGHT - (inUse + idle) * scale}
+                  width={step - GAP}
+                  height={idle * scale}
+                />
+              </g>
+            ))}
+          </svg>
+        </div>
+      </div>
       <div className="jp-AutoShutdown-axis" aria-hidden="true">
         <span>{day(days[0]?.key ?? '')}</span>
-        <span>{trans.__('highest day: %1', usd(highest))}</span>
-        <span>{day(days[days.length - 1]?.key ?? '')}</span>
+        <span>{trans.__('today')}</span>
       </div>
       <figcaption>
-        <span className="jp-AutoShutdown-keyInUse">{trans.__('In use')}</span>
-        <span className="jp-AutoShutdown-keyIdle">{trans.__('Idle')}</span>
+        {picked === null ? (
+          <>
+            <span className="jp-AutoShutdown-keyInUse">
+              {trans.__('In use')}
+            </span>
+            <span className="jp-AutoShutdown-keyIdle">{trans.__('Idle')}</span>
+            <span className="jp-AutoShutdown-keyWeekend">
+              {trans.__('Weekend')}
+            </span>
+          </>
+        ) : (
+          shown && readout(shown, context)
+        )}
       </figcaption>
-      <CostTable days={days} context={context} />
     </figure>
   );
 }
 
+function readout(shown: IDay, context: IContext): string {
+  return context.trans.__(
+    '%1: in use %2, idle %3',
+    longDay(shown.key),
+    usd(shown.inUse),
+    usd(shown.idle)
+  );
+}
+
 /** Each of the last days, those of no cost as well. */
-function lastDays(costs: Costs, now: number): IDay[] {
-  const rows = new Map(costs.rows.map(row => [row.key, row]));
-  const today = Math.floor(now / DAY_MS) * DAY_MS;
+function lastDays(costs: Costs, today: Money, now: number): IDay[] {
+  const rows = new Map<string, Money>(costs.rows.map(row => [row.key, row]));
+  const midnight = Math.floor(now / DAY_MS) * DAY_MS;
   return Array.from({ length: COST_DAYS }, (_, index) => {
-    const at = new Date(today - (COST_DAYS - 1 - index) * DAY_MS);
+    const at = new Date(midnight - (COST_DAYS - 1 - index) * DAY_MS);
     const key = at.toISOString().slice(0, 10);
-    const row = rows.get(key);
+    const row = index === COST_DAYS - 1 ? today : rows.get(key);
     return {
       key,
       inUse: Number(row?.in_use_usd ?? 0),
@@ -117,19 +184,11 @@ function lastDays(costs: Costs, now: number): IDay[] {
   });
 }
 
-function summary(
-  costs: Costs,
-  days: readonly IDay[],
-  highest: number,
-  context: IContext
-): string {
-  const { trans } = context;
-  const top = days.find(each => each.inUse + each.idle === highest);
-  return trans.__(
-    'Cost of the last 30 days: %1, of which %2 idle. The highest day was %3 with %4.',
-    usd(costs.total.usd),
-    percent(costs.total.idle_share ?? 0),
-    day(top?.key ?? ''),
-    usd(highest)
-  );
+/** The next round amount, for the top of an axis: 1, 2, 2.5 or 5 times a power of ten. */
+export function roundUp(amount: number): number {
+  const power = 10 ** Math.floor(Math.log10(amount));
+  const steps = [1, 2, 2.5, 5, 10].map(each => each * power);
+  const top = steps.find(each => each >= amount * 0.999) ?? amount;
+  // No finer than cents.
+  return Math.max(0.01, Math.ceil(top * 100 - 1e-6) / 100);
 }

@@ -1,11 +1,13 @@
+import { infoIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
-import { duration, percent, usd } from '../format';
+import { duration, usd } from '../format';
 import type { Costs, Money, Totals } from '../openapi';
 import { CostChart } from './CostChart';
 import type { IContext } from './context';
+import { useUniqueId } from './hooks';
 
-/** What was spent, how much of it idle, and what was avoided. */
+/** What was saved first, then what was spent, and how much of it idle. */
 export function CostSummary(props: {
   totals: Totals | null;
   costs: Costs | null;
@@ -13,15 +15,41 @@ export function CostSummary(props: {
 }): React.JSX.Element {
   const { totals, costs, context } = props;
   const { trans } = context;
+  const [isOpen, setOpen] = React.useState(false);
+  const id = useUniqueId();
+  const saved = Number(totals?.last_30_days.avoided_usd ?? 0);
   return (
     <section aria-label={trans.__('Costs')}>
-      <h3>{trans.__('Costs')}</h3>
+      <div className="jp-AutoShutdown-header">
+        <h3 tabIndex={-1}>{trans.__('Costs')}</h3>
+        {totals !== null && (
+          <button
+            type="button"
+            className="jp-ToolbarButtonComponent jp-mod-minimal jp-Button jp-AutoShutdown-iconButton"
+            aria-expanded={isOpen}
+            aria-controls={id}
+            title={trans.__('About these figures')}
+            aria-label={trans.__('About these figures')}
+            onClick={() => setOpen(!isOpen)}
+          >
+            <infoIcon.react tag="span" height="14px" width="14px" />
+          </button>
+        )}
+      </div>
       {totals === null ? (
         <p className="jp-AutoShutdown-empty">
           {trans.__('Nothing is recorded yet.')}
         </p>
       ) : (
         <>
+          <div id={id} hidden={!isOpen}>
+            {isOpen && <Remarks totals={totals} context={context} />}
+          </div>
+          {saved >= 0.005 && (
+            <p className="jp-AutoShutdown-saved">
+              {trans.__('About %1 saved in 30 days', usd(saved))}
+            </p>
+          )}
           <table className="jp-AutoShutdown-costs">
             <thead>
               <tr>
@@ -39,9 +67,9 @@ export function CostSummary(props: {
               />
             </tbody>
           </table>
-          <Avoided totals={totals} context={context} />
-          <Remarks totals={totals} context={context} />
-          {costs !== null && <CostChart costs={costs} context={context} />}
+          {costs !== null && (
+            <CostChart costs={costs} today={totals.today} context={context} />
+          )}
         </>
       )}
     </section>
@@ -57,30 +85,8 @@ function Row(props: { label: string; money: Money }): React.JSX.Element {
         {money.estimated && '≈ '}
         {usd(money.usd)}
       </td>
-      <td>{money.idle_share === null ? '–' : percent(money.idle_share)}</td>
+      <td>{Number(money.usd) > 0 ? usd(money.idle_usd) : '–'}</td>
     </tr>
-  );
-}
-
-/** What shutting down has saved: never mixed with what was really spent. */
-function Avoided(props: {
-  totals: Totals;
-  context: IContext;
-}): React.JSX.Element | null {
-  const { totals, context } = props;
-  const { trans } = context;
-  const { today, last_30_days } = totals;
-  if (Number(last_30_days.avoided_usd) === 0) {
-    return null;
-  }
-  return (
-    <p>
-      {trans.__(
-        'Avoided by shutting down (an estimate): ≈ %1 today, ≈ %2 in 30 days.',
-        usd(today.avoided_usd),
-        usd(last_30_days.avoided_usd)
-      )}
-    </p>
   );
 }
 
@@ -95,27 +101,34 @@ function Remarks(props: {
   const estimated = Object.values(totals).some(money => money.estimated);
   const money = totals.last_30_days;
   return (
-    <div className="jp-AutoShutdown-hint">
-      {Number(money.volume_usd) > 0 && (
-        <p>
-          {trans.__(
-            'Disk of the space: %1 in 30 days, not included.',
-            usd(money.volume_usd)
-          )}
-        </p>
-      )}
+    <ul className="jp-AutoShutdown-hint jp-AutoShutdown-remarks">
+      <li>
+        {trans.__('Idle: nothing ran on the instance. Days are days in UTC.')}
+      </li>
+      <li>
+        {trans.__(
+          'Saved is an estimate: what instances that were shut down would have cost since.'
+        )}
+      </li>
       {estimated && (
-        <p>{trans.__('≈ Part of it was not seen, but reconstructed.')}</p>
+        <li>{trans.__('≈ Part of it was not seen, but reconstructed.')}</li>
       )}
       {money.unpriced_seconds > 0 && (
-        <p>
+        <li>
           {trans.__(
-            'Without %1 of instances that have no known price.',
+            'Not included: %1 of instances that have no known price.',
             duration(money.unpriced_seconds, trans)
           )}
-        </p>
+        </li>
       )}
-      <p>{trans.__('Days are days in UTC.')}</p>
-    </div>
+      {Number(money.volume_usd) > 0 && (
+        <li>
+          {trans.__(
+            'Not included: the disk of the space, %1 in 30 days.',
+            usd(money.volume_usd)
+          )}
+        </li>
+      )}
+    </ul>
   );
 }

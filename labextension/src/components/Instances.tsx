@@ -4,6 +4,7 @@ import { usd, usdPerHour } from '../format';
 import type { App, Instance, Settings, Status } from '../openapi';
 import { distinctTitle, isUnseen, priceSourceLabel } from '../wording';
 import { AppCard } from './AppCard';
+import type { IPrice } from './AppDetails';
 import type { IContext } from './context';
 
 /** What runs: each instance with what it costs, and its apps. */
@@ -11,7 +12,7 @@ export function Instances(props: {
   status: Status;
   settings: Settings | null;
   context: IContext;
-}): React.JSX.Element {
+}): React.JSX.Element | null {
   const { status, settings, context } = props;
   const { trans } = context;
   // SageMaker lists an app for up to a day after it is gone.
@@ -20,7 +21,7 @@ export function Instances(props: {
     status.instances.flatMap(instance => instance.app_names)
   );
   const others = apps.filter(app => !billed.has(app.app_name));
-  const list = (shown: App[]): React.JSX.Element => (
+  const list = (shown: App[], price: IPrice | null): React.JSX.Element => (
     <ul>
       {shown.map(app => (
         <AppCard
@@ -28,6 +29,7 @@ export function Instances(props: {
           key={`${app.app_name} ${app.run_started_at}`}
           app={app}
           name={distinctTitle(app, apps, trans)}
+          price={price}
           dryRun={status.dry_run}
           longestKeepAlive={settings?.max_keep_alive ?? null}
           context={context}
@@ -35,13 +37,14 @@ export function Instances(props: {
       ))}
     </ul>
   );
+  if (apps.length === 0 && !isUnseen(status)) {
+    return null;
+  }
   return (
     <section aria-label={trans.__('Instances and apps')}>
       {apps.length === 0 && (
         <p className="jp-AutoShutdown-empty">
-          {isUnseen(status)
-            ? trans.__('It is not known what runs until a check succeeds.')
-            : trans.__('Nothing is running, so nothing costs money.')}
+          {trans.__('It is not known what runs until a check succeeds.')}
         </p>
       )}
       {status.instances.map((instance, index) => (
@@ -50,7 +53,10 @@ export function Instances(props: {
           className="jp-AutoShutdown-instance"
         >
           <InstanceHeader instance={instance} context={context} />
-          {list(apps.filter(app => instance.app_names.includes(app.app_name)))}
+          {list(
+            apps.filter(app => instance.app_names.includes(app.app_name)),
+            priceOf(instance, context)
+          )}
         </div>
       ))}
       {others.length > 0 && (
@@ -58,7 +64,7 @@ export function Instances(props: {
           <div className="jp-AutoShutdown-instanceHeader">
             <h3 tabIndex={-1}>{trans.__('Not billed now')}</h3>
           </div>
-          {list(others)}
+          {list(others, null)}
         </div>
       )}
     </section>
@@ -78,32 +84,32 @@ function InstanceHeader(props: {
   context: IContext;
 }): React.JSX.Element {
   const { instance, context } = props;
-  const { trans } = context;
-  const source = priceSourceLabel(instance.price_source, trans);
-  const details = [source, instance.price_date].filter(Boolean).join(', ');
   return (
-    <>
-      <div className="jp-AutoShutdown-instanceHeader">
-        <h3 tabIndex={-1}>{instance.instance_type}</h3>
-        <span>
-          {instance.price_source === 'estimate' && '≈ '}
-          {instance.usd_per_hour === null
-            ? trans.__('no price known')
-            : usdPerHour(Number(instance.usd_per_hour), trans)}
-        </span>
-      </div>
-      {instance.usd_per_hour !== null && (
-        <p className="jp-AutoShutdown-hint">{trans.__('Price: %1', details)}</p>
-      )}
-      {instance.cost && (
-        <p className="jp-AutoShutdown-hint">
-          {trans.__(
-            'Today %1, of which idle %2',
-            usd(instance.cost.today.usd),
-            usd(instance.cost.today.idle_usd)
-          )}
-        </p>
-      )}
-    </>
+    <div className="jp-AutoShutdown-instanceHeader">
+      <h3 tabIndex={-1}>{instance.instance_type}</h3>
+      <span>{priceOf(instance, context).text}</span>
+    </div>
   );
+}
+
+function priceOf(instance: Instance, context: IContext): IPrice {
+  const { trans } = context;
+  const { usd_per_hour, price_source, price_date, cost } = instance;
+  if (usd_per_hour === null) {
+    return { text: trans.__('Price unknown'), source: '', today: '' };
+  }
+  const amount = usdPerHour(Number(usd_per_hour), trans);
+  return {
+    text: price_source === 'estimate' ? `≈ ${amount}` : amount,
+    source: [amount, priceSourceLabel(price_source, trans), price_date]
+      .filter(Boolean)
+      .join(', '),
+    today: cost
+      ? trans.__(
+          'This instance today: %1, of which idle %2',
+          usd(cost.today.usd),
+          usd(cost.today.idle_usd)
+        )
+      : ''
+  };
 }

@@ -5,13 +5,11 @@ import * as React from 'react';
 export function Notice(props: {
   kind: 'error' | 'warning' | 'info';
   trans: TranslationBundle;
-  /** The IAM action that is missing. */
-  iamAction?: string | null | undefined;
   /** What changes with the time. Screen readers would say all of it again at every change. */
   aside?: React.ReactNode;
   children: React.ReactNode;
 }): React.JSX.Element {
-  const { kind, trans, iamAction, aside, children } = props;
+  const { kind, trans, aside, children } = props;
   const labels = {
     error: trans.__('Error:'),
     warning: trans.__('Warning:'),
@@ -21,11 +19,6 @@ export function Notice(props: {
     <div className="jp-AutoShutdown-notice" data-kind={kind}>
       <div role={kind === 'error' ? 'alert' : undefined}>
         <strong>{labels[kind]}</strong> {children}
-        {iamAction && (
-          <div>
-            {trans.__('Missing IAM action:')} <code>{iamAction}</code>
-          </div>
-        )}
       </div>
       {aside && <div className="jp-AutoShutdown-hint">{aside}</div>}
     </div>

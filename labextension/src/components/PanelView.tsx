@@ -1,12 +1,22 @@
 import * as React from 'react';
 
-import { roughly, secondsSince, usdPerHour } from '../format';
-import type { Costs, Settings, SettingsChange, Status } from '../openapi';
+import type { IEnd } from '../ending';
+import { roughly, secondsSince } from '../format';
+import type {
+  Costs,
+  Event,
+  Settings,
+  SettingsChange,
+  Status
+} from '../openapi';
 import type { Connection } from '../tokens';
-import { hourlyCost, isUnseen } from '../wording';
+import { Answer } from './Answer';
 import type { IContext } from './context';
 import { CostSummary } from './CostSummary';
+import { Ended } from './Ended';
 import { useKeptFocus } from './focus';
+import { Header, type IHeaderActions } from './Header';
+import { History } from './History';
 import { Instances } from './Instances';
 import { Problems } from './Problems';
 import { SettingsForm } from './SettingsForm';
@@ -19,38 +29,60 @@ export function PanelView(props: {
   status: Status | null;
   settings: Settings | null;
   costs: Costs | null;
+  history: readonly Event[] | null;
+  /** How this server ended, if it has. */
+  ended: IEnd | null;
+  /** What became of documents then; empty if there is nothing to say. */
+  documentsText: string;
+  /** Where it is opened again; null where that is not known. */
+  studioUrl: string | null;
   /** What is said of unsaved documents; empty where the server outlives its apps. */
   savingText: string;
   context: IContext;
+  header: IHeaderActions;
   changeSettings: (change: SettingsChange) => Promise<void>;
 }): React.JSX.Element {
-  const { connection, status, settings, costs, savingText, context } = props;
+  const { connection, status, settings, costs, history, ended } = props;
+  const { savingText, context } = props;
   const { trans } = context;
   const ref = useKeptFocus<HTMLDivElement>();
   return (
     <div className="jp-AutoShutdown-content" ref={ref}>
-      <div>
-        <h2 tabIndex={-1}>{trans.__('SageMaker AutoShutdown')}</h2>
-        {status !== null && status.host !== 'none' && !isUnseen(status) && (
-          <Summary status={status} context={context} />
-        )}
-      </div>
-      <Problems {...props} />
-      {status === null ? (
-        connection === 'connecting' && (
-          <p className="jp-AutoShutdown-empty">{trans.__('Loading…')}</p>
-        )
+      <Header context={context} actions={props.header} />
+      {ended !== null ? (
+        <Ended
+          end={ended}
+          host={status?.host ?? 'space'}
+          documentsText={props.documentsText}
+          studioUrl={props.studioUrl}
+          context={context}
+        />
+      ) : status === null ? (
+        <>
+          <Problems {...props} />
+          {connection === 'connecting' && (
+            <p className="jp-AutoShutdown-empty">{trans.__('Loading…')}</p>
+          )}
+        </>
       ) : status.host === 'none' ? (
-        <p className="jp-AutoShutdown-empty">
-          {status.message ||
-            trans.__(
-              'This server does not run on SageMaker, so nothing is shut down.'
-            )}
-        </p>
+        <>
+          <Problems {...props} />
+          <p className="jp-AutoShutdown-empty">
+            {status.message ||
+              trans.__(
+                'This server does not run on SageMaker, so nothing is shut down.'
+              )}
+          </p>
+        </>
       ) : (
         <>
+          <Answer status={status} context={context} />
+          <Problems {...props} />
           <Instances status={status} settings={settings} context={context} />
           {savingText && <p className="jp-AutoShutdown-hint">{savingText}</p>}
+          {history !== null && (
+            <History events={history} apps={status.apps} context={context} />
+          )}
           <CostSummary totals={status.totals} costs={costs} context={context} />
           {settings !== null && (
             <SettingsForm
@@ -66,24 +98,6 @@ export function PanelView(props: {
   );
 }
 
-function Summary(props: {
-  status: Status;
-  context: IContext;
-}): React.JSX.Element {
-  const { status, context } = props;
-  const { trans } = context;
-  const { usd, unpriced } = hourlyCost(status.instances);
-  const cost = usdPerHour(usd, trans);
-  return (
-    <p className="jp-AutoShutdown-summary">
-      <span>{trans.__('Now:')}</span>{' '}
-      <strong>
-        {unpriced ? trans.__('%1 and what has no price', cost) : cost}
-      </strong>
-    </p>
-  );
-}
-
 /** Who and where, how fresh it is, and what can't be seen. */
 function Footer(props: {
   status: Status;
@@ -93,7 +107,10 @@ function Footer(props: {
   const { trans } = context;
   const { checked_at } = status;
   return (
-    <div className="jp-AutoShutdown-hint">
+    <div className="jp-AutoShutdown-hint jp-AutoShutdown-footer">
+      {status.notes.map(note => (
+        <p key={note}>{note}</p>
+      ))}
       <p>
         {[status.owner, status.domain_id, status.region, status.version]
           .filter(Boolean)
@@ -112,9 +129,6 @@ function Footer(props: {
           />
         </p>
       )}
-      {status.notes.map(note => (
-        <p key={note}>{note}</p>
-      ))}
     </div>
   );
 }

@@ -3,7 +3,6 @@ import * as React from 'react';
 import { roughly, secondsSince, time } from '../format';
 import type { Status } from '../openapi';
 import type { Connection } from '../tokens';
-import { endsWithApp } from '../wording';
 import type { IContext } from './context';
 import { Notice } from './Notice';
 import { Ticking } from './Ticking';
@@ -41,22 +40,13 @@ export function Problems(props: {
           key={`${problem.code} ${problem.since}`}
           kind="error"
           trans={trans}
-          iamAction={problem.iam_action}
         >
-          {problem.message}
-          <div>{problem.remedy}</div>
+          {problem.message} {problem.remedy}
         </Notice>
       ))}
       {status?.recording_error && (
         <Notice kind="warning" trans={trans}>
           {trans.__('Costs and history: %1', status.recording_error)}
-        </Notice>
-      )}
-      {status?.dry_run && (
-        <Notice kind="info" trans={trans}>
-          {trans.__(
-            'Dry run is on: deadlines are shown, but nothing is shut down.'
-          )}
         </Notice>
       )}
     </>
@@ -84,15 +74,6 @@ function ConnectionNotice(props: {
 }): React.JSX.Element | null {
   const { connection, connectionError, status, context } = props;
   const { trans } = context;
-  if (connection !== 'connected' && hasEnded(status)) {
-    return (
-      <Notice kind="error" trans={trans}>
-        {trans.__(
-          'This server was shut down. Start it again from SageMaker Studio.'
-        )}
-      </Notice>
-    );
-  }
   switch (connection) {
     case 'lost':
       return (
@@ -133,13 +114,4 @@ function ConnectionNotice(props: {
     default:
       return null;
   }
-}
-
-/** Whether the server has gone with its app: then there is nobody to answer, or a proxy does. */
-function hasEnded(status: Status | null): boolean {
-  return (
-    status !== null &&
-    endsWithApp(status) &&
-    status.apps.some(app => app.state === 'shutting_down')
-  );
 }

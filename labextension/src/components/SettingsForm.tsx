@@ -54,15 +54,16 @@ export function SettingsForm(props: {
         />
         <SwitchField
           name="keep_terminals"
-          label={trans.__('An open terminal keeps its app alive')}
+          label={trans.__('An open terminal counts as use')}
           setting={settings.keep_terminals}
           context={context}
           change={change}
         />
         <SwitchField
           name="ignore_connections"
-          label={trans.__('An open browser tab is no activity')}
+          label={trans.__('An open browser tab counts as use')}
           setting={settings.ignore_connections}
+          isReversed
           context={context}
           change={change}
         />
@@ -165,7 +166,7 @@ function SecondsField(props: {
       return;
     }
     if (!(seconds >= low && seconds <= high)) {
-      saving.setError(trans.__('Allowed is: %1.', bounds));
+      saving.setError(trans.__('Allowed: %1.', bounds));
       return;
     }
     void saving.save(seconds);
@@ -212,6 +213,7 @@ function SecondsField(props: {
             {trans.__('Save')}
           </button>
         )}
+        <Saved saving={saving} />
       </div>
       <FieldFooter
         id={id}
@@ -230,10 +232,12 @@ function SwitchField(props: {
   name: 'keep_terminals' | 'ignore_connections';
   label: string;
   setting: SwitchSetting;
+  /** Whether the label says the opposite of the setting's name. */
+  isReversed?: boolean;
   context: Pick<IContext, 'trans'>;
   change: Change;
 }): React.JSX.Element {
-  const { name, label, setting, context, change } = props;
+  const { name, label, setting, isReversed = false, context, change } = props;
   const { trans } = context;
   const id = useUniqueId();
   const saving = useSaving(name, change, trans);
@@ -242,18 +246,23 @@ function SwitchField(props: {
       <label className="jp-AutoShutdown-check">
         <input
           type="checkbox"
-          checked={setting.value}
+          checked={setting.value !== isReversed}
           disabled={!setting.editable}
           aria-disabled={saving.isSaving}
           aria-describedby={`${id}-hint ${id}-error`}
-          onChange={event => void saving.save(event.target.checked)}
+          onChange={event =>
+            void saving.save(event.target.checked !== isReversed)
+          }
         />
         <span>{label}</span>
+        <Saved saving={saving} />
       </label>
       <FieldFooter
         id={id}
         hint=""
-        adminText={setting.admin ? trans.__('yes') : trans.__('no')}
+        adminText={
+          setting.admin !== isReversed ? trans.__('yes') : trans.__('no')
+        }
         setting={setting}
         saving={saving}
         label={label}
@@ -263,7 +272,18 @@ function SwitchField(props: {
   );
 }
 
-/** Below a field: what is allowed, whose value it is, and what became of a change. */
+/** Beside what was changed: that it was saved. */
+function Saved(props: {
+  saving: ReturnType<typeof useSaving>;
+}): React.JSX.Element {
+  return (
+    <span role="status" className="jp-AutoShutdown-hint">
+      {props.saving.said}
+    </span>
+  );
+}
+
+/** Below a field: what is allowed and whose value it is, or else why a change was refused. */
 function FieldFooter(props: {
   id: string;
   hint: string;
@@ -277,8 +297,9 @@ function FieldFooter(props: {
   return (
     <>
       <div id={`${id}-hint`} className="jp-AutoShutdown-hint">
-        {setting.editable ? hint : setting.why_fixed}
-        {setting.source === 'user' &&
+        {saving.error === '' && (setting.editable ? hint : setting.why_fixed)}
+        {saving.error === '' &&
+          setting.source === 'user' &&
           ` ${trans.__("Your administrator's value: %1.", adminText)}`}
       </div>
       {setting.editable && setting.source === 'user' && (
@@ -294,9 +315,6 @@ function FieldFooter(props: {
       )}
       <div id={`${id}-error`} role="alert" className="jp-AutoShutdown-error">
         {saving.error}
-      </div>
-      <div role="status" className="jp-AutoShutdown-hint">
-        {saving.said}
       </div>
     </>
   );

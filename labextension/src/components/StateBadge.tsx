@@ -1,8 +1,8 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
-import type { State } from '../openapi';
-import { stateLabel } from '../wording';
+import type { App, State } from '../openapi';
+import { appLabel } from '../wording';
 
 /** One shape for each state, so that none is told by colour alone. */
 const SHAPES: Record<State, string> = {
@@ -19,21 +19,34 @@ const SHAPES: Record<State, string> = {
     'M5 6a3 3 0 1 1 4.2 2.7c-.2.1-.2.2-.2.4V10H7V9c0-1 .5-1.7 1.3-2.1A1 1 0 1 0 7 6zm2 6h2v2H7z'
 };
 
+const STARTING =
+  'M8 2a6 6 0 1 1 0 12A6 6 0 0 1 8 2zm0 2a4 4 0 1 0 0 8 4 4 0 0 0 0-8zm-.7 1h1.4v3h2v1.4H7.3z';
+
 /** An app's state as shape and word. */
 export function StateBadge(props: {
-  state: State;
+  app: App;
+  dryRun: boolean;
   trans: TranslationBundle;
 }): React.JSX.Element {
-  const { state, trans } = props;
+  const { app, dryRun, trans } = props;
+  const { state } = app;
+  const isStarting = app.reason === 'app_starting';
   return (
-    <span className="jp-AutoShutdown-state" data-state={state}>
+    <span
+      className="jp-AutoShutdown-state"
+      data-state={isStarting ? 'starting' : state}
+    >
       <svg viewBox="0 0 16 16" aria-hidden="true" focusable="false">
         <path
           fillRule="evenodd"
-          d={(SHAPES as Partial<typeof SHAPES>)[state] ?? SHAPES.unknown}
+          d={
+            isStarting
+              ? STARTING
+              : ((SHAPES as Partial<typeof SHAPES>)[state] ?? SHAPES.unknown)
+          }
         />
       </svg>
-      {stateLabel(state, trans)}
+      {appLabel(app, dryRun, trans)}
     </span>
   );
 }

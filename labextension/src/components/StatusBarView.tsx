@@ -1,72 +1,93 @@
 import * as React from 'react';
 
-import { countdown, secondsUntil, time, usdPerHour } from '../format';
+import { answerOf, shortAnswer } from '../answer';
+import type { IEnd } from '../ending';
+import { time } from '../format';
 import { timerIcon } from '../icon';
-import type { Status } from '../openapi';
+import type { App, Status } from '../openapi';
 import type { Connection } from '../tokens';
-import { distinctTitle, hourlyCost, isUnseen, nextShutdown } from '../wording';
+import { distinctTitle, endText, hourlyCost } from '../wording';
 import type { IContext } from './context';
 import { useTicking } from './hooks';
 
 type Context = Pick<IContext, 'trans' | 'ticker' | 'now'>;
 
-/** The next shutdown and the cost an hour, short; pressing it opens the panel. */
+/** What happens next and the cost an hour, short; pressing it opens and closes the panel. */
 export function StatusBarView(props: {
   status: Status;
   connection: Connection;
+  ended: IEnd | null;
+  /** Whether an app can be kept at all. */
+  mayKeep: boolean;
   context: Context;
-  open: () => void;
+  toggle: () => void;
+  keep: (app: App) => void;
 }): React.JSX.Element {
-  const { status, connection, context, open } = props;
+  const { status, connection, ended, mayKeep, context, toggle, keep } = props;
   const { trans, ticker, now } = context;
-  const next = nextShutdown(status);
-  const left = useTicking(ticker, () =>
-    next === undefined ? '' : countdown(secondsUntil(next.at, now()), trans)
+  const answer = answerOf(status);
+  const said = useTicking(ticker, () =>
+    ended === null
+      ? shortAnswer(answer, now(), trans)
+      : trans.__('Shut down %1', time(ended.at, now()))
   );
-  const { usd, unpriced } = hourlyCost(status.instances);
-  const unseen = isUnseen(status);
-  const cost = unseen ? '–' : `${usdPerHour(usd, trans)}${unpriced ? '+' : ''}`;
+  const cost = ended === null ? hourlyCost(status.instances, trans) : '';
   const isWrong =
-    connection !== 'connected' ||
-    status.check_overdue ||
-    status.problems.length > 0 ||
-    status.apps.some(app => app.error !== null);
-  const isSoon = next?.app.state === 'warned';
-  const sentences = [
-    isWrong && trans.__('Something is wrong; open the panel to see what.'),
-    next &&
-      trans.__(
-        '%1 will be shut down at %2.',
-        distinctTitle(next.app, status.apps, trans),
-        time(Date.parse(next.at), now())
-      ),
-    unseen
-      ? trans.__('It is not known what runs.')
-      : unpriced
-        ? trans.__(
-            'Running costs: %1, and what has no price.',
-            usdPerHour(usd, trans)
-          )
-        : trans.__('Running costs: %1.', cost)
-  ].filter(Boolean);
+    ended === null &&
+    (connection !== 'connected' ||
+      status.check_overdue ||
+      status.problems.length > 0 ||
+      status.apps.some(app => app.error !== null));
+  const isSoon = ended === null && answer.kind === 'warned';
+  const sentences =
+    ended !== null
+      ? [endText(ended, now(), trans)]
+      : [
+          isWrong &&
+            trans.__('Something is wrong; open the panel to see what.'),
+          answer.at !== null && answer.app !== null
+            ? trans.__(
+                answer.kind === 'kept'
+                  ? '%1 is kept until %2.'
+                  : '%1 will be shut down at %2.',
+                distinctTitle(answer.app, status.apps, trans),
+                time(answer.at, now())
+              )
+            : `${shortAnswer(answer, now(), trans)}.`,
+          cost && trans.__('Cost now: %1.', cost)
+        ].filter(Boolean);
   return (
-    <button
-      type="button"
-      className="jp-AutoShutdown-statusBar"
-      data-kind={isWrong ? 'error' : isSoon ? 'warning' : 'normal'}
-      title={sentences.join('\n')}
-      aria-label={[trans.__('SageMaker AutoShutdown:'), ...sentences].join(' ')}
-      onClick={open}
-    >
-      <timerIcon.react tag="span" height="14px" width="14px" />
-      <span>
-        {isWrong && <strong aria-hidden="true">! </strong>}
-        {next === undefined
-          ? cost
-          : isSoon
-            ? trans.__('Shutdown in %1 · %2', left, cost)
-            : trans.__('%1 · %2', left, cost)}
-      </span>
-    </button>
+    <>
+      <button
+        type="button"
+        className="jp-AutoShutdown-statusBar"
+        data-kind={isWrong ? 'error' : isSoon ? 'warning' : 'normal'}
+        title={sentences.join('\n')}
+        aria-label={[trans.__('SageMaker AutoShutdown:'), ...sentences].join(
+          ' '
+        )}
+        onClick={toggle}
+      >
+        <timerIcon.react tag="span" height="14px" width="14px" />
+        <span>
+          {isWrong && <strong aria-hidden="true">! </strong>}
+          {[said, cost].filter(Boolean).join(' · ')}
+        </span>
+      </button>
+      {isSoon && mayKeep && answer.app !== null && (
+        <button
+          type="button"
+          className="jp-AutoShutdown-statusBar jp-AutoShutdown-statusBarKeep"
+          title={trans.__('Keep 1 h')}
+          aria-label={trans.__(
+            'Keep %1 for 1 h',
+            distinctTitle(answer.app, status.apps, trans)
+          )}
+          onClick={() => answer.app !== null && keep(answer.app)}
+        >
+          {trans.__('+1 h')}
+        </button>
+      )}
+    </>
   );
 }

@@ -1,5 +1,5 @@
 import { nullTranslator } from '@jupyterlab/translation';
-import { act, render, screen, waitFor, within } from '@testing-library/react';
+import { act, render, screen, waitFor } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
 import * as React from 'react';
 
@@ -9,6 +9,7 @@ import type { App, Settings, State, Status } from '../openapi';
 import { FakeModel } from '../testing/fakes';
 import * as fixtures from '../testing/fixtures';
 import type { IContext } from './context';
+import { roundUp } from './CostChart';
 import { PanelView } from './PanelView';
 import { SettingsForm } from './SettingsForm';
 import { StatusBarView } from './StatusBarView';
@@ -18,19 +19,24 @@ const trans = nullTranslator.load('');
 
 const actions = {
   keepAlive: jest.fn<Promise<void>, unknown[]>(),
+  keepLonger: jest.fn<Promise<void>, unknown[]>(),
   endKeepAlive: jest.fn<Promise<void>, unknown[]>(),
   shutDown: jest.fn<Promise<boolean>, unknown[]>()
 };
 const change = jest.fn<Promise<void>, unknown[]>();
+const refresh = jest.fn<Promise<void>, unknown[]>();
+const help = jest.fn();
 let model: FakeModel;
 let context: IContext;
 
 beforeEach(() => {
   jest.resetAllMocks();
   actions.keepAlive.mockResolvedValue();
+  actions.keepLonger.mockResolvedValue();
   actions.endKeepAlive.mockResolvedValue();
   actions.shutDown.mockResolvedValue(true);
   change.mockResolvedValue();
+  refresh.mockResolvedValue();
   model = new FakeModel();
   context = { trans, ticker: new Ticker(), now: () => model.now(), actions };
 });
@@ -45,8 +51,13 @@ function view(shown: Status | null, more: More): React.JSX.Element {
       status={shown}
       settings={settings()}
       costs={fixtures.costs()}
+      history={fixtures.history().events}
+      ended={null}
+      documentsText=""
+      studioUrl={null}
       savingText=""
       context={context}
+      header={{ refresh, help }}
       changeSettings={change}
       {...more}
     />
@@ -61,6 +72,14 @@ function show(shown: Status | null, more: More = {}): HTMLElement {
 function panel(shown: Status): { show: (next: Status, more?: More) => void } {
   const { rerender } = render(view(shown, {}));
   return { show: (next, more = {}) => rerender(view(next, more)) };
+}
+
+/** Open the details of the first app. */
+async function openDetails(): Promise<void> {
+  const [first] = screen.getAllByRole('button', { name: /^Details of/ });
+  if (first) {
+    await userEvent.click(first);
+  }
 }
 
 /** What is said as an error. Fields have a place for theirs, empty as a rule. */
@@ -80,19 +99,24 @@ describe('apps', () => {
     ],
     [
       'busy',
-      app({ reason: 'detached_job', subject: 'python train.py' }),
+      app({
+        state: 'busy',
+        reason: 'detached_job',
+        subject: 'python train.py'
+      }),
       'python train.py has been running outside of any terminal or notebook for 1 h.'
     ],
-    ['active', fixtures.activeApp, 'Last used 2 min ago.'],
-    ['idle', app(), 'Nothing has run for 1 h.'],
-    ['warned', fixtures.warnedApp, 'Its idle limit is near.'],
-    ['kept', fixtures.keptApp, 'You asked to keep it alive.'],
+    ['active', fixtures.activeApp, 'Idle 2 min of 2 h'],
+    ['idle', app(), 'Idle 1 h of 2 h'],
+    ['warned', fixtures.warnedApp, 'Idle 1 h 55 min of 2 h'],
+    ['kept', fixtures.keptApp, 'Kept until'],
     [
       'shutting_down',
       fixtures.goingApp,
       'SageMaker has been shutting it down for 1 min.'
     ],
-    ['failed', fixtures.undeletableApp, 'It could not be shut down'],
+    ['failed', fixtures.undeletableApp, 'SageMaker refused the shutdown'],
+    ['active', fixtures.startingApp, 'Starting'],
     ['failed', fixtures.brokenApp, 'The image could not be pulled.'],
     ['unknown', fixtures.unseenApp, 'Kernels or terminals could not be seen']
   ];
@@ -115,7 +139,9 @@ describe('apps', () => {
       'apps_unseen'
     ] as const;
     for (const reason of reasons) {
-      const shown = show(status({ apps: [app({ reason, since: null })] }));
+      const shown = show(
+        status({ apps: [app({ reason, since: null, idle_since: null })] })
+      );
       const sentence = shown.querySelector('.jp-AutoShutdown-app p');
       expect(sentence?.textContent).toMatch(/^[A-Z].*\.$/);
     }
@@ -125,10 +151,12 @@ describe('apps', () => {
     const strange = app({
       reason: 'moon_phase' as 'dry_run',
       reason_text: 'the moon is full',
+      subject: 'night.ipynb',
+      idle_since: null,
       state: 'waxing' as 'idle'
     });
     const shown = show(status({ apps: [strange] }));
-    expect(shown).toHaveTextContent('the moon is full');
+    expect(shown).toHaveTextContent('The moon is full: night.ipynb.');
     expect(shown).toHaveTextContent('waxing');
   });
 
@@ -141,13 +169,13 @@ describe('apps', () => {
     expect(screen.getByRole('timer')).toHaveTextContent('1:12');
     model.seconds = 400;
     act(() => jest.advanceTimersByTime(1000));
-    expect(screen.getByRole('timer')).toHaveTextContent('0:00');
+    expect(screen.getByRole('timer')).toHaveTextContent('Shutting down');
     jest.useRealTimers();
   });
 
-  test('a failed shutdown tells the missing IAM action and the next try', () => {
+  test('a failed shutdown names the missing IAM action once, and the next try', () => {
     const shown = show(status({ apps: [fixtures.undeletableApp] }));
-    expect(shown).toHaveTextContent('Missing IAM action: sagemaker:DeleteApp');
+    expect(shown.textContent?.match(/sagemaker:DeleteApp/g)).toHaveLength(1);
     expect(shown).toHaveTextContent('3 attempts failed. The next one is at');
     expect(screen.queryByRole('timer')).toBeNull();
   });
@@ -155,7 +183,7 @@ describe('apps', () => {
   test('an app that is gone is not shown, though SageMaker lists it for a day', () => {
     const gone = app({ status: 'Deleted', state: 'shutting_down' });
     const shown = show(status({ apps: [gone], instances: [] }));
-    expect(shown).toHaveTextContent('Nothing is running');
+    expect(shown).toHaveTextContent('Nothing running');
   });
 
   test.each([{ checked_at: null }, { check_overdue: true }])(
@@ -163,7 +191,7 @@ describe('apps', () => {
     unseen => {
       const shown = show(status({ apps: [], ...unseen }));
       expect(shown).toHaveTextContent('not known what runs');
-      expect(shown).not.toHaveTextContent('Nothing is running');
+      expect(shown).not.toHaveTextContent('Nothing running');
       expect(shown).not.toHaveTextContent('$0.00/h');
     }
   );
@@ -174,9 +202,13 @@ describe('apps', () => {
     expect(screen.queryByRole('button', { name: /^Shut down/ })).toBeNull();
   });
 
-  test('whose price it is, and of when, needs no mouse', () => {
+  test('whose price it is, and of when, stands in the details', async () => {
     const panel = show(status());
-    expect(panel).toHaveTextContent('Price: bundled price list, 2026-08-15');
+    expect(panel).not.toHaveTextContent('bundled price list');
+    await openDetails();
+    expect(panel).toHaveTextContent(
+      'Price: $0.05/h, bundled price list, 2026-08-15'
+    );
   });
 
   test('a price that is a guess is marked as one', () => {
@@ -185,16 +217,42 @@ describe('apps', () => {
     expect(panel).toHaveTextContent('≈ $0.05/h');
   });
 
-  test('the full name of an app needs no mouse', () => {
+  test('the full name of an app needs no mouse', async () => {
     show(status({ apps: [fixtures.warnedApp] }));
+    await openDetails();
     const { app_name } = fixtures.warnedApp;
     expect(screen.getByText(`Name: ${app_name}`)).toBeInTheDocument();
   });
 
-  test("a kernel's state is told in the user's language", () => {
+  test("a kernel's state is told in the user's language", async () => {
     const work = fixtures.work({ state: 'autorestarting' });
     const panel = show(status({ apps: [app({ work: [work] })] }));
+    await openDetails();
     expect(panel).toHaveTextContent('kernel · restarting by itself');
+  });
+
+  test('what was seen of a program is told as the server says it, of a new kind as well', async () => {
+    const seen = fixtures.work({
+      kind: 'gpu' as 'process',
+      label: 'GPU 0',
+      state: '',
+      evidence: [
+        { kind: 'gpu', text: 'python train.py: 88 % of GPU 0', at: null }
+      ]
+    });
+    const panel = show(status({ apps: [app({ work: [seen] })] }));
+    await openDetails();
+    expect(panel).toHaveTextContent('python train.py: 88 % of GPU 0');
+  });
+
+  test("a kernel's name opens its notebook", async () => {
+    const openDocument = jest.fn();
+    context = { ...context, openDocument };
+    show(status({ apps: [fixtures.busyApp] }));
+    await openDetails();
+    await userEvent.click(screen.getByRole('button', { name: 'train.ipynb' }));
+    expect(openDocument).toHaveBeenCalledWith('train.ipynb');
+    expect(screen.queryByRole('button', { name: 'Terminal 1' })).toBeNull();
   });
 
   test('two apps of one image have buttons of different names', () => {
@@ -207,8 +265,8 @@ describe('apps', () => {
     const names = screen
       .getAllByRole('button')
       .map(button => button.getAttribute('aria-label') ?? '');
-    expect(names).toContain('Shut down datascience-1.0 on ml.t3.medium now');
-    expect(names).toContain('Shut down datascience-1.0 (b) now');
+    expect(names).toContain('Shut down datascience-1.0 on ml.t3.medium');
+    expect(names).toContain('Shut down datascience-1.0 (b)');
     expect(new Set(names).size).toBe(names.length);
   });
 
@@ -223,7 +281,6 @@ describe('apps', () => {
       });
     const { show: change } = panel(on([app()]));
     const [first] = document.querySelectorAll('.jp-AutoShutdown-app');
-    first?.querySelector('details')?.setAttribute('open', '');
     change(on([app(), other]));
     expect(document.querySelectorAll('.jp-AutoShutdown-app')[0]).toBe(first);
   });
@@ -234,37 +291,66 @@ describe('apps', () => {
       price_source: 'unpriced'
     });
     const shown = show(status({ instances: [instance] }));
-    expect(shown).toHaveTextContent('no price known');
-    expect(shown).toHaveTextContent('$0.00/h and what has no price');
+    expect(shown).toHaveTextContent('Price unknown');
+    expect(shown).not.toHaveTextContent('$0.00');
+  });
+
+  test('one price that is missing does not hide the others', () => {
+    const instances = [
+      fixtures.instance(),
+      fixtures.instance({ usd_per_hour: null, price_source: 'unpriced' })
+    ];
+    expect(show(status({ instances }))).toHaveTextContent(
+      '$0.05/h + 1 without a price'
+    );
+  });
+
+  test('dry run warns of nothing that comes soon', () => {
+    const shown = show(status({ dry_run: true, apps: [fixtures.warnedApp] }));
+    expect(shown).toHaveTextContent('Overdue');
+    expect(shown).not.toHaveTextContent(/soon|left/i);
   });
 });
 
 describe('actions', () => {
-  test('keep alive is offered as far as the administrator allows', () => {
-    show(status(), { settings: settings({ max_keep_alive: 7200 }) });
-    const group = screen.getByRole('group', { name: /Keep datascience/ });
-    const names = within(group)
-      .getAllByRole('button')
-      .map(b => b.textContent);
-    expect(names).toEqual(['1 h', 'Until…']);
+  test('"Keep 1 h" is the main button while warned, and quiet else', async () => {
+    show(status({ apps: [fixtures.warnedApp] }));
+    const keep = screen.getByRole('button', { name: /^Keep .* for 1 h$/ });
+    expect(keep).toHaveTextContent('Keep 1 h');
+    expect(keep).toHaveClass('jp-AutoShutdown-main');
+    await userEvent.click(keep);
+    expect(actions.keepLonger).toHaveBeenCalledWith(fixtures.warnedApp);
+    expect(screen.getByRole('button', { name: /^Shut down/ })).toHaveClass(
+      'jp-AutoShutdown-quiet'
+    );
   });
 
-  test('no keep alive is offered where none is allowed', () => {
+  test('no keep alive is offered where none is allowed', async () => {
     show(status(), { settings: settings({ max_keep_alive: 0 }) });
-    expect(screen.queryByRole('group', { name: /Keep/ })).toBeNull();
+    await openDetails();
+    expect(screen.queryByRole('button', { name: /Keep/ })).toBeNull();
   });
 
-  test('a press keeps that app for that long', async () => {
-    show(status());
-    await userEvent.click(screen.getByRole('button', { name: /for 4 h/ }));
-    expect(actions.keepAlive).toHaveBeenCalledWith(app(), { seconds: 14400 });
-  });
-
-  test('a keep-alive ends when its app goes, to the minute', () => {
-    model.seconds = 0.5;
+  test('what is kept shows until when, counts nothing, and can be kept longer', async () => {
     const panel = show(status({ apps: [fixtures.keptApp] }));
-    expect(screen.getByRole('timer')).toHaveTextContent(/^4 h$/);
-    expect(panel).toHaveTextContent(/Kept alive until .* \(4 h\)/);
+    expect(screen.queryByRole('timer')).toBeNull();
+    expect(panel).toHaveTextContent('Kept until 4:00 PM');
+    const more = screen.getByRole('button', { name: /another hour/ });
+    expect(more).toHaveTextContent('+1 h');
+    expect(more).toHaveAttribute('title', 'Keep it until 5:00 PM');
+    await userEvent.click(more);
+    expect(actions.keepLonger).toHaveBeenCalledTimes(1);
+  });
+
+  test('what is kept for as long as is allowed says so, and asks for nothing', async () => {
+    show(status({ apps: [fixtures.keptApp] }), {
+      settings: settings({ max_keep_alive: 4 * 3600 })
+    });
+    const more = screen.getByRole('button', { name: /another hour/ });
+    expect(more).toHaveAttribute('aria-disabled', 'true');
+    expect(more.title).toContain('your administrator allows: 4 h');
+    await userEvent.click(more);
+    expect(actions.keepLonger).not.toHaveBeenCalled();
   });
 
   test('a keep-alive is undone', async () => {
@@ -282,8 +368,9 @@ describe('actions', () => {
 
   test('a time beyond what is allowed is refused with what is', async () => {
     show(status(), { settings: settings({ max_keep_alive: 7200 }) });
+    await openDetails();
     await userEvent.click(screen.getByRole('button', { name: /until a time/ }));
-    const field = screen.getByLabelText('Keep alive until');
+    const field = screen.getByLabelText('Keep until');
     await userEvent.clear(field);
     await userEvent.type(field, '2099-01-01T00:00');
     await userEvent.click(screen.getByRole('button', { name: 'Keep' }));
@@ -296,14 +383,13 @@ describe('actions', () => {
 
   test('in dry run nothing can be shut down, and that is said', () => {
     const shown = show(status({ dry_run: true }));
-    expect(shown).toHaveTextContent('Dry run is on');
-    expect(shown).toHaveTextContent('Would be shut down in');
+    expect(shown).toHaveTextContent('Dry run: nothing is shut down');
     expect(screen.queryByRole('button', { name: /^Shut down/ })).toBeNull();
   });
 });
 
 describe('the focus', () => {
-  const KEEP_4_H = 'Keep datascience-1.0 alive for 4 h';
+  const KEEP = 'Keep datascience-1.0 for 1 h';
 
   async function press(name: string | RegExp): Promise<HTMLElement> {
     const button = screen.getByRole('button', { name });
@@ -314,13 +400,15 @@ describe('the focus', () => {
 
   test('stays on a button while its work is done, and is done once', async () => {
     let done = (): void => undefined;
-    actions.keepAlive.mockReturnValue(new Promise(resolve => (done = resolve)));
+    actions.keepLonger.mockReturnValue(
+      new Promise(resolve => (done = resolve))
+    );
     show(status());
-    const button = await press(KEEP_4_H);
+    const button = await press(KEEP);
     expect(button).toHaveFocus();
     expect(button).toHaveAttribute('aria-disabled', 'true');
     await userEvent.keyboard('{Enter}');
-    expect(actions.keepAlive).toHaveBeenCalledTimes(1);
+    expect(actions.keepLonger).toHaveBeenCalledTimes(1);
     act(() => done());
     await waitFor(() =>
       expect(button).toHaveAttribute('aria-disabled', 'false')
@@ -348,7 +436,7 @@ describe('the focus', () => {
     const { show: change } = panel(
       status({ apps: [fixtures.warnedApp, app()] })
     );
-    screen.getByRole('button', { name: KEEP_4_H }).focus();
+    screen.getByRole('button', { name: KEEP }).focus();
     change(status({ apps: [fixtures.warnedApp] }));
     const title = screen.getByRole('heading', { name: 'ml.g4dn.xlarge' });
     await waitFor(() => expect(title).toHaveFocus());
@@ -356,7 +444,7 @@ describe('the focus', () => {
 
   test('is kept while the window is in the back', async () => {
     const { show: change } = panel(status());
-    screen.getByRole('button', { name: KEEP_4_H }).focus();
+    screen.getByRole('button', { name: KEEP }).focus();
     const inactive = jest.spyOn(Element.prototype, 'matches');
     inactive.mockReturnValue(false);
     document.activeElement?.dispatchEvent(
@@ -371,7 +459,7 @@ describe('the focus', () => {
 
   test('is left alone when the user has gone elsewhere', async () => {
     const { show: change } = panel(status());
-    const button = screen.getByRole('button', { name: KEEP_4_H });
+    const button = screen.getByRole('button', { name: KEEP });
     button.focus();
     button.blur();
     await Promise.resolve();
@@ -384,8 +472,9 @@ describe('the focus', () => {
     'is on "Until…" again after "%s"',
     async name => {
       show(status());
+      await openDetails();
       const until = await press(/until a time$/);
-      expect(screen.getByLabelText('Keep alive until')).toHaveFocus();
+      expect(screen.getByLabelText('Keep until')).toHaveFocus();
       await press(name);
       expect(until).toHaveFocus();
     }
@@ -393,6 +482,7 @@ describe('the focus', () => {
 
   test('is on "Until…" again after Escape', async () => {
     show(status());
+    await openDetails();
     const until = await press(/until a time$/);
     await userEvent.keyboard('{Escape}');
     expect(until).toHaveFocus();
@@ -452,7 +542,7 @@ describe('what is wrong', () => {
     expect(shown).toHaveTextContent('The last good check was 1 h ago.');
   });
 
-  test('a problem is told with its remedy and IAM action', () => {
+  test('a problem is told with its remedy', () => {
     const problem = {
       code: 'access_denied',
       message: 'SageMaker did not list the apps.',
@@ -463,7 +553,7 @@ describe('what is wrong', () => {
     show(status({ problems: [problem] }));
     expect(alerts()).toEqual([
       expect.stringContaining(
-        'Error: SageMaker did not list the apps.Ask your administrator.Missing IAM action: sagemaker:ListApps'
+        'Error: SageMaker did not list the apps. Ask your administrator.'
       )
     ]);
   });
@@ -480,51 +570,79 @@ describe('what is wrong', () => {
     expect(panel).toHaveTextContent(text);
   });
 
-  test.each(['lost', 'forbidden'] as const)(
-    'a space that was shut down is no connection that is %s',
-    connection => {
-      const going = { ...fixtures.goingApp, app_type: 'JupyterLab' as const };
-      const panel = show(status({ host: 'space', apps: [going] }), {
-        connection
-      });
-      expect(panel).toHaveTextContent('This server was shut down.');
-      expect(alerts()).toHaveLength(1);
-    }
-  );
+  test('a space that was shut down is no error, costs nothing, and can be opened again', () => {
+    const ended = { at: Date.parse(at(0)), reason: 'idle_timeout' } as const;
+    const panel = show(status({ host: 'space', apps: [fixtures.spaceApp] }), {
+      connection: 'lost',
+      ended: { ...ended, idleSeconds: 7200 },
+      documentsText: 'Documents were saved.',
+      studioUrl: 'https://studio-d-x.studio.us-east-2.sagemaker.aws/jupyterlab'
+    });
+    expect(panel).toHaveTextContent(
+      'This JupyterLab was shut down at 12:00 PM after 2 h idle. Documents were saved.'
+    );
+    expect(screen.getByRole('link')).toHaveAttribute(
+      'href',
+      expect.stringContaining('studio-d-x')
+    );
+    expect(panel).not.toHaveTextContent(/\$|Shutting down|Error/);
+    expect(alerts()).toEqual([]);
+  });
 
   test('off SageMaker the panel says why it is empty', () => {
     const panel = show(fixtures.nowhere);
     expect(panel).toHaveTextContent('does not run on SageMaker');
-    expect(screen.queryByRole('button')).toBeNull();
+    expect(panel.querySelector('section')).toBeNull();
   });
 });
 
 describe('costs', () => {
-  test('are shown with their idle share; what was avoided is called an estimate', () => {
+  test('the benefit leads, as an estimate; what sums leave out is behind one button', async () => {
     const panel = show(status());
     const row = screen.getByRole('row', { name: /Last 30 days/ });
-    expect(row).toHaveTextContent('≈ $44.3037%');
-    expect(panel).toHaveTextContent('(an estimate): ≈ $0.80 today');
-    expect(panel).toHaveTextContent('Without 1 h 30 min of instances');
+    expect(row).toHaveTextContent('≈ $44.30$16.30');
+    expect(panel).toHaveTextContent('CostsAbout $8.75 saved in 30 days');
+    expect(panel).not.toHaveTextContent('1 h 30 min of instances');
+    await userEvent.click(
+      screen.getByRole('button', { name: 'About these figures' })
+    );
+    expect(panel).toHaveTextContent('Not included: 1 h 30 min of instances');
   });
 
-  test('the chart has thirty days, and is told to who can not see it', () => {
-    const panel = show(status());
-    const chart = screen.getByRole('img', { name: /last 30 days: \$44\.30/ });
-    expect(within(panel).getAllByText(/in use .*, idle/)).toHaveLength(30);
-    expect(chart).toHaveAccessibleName(/37% idle\. The highest day was/);
+  test('a day of the chart is read off by keyboard; today is as the totals have it', async () => {
+    const { money } = fixtures;
+    const totals = {
+      ...fixtures.totals,
+      today: money({ usd: '0.06', in_use_usd: '0.02', idle_usd: '0.04' })
+    };
+    const panel = show(status({ totals }));
+    const chart = screen.getByRole('slider', { name: 'Cost by day' });
+    expect(chart).toHaveAttribute(
+      'aria-valuetext',
+      'Fri, Sep 18: in use $0.02, idle $0.04'
+    );
+    chart.focus();
+    await userEvent.keyboard('{ArrowLeft}');
+    expect(chart).toHaveAttribute(
+      'aria-valuetext',
+      'Thu, Sep 17: in use $1.70, idle $0.40'
+    );
+    expect(panel).toHaveTextContent('Thu, Sep 17: in use $1.70, idle $0.40');
+    await userEvent.keyboard('{Home}');
+    expect(chart).toHaveAttribute('aria-valuenow', '0');
   });
 
-  test('the days can be read without a mouse', async () => {
-    show(status());
-    await userEvent.click(screen.getByText('Day by day'));
-    const row = screen.getByRole('row', { name: /Sep 18/ });
-    expect(row).toHaveTextContent('Sep 18$2.00$1.50');
-    const table = within(row.closest('table') as HTMLElement);
-    expect(table.getAllByRole('row')).toHaveLength(1 + 20);
+  test.each([
+    [0.06, 0.1],
+    [0.001, 0.01],
+    [2.3, 2.5],
+    [3.5, 5],
+    [10, 10]
+  ])('an axis for %d ends at %d', (highest, top) => {
+    expect(roundUp(highest)).toBeCloseTo(top, 10);
   });
 
-  test('a month of 31 days tells what was guessed, though 30 days were seen', () => {
+  test('a month of 31 days tells what was guessed, though 30 days were seen', async () => {
     const { money } = fixtures;
     const totals = {
       today: money(),
@@ -532,13 +650,34 @@ describe('costs', () => {
       last_30_days: money()
     };
     const panel = show(status({ totals }));
+    await userEvent.click(
+      screen.getByRole('button', { name: 'About these figures' })
+    );
     expect(panel).toHaveTextContent('≈ Part of it was not seen');
   });
 
   test('nothing recorded is told, not shown as nothing spent', () => {
     const panel = show(status({ totals: null }));
     expect(panel).toHaveTextContent('Nothing is recorded yet.');
-    expect(screen.queryByRole('img')).toBeNull();
+    expect(screen.queryByRole('slider')).toBeNull();
+  });
+});
+
+describe('what happened', () => {
+  test('a shutdown that went unseen is told, with what it saved', () => {
+    const panel = show(status({ apps: [] }));
+    expect(panel).toHaveTextContent(
+      /Thu.* 8:00 PM · pytorch-2-0 shut down after 2 h idle, about \$1\.47 saved/
+    );
+    // What only led up to it is not.
+    expect(panel).not.toHaveTextContent('warning');
+  });
+
+  test('the rest is one press away', async () => {
+    const panel = show(status());
+    expect(panel).not.toHaveTextContent('could not be shut down');
+    await userEvent.click(screen.getByRole('button', { name: 'Show more' }));
+    expect(panel).toHaveTextContent('could not be shut down');
   });
 });
 
@@ -572,7 +711,7 @@ describe('limits', () => {
     form();
     await enter(value);
     expect(screen.getByLabelText(LABEL)).toBeInvalid();
-    expect(screen.getByText('Allowed is: 10 min to 4 h.')).toBeVisible();
+    expect(screen.getByText('Allowed: 10 min to 4 h.')).toBeVisible();
     expect(change).not.toHaveBeenCalled();
   });
 
@@ -618,6 +757,7 @@ describe('limits', () => {
   test('a switch is sent at once', async () => {
     form();
     await userEvent.click(screen.getByLabelText(/An open browser tab/));
+    // The box says what counts; the setting, what does not.
     expect(change).toHaveBeenCalledWith({ ignore_connections: false });
   });
 
@@ -628,45 +768,82 @@ describe('limits', () => {
 });
 
 describe('the status bar', () => {
-  const openPanel = jest.fn();
+  const toggle = jest.fn();
+  const keep = jest.fn();
 
-  function bar(shown: Status): HTMLElement {
+  type Bar = Partial<React.ComponentProps<typeof StatusBarView>>;
+
+  function bar(shown: Status, more: Bar = {}): HTMLElement {
     render(
       <StatusBarView
         status={shown}
         connection="connected"
+        ended={null}
+        mayKeep
         context={context}
-        open={openPanel}
+        toggle={toggle}
+        keep={keep}
+        {...more}
       />
     );
-    return screen.getByRole('button');
+    return screen.getByRole('button', { name: /^SageMaker AutoShutdown:/ });
   }
 
   test('tells the next of several shutdowns, and the cost of all', () => {
     const apps = [app(), fixtures.warnedApp];
     const item = bar(status({ apps }));
-    expect(item).toHaveTextContent('Shutdown in 4:32 · $0.7864/h');
+    expect(item).toHaveTextContent('Stops in 4:32 · $0.79/h');
     expect(item).toHaveAccessibleName(/pytorch-2.0.0-gpu-py310 will be shut/);
   });
 
-  test('tells that something is wrong, not by colour alone', () => {
-    const item = bar(status({ apps: [fixtures.undeletableApp] }));
-    expect(item).toHaveTextContent('! $0.05/h');
-    expect(item).toHaveAccessibleName(/Something is wrong/);
+  test.each<[Partial<Status>, RegExp]>([
+    [{ apps: [fixtures.busyApp] }, /^Busy · \$0\.05\/h$/],
+    [{ apps: [fixtures.keptApp] }, /^Kept 4 h · \$0\.05\/h$/],
+    [{ apps: [fixtures.goingApp] }, /^Shutting down · /],
+    [{ dry_run: true }, /^Dry run · \$0\.05\/h$/],
+    [{ apps: [] }, /^Nothing running$/],
+    [{ apps: [fixtures.unseenApp] }, /^Not seen · /],
+    [{ apps: [fixtures.undeletableApp] }, /^! Not shut down · \$0\.05\/h$/],
+    [{ apps: [], checked_at: null }, /^Not yet known$/],
+    [
+      {
+        instances: [
+          fixtures.instance({ usd_per_hour: null, price_source: 'unpriced' })
+        ]
+      },
+      /^Stops in 1 h · Price unknown$/
+    ]
+  ])('explains itself: %#', (changes, text) => {
+    expect(bar(status(changes))).toHaveTextContent(text);
   });
 
-  test('tells no cost of zero before the server has looked', () => {
-    const item = bar(status({ apps: [], checked_at: null }));
-    expect(item).toHaveTextContent(/^–$/);
-    expect(item).toHaveAccessibleName(/It is not known what runs\.$/);
+  test('says what ended, and no price', () => {
+    const ended = {
+      at: Date.parse(at(0)),
+      reason: 'idle_timeout',
+      idleSeconds: 7200
+    } as const;
+    const going = status({ host: 'space', apps: [fixtures.spaceApp] });
+    const item = bar(going, { ended, connection: 'lost' });
+    expect(item).toHaveTextContent(/^Shut down 12:00 PM$/);
   });
 
-  test('tells no shutdown in dry run', () => {
-    expect(bar(status({ dry_run: true }))).toHaveTextContent(/^\$0\.05\/h$/);
+  test('offers an hour more once it is warned, where that is allowed', async () => {
+    bar(status({ apps: [fixtures.warnedApp] }));
+    await userEvent.click(screen.getByText('+1 h'));
+    expect(keep).toHaveBeenCalledWith(fixtures.warnedApp);
   });
 
-  test('opens the panel', async () => {
+  test.each([
+    [[fixtures.warnedApp], false],
+    [[app()], true]
+  ])('offers no hour more else: %#', (apps, mayKeep) => {
+    bar(status({ apps }), { mayKeep });
+    expect(screen.queryByText('+1 h')).toBeNull();
+  });
+
+  test('opens and closes the panel', async () => {
     await userEvent.click(bar(status()));
-    expect(openPanel).toHaveBeenCalledTimes(1);
+    expect(toggle).toHaveBeenCalledTimes(1);
   });
 });

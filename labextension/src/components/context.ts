@@ -13,4 +13,6 @@ export interface IContext {
   /** The server's clock, in milliseconds of Unix time. */
   now: () => number;
   actions: IActions;
+  /** Show a document; missing where nothing can. */
+  openDocument?: (path: string) => void;
 }

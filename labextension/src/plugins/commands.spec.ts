@@ -57,8 +57,8 @@ test('a menu hears that a command can not be used any more', () => {
   expect(changed).toEqual([CommandIDs.keepRunning, CommandIDs.shutDown]);
 });
 
-test('"Keep running" keeps the app that it is about, for an hour', async () => {
+test('"Keep 1 h" keeps the app that it is about, an hour longer than it would be up', async () => {
   model.show(status({ apps: [app(), fixtures.warnedApp] }));
   await commands.execute(CommandIDs.keepRunning, { appName });
-  expect(model.keepAlive.mock.calls).toEqual([[appName, { seconds: 3600 }]]);
+  expect(model.keepAlive.mock.calls).toEqual([[appName, { seconds: 7200 }]]);
 });

@@ -44,21 +44,19 @@ export const commandsPlugin: JupyterFrontEndPlugin<void> = {
     };
 
     commands.addCommand(CommandIDs.keepRunning, {
-      label: trans.__('Keep Apps Running for an Hour'),
-      caption: trans.__('Keep the SageMaker apps alive for an hour'),
+      label: trans.__('Keep 1 h'),
+      caption: trans.__('Keep what runs an hour longer'),
       isEnabled: args => appsOf(args['appName']).length > 0,
       execute: args =>
         tell(() =>
           Promise.all(
-            appsOf(args['appName']).map(each =>
-              actions.keepRunning(each.app_name)
-            )
+            appsOf(args['appName']).map(each => actions.keepLonger(each))
           )
         )
     });
     commands.addCommand(CommandIDs.shutDown, {
-      label: trans.__('Shut Down the App Now…'),
-      caption: trans.__('Shut a SageMaker app down, whatever runs in it'),
+      label: trans.__('Shut Down…'),
+      caption: trans.__('Shut the app down, whatever runs in it'),
       isEnabled: args =>
         model.status?.dry_run === false && appsOf(args['appName']).length === 1,
       execute: args =>
@@ -70,8 +68,9 @@ export const commandsPlugin: JupyterFrontEndPlugin<void> = {
         })
     });
     commands.addCommand(CommandIDs.refresh, {
-      label: trans.__('Refresh SageMaker AutoShutdown'),
-      execute: () => model.refresh()
+      label: trans.__('Check Now'),
+      caption: trans.__('Look what runs, rather than at the next interval'),
+      execute: () => model.check()
     });
     model.stateChanged.connect(() => {
       commands.notifyCommandChanged(CommandIDs.keepRunning);

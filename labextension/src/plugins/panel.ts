@@ -1,9 +1,10 @@
 import {
+  ILabShell,
   ILayoutRestorer,
   type JupyterFrontEnd,
   type JupyterFrontEndPlugin
 } from '@jupyterlab/application';
-import { ICommandPalette } from '@jupyterlab/apputils';
+import { Dialog, ICommandPalette, showDialog } from '@jupyterlab/apputils';
 import { ITranslator } from '@jupyterlab/translation';
 
 import { Actions } from '../actions';
@@ -16,10 +17,14 @@ import {
   IDocumentSaver,
   type Area
 } from '../tokens';
+import { howItWorks } from '../wording';
 import { load, ticker } from './shared';
 
 /** Behind JupyterLab's own panels. */
 const RANK = 700;
+/** JupyterLab's own commands. */
+const OPEN_SETTINGS = 'settingeditor:open';
+const OPEN_DOCUMENT = 'docmanager:open';
 
 export const panelPlugin: JupyterFrontEndPlugin<void> = {
   id: 'sagemaker-autoshutdown:panel',
@@ -27,7 +32,13 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
     'Adds the panel of what runs, what it costs and when it will be shut down.',
   autoStart: true,
   requires: [IAutoShutdown, IDisplaySettings],
-  optional: [ICommandPalette, ILayoutRestorer, ITranslator, IDocumentSaver],
+  optional: [
+    ICommandPalette,
+    ILayoutRestorer,
+    ITranslator,
+    IDocumentSaver,
+    ILabShell
+  ],
   activate: (
     app: JupyterFrontEnd,
     model: IAutoShutdown,
@@ -35,9 +46,12 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
     palette: ICommandPalette | null,
     restorer: ILayoutRestorer | null,
     translator: ITranslator | null,
-    saver: IDocumentSaver | null
+    saver: IDocumentSaver | null,
+    labShell: ILabShell | null
   ): void => {
     const trans = load(translator);
+    const title = trans.__('SageMaker AutoShutdown');
+    const { commands } = app;
     const panel = new AutoShutdownPanel({
       model,
       display,
@@ -46,7 +60,22 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
         trans,
         ticker,
         now: () => model.now(),
-        actions: new Actions(model, trans, saver)
+        actions: new Actions(model, trans, saver),
+        openDocument: path => void commands.execute(OPEN_DOCUMENT, { path })
+      },
+      header: {
+        // Notebook 7 has it on some of its pages only.
+        openSettings: () => {
+          if (commands.hasCommand(OPEN_SETTINGS)) {
+            void commands.execute(OPEN_SETTINGS, { query: title });
+          }
+        },
+        help: () =>
+          void showDialog({
+            title,
+            body: howItWorks(trans),
+            buttons: [Dialog.okButton({ label: trans.__('Close') })]
+          })
       }
     });
     let area: Area | null = null;
@@ -81,22 +110,34 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
     };
     model.stateChanged.connect(leaveIfIdle);
 
-    app.commands.addCommand(CommandIDs.open, {
-      label: trans.__('Show SageMaker AutoShutdown'),
+    const open = (): void => {
+      place();
+      app.shell.activateById(PANEL_ID);
+    };
+    commands.addCommand(CommandIDs.open, {
+      label: trans.__('Show SageMaker AutoShutdown (Idle Time, Costs)'),
       caption: trans.__(
         'Show what runs, what it costs and when it will be shut down'
       ),
       icon: timerIcon,
       execute: async () => {
-        place();
         // The palette gives the focus back to the main area as it goes: ask for it after that.
         await Promise.resolve();
-        app.shell.activateById(PANEL_ID);
+        open();
       }
     });
-    palette?.addItem({
-      command: CommandIDs.open,
-      category: trans.__('SageMaker AutoShutdown')
+    commands.addCommand(CommandIDs.toggle, {
+      label: title,
+      execute: () => {
+        if (labShell === null || !panel.isVisible) {
+          open();
+        } else if (area === 'left') {
+          labShell.collapseLeft();
+        } else {
+          labShell.collapseRight();
+        }
+      }
     });
+    palette?.addItem({ command: CommandIDs.open, category: title });
   }
 };

@@ -41,7 +41,11 @@ export const statusBarPlugin: JupyterFrontEndPlugin<void> = {
         model,
         display,
         context: { trans: load(translator), ticker, now: () => model.now() },
-        open: () => void app.commands.execute(CommandIDs.open)
+        toggle: () => void app.commands.execute(CommandIDs.toggle),
+        keep: ({ app_name }) =>
+          void app.commands.execute(CommandIDs.keepRunning, {
+            appName: app_name
+          })
       }),
       align: 'left',
       rank: 100,

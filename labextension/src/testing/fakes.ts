@@ -7,7 +7,16 @@ import { Signal } from '@lumino/signaling';
 
 import type { IClient } from '../client';
 import type { ILocks } from '../once';
-import type { App, Costs, Settings, Status } from '../openapi';
+import type { IEnd } from '../ending';
+import type {
+  App,
+  Check,
+  Costs,
+  Event,
+  History,
+  Settings,
+  Status
+} from '../openapi';
 import type {
   Area,
   Connection,
@@ -38,6 +47,14 @@ export class FakeClient implements IClient {
 
   status(): Promise<Status> {
     return this._answer(this.answers.status, 'status');
+  }
+
+  check(): Promise<Check> {
+    return this._answer({ check_in_seconds: 0 }, 'check');
+  }
+
+  history(...args: unknown[]): Promise<History> {
+    return this._answer(fixtures.history(), 'history', ...args);
   }
 
   settings(): Promise<Settings> {
@@ -85,16 +102,23 @@ export class FakeModel implements IAutoShutdown {
   status: Status | null = fixtures.status();
   settings: Settings | null = fixtures.settings();
   costs: Costs | null = null;
+  history: readonly Event[] | null = null;
+  ended: IEnd | null = null;
   /** Seconds since the fixtures' `NOW`. */
   seconds = 0;
   watchers = 0;
 
   refresh = jest.fn(() => Promise.resolve());
+  check = jest.fn(() => Promise.resolve());
   loadSettings = jest.fn(() => Promise.resolve(this.settings));
   keepAlive = jest.fn<Promise<void>, unknown[]>(() => Promise.resolve());
   endKeepAlive = jest.fn(() => Promise.resolve());
   shutDown = jest.fn(() => Promise.resolve());
   changeSettings = jest.fn(() => Promise.resolve());
+
+  get isWatched(): boolean {
+    return this.watchers > 0;
+  }
 
   now(): number {
     return Date.parse(fixtures.at(this.seconds));

@@ -6,6 +6,8 @@ import type {
   App,
   AppError,
   Costs,
+  Event,
+  History,
   Instance,
   Money,
   Settings,
@@ -150,6 +152,17 @@ export const brokenApp = app({
   idle_since: null,
   shutdown_at: null,
   image: `${IMAGE}tensorflow-2.12.0-cpu-py310`,
+  work: []
+});
+
+export const startingApp = app({
+  status: 'Pending',
+  state: 'active',
+  reason: 'app_starting',
+  reason_text: 'the app is starting',
+  since: at(-40),
+  idle_since: null,
+  shutdown_at: null,
   work: []
 });
 
@@ -408,5 +421,63 @@ export function costs(): Costs {
       })
     ),
     total: totals.last_30_days
+  };
+}
+
+export function event(changes: Partial<Event> = {}): Event {
+  return {
+    at: at(-16 * HOUR),
+    kind: 'shutdown',
+    message: 'pytorch-2-0-ml-g4dn-xlarge-0c1 is being shut down',
+    app_name: 'pytorch-2-0-ml-g4dn-xlarge-0c1',
+    app_type: 'KernelGateway',
+    instance_type: 'ml.g4dn.xlarge',
+    reason: 'idle_timeout',
+    shutdown_at: null,
+    idle_seconds: 2 * HOUR,
+    avoided_usd: '1.4728',
+    ...changes
+  };
+}
+
+const warning = event({
+  at: at(-17 * HOUR),
+  kind: 'warning',
+  idle_seconds: null,
+  avoided_usd: null
+});
+
+/** What happened last, newest first. */
+export function history(): History {
+  return {
+    events: [
+      event({
+        at: at(-2 * HOUR),
+        kind: 'keep_alive',
+        app_name: 'datascience-1-0-ml-t3-medium-fbb',
+        instance_type: 'ml.t3.medium',
+        reason: 'keep_alive',
+        shutdown_at: at(-HOUR),
+        idle_seconds: null,
+        avoided_usd: null
+      }),
+      event(),
+      warning,
+      event({
+        at: at(-3 * 24 * HOUR),
+        kind: 'shutdown',
+        reason: 'user_request',
+        idle_seconds: null,
+        avoided_usd: null
+      }),
+      event({
+        at: at(-9 * 24 * HOUR),
+        kind: 'failure',
+        reason: 'shutdown_failed',
+        idle_seconds: null,
+        avoided_usd: null
+      })
+    ],
+    next_before: null
   };
 }

@@ -32,6 +32,7 @@ test.describe.configure({ mode: 'serial' });
 test.beforeAll(async ({ browser }) => {
   studio = await Studio.start({
     apps: ['datascience-1.0,ml.t3.medium'],
+    serverArguments: ['--LabApp.expose_app_in_browser=True'],
     traits: {
       active_time: 1,
       poll_interval: 2,
@@ -83,6 +84,10 @@ function saidAt(label: string): Locator {
   return panel.locator('form').filter({ hasText: label }).getByRole('status');
 }
 
+function statusBar(): Locator {
+  return page.getByRole('button', { name: /SageMaker AutoShutdown:/ });
+}
+
 function warning(tab = page): Locator {
   return tab
     .locator('.Toastify__toast')
@@ -95,7 +100,9 @@ test('the panel and the status bar show what runs and what it costs', async () =
   ).toBeVisible();
   await expect(panel).toContainText('$0.05/h');
   await expect(panel).toContainText('datascience-1.0');
-  await expect(panel.getByRole('timer')).toHaveText(/^(1 h|\d\d min)$/);
+  await expect(panel.getByRole('timer')).toHaveText(
+    /^Shuts down in (1 h|\d\d min)$/
+  );
   const item = page.getByRole('button', { name: /SageMaker AutoShutdown:/ });
   await expect(item).toContainText('$0.05/h');
 });
@@ -103,6 +110,7 @@ test('the panel and the status bar show what runs and what it costs', async () =
 test('a running cell keeps its app busy, in words, however silent it is', async () => {
   const { kernel } = await startSession(studio, 'train.ipynb', kernelspec);
   await run(page, studio, kernel.id, 'import time; time.sleep(8)');
+  await expect(panel).toContainText('Busy: train.ipynb');
   await expect(panel).toContainText('A cell has been running in train.ipynb');
   await expect(panel.getByText('Busy', { exact: true })).toBeVisible();
   await expect(panel.getByText('Idle', { exact: true }).first()).toBeVisible();
@@ -121,14 +129,14 @@ test('a bad limit is refused in place with what is allowed, and nothing changes'
     .click();
   await expect(field).toHaveAttribute('aria-invalid', 'true');
   await expect(panel.getByRole('alert')).toContainText([
-    'Allowed is: 5 s to 2 h.'
+    'Allowed: 5 s to 2 h.'
   ]);
   expect((await settings(studio)).idle_timeout.value).toBe(HOUR);
 });
 
 test('what the administrator fixed is greyed out, with the reason', async () => {
   await expect(
-    panel.getByLabel('An open terminal keeps its app alive')
+    panel.getByLabel('An open terminal counts as use')
   ).toBeDisabled();
   await expect(panel).toContainText(
     'Your administrator has fixed this setting.'
@@ -136,43 +144,54 @@ test('what the administrator fixed is greyed out, with the reason', async () => 
 });
 
 // Before the page is reloaded: JupyterLab takes the focus for its Launcher, sooner or later.
-test('an app is kept alive, and the keep-alive is undone, by keyboard', async () => {
-  const keep = panel.getByRole('button', {
-    name: 'Keep datascience-1.0 alive for 4 h'
-  });
+test('an app is kept, longer at each press, and the keep-alive is undone, by keyboard', async () => {
+  const keep = panel.getByRole('button', { name: 'Keep datascience-1.0 ' });
+  const keptFor = async (): Promise<number> => {
+    const { kept_until } = await onlyApp(studio);
+    return (Date.parse(kept_until ?? '') - Date.now()) / 3_600_000;
+  };
+  // Its deadline is an hour away: a press is for an hour more.
+  await expect(keep).toHaveText('Keep 1 h');
   await keep.focus();
   await page.keyboard.press('Enter');
-  await expect(panel).toContainText('Kept alive until');
-  await expect(panel.getByText('Kept alive', { exact: true })).toBeVisible();
-  const { kept_until } = await onlyApp(studio);
-  const hours = (Date.parse(kept_until ?? '') - Date.now()) / 3_600_000;
-  expect(hours).toBeGreaterThan(3.9);
+  await expect(panel).toContainText('Kept until');
+  await expect(panel.getByText('Kept', { exact: true })).toBeVisible();
+  await expect(keep).toHaveText('+1 h');
+  await expect(keep).toBeFocused();
+  expect(await keptFor()).toBeGreaterThan(1.9);
+  await expect(statusBar()).toContainText('Kept 2 h');
+  await page.keyboard.press('Enter');
+  await expect.poll(keptFor).toBeGreaterThan(2.9);
 
   await panel.getByRole('button', { name: 'Undo keeping' }).focus();
   await page.keyboard.press('Space');
-  await expect(panel).not.toContainText('Kept alive until');
+  await expect(panel).not.toContainText('Kept until');
   expect((await onlyApp(studio)).kept_until).toBeNull();
 });
 
 test('by keyboard, the focus is never lost to what goes away', async () => {
   const title = panel.getByRole('heading', { name: 'datascience-1.0' });
-  const keep = panel.getByRole('button', { name: 'alive for 1 h' });
+  const keep = panel.getByRole('button', { name: 'Keep datascience-1.0 ' });
   await keep.focus();
   await page.keyboard.press('Enter');
-  await expect(panel).toContainText('Kept alive until');
+  await expect(panel).toContainText('Kept until');
   await expect(keep).toBeFocused();
 
   await panel.getByRole('button', { name: 'Undo keeping' }).focus();
   await page.keyboard.press('Enter');
-  await expect(panel).not.toContainText('Kept alive until');
+  await expect(panel).not.toContainText('Kept until');
   await expect(title).toBeFocused();
   await page.keyboard.press('Tab');
-  await expect(panel.locator('.jp-AutoShutdown-work summary')).toBeFocused();
+  await expect(keep).toBeFocused();
 
-  const until = panel.getByRole('button', { name: 'alive until a time' });
+  const details = panel.getByRole('button', { name: 'Details of' });
+  await details.focus();
+  await page.keyboard.press('Enter');
+  await expect(panel).toContainText('Price: $0.05/h, bundled price list');
+  const until = panel.getByRole('button', { name: 'until a time' });
   await until.focus();
   await page.keyboard.press('Enter');
-  const field = panel.getByLabel('Keep alive until', { exact: true });
+  const field = panel.getByLabel('Keep until', { exact: true });
   await expect(field).toBeFocused();
   await page.keyboard.press('Escape');
   await expect(field).toHaveCount(0);
@@ -217,9 +236,10 @@ test('a limit that is changed is kept on the server, over a reload of the page',
   await expect(panel).toContainText("Your administrator's value: 2 h.");
 });
 
-test('an app is kept alive until a time; one that is past is refused', async () => {
-  await panel.getByRole('button', { name: 'alive until a time' }).click();
-  const field = panel.getByLabel('Keep alive until', { exact: true });
+test('an app is kept until a time; one that is past is refused', async () => {
+  await panel.getByRole('button', { name: 'Details of' }).click();
+  await panel.getByRole('button', { name: 'until a time' }).click();
+  const field = panel.getByLabel('Keep until', { exact: true });
   await field.fill('2020-01-01T10:00');
   await panel.getByRole('button', { name: 'Keep', exact: true }).click();
   await expect(panel.getByRole('alert')).toContainText([
@@ -229,28 +249,70 @@ test('an app is kept alive until a time; one that is past is refused', async () 
   const until = new Date(Date.now() + 3 * HOUR * 1000);
   await field.fill(until.toISOString().slice(0, 16));
   await panel.getByRole('button', { name: 'Keep', exact: true }).click();
-  await expect(panel).toContainText('Kept alive until');
+  await expect(panel).toContainText('Kept until');
   await panel.getByRole('button', { name: 'Undo keeping' }).click();
-  await expect(panel).not.toContainText('Kept alive until');
+  await expect(panel).not.toContainText('Kept until');
 });
 
-test('the warning counts down; "Keep running" keeps the app, and the warning goes', async () => {
+test('the warning names the time; "Keep 1 h" keeps the app, and the warning goes', async () => {
   await warnFor(35);
   await expect(warning()).toHaveCount(1);
-  const first = await warning().textContent();
-  await expect(warning()).not.toHaveText(first ?? '');
-  await expect(
-    page.getByRole('button', { name: /SageMaker AutoShutdown:/ })
-  ).toContainText('Shutdown in');
+  const { shutdown_at } = await onlyApp(studio);
+  const at = new Intl.DateTimeFormat('en-US', {
+    hour: 'numeric',
+    minute: '2-digit',
+    timeZone: 'UTC'
+  }).format(new Date(shutdown_at ?? 0));
+  // The same as the panel's.
+  await expect(warning()).toContainText(`at ${at}`);
+  await expect(panel).toContainText(`at ${at}`);
+  await expect(statusBar()).toContainText('Stops in 0:');
   // Who thinks better of it has the warning still.
-  await warning().getByRole('button', { name: 'Shut down now' }).click();
+  await warning().getByRole('button', { name: 'Shut down' }).click();
   const dialog = page.locator('.jp-Dialog');
   await dialog.getByRole('button', { name: 'Cancel' }).click();
   await expect(dialog).toHaveCount(0);
-  await warning().getByRole('button', { name: 'Keep running' }).click();
+  await warning().getByRole('button', { name: 'Keep 1 h' }).click();
   await expect(warning()).toHaveCount(0);
-  await expect(panel).toContainText('Kept alive until');
+  await expect(panel).toContainText('Kept until');
   await panel.getByRole('button', { name: 'Undo keeping' }).click();
+});
+
+test('the status bar opens and closes the panel, and keeps the app once it is warned', async () => {
+  await statusBar().click();
+  await expect(panel).toBeHidden();
+  await statusBar().click();
+  await expect(panel).toBeVisible();
+  const more = page.getByText('+1 h', { exact: true });
+  await expect(more).toHaveCount(0);
+  await warnFor(30);
+  await more.click();
+  await expect(statusBar()).toContainText('Kept 1 h');
+  await panel.getByRole('button', { name: 'Undo keeping' }).click();
+  await expect(panel).not.toContainText('Kept until');
+});
+
+test('a notebook that was opened just now is not taken for nothing', async () => {
+  const asked = page.waitForRequest(
+    request =>
+      request.method() === 'POST' && request.url().endsWith('/api/check')
+  );
+  await panel.getByRole('button', { name: 'Check now' }).click();
+  await asked;
+  const again = page.waitForRequest(request =>
+    request.url().endsWith('/api/check')
+  );
+  const { id } = await startSession(studio, 'opened.ipynb', kernelspec);
+  await page.evaluate(async () => {
+    const { jupyterapp } = window as unknown as {
+      jupyterapp: {
+        serviceManager: { sessions: { refreshRunning(): Promise<void> } };
+      };
+    };
+    await jupyterapp.serviceManager.sessions.refreshRunning();
+  });
+  await again;
+  await studio.jupyter('DELETE', `api/sessions/${id}`);
 });
 
 test('of two tabs one warns, and the other when that is closed right away', async ({
@@ -275,7 +337,7 @@ test('of two tabs one warns, and the other when that is closed right away', asyn
   // It knows as well, and leaves it to the other.
   await expect(
     other.getByRole('button', { name: /SageMaker AutoShutdown:/ })
-  ).toContainText('Shutdown in');
+  ).toContainText('Stops in');
   await expect(warning(other)).toHaveCount(0);
   await shown.close();
   await expect(warning(other)).toHaveCount(1);
@@ -298,12 +360,12 @@ test('a warning that was closed does not come back for the same deadline', async
     .click();
   await expect(warning()).toHaveCount(0);
   // It would have counted on by now.
-  await expect(panel.getByRole('timer')).toHaveText(/^0:3\d$/);
+  await expect(panel.getByRole('timer')).toHaveText(/^Shuts down in 0:3\d$/);
   await expect(warning()).toHaveCount(0);
   await page.reload();
   await whenUp(page);
   panel = await openPanel(page);
-  await expect(panel.getByText('Shutting down soon')).toBeVisible();
+  await expect(panel.getByText('Stops soon')).toBeVisible();
   await expect(warning()).toHaveCount(0);
 });
 
@@ -324,8 +386,8 @@ test('a shutdown that fails is explained, with the IAM action that is missing', 
     message: 'not authorized to perform: sagemaker:DeleteApp'
   });
   await warnFor(5);
-  await expect(panel).toContainText('Missing IAM action: sagemaker:DeleteApp');
-  await expect(panel.getByText('Failed', { exact: true })).toBeVisible();
+  await expect(panel.getByText(/sagemaker:DeleteApp/)).toHaveCount(1);
+  await expect(panel.getByText('Not shut down', { exact: true })).toBeVisible();
   await expect(panel).toContainText('1 attempt failed. The next one is at');
 });
 
@@ -335,16 +397,16 @@ test('apps that can not be listed are explained, with the IAM action that is mis
     code: 'AccessDeniedException',
     message: 'not authorized to perform: sagemaker:ListApps'
   });
-  await expect(panel).toContainText('Missing IAM action: sagemaker:ListApps');
-  await expect(panel.getByText('Not known', { exact: true })).toBeVisible();
+  await expect(panel).toContainText('sagemaker:ListApps');
+  await expect(panel.getByText('Not seen', { exact: true })).toBeVisible();
   await studio.faultsOff();
   await expect(panel).not.toContainText('sagemaker:ListApps');
 });
 
-test('"Shut down now" asks first, and does nothing if the user thinks better of it', async () => {
+test('"Shut down" asks first, and does nothing if the user thinks better of it', async () => {
   await panel.getByRole('button', { name: 'Shut down datascience' }).click();
   const dialog = page.locator('.jp-Dialog');
-  await expect(dialog).toContainText('Shut down datascience-1.0 now?');
+  await expect(dialog).toContainText('Shut down datascience-1.0?');
   await dialog.getByRole('button', { name: 'Cancel' }).click();
   await expect(dialog).toHaveCount(0);
   expect((await onlyApp(studio)).status).toBe('InService');
@@ -377,21 +439,24 @@ test('an idle app goes at its deadline, however often the panel asks and whateve
   if ((await labVersion(page)).startsWith('4')) {
     expect(sockets.join()).toContain('api/events/subscribe');
   }
-  await expect(panel.getByRole('timer')).toHaveText(/^0:0\d$/);
+  await expect(panel.getByRole('timer')).toHaveText(/0:0\d$/);
   // It may be for less time than there is between two polls.
   await expect(async () => {
     await askAgain();
-    const going = panel.getByText('Shutting down', { exact: true });
+    const going = panel.getByText('Shutting down', { exact: true }).first();
     await expect(going).toBeVisible({ timeout: 300 });
   }).toPass({ timeout: 20_000 });
-  await expect(panel).toContainText('Nothing is running');
+  await expect(panel).toContainText('Nothing running');
   await expect(warning()).toHaveCount(0);
   expect(await studio.calls('DeleteApp')).toHaveLength(before + 1);
   const { apps } = await status(studio);
   expect(apps.filter(app => app.status === 'InService')).toEqual([]);
+  await expect(panel).toContainText(
+    /datascience-1-0 shut down after \d+ s idle/
+  );
 });
 
-test('"Shut down now" shuts an app down that is not idle at all', async () => {
+test('"Shut down" shuts an app down that is not idle at all', async () => {
   const { kernel } = await startSession(studio, 'new.ipynb', kernelspec);
   await run(page, studio, kernel.id, 'import time; time.sleep(600)');
   await expect(panel).toContainText('A cell has been running in new.ipynb');
@@ -399,5 +464,5 @@ test('"Shut down now" shuts an app down that is not idle at all', async () => {
   const dialog = page.locator('.jp-Dialog');
   await expect(dialog).toContainText('Still running: new.ipynb');
   await dialog.getByRole('button', { name: 'Shut down' }).click();
-  await expect(panel).toContainText('Nothing is running');
+  await expect(panel).toContainText('Nothing running');
 });

@@ -13,7 +13,10 @@ let page: Page;
 test.describe.configure({ mode: 'serial' });
 
 test.beforeAll(async ({ browser }) => {
-  studio = await Studio.start({ apps: ['datascience-1.0,ml.t3.medium'] });
+  studio = await Studio.start({
+    apps: ['datascience-1.0,ml.t3.medium'],
+    serverArguments: ['--LabApp.expose_app_in_browser=True']
+  });
   page = await browser.newPage();
   await openLab(page, studio.labUrl);
 });
@@ -57,6 +60,68 @@ test('the panel opens from the command palette, and takes the focus', async () =
   await expect(panel).toContainText('datascience-1.0');
 });
 
+test('with a cell of a notebook selected, keys go to the panel that was opened, not to the cell', async () => {
+  const cell = {
+    cell_type: 'code',
+    execution_count: null,
+    id: 'a',
+    metadata: {},
+    outputs: [],
+    source: 'x = 1'
+  };
+  const content = {
+    cells: [cell],
+    metadata: {},
+    nbformat: 4,
+    nbformat_minor: 5
+  };
+  const model = { type: 'notebook', format: 'json', content };
+  await studio.jupyter('PUT', 'api/contents/keys.ipynb', model);
+  await page.evaluate(async () => {
+    const { jupyterapp } = window as unknown as {
+      jupyterapp: {
+        commands: { execute(id: string, args: object): Promise<unknown> };
+      };
+    };
+    await jupyterapp.commands.execute('docmanager:open', {
+      path: 'keys.ipynb',
+      kernelPreference: { shouldStart: false, canStart: false }
+    });
+  });
+  const notebook = page.locator('.jp-Notebook');
+  const cells = notebook.locator('.jp-Cell');
+  await expect(cells).toHaveCount(1);
+  const panel = page.locator(PANEL);
+  const palette = page.locator('#command-palette');
+  for (let attempt = 0; attempt < 5; attempt += 1) {
+    await cells.first().click({ position: { x: 8, y: 8 } });
+    await page.keyboard.press('Escape');
+    await expect(notebook).toHaveClass(/jp-mod-commandMode/);
+    await page.keyboard.press('Control+Shift+C');
+    await expect(palette).toBeVisible();
+    await page.keyboard.type('Show SageMaker AutoShutdown');
+    await page.keyboard.press('Enter');
+    await expect(palette).toBeHidden();
+    await expect(panel).toBeVisible();
+    await page.waitForFunction(
+      id => document.querySelector(id)?.contains(document.activeElement),
+      PANEL
+    );
+    for (const key of ['b', 'b', 'd', 'd']) {
+      await page.keyboard.press(key);
+    }
+    await expect(panel).toBeFocused();
+    await expect(cells).toHaveCount(1);
+  }
+  await page.evaluate(async () => {
+    const { jupyterapp } = window as unknown as {
+      jupyterapp: { commands: { execute(id: string): Promise<unknown> } };
+    };
+    await jupyterapp.commands.execute('docmanager:save');
+    await jupyterapp.commands.execute('application:close-all');
+  });
+});
+
 test('a setting that does not move the panel leaves the focus where it is', async () => {
   await openPanel(page);
   await openSettings();
@@ -92,4 +157,47 @@ test('the Settings Editor moves the open panel to the other side, and there it i
   await page.reload();
   await whenUp(page);
   await expect(panelAt('left')).toBeVisible();
+});
+
+test('the palette finds what people call it: keep, cost, idle', async () => {
+  const palette = page.locator('#command-palette');
+  for (const [typed, label] of [
+    ['keep', 'Keep 1 h'],
+    ['cost', 'Show SageMaker AutoShutdown'],
+    ['idle', 'Show SageMaker AutoShutdown']
+  ] as const) {
+    await expect(async () => {
+      if (!(await palette.isVisible())) {
+        await page.keyboard.press('Control+Shift+C');
+      }
+      await expect(palette).toBeVisible({ timeout: 1000 });
+    }).toPass();
+    await page.keyboard.type(typed);
+    await expect(palette).toContainText(label);
+    await page.keyboard.press('Escape');
+    await expect(palette).toBeHidden();
+  }
+});
+
+test('the View menu opens the panel', async () => {
+  await page.locator('#jp-MainMenu').getByText('View', { exact: true }).click();
+  await expect(
+    page.getByRole('menuitem', { name: /Show SageMaker AutoShutdown/ })
+  ).toBeVisible();
+  await page.keyboard.press('Escape');
+});
+
+test('the Running panel lists the app with a button of its own, and none for all', async () => {
+  await page.locator('[data-id="jp-running-sessions"]').click();
+  const item = page.locator('.jp-AutoShutdown-runningItem');
+  await expect(item).toContainText('datascience-1.0');
+  const section = page
+    .locator('.jp-RunningSessions-section')
+    .filter({ has: item });
+  await expect(section.locator('.jp-RunningSessions-shutdownAll')).toBeHidden();
+  await item.hover();
+  await item.getByRole('button').last().click();
+  const dialog = page.locator('.jp-Dialog');
+  await expect(dialog).toContainText('Shut down datascience-1.0?');
+  await dialog.getByRole('button', { name: 'Cancel' }).click();
 });

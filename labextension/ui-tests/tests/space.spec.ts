@@ -19,6 +19,7 @@ test.describe.configure({ mode: 'serial' });
 test.beforeAll(async ({ browser }) => {
   studio = await Studio.start({
     host: 'space',
+    serverArguments: ['--LabApp.expose_app_in_browser=True'],
     traits: { active_time: 1, poll_interval: 2 }
   });
   page = await browser.newPage();
@@ -39,10 +40,13 @@ async function write(text: string): Promise<void> {
 }
 
 test('it is said that unsaved documents are saved', async () => {
-  await expect(panel).toContainText('This JupyterLab');
+  await expect(
+    panel.getByRole('heading', { name: 'JupyterLab' })
+  ).toBeVisible();
   await expect(panel).toContainText('Unsaved documents are saved before');
-  await panel.getByRole('button', { name: 'Shut down This Jup' }).click();
+  await panel.getByRole('button', { name: 'Shut down JupyterLab' }).click();
   const dialog = page.locator('.jp-Dialog');
+  await expect(dialog).toContainText('Shut down this JupyterLab?');
   await expect(dialog).toContainText('This JupyterLab ends with it.');
   await expect(dialog).toContainText('Unsaved documents are saved first.');
   await dialog.getByRole('button', { name: 'Cancel' }).click();
@@ -62,14 +66,37 @@ test('what was not saved is on disk when the server has ended', async () => {
   await expect(warning).toContainText('Unsaved documents are saved first.');
 
   // Writing on is no activity: only what runs in kernels and terminals is.
-  await expect(panel.getByRole('timer')).toHaveText(/^0:(1\d|0[6-9])$/);
+  await expect(panel.getByRole('timer')).toHaveText(/ 0:(1\d|0[6-9])$/);
   await write(', and after it');
   const { app_name } = await onlyApp(studio);
   expect(app_name).toBe('default');
 
-  await expect(panel).toContainText('This server was shut down', {
-    timeout: 60_000
+  const said =
+    /This JupyterLab was shut down at .* after .* idle\. Documents were saved\./;
+  await expect(panel).toContainText(said, { timeout: 60_000 });
+  // Calmly: no error, no price, and nothing that still shuts down.
+  await expect(panel).not.toContainText(/\$|Shutting down|Error/);
+  await expect(
+    page.getByRole('button', { name: /SageMaker AutoShutdown:/ })
+  ).toHaveText(/^Shut down \d+:\d\d [AP]M$/);
+  await expect(
+    page.locator('.Toastify__toast').filter({ hasText: said })
+  ).toHaveCount(1);
+  // JupyterLab's own word for it comes some time after, and goes.
+  await page.evaluate(async () => {
+    const { jupyterapp } = window as unknown as {
+      jupyterapp: {
+        serviceManager: { sessions: { refreshRunning(): Promise<void> } };
+      };
+    };
+    await jupyterapp.serviceManager.sessions
+      .refreshRunning()
+      .catch(() => undefined);
   });
+  await expect(
+    page.locator('.jp-Dialog').filter({ hasText: 'Server Connection Error' })
+  ).toHaveCount(0);
+  await expect(panel).toContainText(said);
   const [path] = studio.find('notes.txt');
   expect(path !== undefined && existsSync(path)).toBe(true);
   const text = readFileSync(path ?? '', 'utf-8');

@@ -1,84 +1,49 @@
 import * as React from 'react';
 
 import { duration, time } from '../format';
-import type { App } from '../openapi';
 import type { KeepAliveEnd } from '../tokens';
 import type { IContext } from './context';
 import { useUniqueId } from './hooks';
 
 const HOUR = 3600;
-/** What is offered with one press, in seconds. */
-const CHOICES = [HOUR, 4 * HOUR];
 
-/** "Keep alive for 1 h, 4 h, until ...", as far as the administrator allows. */
-export function KeepAliveControls(props: {
-  app: App;
+/** "Keep until…", as far as the administrator allows. */
+export function KeepUntil(props: {
   name: string;
-  /** In seconds; null while it is not known. 0 allows none. */
+  /** In seconds; null while it is not known. */
   longest: number | null;
   context: IContext;
-  /** Do it, and show what it fails of. */
-  run: (action: () => Promise<unknown>) => Promise<void>;
+  keep: (end: KeepAliveEnd) => void;
   isBusy: boolean;
-}): React.JSX.Element | null {
-  const { app, name, longest, context, run, isBusy } = props;
-  const { trans, actions } = context;
+}): React.JSX.Element {
+  const { name, longest, context, keep, isBusy } = props;
+  const { trans } = context;
   const [choosing, setChoosing] = React.useState(false);
-  const longestSeconds = longest ?? Infinity;
+  const openerRef = React.useRef<HTMLButtonElement>(null);
 
-  const untilRef = React.useRef<HTMLButtonElement>(null);
-
-  const keep = (end: KeepAliveEnd): void => {
-    setChoosing(false);
-    void run(() => actions.keepAlive(app, end));
-  };
   /** The form goes with its own buttons. */
   const closeForm = (): void => {
     setChoosing(false);
-    untilRef.current?.focus();
+    openerRef.current?.focus();
   };
 
-  if (longest === 0) {
-    return null;
-  }
   return (
     <>
-      <div
-        role="group"
-        aria-label={trans.__('Keep %1 alive', name)}
-        className="jp-AutoShutdown-buttons"
+      <button
+        type="button"
+        ref={openerRef}
+        className="jp-AutoShutdown-link"
+        aria-disabled={isBusy}
+        aria-expanded={choosing}
+        aria-label={trans.__('Keep %1 until a time', name)}
+        onClick={() => setChoosing(!choosing)}
       >
-        <span aria-hidden="true">{trans.__('Keep for')}</span>
-        {CHOICES.filter(choice => choice <= longestSeconds).map(choice => (
-          <button
-            key={choice}
-            type="button"
-            aria-disabled={isBusy}
-            aria-label={trans.__(
-              'Keep %1 alive for %2',
-              name,
-              duration(choice, trans)
-            )}
-            onClick={() => keep({ seconds: choice })}
-          >
-            {duration(choice, trans)}
-          </button>
-        ))}
-        <button
-          type="button"
-          ref={untilRef}
-          aria-disabled={isBusy}
-          aria-expanded={choosing}
-          aria-label={trans.__('Keep %1 alive until a time', name)}
-          onClick={() => setChoosing(!choosing)}
-        >
-          {trans.__('Until…')}
-        </button>
-      </div>
+        {trans.__('Keep until…')}
+      </button>
       {choosing && (
         <UntilForm
           context={context}
-          longest={longestSeconds}
+          longest={longest ?? Infinity}
           onChosen={until => {
             closeForm();
             keep({ until });
@@ -129,7 +94,7 @@ function UntilForm(props: {
 
   return (
     <form className="jp-AutoShutdown-until" noValidate onSubmit={submit}>
-      <label htmlFor={id}>{trans.__('Keep alive until')}</label>
+      <label htmlFor={id}>{trans.__('Keep until')}</label>
       <input
         id={id}
         ref={inputRef}

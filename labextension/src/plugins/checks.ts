@@ -1,0 +1,58 @@
+import type {
+  JupyterFrontEnd,
+  JupyterFrontEndPlugin
+} from '@jupyterlab/application';
+import { toArray } from '@lumino/algorithm';
+
+import { IAutoShutdown } from '../tokens';
+
+/** The server looks no more often than that when it is asked to; milliseconds. */
+const LEAST_INTERVAL = 3000;
+
+export const checksPlugin: JupyterFrontEndPlugin<void> = {
+  id: 'sagemaker-autoshutdown:checks',
+  description:
+    'Lets the server look at once after a notebook or terminal was opened or closed.',
+  autoStart: true,
+  requires: [IAutoShutdown],
+  activate: (app: JupyterFrontEnd, model: IAutoShutdown): void => {
+    const { sessions, terminals } = app.serviceManager;
+    /** What is open, whatever it is doing. */
+    const running = (): string =>
+      [
+        // Iterators of Lumino's own in JupyterLab 3; `toArray` takes what its version gives.
+        // eslint-disable-next-line @typescript-eslint/no-deprecated
+        ...toArray(sessions.running()).map(
+          ({ id, kernel }) => `${id} ${kernel?.id ?? ''}`
+        ),
+        // eslint-disable-next-line @typescript-eslint/no-deprecated
+        ...toArray(terminals.running()).map(({ name }) => name)
+      ]
+        .sort()
+        .join();
+    let known: string | null = null;
+    let lastAt = -Infinity;
+    let waiting = 0;
+    const check = (): void => {
+      waiting = 0;
+      if (model.isWatched && !document.hidden) {
+        lastAt = Date.now();
+        void model.check();
+      }
+    };
+    const onChanged = (): void => {
+      const before = known;
+      known = running();
+      if (before === null || before === known || waiting !== 0) {
+        return;
+      }
+      const wait = Math.max(0, lastAt + LEAST_INTERVAL - Date.now());
+      waiting = window.setTimeout(check, wait);
+    };
+    void app.restored.then(() => {
+      known = running();
+      sessions.runningChanged.connect(onChanged);
+      terminals.runningChanged.connect(onChanged);
+    });
+  }
+};
