@@ -74,7 +74,7 @@ class KernelUse:
     since ``running_since``. ``used_at`` is when the last request ended that means use. ``heard``
     grows with everything that is heard of it. ``from_start`` says that nothing was missed: this
     server listened when the kernel started. ``silent_since`` is when it was found, if it was at
-    work then and has not answered since.
+    work then and has not answered since. ``has_started``: it has answered since it was started.
     """
 
     running: str
@@ -84,6 +84,7 @@ class KernelUse:
     heard: int
     from_start: bool
     silent_since: datetime | None = None
+    has_started: bool = False
 
     @property
     def is_complete(self) -> bool:
@@ -119,6 +120,7 @@ class _Kernel:
     used: _Moment | None
     session: str = ""
     heard: int = 0
+    has_started: bool = False
     silent_in_a_row: int = 0
     #: When it was last heard of, by the monotonic clock; and how often since when.
     last_heard: float = 0.0
@@ -177,6 +179,7 @@ class KernelRequests:
             heard=kernel.heard,
             from_start=kernel.from_start,
             silent_since=max((moment.wall for moment in silent), default=None),
+            has_started=kernel.has_started,
         )
 
     def _doubts(self, kernel: _Kernel, now: float) -> list[_Moment]:
@@ -221,6 +224,7 @@ class KernelRequests:
             kernel.waiting.clear()
             kernel.unanswered.clear()
             kernel.silent = None
+            kernel.has_started = False
             kernel.used = self._moment()
             kernel.heard += 1
 
@@ -285,6 +289,7 @@ class KernelRequests:
             self.restarted(kernel_id)
         if session != parent.get("session"):
             kernel.session = session
+        kernel.has_started = state != "starting"
         if state == "idle" and request_id in kernel.unanswered:
             # It was at work until now, on what nobody has seen.
             kernel.unanswered.clear()

@@ -436,6 +436,9 @@ def _as_heard(model: dict[str, Any], use: KernelUse) -> dict[str, Any]:
     elif state == "busy" and use.is_complete:
         # What it answers does not count, or its server has not heard that it is done.
         state = "idle"
+    elif state == "starting" and use.has_started:
+        # Its server waits for more than the first words of it.
+        state = "idle"
     if use.used_at is not None:
         last_activity = to_iso(use.used_at)
     return {**model, "execution_state": state, "last_activity": last_activity}
