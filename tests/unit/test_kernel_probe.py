@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -108,6 +109,22 @@ class TestWhatIsMadeOfIt:
         await reader.one(kernel_model(last=at(hours=2)), at(hours=2))
         await reader.reader.ask(["kernel-of-a"], at(hours=2))
         work = await reader.one(kernel_model(last=at(hours=3)), at(hours=3))
+        assert work.last_activity == START
+
+    async def test_an_observation_while_it_is_asked_takes_the_question_for_no_activity(
+        self,
+    ) -> None:
+        reader = Reader()
+        await reader.one(kernel_model(last=START), at(hours=2))
+        reader.jupyter.answers = {}
+        reader.jupyter.answering = 0.05
+        asking = asyncio.ensure_future(reader.reader.ask(["kernel-of-a"], at(hours=2)))
+        await asyncio.sleep(0)
+        # The gateway has taken note of the question already.
+        work = await reader.one(kernel_model(last=at(hours=2)), at(hours=2))
+        assert work.last_activity == START
+        await asking
+        work = await reader.one(kernel_model(last=at(hours=2)), at(hours=3))
         assert work.last_activity == START
 
     async def test_use_after_the_question_is_activity(self) -> None:
