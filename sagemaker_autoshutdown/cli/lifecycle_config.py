@@ -16,7 +16,8 @@ from typing import Any
 
 from ..aws import Aws, AwsError, ErrorKind
 from ..errors import Misused
-from ..lifecycle import bundle, policy
+from ..lifecycle import bundle, groups, policy
+from ..lifecycle.groups import Group
 from ..lifecycle.notebooks import Notebooks
 from ..lifecycle.plan import Lost, NotDeleted, Plan, Refused, together
 from ..lifecycle.script import STUDIO_KINDS, InvalidScript, Kind, ScriptSettings, normalized, render
@@ -24,7 +25,7 @@ from ..lifecycle.studio import Studio
 from ..lifecycle.target import Target
 from ..lifecycle.throttling import Patient
 from . import lifecycle_status
-from ._admin import NotDone, add_region, failed, say_aside
+from ._admin import NotDone, Progress, add_region, failed, say_aside
 from ._arguments import duration
 
 _DEFAULTS = {field.name: field.default for field in fields(ScriptSettings)}
@@ -129,6 +130,31 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
         help="only this user profile of the domain (may be repeated)",
     )
     parser.add_argument(
+        "--profiles-from", type=Path, metavar="FILE", help="those that it names, one a line"
+    )
+    parser.add_argument(
+        "--tag", type=_tag, metavar="KEY=VALUE", help="only user profiles with this tag"
+    )
+    parser.add_argument(
+        "--percent",
+        type=_percent,
+        default=100.0,
+        metavar="N",
+        help="only so many of a hundred user profiles; more of them include the same ones",
+    )
+    parser.add_argument(
+        "--everywhere-it-is-mine",
+        action="store_true",
+        help="only user profiles with a script of their own that this command attached",
+    )
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="without user profiles of such a name, as 'team-*' (may be repeated)",
+    )
+    parser.add_argument(
         "--notebook-instance",
         action="append",
         default=[],
@@ -136,6 +162,23 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
         help="this notebook instance instead of a domain (may be repeated)",
     )
     add_region(parser)
+
+
+def _tag(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE, such as team=ml")
+    return key, value
+
+
+def _percent(text: str) -> float:
+    try:
+        percent = float(text.rstrip("%"))
+    except ValueError:
+        percent = 0.0
+    if not 0 < percent <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is no percentage above 0 and up to 100")
+    return percent
 
 
 def _add_script_options(parser: argparse.ArgumentParser) -> None:
@@ -314,8 +357,14 @@ def _carry_out(
     afterwards: str,
 ) -> int:
     """Plan, show, ask, do."""
-    if arguments.notebook_instance and (arguments.domain_id or arguments.user_profile):
-        raise Misused("--notebook-instance goes without --domain-id and --user-profile")
+    group = _group(arguments)
+    if arguments.notebook_instance and (arguments.domain_id or group != Group()):
+        raise Misused("--notebook-instance goes without --domain-id and user profiles")
+    if group.excluded and not group.is_given:
+        raise Misused(
+            "--exclude leaves user profiles out of a group: name one by --percent, --tag, "
+            "--profiles-from or --everywhere-it-is-mine"
+        )
     if arguments.notebook_instance and getattr(arguments, "kind", None):
         raise Misused("--kind is for the apps of a domain, not for --notebook-instance")
     aws = Patient(arguments.region, say_aside)
@@ -326,8 +375,8 @@ def _carry_out(
         else:
             studio = Studio(aws)
             domain_id = arguments.domain_id or studio.only_domain()
-            targets = [Target(domain_id, name) for name in arguments.user_profile]
-            plan = together(*(plan_domain(studio, t) for t in targets or [Target(domain_id)]))
+            chosen = groups.targets(aws, domain_id, group, Progress().tell)
+            plan = together(*(plan_domain(studio, target) for target in chosen))
     except (AwsError, Refused, InvalidScript) as error:
         raise failed(error) from error
     print(plan.described())
@@ -341,6 +390,25 @@ def _carry_out(
     if plan.waits:
         raise NotDone("What is named above as not yet possible was not done.")
     return 0
+
+
+def _group(arguments: argparse.Namespace) -> Group:
+    names = list(arguments.user_profile)
+    if arguments.profiles_from is not None:
+        try:
+            lines = arguments.profiles_from.read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            raise Misused(f"--profiles-from: {error}") from None
+        names += [name for line in lines if (name := line.partition("#")[0].strip())]
+        if not names:
+            raise Misused(f"--profiles-from: {arguments.profiles_from} names nobody")
+    return Group(
+        names=names or None,
+        tag=arguments.tag,
+        percent=arguments.percent,
+        with_own=arguments.everywhere_it_is_mine,
+        excluded=tuple(arguments.exclude),
+    )
 
 
 def _agreed() -> bool:

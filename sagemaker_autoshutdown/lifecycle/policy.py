@@ -21,6 +21,8 @@ READ_STUDIO = (
     "sagemaker:DescribeUserProfile",
     "sagemaker:DescribeStudioLifecycleConfig",
     "sagemaker:ListDomains",
+    "sagemaker:ListTags",
+    "sagemaker:ListUserProfiles",
 )
 READ_NOTEBOOKS = (
     "sagemaker:DescribeNotebookInstance",

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..settings.admin import SageMakerAutoShutdown
+from ..settings.admin import MAX_SECONDS, SageMakerAutoShutdown
 from ..text import span
 from .script import ScriptSettings
 
@@ -46,7 +46,7 @@ def limits_of(script: str) -> Limits | None:
 
 def notes(script: str, old: str | None) -> list[str]:
     """What is to be known of a script, and of it in place of one of ours, if there is one."""
-    said = [described(script), unchecked(script)]
+    said = [described(script), unchecked(script), unbounded(script)]
     said.append(replaced(old, script) if old is not None else "")
     return [each for each in said if each]
 
@@ -80,6 +80,24 @@ def unchecked(script: str) -> str:
     return (
         f"WARNING: whatever lies at {_shown(told['WHEEL'])} is installed, whoever put it there: "
         "give its checksum (--sha256 or --checksum-of)"
+    )
+
+
+def unbounded(script: str) -> str:
+    """That users may set any limit, where they may; else empty."""
+    told = _settings_of(script)
+    try:
+        more = json.loads(told["MORE_SETTINGS"]) if told is not None else None
+    except ValueError:
+        more = None
+    if not isinstance(more, dict) or more.get("max_idle_timeout") is not None:
+        return ""
+    allowed = more.get("allow_user_settings", True)
+    if allowed is not True and (not allowed or "idle_timeout" not in allowed):
+        return ""
+    return (
+        f"users may set any limit, up to {span(MAX_SECONDS)}: bound it with "
+        "--set max_idle_timeout=SECONDS"
     )
 
 

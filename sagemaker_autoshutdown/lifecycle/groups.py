@@ -1,0 +1,104 @@
+"""Which user profiles of a domain a command is for: by name, tag, share, or what they have."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from ..aws import Aws
+from . import attach
+from .parallel import each
+from .plan import Refused
+from .script import STUDIO_KINDS
+from .target import Target
+
+
+@dataclass(frozen=True)
+class Group:
+    """A choice of user profiles: all that every part of it allows."""
+
+    #: Those to choose from; None for all of the domain.
+    names: Sequence[str] | None = None
+    #: A tag that they have, and its value.
+    tag: tuple[str, str] | None = None
+    #: Only so many of a hundred, always the same ones: a larger share holds a smaller one.
+    percent: float = 100.0
+    #: Only those with a script of ours of their own.
+    with_own: bool = False
+    #: Patterns of names that are left out.
+    excluded: Sequence[str] = ()
+
+    @property
+    def is_given(self) -> bool:
+        """Whether it chooses at all: without a choice a command is for the domain itself."""
+        return self.names is not None or self.tag is not None or self.with_own or self.percent < 100
+
+
+def targets(
+    aws: Aws,
+    domain_id: str,
+    group: Group,
+    tell: Callable[[int, int, str], None] = lambda *_: None,
+) -> list[Target]:
+    """The user profiles of a group, or the domain where none is chosen.
+
+    Raises `Refused` where nobody is left, and `AwsError`.
+    """
+    if not group.is_given:
+        return [Target(domain_id)]
+    names = list(dict.fromkeys(_all(aws, domain_id) if group.names is None else group.names))
+    names = [name for name in names if not _is_excluded(name, group.excluded)]
+    names = [name for name in names if _share_of(name) < group.percent]
+    if group.tag is not None:
+        key, value = group.tag
+        names = _having(names, lambda name: _tags(aws, domain_id, name).get(key) == value, tell)
+    if group.with_own:
+        names = _having(names, lambda name: _has_own(aws, domain_id, name), tell)
+    if not names:
+        raise Refused("no user profile of the domain is in that group")
+    return [Target(domain_id, name) for name in names]
+
+
+def _having(
+    names: Sequence[str], has: Callable[[str], bool], tell: Callable[[int, int, str], None]
+) -> list[str]:
+    found = []
+    for number, (name, is_one) in enumerate(zip(names, each(has, names)), 1):
+        tell(number, len(names), "user profiles")
+        if is_one:
+            found.append(name)
+    return found
+
+
+def _all(aws: Aws, domain_id: str) -> Iterable[str]:
+    parameters = {"DomainIdEquals": domain_id, "MaxResults": 100}
+    for listed in aws.pages_blocking("sagemaker", "ListUserProfiles", "UserProfiles", parameters):
+        yield str(listed["UserProfileName"])
+
+
+def _tags(aws: Aws, domain_id: str, name: str) -> Mapping[str, str]:
+    arn = _describe(aws, domain_id, name)["UserProfileArn"]
+    found = aws.pages_blocking("sagemaker", "ListTags", "Tags", {"ResourceArn": arn})
+    return {tag["Key"]: tag["Value"] for tag in found}
+
+
+def _has_own(aws: Aws, domain_id: str, name: str) -> bool:
+    settings = _describe(aws, domain_id, name).get("UserSettings") or {}
+    return any(attach.is_ours(attach.current(kind, settings)) for kind in STUDIO_KINDS)
+
+
+def _describe(aws: Aws, domain_id: str, name: str) -> dict[str, Any]:
+    named = {"DomainId": domain_id, "UserProfileName": name}
+    return aws.call_blocking("sagemaker", "DescribeUserProfile", named)
+
+
+def _is_excluded(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _share_of(name: str) -> float:
+    """Where a name stands among all, from 0 to below 100; the same for ever."""
+    return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) * 100 / 2**32

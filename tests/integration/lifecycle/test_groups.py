@@ -1,0 +1,99 @@
+"""Installing for some user profiles: a list, a tag, a share, and what was installed for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sagemaker_autoshutdown.lifecycle.attach import current, is_ours
+from sagemaker_autoshutdown.lifecycle.groups import _share_of
+from sagemaker_autoshutdown.lifecycle.script import Kind
+from tests.localstudio import user
+
+from .conftest import Account
+
+
+def having(account: Account) -> set[str]:
+    """The user profiles with a script of their own."""
+    listed: Any = account.client.list_user_profiles(
+        DomainIdEquals=account.domain_id, MaxResults=100
+    )
+    names = [each["UserProfileName"] for each in listed["UserProfiles"]]
+    return {name for name in names if is_ours(current(Kind.CLASSIC, account.profile(name)))}
+
+
+def test_a_list_in_a_file_is_installed_for_without_who_is_excluded(
+    account: Account, tmp_path: Path
+) -> None:
+    account.studio.create_owner(user("team-lin"))
+    file = tmp_path / "pilots"
+    file.write_text("# The pilots.\nada\n\ngrace # since March\nteam-lin\n")
+    some = ("--profiles-from", str(file), "--exclude", "team-*")
+    assert account.run("install", "--yes", *some)[0] == 0
+    assert having(account) == {"ada", "grace"}
+    assert account.run("uninstall", "--yes", "--profiles-from", str(file))[0] == 0
+    assert having(account) == set()
+
+
+def test_a_tag_names_a_team(account: Account) -> None:
+    account.studio.create_owner(user("lin"), Tags=[{"Key": "team", "Value": "ml"}])
+    account.studio.create_owner(user("kay"), Tags=[{"Key": "team", "Value": "bi"}])
+    assert account.run("install", "--yes", "--tag", "team=ml")[0] == 0
+    assert having(account) == {"lin"}
+    code, _, err = account.run("install", "--yes", "--tag", "team=none")
+    assert (code, "no user profile of the domain is in that group" in err) == (1, True)
+
+
+def test_a_larger_share_includes_the_smaller_one(account: Account) -> None:
+    names = [f"u-{number:02}" for number in range(12)]
+    for name in names:
+        account.studio.create_owner(user(name))
+    everybody = {*names, "ada", "grace"}
+    account.run("install", "--yes", "--percent", "30")
+    few = having(account)
+    assert few == {name for name in everybody if _share_of(name) < 30}
+    account.run("install", "--yes", "--percent", "60")
+    assert few < having(account) < everybody
+
+
+def test_a_share_is_as_large_as_it_says() -> None:
+    chosen = [n for n in range(2000) if _share_of(f"user-{n}") < 5]
+    assert 60 <= len(chosen) <= 140
+
+
+def test_all_overrides_are_upgraded_or_removed_at_once(account: Account) -> None:
+    account.studio.create_owner(user("lin"))
+    account.run("install", "--yes", "--user-profile", "ada", "--user-profile", "lin")
+    mine = "--everywhere-it-is-mine"
+    assert account.run("install", "--yes", mine, "--idle-timeout", "1h")[0] == 0
+    assert having(account) == {"ada", "lin"}
+    arn = current(Kind.CLASSIC, account.profile("lin"))
+    assert arn is not None
+    assert "IDLE_TIMEOUT=3600" in account.script(arn)
+    assert account.run("uninstall", "--yes", mine)[0] == 0
+    assert having(account) == set()
+    assert account.run("uninstall", "--yes", mine)[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--percent", "0"), "no percentage"),
+        (("--tag", "team"), "is not KEY=VALUE"),
+        (("--exclude", "ada"), "--exclude leaves user profiles out of a group"),
+        (("--profiles-from", "/no/such/file"), "--profiles-from: "),
+        (("--notebook-instance", "a", "--percent", "5"), "goes without"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    account: Account, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], says: str
+) -> None:
+    try:
+        code, _, err = account.run("install", "--yes", *arguments)
+    except SystemExit as error:
+        code, err = int(error.code or 0), capsys.readouterr().err
+    assert code == 2
+    assert says in err
+    assert not [each for each in account.changes() if each.startswith("Update")]
