@@ -70,7 +70,8 @@ locals {
     ])
   }
 
-  settings_source = try(tostring(var.more_settings.settings_source), "")
+  unknown_settings = sort(setsubtract(keys(var.more_settings), jsondecode(file("${path.module}/settings.json"))))
+  settings_source  = try(tostring(var.more_settings.settings_source), "")
 
   # arn:PARTITION:sagemaker:REGION:ACCOUNT:domain/DOMAIN-ID, or nothing.
   domain    = split(":", var.domain_arn)
@@ -105,6 +106,11 @@ resource "aws_sagemaker_studio_lifecycle_config" "this" {
     precondition {
       condition     = length(base64encode(local.scripts[each.key])) <= 16384
       error_message = "SageMaker takes 16,384 characters of base64: shorten more_settings."
+    }
+
+    precondition {
+      condition     = length(local.unknown_settings) == 0
+      error_message = "more_settings has what is no setting: ${join(", ", local.unknown_settings)}."
     }
   }
 }
@@ -155,4 +161,44 @@ resource "aws_iam_role_policy_attachment" "this" {
 
   role       = each.value
   policy_arn = aws_iam_policy.this.arn
+}
+
+# ---- starts that installed nothing, and users who switched it off
+
+locals {
+  watched = var.watch_starts ? {
+    NotInstalled = "NOT INSTALLED"
+    SwitchedOff  = "SWITCHED OFF"
+  } : {}
+}
+
+resource "aws_cloudwatch_log_metric_filter" "this" {
+  for_each = local.watched
+
+  name           = "sagemaker-autoshutdown-${each.key}"
+  log_group_name = "/aws/sagemaker/studio"
+  pattern        = "\"sagemaker-autoshutdown: ${each.value}\""
+
+  metric_transformation {
+    namespace = "SageMakerAutoShutdown"
+    name      = each.key
+    value     = "1"
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "this" {
+  for_each = local.watched
+
+  alarm_name          = "sagemaker-autoshutdown-${each.key}"
+  alarm_description   = "An app of Studio started and its script said ${each.value}: lifecycle-config status --logs says which"
+  namespace           = "SageMakerAutoShutdown"
+  metric_name         = aws_cloudwatch_log_metric_filter.this[each.key].metric_transformation[0].name
+  statistic           = "Sum"
+  period              = 300
+  evaluation_periods  = 1
+  threshold           = 1
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.alarm_topic_arn == "" ? [] : [var.alarm_topic_arn]
+  tags                = var.tags
 }

@@ -65,8 +65,8 @@ variable "idle_timeout" {
   default     = 7200
 
   validation {
-    condition     = var.idle_timeout >= 1
-    error_message = "One second at least."
+    condition     = var.idle_timeout >= 1 && var.idle_timeout <= 31622400
+    error_message = "From one second to 366 days."
   }
 }
 
@@ -76,8 +76,8 @@ variable "warning_time" {
   default     = 600
 
   validation {
-    condition     = var.warning_time >= 1
-    error_message = "One second at least."
+    condition     = var.warning_time >= 1 && var.warning_time <= 31622400
+    error_message = "From one second to 366 days."
   }
 }
 
@@ -91,6 +91,18 @@ variable "more_settings" {
   description = "Any other settings of the extension, by name."
   type        = any
   default     = {}
+}
+
+variable "watch_starts" {
+  description = "Whether to count, and alarm at, starts that installed nothing and users who switched it off. The log group /aws/sagemaker/studio must be there: Studio makes it with the first app."
+  type        = bool
+  default     = false
+}
+
+variable "alarm_topic_arn" {
+  description = "The SNS topic that alarms go to. Empty for none."
+  type        = string
+  default     = ""
 }
 
 variable "tags" {

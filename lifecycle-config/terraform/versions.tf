@@ -5,7 +5,7 @@ terraform {
     aws = {
       source = "hashicorp/aws"
       # The first with built_in_lifecycle_config_arn, which attaches what this module creates.
-      version = ">= 5.76"
+      version = ">= 5.76, < 7.0"
     }
   }
 }

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..aws import Aws, AwsError, ErrorKind
 from ..errors import Misused
-from ..lifecycle import bundle, groups, policy
+from ..lifecycle import bundle, groups, policy, templates
 from ..lifecycle.groups import Group
 from ..lifecycle.notebooks import Notebooks
 from ..lifecycle.plan import Lost, NotDeleted, Plan, Refused, together
@@ -79,6 +79,21 @@ def add_parser(subparsers: Any) -> None:
     packed.add_argument("--output", "-o", type=Path, metavar="FILE", help="default: beside it")
     _add_script_options(packed)
     packed.set_defaults(run=run_bundle)
+
+    coded = commands.add_parser(
+        "template",
+        help="the CloudFormation template or the Terraform module",
+        description="Writes what `install` creates as infrastructure code. It attaches nothing.",
+    )
+    coded.add_argument("which", choices=("cloudformation", "terraform"))
+    coded.add_argument(
+        "--output",
+        "-o",
+        type=Path,
+        metavar="FOLDER",
+        help="write it there; needed for the Terraform module, which has several files",
+    )
+    coded.set_defaults(run=run_template)
 
     allowed = commands.add_parser(
         "policy", help="the IAM policies", description="Prints an IAM policy."
@@ -285,6 +300,23 @@ def run_bundle(arguments: argparse.Namespace) -> int:
         f"Wrote {file}. Put it to {arguments.wheel} and install with\n"
         f"  --wheel {arguments.wheel} --sha256 {sha256} --package-version {version}"
     )
+    return 0
+
+
+def run_template(arguments: argparse.Namespace) -> int:
+    """Write it, or print the CloudFormation template."""
+    is_template = arguments.which == "cloudformation"
+    contents = templates.cloudformation_files() if is_template else templates.terraform_files()
+    if arguments.output is None:
+        if not is_template:
+            raise Misused("the Terraform module has several files: say where to, with --output")
+        sys.stdout.write("".join(contents.values()))
+        return 0
+    try:
+        written = templates.write(contents, arguments.output)
+    except OSError as error:
+        raise Misused(f"--output: {error}") from None
+    print("\n".join(f"Wrote {path}" for path in written))
     return 0
 
 

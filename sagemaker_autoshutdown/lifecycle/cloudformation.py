@@ -1,14 +1,11 @@
 """The CloudFormation template: what the command creates, for those who keep such things in code.
 
-Made from the scripts and the policy, so that it can't tell another story than they do:
-
-    python -m sagemaker_autoshutdown.lifecycle.cloudformation > lifecycle-config/cloudformation.yaml
+Made from the scripts and the policy, so that it can't tell another story than they do.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from textwrap import indent
 from typing import Any
 
@@ -25,6 +22,7 @@ from .script import (
     render,
     without_comments,
 )
+from .start_logs import GROUP, PREFIX
 
 #: Parameter → the line of the scripts' settings that it stands for.
 PARAMETERS = {
@@ -43,7 +41,7 @@ RESOURCES = {
     Kind.NOTEBOOK_INSTANCE: "NotebookInstances",
 }
 _HEAD = f"""\
-# Made by: python -m sagemaker_autoshutdown.lifecycle.cloudformation
+# Made by: jupyter sagemaker-autoshutdown lifecycle-config template cloudformation
 # The scripts below are those of this folder without their comments.
 AWSTemplateFormatVersion: "2010-09-09"
 Description: >-
@@ -94,11 +92,13 @@ Parameters:
     Type: Number
     Default: 7200
     MinValue: 1
+    MaxValue: 31622400
     Description: Seconds without activity until an app is shut down.
   WarningTime:
     Type: Number
     Default: 600
     MinValue: 1
+    MaxValue: 31622400
     Description: Seconds before a shutdown in which users are warned.
   KeepTerminals:
     Type: String
@@ -116,8 +116,21 @@ Parameters:
     Default: "{{}}"
     AllowedPattern: "\\\\{{[^'$]*\\\\}}"
     Description: Any other settings of the extension, as a JSON object.
+  WatchStarts:
+    Type: String
+    Default: "false"
+    AllowedValues: ["true", "false"]
+    Description: >-
+      Whether to count, and alarm at, starts that installed nothing and users who switched it off.
+      The log group /aws/sagemaker/studio must be there - Studio makes it with the first app.
+  AlarmTopicArn:
+    Type: String
+    Default: ""
+    Description: The SNS topic that alarms go to. Empty for none.
 
 Conditions:
+  WatchStarts: !Equals [!Ref WatchStarts, "true"]
+  HasTopic: !Not [!Equals [!Ref AlarmTopicArn, ""]]
   AttachPolicy: !Not [!Equals [!Join ["", !Ref ExecutionRoleNames], ""]]
   OneDomain: !Not [!Equals [!Ref DomainId, ""]]
   WheelInS3: !Equals [!Select [0, !Split [":", !Ref Wheel]], s3]
@@ -148,7 +161,7 @@ Outputs:
 def template() -> str:
     """The template, as YAML."""
     configs = "\n".join(_config(kind) for kind in Kind)
-    return _HEAD + configs + "\n" + _policy() + _OUTPUTS
+    return _HEAD + configs + "\n" + _policy() + _alarms() + _OUTPUTS
 
 
 def _config(kind: Kind) -> str:
@@ -232,6 +245,43 @@ def _policy() -> str:
     return "\n".join(lines) + "\n"
 
 
+#: Metric → the word of the scripts that it counts, as in the Terraform module.
+WATCHED = {"NotInstalled": "NOT INSTALLED", "SwitchedOff": "SWITCHED OFF"}
+
+
+def _alarms() -> str:
+    """What counts the starts that went wrong, and says so."""
+    return "".join(
+        f"""\
+  {metric}Filter:
+    Type: AWS::Logs::MetricFilter
+    Condition: WatchStarts
+    Properties:
+      LogGroupName: {GROUP}
+      FilterPattern: '"{PREFIX}{word}"'
+      MetricTransformations:
+        - {{MetricNamespace: SageMakerAutoShutdown, MetricName: {metric}, MetricValue: "1"}}
+  {metric}Alarm:
+    Type: AWS::CloudWatch::Alarm
+    Condition: WatchStarts
+    Properties:
+      AlarmDescription: >-
+        An app of Studio started and its script said {word} - lifecycle-config status --logs says
+        which
+      Namespace: SageMakerAutoShutdown
+      MetricName: {metric}
+      Statistic: Sum
+      Period: 300
+      EvaluationPeriods: 1
+      Threshold: 1
+      ComparisonOperator: GreaterThanOrEqualToThreshold
+      TreatMissingData: notBreaching
+      AlarmActions: !If [HasTopic, [!Ref AlarmTopicArn], !Ref "AWS::NoValue"]
+"""
+        for metric, word in WATCHED.items()
+    )
+
+
 def _after(start: str, parameter: str) -> str:
     """What follows the start of a parameter's value; nothing that matters for any other value."""
     return f'!Select [1, !Split ["{start}", !Join ["", [!Ref {parameter}, "{start}none"]]]]'
@@ -273,7 +323,3 @@ def _yaml(value: Any, known: dict[str, str]) -> list[str]:
 def _key(name: str) -> str:
     """A key of YAML, which takes one word for nothing."""
     return '"Null"' if name == "Null" else name
-
-
-if __name__ == "__main__":
-    sys.stdout.write(template())

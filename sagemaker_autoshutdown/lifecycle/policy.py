@@ -2,14 +2,10 @@
 
 The one source: the command, the CloudFormation template, the Terraform module (its `policy.json`)
 and the README's excerpt are made from or compared with what this gives.
-
-    python -m sagemaker_autoshutdown.lifecycle.policy > lifecycle-config/terraform/policy.json
 """
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -255,7 +251,3 @@ def _s3_object(sid: str, place: Place, url: str) -> dict[str, Any]:
 
 def _statement(sid: str, actions: list[str], resource: str | list[str]) -> dict[str, Any]:
     return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource}
-
-
-if __name__ == "__main__":
-    sys.stdout.write(json.dumps(role_policy(), indent=2) + "\n")

@@ -269,8 +269,6 @@ class Account:
         self.profiles: dict[tuple[str, Owner], Profile] = {}
         self.lifecycle_configs: dict[str, LifecycleConfig] = {}
         self.notebook_configs: dict[str, LifecycleConfig] = {}
-        #: Tags by the ARN of what has them.
-        self.tags: dict[str, dict[str, str]] = {}
         #: Log groups of CloudWatch Logs: their streams, and what was written to them.
         self.log_groups: dict[str, dict[str, list[LogEvent]]] = {}
         #: The most events that one page holds, whatever is asked for.

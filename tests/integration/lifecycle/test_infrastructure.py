@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import json
 import re
 import shlex
@@ -17,7 +18,8 @@ import cfnlint.decode.cfn_yaml
 import hcl2
 import pytest
 
-from sagemaker_autoshutdown.lifecycle import cloudformation, policy
+from sagemaker_autoshutdown import cli
+from sagemaker_autoshutdown.lifecycle import cloudformation, policy, switched_off, templates
 from sagemaker_autoshutdown.lifecycle import script as script_module
 from sagemaker_autoshutdown.lifecycle.script import (
     Kind,
@@ -109,6 +111,9 @@ def parameters_for(settings: ScriptSettings) -> dict[str, Any]:
         "ExecutionRoleNames": ["role", "other"],
         "DomainId": DOMAIN_ID if settings is OTHER else "",
         "SettingsSource": SOURCE if settings is OTHER else "",
+        "WatchStarts": "true",
+        "AlarmTopicArn": "",
+        "HasTopic": "false",
         "AttachPolicy": "true",
         "OneDomain": "true" if settings is OTHER else "false",
         "WheelInS3": "true" if settings.wheel.startswith("s3:") else "false",
@@ -134,13 +139,46 @@ def unquoted(script: str) -> str:
     )
 
 
-def test_the_template_is_what_the_scripts_make_it() -> None:
-    assert TEMPLATE.read_text() == cloudformation.template(), (
-        "python -m sagemaker_autoshutdown.lifecycle.cloudformation > "
-        "lifecycle-config/cloudformation.yaml"
-    )
+def test_the_files_of_the_repository_are_those_that_the_command_writes() -> None:
+    for which, contents in (
+        ("cloudformation", templates.cloudformation_files()),
+        ("terraform", templates.terraform_files()),
+    ):
+        for name, content in contents.items():
+            assert (FOLDER / name).read_text() == content, (
+                f"lifecycle-config template {which} --output lifecycle-config ({name})"
+            )
+    shipped = {path.name for path in (FOLDER / "terraform").iterdir() if path.is_file()}
+    assert {f"terraform/{name}" for name in shipped} <= set(templates.terraform_files())
     # What can be given without a bucket, with room for what is still to come.
-    assert len(TEMPLATE.read_bytes()) < 51_200 - 1_024
+    assert len(TEMPLATE.read_bytes()) < 51_200 - 512
+
+
+def test_the_command_writes_them_where_there_is_no_repository(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["lifecycle-config", "template", "terraform", "-o", str(tmp_path)]) == 0
+    assert (tmp_path / "terraform/main.tf").read_text() == (
+        FOLDER / "terraform/main.tf"
+    ).read_text()
+    assert (tmp_path / "space.sh").read_text() == (FOLDER / "space.sh").read_text()
+    capsys.readouterr()
+    assert cli.main(["lifecycle-config", "template", "cloudformation"]) == 0
+    assert capsys.readouterr().out == TEMPLATE.read_text()
+    assert cli.main(["lifecycle-config", "template", "terraform"]) == 2
+
+
+def test_a_start_that_went_wrong_raises_an_alarm() -> None:
+    """In both, by the words that the scripts use."""
+    found = resources(ScriptSettings())
+    module = (FOLDER / "terraform" / "main.tf").read_text()
+    scripts = render(Kind.SPACE) + inspect.getsource(switched_off)
+    for metric, word in cloudformation.WATCHED.items():
+        assert word in scripts
+        pattern = found[f"{metric}Filter"]["Properties"]["FilterPattern"]
+        assert pattern == f'"sagemaker-autoshutdown: {word}"'
+        assert found[f"{metric}Alarm"]["Properties"]["MetricName"] == metric
+        assert re.search(rf'{metric} += "{word}"', module)
 
 
 def test_cfn_lint_finds_nothing() -> None:
@@ -356,11 +394,3 @@ def test_the_modules_variables_are_the_scripts_settings() -> None:
         assert f'can(regex("^({escaped})?$", var.' in text
     outputs = {name.strip('"') for each in parsed["output"] for name in each}
     assert "jupyterlab_built_in_lifecycle_config_arn" in outputs
-
-
-def test_the_modules_policy_is_the_one_that_the_command_prints() -> None:
-    """Also where there is no terraform to plan with."""
-    document = json.loads((FOLDER / "terraform" / "policy.json").read_text())
-    assert document == policy.role_policy(), (
-        "python -m sagemaker_autoshutdown.lifecycle.policy > lifecycle-config/terraform/policy.json"
-    )

@@ -116,14 +116,6 @@ async def list_spaces(backend: Backend, p: Parameters) -> Answer:
     return {"Spaces": [_space_details(profile) for profile in found], "NextToken": token}
 
 
-@SAGEMAKER.operation("ListTags")
-async def list_tags(backend: Backend, p: Parameters) -> Answer:
-    """Of user profiles and spaces; nothing else has tags here."""
-    tags = backend.account.tags.get(p["ResourceArn"], {})
-    found, token = page(tags.items(), p, lambda tag: tag)
-    return {"Tags": [{"Key": key, "Value": value} for key, value in found], "NextToken": token}
-
-
 def domain_url(domain_id: str) -> str:
     """Where AWS would serve the domain's own pages."""
     return f"https://{domain_id}.studio.{names.REGION}.sagemaker.aws"
@@ -135,8 +127,9 @@ def _new_profile(backend: Backend, p: Parameters, owner: Owner) -> Profile:
     settings = {name: value for name, value in p.items() if name not in left_out}
     profile = Profile(p["DomainId"], owner, now, now, settings)
     backend.account.create_profile(profile)
-    tags = {tag["Key"]: tag["Value"] for tag in p.get("Tags", ())}
-    backend.account.tags[profile_arn(profile.domain_id, owner)] = tags
+    if "Tags" in p:
+        tags = {tag["Key"]: tag["Value"] for tag in p["Tags"]}
+        backend.account.tags[profile_arn(profile.domain_id, owner)] = tags
     return profile
 
 
