@@ -361,7 +361,7 @@ def test_the_module_creates_the_scripts_that_the_command_does(
 
 
 def test_no_variable_can_become_a_command(terraform: Terraform) -> None:
-    evil = {"note": "it's $(touch /tmp/x) `y` ${z} $1"}
+    evil = {"data_dir": "it's $(touch /tmp/x) `y` ${z} $1"}
     planned = terraform.plan(more_settings=evil)
     values = planned['aws_sagemaker_studio_lifecycle_config.this["space"]']
     script = base64.b64decode(values["studio_lifecycle_config_content"]).decode()
@@ -373,6 +373,9 @@ def test_no_variable_can_become_a_command(terraform: Terraform) -> None:
         check=True,
     ).stdout
     assert json.loads(told) == evil
+    (terraform.folder / "test.auto.tfvars.json").write_text('{"more_settings": {"idle_timout": 1}}')
+    refused = terraform.run("plan", "-no-color", "-input=false")
+    assert "more_settings has what is no setting: idle_timout" in refused.stderr
     for name in ("index_url", "wheel", "package_version", "sha256"):
         (terraform.folder / "test.auto.tfvars.json").write_text(json.dumps({name: "/a'b.whl"}))
         refused = terraform.run("plan", "-no-color", "-input=false")
