@@ -111,6 +111,7 @@ bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks
 	$(BIN)/python -m tests.benchmarks.bench_costs
 	$(BIN)/python -m tests.benchmarks.bench_fleet
+	$(BIN)/python -m tests.e2e.situations
 
 wheel: $(PANEL_INSTALLED)
 	rm -rf dist

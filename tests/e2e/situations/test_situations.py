@@ -9,23 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from . import kernels, people, servers, table
+from .lines import SITUATIONS
+from .table import Situation
 from .world import space
-
-#: What enters its lines into the table by being imported.
-__all__ = ["kernels", "people", "servers"]
-
 
 LINES = [
     pytest.param(each, id=each.name, marks=() if each.in_sample else pytest.mark.whole_table)
-    for each in table.SITUATIONS
+    for each in SITUATIONS
 ]
 
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("situation", LINES)
 def test_an_app_is_shut_down_if_nothing_uses_it_and_only_then(
-    situation: table.Situation, tmp_path: Path
+    situation: Situation, tmp_path: Path
 ) -> None:
     with space(tmp_path, **situation.traits) as here:
         situation.arrange(here)

@@ -235,7 +235,7 @@ class Space:
 
     def assert_in_use(self) -> None:
         """It is not shut down though its limit passes twice."""
-        self._set_limit()
+        self.set_limit()
         end = time.monotonic() + WATCHED
         while time.monotonic() < end:
             assert self.studio.calls("DeleteApp") == [], "shut down while in use"
@@ -243,14 +243,15 @@ class Space:
 
     def assert_idle(self) -> None:
         """It is shut down."""
-        self._set_limit()
+        self.set_limit()
         until(
             lambda: self.studio.calls("DeleteApp"),
             f"never shut down: {self._told()}",
             GONE_IN,
         )
 
-    def _set_limit(self) -> None:
+    def set_limit(self) -> None:
+        """The limit under which the situation is judged."""
         settings = {**self.limit, "warning_time": 1}
         self.request("PUT", "sagemaker-autoshutdown/api/settings", settings)
 

@@ -1,0 +1,73 @@
+"""``python -m tests.e2e.situations``: the table, with what other tools would have done.
+
+Ours is tried in earnest. The others' rules are put to what Jupyter's API says shortly before the
+limit. ``python -m tests.e2e.situations WORD ...`` tries the lines that have one of these words.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from sagemaker_autoshutdown.clock import utcnow
+
+from .lines import SITUATIONS
+from .other_tools import TOOLS, Seen
+from .table import Situation
+from .world import GONE_IN, LIMIT, WATCHED, Space, space
+
+#: When the others' rules are tried, and the limit that they have by then.
+TRIED_AT, THEIR_LIMIT = 0.9 * LIMIT, timedelta(seconds=0.8 * LIMIT)
+
+
+def main(words: Sequence[str]) -> None:
+    """Try and print."""
+    chosen = [each for each in SITUATIONS if not words or any(word in each.name for word in words)]
+    names = ["this product", *TOOLS]
+    right = dict.fromkeys(names, 0)
+    print(f"{'situation':<72} {'in use':<7} " + "  ".join(f"{name:<18}" for name in names))
+    for situation in chosen:
+        judged = _judge(situation)
+        for name in names:
+            right[name] += judged[name] == situation.in_use
+        marks = [_mark(judged[name], situation.in_use) for name in names]
+        expected = "yes" if situation.in_use else "no"
+        print(f"{situation.name:<72} {expected:<7} " + "  ".join(f"{mark:<18}" for mark in marks))
+        sys.stdout.flush()
+    print(f"{'right':<80} " + "  ".join(f"{right[name]} of {len(chosen):<12}" for name in names))
+
+
+def _mark(judged: bool, in_use: bool) -> str:
+    if judged == in_use:
+        return "right"
+    return "NEVER SHUT DOWN" if judged else "SHUT DOWN IN USE"
+
+
+def _judge(situation: Situation) -> dict[str, bool]:
+    """Whether each takes the app for in use."""
+    with tempfile.TemporaryDirectory() as folder, space(Path(folder), **situation.traits) as here:
+        situation.arrange(here)
+        here.set_limit()
+        time.sleep(TRIED_AT)
+        seen = Seen(
+            here.request("GET", "api/sessions"), here.request("GET", "api/terminals"), utcnow()
+        )
+        judged = {name: rule(seen, THEIR_LIMIT) for name, rule in TOOLS.items()}
+        return {"this product": not _is_shut_down(here, situation.in_use), **judged}
+
+
+def _is_shut_down(here: Space, in_use: bool) -> bool:
+    end = time.monotonic() + (WATCHED if in_use else GONE_IN)
+    while time.monotonic() < end:
+        if here.studio.calls("DeleteApp"):
+            return True
+        time.sleep(0.5)
+    return False
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,8 @@
+"""All lines of the table. To add one, write it in a module that is imported here."""
+
+from __future__ import annotations
+
+from . import kernels, people, servers
+from .table import SITUATIONS
+
+__all__ = ["SITUATIONS", "kernels", "people", "servers"]
