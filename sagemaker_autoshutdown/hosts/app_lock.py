@@ -11,20 +11,22 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 
 from ..model import Host
+
+_TEMPORARY = Path("/tmp")  # noqa: S108 - the folder below it is checked
 
 
 class AppLock:
     """The lock of one app. Its methods take no measurable time."""
 
     def __init__(self, host: Host, folder: Path | None = None) -> None:
-        """``folder`` is by default one of this user's own below the system's temporary folder."""
+        """``folder`` is by default one of this user's own below ``/tmp``."""
         identity = "\n".join((host.kind.value, host.domain_id, host.owner, host.app_name))
         name = hashlib.sha256(identity.encode()).hexdigest()[:16]
-        default = Path(tempfile.gettempdir()) / f"sagemaker-autoshutdown-{os.getuid()}"
+        # Not $TMPDIR: a terminal may have another one than the server.
+        default = _TEMPORARY / f"sagemaker-autoshutdown-{os.getuid()}"
         self._file = (folder or default) / f"{name}.lock"
         self._descriptor: int | None = None
         #: Whether this process acts: it has the lock, or there is none to be had.
