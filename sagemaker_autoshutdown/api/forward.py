@@ -16,8 +16,8 @@ from ..activity.other_servers import OtherServers
 from ..errors import Unavailable
 from ..hosts.app_lock import AppLock
 
-#: Seconds for the other server's answer: it may ask AWS meanwhile.
-TIMEOUT = 65.0
+#: Seconds for the other server's answer. None of our requests waits for AWS.
+TIMEOUT = 10.0
 
 
 @dataclass(frozen=True)

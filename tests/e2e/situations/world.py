@@ -282,7 +282,11 @@ class SecondServer:
 
     def get(self, path: str) -> Any:
         """GET of its API."""
-        return self._studio.run(lambda _: self.client.request("GET", path))
+        return self.ask("GET", path)
+
+    def ask(self, method: str, path: str, document: Any = None) -> Any:
+        """Another call of its API."""
+        return self._studio.run(lambda _: self.client.request(method, path, document), 90)
 
     def kernel(self) -> str:
         """A kernel in it."""
