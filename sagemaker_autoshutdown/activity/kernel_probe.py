@@ -23,7 +23,7 @@ from enum import Enum
 from typing import Any
 
 import zmq
-from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.connect import ConnectionFileMixin
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
 
@@ -197,6 +197,19 @@ def ask_here(
     return told
 
 
+class Connection(ConnectionFileMixin):
+    """What a connection file says, and sockets to its kernel.
+
+    Jupyter's own clients want one kind of context or another, from version to version.
+    """
+
+    def __init__(self, context: zmq.Context[Any], info: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.context = context
+        connection: Any = dict(info)
+        self.load_connection_info(connection)
+
+
 @dataclass
 class _Question:
     """The questions to one kernel: on its shell channel, and on each of its subshells."""
@@ -209,9 +222,7 @@ class _Question:
     _open: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._client = BlockingKernelClient(context=self.context)
-        connection: Any = dict(self.connection)
-        self._client.load_connection_info(connection)
+        self._client = Connection(self.context, self.connection)
         self._sockets: dict[str, Any] = {}
         self.id = self._send("shell", QUESTION)
 

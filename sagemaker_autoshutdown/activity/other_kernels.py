@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import zmq
-from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_core.paths import jupyter_runtime_dir
 from zmq.eventloop.zmqstream import ZMQStream
 
@@ -128,10 +127,8 @@ class OtherKernels:
 
     def _listen(self, kernel: FoundKernel) -> None:
         try:
-            client = BlockingKernelClient(context=zmq.Context.instance())
-            connection: Any = dict(kernel.connection)
-            client.load_connection_info(connection)
-            socket = client.connect_iopub()
+            connection = kernel_probe.Connection(zmq.Context.instance(), kernel.connection)
+            socket = connection.connect_iopub()
             socket.linger = 0
             stream = ZMQStream(socket)
         except Exception as error:  # a file that some kernel wrote
