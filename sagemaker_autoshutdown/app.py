@@ -271,7 +271,12 @@ def build(serverapp: ServerApp) -> Parts:
         ),
         log=serverapp.log,
     )
-    metrics.watch(monitor.status, tracker.spent, lambda: monitor.settings.policy)
+    metrics.watch(
+        monitor.status,
+        tracker.spent,
+        lambda: monitor.settings.policy,
+        tracker.volume_usd_per_month,
+    )
     return Parts(config, monitor, tracker, metrics)
 
 

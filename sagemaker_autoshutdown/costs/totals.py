@@ -24,7 +24,7 @@ from typing import TypeVar
 from ..model import Host, Money, Totals
 from .billing.arithmetic import Charge, Stretch, Tally, apportion, bill, clip, cost_of, moneys
 from .billing.avoided import Avoided, avoided
-from .billing.volumes import volume_cost
+from .billing.volumes import usd_per_month, volume_cost
 from .microseconds import DAY, FOR_EVER, from_us
 from .store import days, reads
 
@@ -58,6 +58,7 @@ class Summary:
     totals: Totals = field(default_factory=Totals)
     instances: Mapping[str, Totals] = field(default_factory=dict)
     spent: tuple[Spent, ...] = ()
+    volume_usd_per_month: Decimal = Decimal(0)
 
 
 @dataclass
@@ -133,6 +134,7 @@ class RunningTotals:
             Totals(**overall),
             {instance: Totals(**spent) for instance, spent in by_instance.items()},
             self._spent(db, last_observed_at),
+            usd_per_month(volumes),
         )
 
     def _charges(self, db: sqlite3.Connection, start: int, end: int) -> list[days.DayCharge]:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -262,6 +263,12 @@ class CostTracker(Listener):
         """
         summary = self._summary
         return summary.spent if summary and self._has_recorded else ()
+
+    def volume_usd_per_month(self) -> Decimal:
+        """What the volume of the space or notebook instance costs a month; 0 where none is known,
+        or another server records it."""
+        summary = self._summary
+        return summary.volume_usd_per_month if summary and self._has_recorded else Decimal(0)
 
     @property
     def recording_error(self) -> str:

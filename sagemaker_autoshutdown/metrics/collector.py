@@ -19,6 +19,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -128,6 +129,12 @@ DEFINITIONS: tuple[Definition, ...] = (
         "gauge",
         "Cost since the first of the month UTC, by what it is for, as in today_cost_usd.",
         ("kind",),
+    ),
+    Definition(
+        "volume_usd_per_month",
+        "gauge",
+        "What the volume of a space or notebook instance costs a month, whether its app is up or "
+        "not. Missing where there is none.",
     ),
     Definition("apps", "gauge", "Apps by state.", ("state",)),
     Definition(
@@ -242,6 +249,7 @@ class Metrics(Listener):
         self._status: Callable[[], Status] | None = None
         self._spent: Callable[[], Iterable[Spent]] = tuple
         self._policy: Callable[[], Policy] | None = None
+        self._volume_usd_per_month: Callable[[], Decimal] = Decimal
         for reason in SHUTDOWN_REASONS:
             for outcome in (ACCEPTED, FAILED):
                 self._count("shutdowns_total", (reason.value, outcome), 0)
@@ -260,9 +268,11 @@ class Metrics(Listener):
         status: Callable[[], Status],
         spent: Callable[[], Iterable[Spent]],
         policy: Callable[[], Policy],
+        volume_usd_per_month: Callable[[], Decimal] = Decimal,
     ) -> None:
         """From now on show these. Each answers out of memory."""
         self._status, self._spent, self._policy = status, spent, policy
+        self._volume_usd_per_month = volume_usd_per_month
 
     # ---- counting ----------------------------------------------------------------------------
 
@@ -369,6 +379,9 @@ class Metrics(Listener):
                 yield name, ("idle",), float(money.idle_usd)
                 yield name, ("volume",), float(money.volume_usd)
                 yield name, ("avoided",), float(money.avoided_usd)
+        volume = self._volume_usd_per_month()
+        if volume:
+            yield "volume_usd_per_month", (), float(volume)
         yield from _apps(status)
         if status.checked_at is not None:
             yield "last_check_timestamp_seconds", (), status.checked_at.timestamp()

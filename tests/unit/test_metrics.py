@@ -81,7 +81,8 @@ class Server:
         self.metrics = Metrics(HOST)
         self.status = status()
         self.spent: tuple[Spent, ...] = ()
-        self.metrics.watch(lambda: self.status, lambda: self.spent, Policy)
+        self.volume = Decimal(0)
+        self.metrics.watch(lambda: self.status, lambda: self.spent, Policy, lambda: self.volume)
         self.metrics.register(self.registry)
 
     def scrape(self) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
@@ -260,6 +261,9 @@ def test_every_metric_that_is_defined_is_shown_and_no_other(server: Server) -> N
     server.spent = (Spent("ml.t3.medium", "KernelGateway", 1.5, 0.5, 0.25),)
     server.status = status(totals=Totals(), work=(gpu(2),))
     server.status = replace(server.status, presence=Presence(is_known=True))
+    assert "volume_usd_per_month" not in server.scrape(), "where there is none"
+    server.volume = Decimal("5.6")
+    assert server.value("volume_usd_per_month") == 5.6
     shown = set(server.scrape())
     defined = {definition.name for definition in DEFINITIONS}
     histogram = "check_duration_seconds"

@@ -38,6 +38,14 @@ def volume_cost(volumes: Iterable[Volume], start: int, end: int) -> Fraction:
     return usd
 
 
+def usd_per_month(volumes: Iterable[Volume]) -> Decimal:
+    """What the volumes cost a month as they are now. They come in order of time."""
+    current = {(volume.domain_id, volume.owner): volume for volume in volumes}
+    return sum(
+        (volume.usd_per_gb_month * volume.gigabytes for volume in current.values()), Decimal(0)
+    )
+
+
 def _spans(volumes: Iterable[Volume], end: int) -> Iterator[tuple[Volume, int, int]]:
     """Each size with the time for which it held."""
     current: dict[tuple[str, str], Volume] = {}
