@@ -164,6 +164,8 @@ class TestTogether:
         looked(one)
         one.use(40, 30)
         assert looked(one) == {"rsession": ["rsession: 50 % of a CPU"]}
+        one.use(KERNEL, 30)
+        assert looked(one) == {"kernel": ["the kernel itself: 50 % of a CPU"]}
 
     def test_more_than_a_few_are_summed_up(self) -> None:
         one = machine()

@@ -14,8 +14,10 @@ from sagemaker_autoshutdown.activity.background_jobs import BackgroundJobs
 from sagemaker_autoshutdown.activity.process_table import Process
 from sagemaker_autoshutdown.activity.reader import ActivityReader, Reading
 from sagemaker_autoshutdown.aws import Aws
+from sagemaker_autoshutdown.decide import is_held
 from sagemaker_autoshutdown.hosts import adapter_for
 from sagemaker_autoshutdown.model import Reason, Work, WorkKind
+from sagemaker_autoshutdown.settings.admin import Policy
 
 from ..machine import FROM_A_TERMINAL, INIT, SERVER, Machine
 from ..virtual import CLASSIC, IMAGE, SPACE, Jupyter, kernel_model
@@ -320,6 +322,19 @@ class TestBackgroundJobs:
         assert (work.kind, work.id, work.label) == (WorkKind.PROCESS, "21", "train")
         assert (work.hold, work.state_since) == (Reason.DETACHED_JOB, START)
         assert work.apps == {"a", "b"}
+
+    async def test_while_a_cell_runs_nobody_reads_processes_and_afterwards_they_are(self) -> None:
+        machine = Machine()
+        reader = self.reader(machine)
+        reader.jupyter.terminal_models = []
+        policy = Policy()
+        reader.reader.is_held = lambda apps, work, now: is_held(apps, work, policy, now)
+        reader.jupyter.kernel_models = [kernel_model(state="busy")]
+        await reader.look()
+        assert machine.reads == 0
+        reader.jupyter.kernel_models = [kernel_model()]
+        await reader.look(at(minutes=1))
+        assert machine.reads > 0
 
     async def test_in_classic_the_processes_of_the_free_server_are_not_looked_at(self) -> None:
         reading = await Reader(jobs=NoTable(AssertionError("looked")).jobs).look()
