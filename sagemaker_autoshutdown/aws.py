@@ -212,6 +212,14 @@ class Aws:
             shape = getattr(shape, "members", {}).get(name)
         return shape is not None
 
+    def tells(self, service: str, operation: str, path: str) -> bool:
+        """Whether this botocore passes a member of the answer on, such as ``Apps.ResourceSpec``."""
+        shape = self._client(service).meta.service_model.operation_model(operation).output_shape
+        for name in path.split("."):
+            shape = getattr(shape, "member", shape)  # of a list: its items
+            shape = getattr(shape, "members", {}).get(name)
+        return shape is not None
+
     @property
     def effective_region(self) -> str:
         """The region that calls go to: the one given, else that of the AWS configuration.

@@ -259,12 +259,13 @@ def _csv(seen: _Seen) -> None:
             fields["apps_on_instance"] = 1
         elif kind == "volumes":
             continue
-        writer.writerow(
-            [
-                safe_cell("" if fields.get(name) is None else str(fields[name]))
-                for name in APP_FIELDS
-            ]
-        )
+        writer.writerow([safe_cell(_cell(fields.get(name))) for name in APP_FIELDS])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return ";".join(f"{key}={each}" for key, each in sorted(value.items()))
+    return "" if value is None else str(value)
 
 
 def _status_lines(seen: _Seen, totals: dict[str, Any]) -> Iterator[str]:

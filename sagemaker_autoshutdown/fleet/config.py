@@ -58,6 +58,7 @@ class Config:
     prices: Mapping[str, Decimal] = field(default_factory=dict)
     price_file: str = ""
     price_list_api: bool = True
+    tags: tuple[str, ...] = ()
 
     @property
     def policy(self) -> Policy:
@@ -213,7 +214,12 @@ def _config(document: Mapping[str, Any], folder: Path) -> Config:
         metrics.end("by_owner")
     prometheus, within = _prometheus(top, folder, default.reports_within)
     own, price_file, price_list_api = _prices(top, folder)
-    top.end("accounts, interval, data_dir, listen, token_file, metrics, prometheus and prices")
+    tags = top.take("tags", list, 'a list of keys such as ["team"]', [])
+    if not all(isinstance(key, str) and key for key in tags):
+        raise top.wrong("tags", 'is a list of keys such as ["team"]')
+    top.end(
+        "accounts, interval, data_dir, listen, token_file, metrics, prometheus, prices and tags"
+    )
     return Config(
         accounts,
         interval,
@@ -226,6 +232,7 @@ def _config(document: Mapping[str, Any], folder: Path) -> Config:
         own,
         price_file,
         price_list_api,
+        tuple(tags),
     )
 
 

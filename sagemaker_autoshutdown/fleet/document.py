@@ -24,7 +24,7 @@ from .model import (
     Sweep,
 )
 from .store import Cost
-from .view import Line, Summary, Sums
+from .view import Line, Summary, Sums, tags_of
 
 APP_FIELDS = (
     "account_id",
@@ -45,6 +45,7 @@ APP_FIELDS = (
     "up_since",
     "created_at",
     "last_report_at",
+    "tags",
 )
 NOTEBOOK_FIELDS = (
     "account_id",
@@ -58,6 +59,7 @@ NOTEBOOK_FIELDS = (
     "up_since",
     "modified_at",
     "last_report_at",
+    "tags",
 )
 VOLUME_FIELDS = (
     "account_id",
@@ -71,6 +73,7 @@ VOLUME_FIELDS = (
     "usd_per_hour",
     "price_source",
     "in_use",
+    "tags",
 )
 
 
@@ -95,6 +98,7 @@ def row(sweep: Sweep, line: Line) -> tuple[str, dict[str, Any]]:
         "coverage": line.coverage.value if line.coverage else None,
         "up_since": to_iso(line.up_since) if line.up_since else None,
         "last_report_at": to_iso(line.heard_at) if line.heard_at else None,
+        "tags": tags_of(sweep, resource),
     }
     if key.app_type == NOTEBOOK_INSTANCE:
         found["notebook_instance_name"] = key.name

@@ -161,10 +161,15 @@ class Sweep:
     domains: Mapping[str, Domain] = field(default_factory=dict)
     reports: Reports | None = None
     unseen: Mapping[str, str] = field(default_factory=dict)
+    #: Those that were asked for, by the end of the resource's ARN, such as ``domain/d-1``.
+    tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 #: The parts of a sweep that can be unseen. Without the apps there is no sweep.
 APPS, NOTEBOOKS, SPACES, DOMAINS = "apps", "notebook instances", "spaces", "domains"
+#: Of the apps, where boto3 is too old to pass them on.
+INSTANCE_TYPES = "instance types"
+TAGS = "tags"
 _PART = {NOTEBOOK_INSTANCE: NOTEBOOKS, VOLUME: SPACES}
 
 

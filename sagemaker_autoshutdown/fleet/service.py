@@ -114,7 +114,10 @@ class Fleet:
         aws = Patient(region, self.say, account.role)
         name = " ".join(part for part in (account.name, region) if part)
         sweeper = Sweeper(
-            aws, _account_id(account), lambda what, count: self.progress(name, what, count)
+            aws,
+            _account_id(account),
+            lambda what, count: self.progress(name, what, count),
+            self.config.tags,
         )
         return Target(account, region, aws, sweeper)
 

@@ -1,13 +1,14 @@
 """One sweep of an account in a region: a few paged lists, read as they come. Only reads.
 
 Calls, for N apps, S spaces and M notebook instances in D domains: N/100 + S/100 + M/100 + D/100,
-each rounded up, and one DescribeDomain for each domain, whose answer is kept for an hour. Each page
-becomes values at once, so that no more than one page of answers is in memory.
+each rounded up, and one DescribeDomain for each domain, whose answer is kept for an hour. Where
+tags are wanted, T/100 of the tagging API for T resources that have any. Each page becomes values
+at once, so that no more than one page of answers is in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from sys import intern
 from typing import Any
@@ -18,12 +19,14 @@ from .model import (
     APPS,
     CODE_EDITOR,
     DOMAINS,
+    INSTANCE_TYPES,
     JUPYTER_LAB,
     JUPYTER_SERVER,
     NOTEBOOK_INSTANCE,
     NOTEBOOKS,
     SPACE,
     SPACES,
+    TAGS,
     USER_PROFILE,
     VOLUME,
     Defaults,
@@ -38,6 +41,10 @@ from .model import (
 
 #: The most that the API gives at once; its own default is ten.
 PAGE = 100
+#: What the tagging API is asked about.
+TAGGED = [
+    f"sagemaker:{each}" for each in ("app", "domain", "notebook-instance", "space", "user-profile")
+]
 #: For how long the settings of a domain are not read again.
 FRESH = timedelta(hours=1)
 
@@ -48,8 +55,16 @@ Progress = Callable[[str, int], None]
 class Sweeper:
     """Sweeps one region with the rights of one role. Blocks: for threads and command lines."""
 
-    def __init__(self, aws: Aws, account_id: str = "", progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        aws: Aws,
+        account_id: str = "",
+        progress: Progress | None = None,
+        tags: Collection[str] = (),
+    ) -> None:
+        """`tags` are the keys that are wanted; without any, nobody is asked for tags."""
         self._aws = aws
+        self._tag_keys = frozenset(tags)
         self._account_id = account_id
         self._progress = progress or (lambda what, count: None)
         self._settings: dict[str, tuple[datetime, tuple[Defaults, Defaults]]] = {}
@@ -69,6 +84,10 @@ class Sweeper:
         except AwsError as error:
             unseen[DOMAINS] = _why(error)
         resources = list(self._apps())
+        if not self._aws.tells("sagemaker", "ListApps", "Apps.ResourceSpec"):
+            unseen[INSTANCE_TYPES] = (
+                f"botocore {self._aws.botocore_version} leaves them out; boto3 1.34 does not"
+            )
         spaces: dict[tuple[str, str], Space] = {}
         volumes: list[Resource] = []
         try:
@@ -89,8 +108,34 @@ class Sweeper:
             resources += notebooks
         except AwsError as error:
             unseen[NOTEBOOKS] = _why(error)
+        tags: dict[str, Mapping[str, str]] = {}
+        try:
+            if self._tag_keys:
+                tags.update(self._tags())
+        except AwsError as error:
+            unseen[TAGS] = _why(error)
         scope = Scope(self._account_id, self._aws.effective_region)
-        return Sweep(scope, sweep_id, now, tuple(resources), spaces, domains, reports, unseen)
+        return Sweep(scope, sweep_id, now, tuple(resources), spaces, domains, reports, unseen, tags)
+
+    def _tags(self) -> Iterator[tuple[str, Mapping[str, str]]]:
+        """Pages of whatever has tags: ListApps tells none, and ListTags takes a call for each."""
+        wanted: dict[str, Any] = {"ResourceTypeFilters": TAGGED, "ResourcesPerPage": PAGE}
+        token: dict[str, str] = {}
+        while True:
+            answer = self._aws.call_blocking(
+                "resourcegroupstaggingapi", "GetResources", {**wanted, **token}
+            )
+            for item in answer.get("ResourceTagMappingList") or ():
+                kept = {
+                    tag["Key"]: tag["Value"]
+                    for tag in item.get("Tags") or ()
+                    if tag["Key"] in self._tag_keys
+                }
+                if kept:
+                    yield item["ResourceARN"].split(":", 5)[5], kept
+            if not answer.get("PaginationToken"):
+                return
+            token = {"PaginationToken": answer["PaginationToken"]}
 
     def _pages(self, operation: str, key: str, what: str) -> Iterator[Mapping[str, Any]]:
         items = self._aws.pages_blocking("sagemaker", operation, key, {"MaxResults": PAGE})

@@ -104,6 +104,23 @@ def lines(state: State, sweep: Sweep, rates: Rates, policy: Policy) -> Iterator[
         )
 
 
+def tags_of(sweep: Sweep, resource: Resource) -> dict[str, str]:
+    """The tags of a resource, with those of its domain and its space or user profile, which its own
+    override."""
+    key = resource.key
+    if key.app_type == NOTEBOOK_INSTANCE:
+        names = [f"notebook-instance/{key.name.lower()}"]
+    else:
+        names = [f"domain/{key.domain}", f"{key.owner_kind}/{key.domain}/{key.owner}"]
+        if key.app_type != VOLUME:
+            app = f"{key.app_type.lower()}/{key.name}"
+            names.append(f"app/{key.domain}/{key.owner}/{app}")
+    found: dict[str, str] = {}
+    for name in names:
+        found.update(sweep.tags.get(name, {}))
+    return found
+
+
 class Group(NamedTuple):
     """What the sums of a fleet are by. ``owner`` is empty unless it is asked for."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.localstudio import Fault
+from tests.localstudio import Fault, names
 from tests.localstudio.testing import BlockingStudio
 from tests.paths import ROOT
 
@@ -252,3 +252,54 @@ def test_a_pipe_that_closes_early_is_no_error(
         process.stdout.read(100)
         process.stdout.close()
         assert b"Traceback" not in process.stderr.read()
+
+
+def test_tags_come_by_pages_and_an_app_has_those_of_its_domain_and_owner(
+    studio: BlockingStudio, run: Run, tmp_path: Path
+) -> None:
+    made = fill(studio, apps=230)
+    domain_id = made.domains[0]
+    app = next(
+        key for key in made.apps if key.app_type == "JupyterLab" and key.domain_id == domain_id
+    )
+
+    def tag() -> None:
+        tags = studio.studio.account.tags
+        for key in made.apps:
+            tags[key.arn] = {"other": "not asked for"}
+        tags[names.arn(f"domain/{domain_id}")] = {"team": "research", "stage": "lab"}
+        tags[names.arn(f"space/{domain_id}/{app.owner_name}")] = {"team": "vision"}
+        tags[app.arn] = {"stage": "production"}
+        tags[names.arn("notebook-instance/notebook-0")] = {"team": "ops"}
+
+    studio.do(lambda _: tag())
+    config = tmp_path / "fleet.toml"
+    config.write_text('tags = ["team", "stage"]\n')
+    found = document(run("status", "--json", "--config", str(config)))
+    assert calls(studio)["GetResources"] == 3
+    assert not calls(studio).keys() & {"ListTags", "DescribeApp"}
+    by_name = {
+        (each["domain"], each["space"] or each["owner"], each["app_type"]): each["tags"]
+        for each in found["apps"]
+    }
+    assert by_name[domain_id, app.owner_name, "JupyterLab"] == {
+        "team": "vision",
+        "stage": "production",
+    }
+    assert all(
+        tags.get("team") == ("research" if key[0] == domain_id else None)
+        for key, tags in by_name.items()
+        if key[1] != app.owner_name
+    )
+    (notebook,) = (
+        each
+        for each in found["notebook_instances"]
+        if each["notebook_instance_name"] == "notebook-0"
+    )
+    assert notebook["tags"] == {"team": "ops"}
+
+
+def test_nobody_is_asked_for_tags_that_nobody_wants(studio: BlockingStudio, run: Run) -> None:
+    fill(studio, apps=5)
+    document(run("status", "--json"))
+    assert "GetResources" not in calls(studio)

@@ -17,6 +17,7 @@ interval = "10m"
 data_dir = "record"
 listen = "0.0.0.0:9000"
 token_file = "token"
+tags = ["team", "cost-center"]
 
 [metrics]
 by_owner = true
@@ -78,6 +79,7 @@ def test_everything_that_can_be_said_is_understood(tmp_path: Path) -> None:
     assert config.prices == {"ml.t3.medium": Decimal("0.04"), "canvas": Decimal("1.5")}
     assert config.price_file == str(tmp_path / "prices.csv")
     assert not config.price_list_api
+    assert config.tags == ("team", "cost-center")
 
 
 def test_an_empty_file_is_as_no_file(tmp_path: Path) -> None:
@@ -110,6 +112,7 @@ def test_an_empty_file_is_as_no_file(tmp_path: Path) -> None:
         ('[[accounts]]\nexternal_id = "x"', "line 2: accounts[1].external_id goes with a role"),
         ('[[accounts]]\nname = "x"\nregion = "y"', "line 3: accounts[1].region is not known here"),
         ('token_file = "nowhere"', "line 1: token_file can't be read"),
+        ("tags = [1]", "line 1: tags is a list of keys"),
         ("interval = \nlisten = 1", "at line 1"),
     ],
 )
