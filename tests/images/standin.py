@@ -154,7 +154,7 @@ class StandIn:
             text=True,
             env=self.env(env),
             cwd=self.home,
-            timeout=90,
+            timeout=240,
             check=False,
         )
         seconds = time.monotonic() - begin
@@ -220,7 +220,7 @@ class Server:
 
     def ask(self, path: str) -> tuple[int, Any]:
         """Status and JSON that it answers; status 0 while it does not."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request("GET", f"/{path}")
             answer = connection.getresponse()
@@ -237,7 +237,7 @@ class Server:
         """Whether the extension answers."""
         return self.ask("sagemaker-autoshutdown/api/status")[0] == 200
 
-    def wait_until(self, condition: Callable[[], bool], timeout: float = 60) -> None:
+    def wait_until(self, condition: Callable[[], bool], timeout: float = 180) -> None:
         """Wait for something about it."""
         end = time.monotonic() + timeout
         while not condition():

@@ -15,10 +15,9 @@ from typing import Any
 
 import pytest
 from tornado.httpclient import HTTPRequest
-from tornado.websocket import websocket_connect
 
 from tests.localstudio import AppKey, LocalStudio, ServerOptions, space
-from tests.localstudio.kernels import JupyterClient, execute_request
+from tests.localstudio.kernels import JupyterClient, connected, execute_request
 from tests.localstudio.processes import free_port
 from tests.localstudio.runtime import Target
 from tests.localstudio.servers import NOT_INHERITED
@@ -107,20 +106,19 @@ def ask_debugger(
         session = uuid.uuid4().hex
         url = f"{client.url}api/kernels/{kernel}/channels?session_id={session}"
         request = HTTPRequest(url.replace("http", "ws", 1), headers=client.headers)
-        connection = await websocket_connect(request)
         message = execute_request("", session)
         message["channel"] = "control"
         message["header"]["msg_type"] = "debug_request"
         message["content"] = {"type": "request", "seq": 1, "command": "debugInfo"}
-        await connection.write_message(json.dumps(message))
-        while True:
-            raw = await connection.read_message()
-            assert raw is not None
-            answer = json.loads(raw)
-            asked = answer["parent_header"].get("msg_type")
-            if (asked, answer["content"].get("execution_state")) == ("debug_request", "idle"):
-                break
-        connection.close()
+        async with connected(request) as connection:
+            await connection.write_message(json.dumps(message))
+            while True:
+                raw = await connection.read_message()
+                assert raw is not None
+                answer = json.loads(raw)
+                asked = answer["parent_header"].get("msg_type")
+                if (asked, answer["content"].get("execution_state")) == ("debug_request", "idle"):
+                    break
 
     studio.run(ask)
 
@@ -147,7 +145,7 @@ def _spaces(studio: BlockingStudio) -> Apps:
     return busy, busy, make_idle
 
 
-def wait_until(condition: Callable[[], Any], what: str, timeout: float = 60.0) -> Any:
+def wait_until(condition: Callable[[], Any], what: str, timeout: float = 180.0) -> Any:
     """Wait for a condition, and give what it gave."""
     end = time.monotonic() + timeout
     while not (found := condition()):

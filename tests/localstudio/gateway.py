@@ -33,8 +33,8 @@ from .state import App, AppKey, Owner
 log = logging.getLogger(__name__)
 
 #: How long a kernel may wait for its app to come up, in seconds.
-APP_LIMIT = 60.0
-BACKEND_LIMIT = 20.0
+APP_LIMIT = 180.0
+BACKEND_LIMIT = 60.0
 POLL = 0.05
 
 
@@ -88,7 +88,9 @@ class Gateway:
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """End what runs in the background."""
+        """End what runs in the background; what waits for apps that are gone ends by itself."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=BACKEND_LIMIT)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

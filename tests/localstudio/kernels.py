@@ -5,8 +5,11 @@ A small client of any Jupyter server or gateway; knows nothing of apps.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -94,13 +97,29 @@ class JupyterClient:
         session = uuid.uuid4().hex
         url = f"{self.url}api/kernels/{quote(kernel_id)}/channels?session_id={session}"
         request = HTTPRequest(url.replace("http", "ws", 1), headers=self.headers)
-        connection = await websocket.websocket_connect(request)
-        try:
+        async with connected(request) as connection:
             message = execute_request(code, session)
             await connection.write_message(json.dumps(message))
             return await _follow(connection, message["header"]["msg_id"], wait)
-        finally:
-            connection.close()
+
+
+@asynccontextmanager
+async def connected(
+    request: HTTPRequest,
+) -> AsyncIterator[websocket.WebSocketClientConnection]:
+    """A websocket whose socket is closed once the block has ended.
+
+    ``close`` alone only begins to close it; an event loop that ends before the other side has
+    answered leaves the socket open. Tornado gives that answer five seconds.
+    """
+    connection = await websocket.websocket_connect(request)
+    stream = connection.protocol.stream if connection.protocol is not None else None
+    try:
+        yield connection
+    finally:
+        connection.close()
+        while stream is not None and not stream.closed():
+            await asyncio.sleep(0.01)
 
 
 def execute_request(code: str, session: str) -> dict[str, Any]:

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 #: An app, or the name of a notebook instance.
 Target = Union[AppKey, str]
 #: How long a process may take until it answers, in seconds.
-START_LIMIT = 60.0
+START_LIMIT = 180.0
 POLL = 0.05
 #: Another process may have taken the port that was free a moment ago.
 ATTEMPTS = 3
@@ -211,6 +211,9 @@ class Runtime:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(self._end(running, 0.0) for running in self._running.values()))
+        # Requests to them come to their end by that; closing the client would leave them open.
+        while self.client.active:
+            await asyncio.sleep(0.01)
         self.client.close()
 
     # -- bringing up and down
@@ -263,7 +266,7 @@ class Runtime:
             if "kernel_gateway" in launch.command
             else f"{launch.url}api/status?no_track_activity=1",
             headers={"Authorization": f"token {launch.token}"} if launch.token else {},
-            request_timeout=2,
+            request_timeout=10,
         )
         while loop.time() < end and not process.gone.is_set():
             with contextlib.suppress(Exception):

@@ -114,15 +114,15 @@ class Supervisor:
         with contextlib.suppress(OSError):
             self.line.sendall(json.dumps(message).encode() + b"\n")
 
-    def reap(self) -> None:
-        """Collect whoever died; note the command's own code."""
+    def reap(self) -> bool:
+        """Collect whoever died; note the command's own code. Gives whether any child is left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                return False
             if pid == 0:
-                return
+                return True
             if pid == self.child.pid:
                 self.code = os.waitstatus_to_exitcode(status)
                 self.child.returncode = self.code
@@ -165,14 +165,17 @@ class Supervisor:
                 return
 
     def kill_all(self) -> None:
-        """Kill until nothing is left: what is killed may just have started something."""
+        """Kill until nothing is left: what is killed may just have started something.
+
+        The list of processes is read one by one, so that it can lack whoever's parent ends
+        meanwhile. That one becomes a child of the reaper, and waitpid(2) knows of all of those.
+        """
         while True:
             left = descendants(os.getpid())
             for pid in left:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
-            self.reap()
-            if not left:
+            if not self.reap() and not left:
                 return
             time.sleep(0.01)
 
