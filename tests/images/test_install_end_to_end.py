@@ -14,12 +14,13 @@ import pytest
 
 from sagemaker_autoshutdown import __version__, cli
 from sagemaker_autoshutdown.lifecycle.script import Kind
-from tests.localstudio import AppKey, ServerOptions, space, user
+from tests.localstudio import AppKey, LocalStudioError, ServerOptions, space, user
 from tests.localstudio.testing import BlockingStudio, running_studio
 
 from .conftest import one_environment
 from .images import Environment
 from .standin import StandIn
+from .test_images import wait_until
 
 IMAGES = {
     Kind.SPACE: "sagemaker-distribution-4.4.1",
@@ -77,8 +78,8 @@ def test_from_one_command_to_an_idle_app_that_is_shut_down(
             idle = studio.create_kernel_app(ada)
         # Not before its status has been read, however long that takes.
         hold = f"sagemaker-autoshutdown/api/apps/{idle.name}/keep-alive"
-        studio.request(server, "PUT", hold, {"seconds": 3600})
-        assert runs_now(server, capsys) == __version__
+        wait_until(lambda: is_held(studio, server, hold), "the server to know the app")
+        assert started_with(server, capsys) == __version__
         studio.request(server, "DELETE", hold)
         studio.wait_for(idle, "Deleted")
         [deleted] = studio.calls("DeleteApp")
@@ -132,6 +133,15 @@ def lifecycle_config(
     )
 
 
+def is_held(studio: BlockingStudio, server: AppKey, hold: str) -> bool:
+    """Whether the app could be kept alive: its server has to have seen it in service."""
+    try:
+        studio.request(server, "PUT", hold, {"seconds": 3600})
+    except LocalStudioError:
+        return False
+    return True
+
+
 def attached_script(studio: BlockingStudio, domain_id: str, kind: Kind) -> str:
     """The script that an app of that kind starts with."""
     client = studio.client()
@@ -147,12 +157,14 @@ def attached_script(studio: BlockingStudio, domain_id: str, kind: Kind) -> str:
     return base64.b64decode(described["StudioLifecycleConfigContent"]).decode()
 
 
-def runs_now(app: AppKey, capsys: pytest.CaptureFixture[str]) -> str | None:
-    """The version that an app runs, by ``lifecycle-config status``."""
+def started_with(app: AppKey, capsys: pytest.CaptureFixture[str]) -> str | None:
+    """The version that an app was started with, by ``lifecycle-config status``."""
     capsys.readouterr()
     assert cli.main(["lifecycle-config", "status", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    [runs] = [
-        row["runs"] for row in rows if (row["owner"], bool(row["status"])) == (app.owner_name, True)
+    [version] = [
+        row["started_with"]
+        for row in rows
+        if (row["owner"], bool(row["status"])) == (app.owner_name, True)
     ]
-    return None if runs is None else str(runs)
+    return None if version is None else str(version)
