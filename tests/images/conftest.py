@@ -10,6 +10,16 @@ import pytest
 from .images import IMAGES, Environment, Image, build_wheel, environment, find_python
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker for all: an environment is locked for a module, and two workers that each hold one
+    could wait for each other's."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("images"))
+
+
 @pytest.fixture(scope="session")
 def wheel() -> Path:
     """The product's wheel."""
