@@ -16,7 +16,7 @@ export default defineConfig({
   workers: 1,
   fullyParallel: false,
   forbidOnly: Boolean(process.env.CI),
-  // A browser, a server and kernels on two cores: what fails once for want of time gets another try.
+  // A browser, a server and kernels may have to share two cores.
   timeout: 90_000,
   expect: { timeout: 20_000 },
   reporter: [['list']],
