@@ -40,6 +40,8 @@ export interface IClient {
   status(): Promise<Status>;
   /** Ask for a check right now; in how many seconds it begins. */
   check(): Promise<Check>;
+  /** Say that this page is closed; nobody waits for the answer. */
+  pageClosed(): void;
   settings(): Promise<Settings>;
   changeSettings(change: SettingsChange): Promise<Settings>;
   keepAlive(appName: string, end: KeepAliveEnd): Promise<App>;
@@ -60,6 +62,15 @@ export class Client implements IClient {
 
   check(): Promise<Check> {
     return this._request('POST', 'check');
+  }
+
+  pageClosed(): void {
+    // The page is gone before the answer is there.
+    ServerConnection.makeRequest(
+      this._url('page-closed'),
+      { method: 'POST', keepalive: true },
+      this._settings
+    ).catch(() => undefined);
   }
 
   settings(): Promise<Settings> {
@@ -92,6 +103,11 @@ export class Client implements IClient {
     return this._request('GET', `history${query}`);
   }
 
+  private _url(path: string): string {
+    // Not URLExt.join for the last part: it would decode an app's name.
+    return `${URLExt.join(this._settings.baseUrl, API)}/${path}`;
+  }
+
   private async _request<T>(
     method: 'GET' | 'POST' | 'PUT' | 'DELETE',
     path: string,
@@ -101,8 +117,7 @@ export class Client implements IClient {
     const timer = setTimeout(() => abort.abort(), TIMEOUT_MS);
     try {
       const response = await ServerConnection.makeRequest(
-        // Not URLExt.join for the last part: it would decode an app's name.
-        `${URLExt.join(this._settings.baseUrl, API)}/${path}`,
+        this._url(path),
         {
           method,
           signal: abort.signal,

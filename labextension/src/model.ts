@@ -126,6 +126,7 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
     this._ticker.woke.connect(this._askAgain);
     document.addEventListener('visibilitychange', this._onVisible);
     window.addEventListener('online', this._askAgain);
+    window.addEventListener('pagehide', this._onPageHide);
     void this._poll.start();
   }
 
@@ -133,6 +134,7 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
     if (!this.isDisposed) {
       document.removeEventListener('visibilitychange', this._onVisible);
       window.removeEventListener('online', this._askAgain);
+      window.removeEventListener('pagehide', this._onPageHide);
       this._events?.disconnect(this._onEvent);
       this._ticker.woke.disconnect(this._askAgain);
       this._poll.dispose();
@@ -388,6 +390,13 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
   private readonly _onVisible = (): void => {
     if (!document.hidden) {
       this._askAgain();
+    }
+  };
+
+  /** A page that the browser keeps, to go back to, is closed all the same. */
+  private readonly _onPageHide = (): void => {
+    if (this._status !== null && this._status.host !== 'none') {
+      this._client.pageClosed();
     }
   };
 

@@ -321,6 +321,6 @@ export function documentsText(
 /** The product in a few sentences. */
 export function howItWorks(trans: TranslationBundle): string {
   return trans.__(
-    'An app is shut down once nothing has run in it for its idle limit, with a warning first. Running cells, jobs in the background and input in a terminal are use. What cannot be seen is never shut down. Files stay; variables are lost. "Keep 1 h" holds it off for an hour more.'
+    'An app is shut down once nothing has run in it for its idle limit, with a warning first. Running cells, jobs in the background and input in a terminal are use. What cannot be seen is never shut down. Files stay; variables are lost.'
   );
 }

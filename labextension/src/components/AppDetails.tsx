@@ -12,7 +12,6 @@ import { Ticking } from './Ticking';
 export interface IPrice {
   text: string;
   source: string;
-  today: string;
 }
 
 /** What few want to know: why, what is open, what was seen of it, the price's source, the name. */
@@ -57,10 +56,16 @@ export function AppDetails(props: {
       )}
       <div className="jp-AutoShutdown-hint">
         {canAct(app) && (
-          <p>{trans.__('Idle limit: %1', duration(app.idle_timeout, trans))}</p>
+          <p>
+            {app.limit === 'closed_idle_timeout'
+              ? trans.__(
+                  'Idle limit: %1, with no browser open',
+                  duration(app.idle_timeout, trans)
+                )
+              : trans.__('Idle limit: %1', duration(app.idle_timeout, trans))}
+          </p>
         )}
         {price?.source && <p>{trans.__('Price: %1', price.source)}</p>}
-        {price?.today && <p>{price.today}</p>}
         <p>{trans.__('Name: %1', app.app_name)}</p>
       </div>
     </div>

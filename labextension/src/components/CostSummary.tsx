@@ -107,7 +107,7 @@ function Remarks(props: {
       </li>
       <li>
         {trans.__(
-          'Saved is an estimate: what instances that were shut down would have cost since.'
+          'Saved: what instances that were shut down would have cost since, an estimate.'
         )}
       </li>
       {estimated && (

@@ -1,6 +1,6 @@
 import * as React from 'react';
 
-import { usd, usdPerHour } from '../format';
+import { usdPerHour } from '../format';
 import type { App, Instance, Settings, Status } from '../openapi';
 import { distinctTitle, isUnseen, priceSourceLabel } from '../wording';
 import { AppCard } from './AppCard';
@@ -94,22 +94,15 @@ function InstanceHeader(props: {
 
 function priceOf(instance: Instance, context: IContext): IPrice {
   const { trans } = context;
-  const { usd_per_hour, price_source, price_date, cost } = instance;
+  const { usd_per_hour, price_source, price_date } = instance;
   if (usd_per_hour === null) {
-    return { text: trans.__('Price unknown'), source: '', today: '' };
+    return { text: trans.__('Price unknown'), source: '' };
   }
   const amount = usdPerHour(Number(usd_per_hour), trans);
   return {
     text: price_source === 'estimate' ? `≈ ${amount}` : amount,
     source: [amount, priceSourceLabel(price_source, trans), price_date]
       .filter(Boolean)
-      .join(', '),
-    today: cost
-      ? trans.__(
-          'This instance today: %1, of which idle %2',
-          usd(cost.today.usd),
-          usd(cost.today.idle_usd)
-        )
-      : ''
+      .join(', ')
   };
 }

@@ -3,6 +3,7 @@ import * as React from 'react';
 import { RequestError } from '../client';
 import { duration } from '../format';
 import type {
+  OptionalSecondsSetting,
   SecondsSetting,
   Settings,
   SettingsChange,
@@ -42,6 +43,13 @@ export function SettingsForm(props: {
           name="idle_timeout"
           label={trans.__('Shut down after an idle time of')}
           setting={settings.idle_timeout}
+          context={context}
+          change={change}
+        />
+        <SecondsField
+          name="closed_idle_timeout"
+          label={trans.__('Once no browser has it open, after')}
+          setting={settings.closed_idle_timeout}
           context={context}
           change={change}
         />
@@ -127,14 +135,21 @@ function useSaving(
 /** Units that a time can be given in, largest first; seconds. */
 const UNITS = [3600, 60, 1] as const;
 
-function unitOf(seconds: number): number {
-  return UNITS.find(unit => seconds >= unit && seconds % unit === 0) ?? 1;
+function unitOf(seconds: number | null): number {
+  return seconds === null
+    ? 3600
+    : (UNITS.find(unit => seconds >= unit && seconds % unit === 0) ?? 1);
+}
+
+function inUnit(seconds: number | null, unit: number): string {
+  return seconds === null ? '' : String(seconds / unit);
 }
 
 function SecondsField(props: {
-  name: 'idle_timeout' | 'warning_time';
+  name: 'idle_timeout' | 'closed_idle_timeout' | 'warning_time';
   label: string;
-  setting: SecondsSetting;
+  /** Null is "as the idle limit": an empty field. */
+  setting: SecondsSetting | OptionalSecondsSetting;
   context: Pick<IContext, 'trans'>;
   change: Change;
 }): React.JSX.Element {
@@ -143,19 +158,20 @@ function SecondsField(props: {
   const id = useUniqueId();
   const saving = useSaving(name, change, trans);
   const [unit, setUnit] = React.useState(unitOf(setting.value));
-  const [text, setText] = React.useState(String(setting.value / unit));
+  const [text, setText] = React.useState(inUnit(setting.value, unit));
 
-  const show = (seconds: number): void => {
+  const show = (seconds: number | null): void => {
     const fitting = unitOf(seconds);
     setUnit(fitting);
-    setText(String(seconds / fitting));
+    setText(inUnit(seconds, fitting));
   };
   // Somebody else may have changed it: another tab, or an admin.
   React.useEffect(() => show(setting.value), [setting.value]);
 
   const bounds = boundsText(setting, trans);
   const seconds = text.trim() === '' ? NaN : Number(text) * unit;
-  const isChanged = seconds !== setting.value;
+  const isChanged =
+    text.trim() === '' ? setting.value !== null : seconds !== setting.value;
 
   const submit = (event: React.FormEvent): void => {
     event.preventDefault();
@@ -218,7 +234,11 @@ function SecondsField(props: {
       <FieldFooter
         id={id}
         hint={setting.editable ? trans.__('Allowed: %1.', bounds) : ''}
-        adminText={duration(setting.admin, trans)}
+        adminText={
+          setting.admin === null
+            ? trans.__('as the idle limit')
+            : duration(setting.admin, trans)
+        }
         setting={setting}
         saving={saving}
         label={label}
@@ -288,7 +308,7 @@ function FieldFooter(props: {
   id: string;
   hint: string;
   adminText: string;
-  setting: SecondsSetting | SwitchSetting;
+  setting: SecondsSetting | OptionalSecondsSetting | SwitchSetting;
   saving: ReturnType<typeof useSaving>;
   label: string;
   trans: IContext['trans'];
@@ -350,7 +370,10 @@ function Rules(props: {
   );
 }
 
-function boundsText(setting: SecondsSetting, trans: IContext['trans']): string {
+function boundsText(
+  setting: SecondsSetting | OptionalSecondsSetting,
+  trans: IContext['trans']
+): string {
   const { min, max } = setting;
   if (min !== null && max !== null) {
     return trans.__('%1 to %2', duration(min, trans), duration(max, trans));

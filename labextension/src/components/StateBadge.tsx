@@ -19,9 +19,6 @@ const SHAPES: Record<State, string> = {
     'M5 6a3 3 0 1 1 4.2 2.7c-.2.1-.2.2-.2.4V10H7V9c0-1 .5-1.7 1.3-2.1A1 1 0 1 0 7 6zm2 6h2v2H7z'
 };
 
-const STARTING =
-  'M8 2a6 6 0 1 1 0 12A6 6 0 0 1 8 2zm0 2a4 4 0 1 0 0 8 4 4 0 0 0 0-8zm-.7 1h1.4v3h2v1.4H7.3z';
-
 /** An app's state as shape and word. */
 export function StateBadge(props: {
   app: App;
@@ -29,21 +26,14 @@ export function StateBadge(props: {
   trans: TranslationBundle;
 }): React.JSX.Element {
   const { app, dryRun, trans } = props;
-  const { state } = app;
-  const isStarting = app.reason === 'app_starting';
+  // The ring of an idle one, in no colour: it is not in use yet.
+  const state = app.reason === 'app_starting' ? 'idle' : app.state;
   return (
-    <span
-      className="jp-AutoShutdown-state"
-      data-state={isStarting ? 'starting' : state}
-    >
+    <span className="jp-AutoShutdown-state" data-state={state}>
       <svg viewBox="0 0 16 16" aria-hidden="true" focusable="false">
         <path
           fillRule="evenodd"
-          d={
-            isStarting
-              ? STARTING
-              : ((SHAPES as Partial<typeof SHAPES>)[state] ?? SHAPES.unknown)
-          }
+          d={(SHAPES as Partial<typeof SHAPES>)[state] ?? SHAPES.unknown}
         />
       </svg>
       {appLabel(app, dryRun, trans)}

@@ -57,7 +57,7 @@ export function StatusBarView(props: {
           cost && trans.__('Cost now: %1.', cost)
         ].filter(Boolean);
   return (
-    <>
+    <div className="jp-AutoShutdown-statusItem">
       <button
         type="button"
         className="jp-AutoShutdown-statusBar"
@@ -88,6 +88,6 @@ export function StatusBarView(props: {
           {trans.__('+1 h')}
         </button>
       )}
-    </>
+    </div>
   );
 }

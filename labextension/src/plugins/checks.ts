@@ -11,8 +11,7 @@ const LEAST_INTERVAL = 3000;
 
 export const checksPlugin: JupyterFrontEndPlugin<void> = {
   id: 'sagemaker-autoshutdown:checks',
-  description:
-    'Lets the server look at once after a notebook or terminal was opened or closed.',
+  description: 'Checks at once after notebooks or terminals open or close.',
   autoStart: true,
   requires: [IAutoShutdown],
   activate: (app: JupyterFrontEnd, model: IAutoShutdown): void => {

@@ -12,8 +12,7 @@ import { load } from './shared';
 
 export const endingPlugin: JupyterFrontEndPlugin<void> = {
   id: 'sagemaker-autoshutdown:ending',
-  description:
-    'Says that this server was shut down, in place of an error of its connection.',
+  description: 'Says that this server was shut down.',
   autoStart: true,
   requires: [IAutoShutdown],
   optional: [ITranslator, IDocumentSaver],

@@ -53,6 +53,10 @@ export class FakeClient implements IClient {
     return this._answer({ check_in_seconds: 0 }, 'check');
   }
 
+  pageClosed(): void {
+    this.asked.push(['pageClosed']);
+  }
+
   history(...args: unknown[]): Promise<History> {
     return this._answer(fixtures.history(), 'history', ...args);
   }
