@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from .clock import to_iso
@@ -18,6 +18,7 @@ from .model import (
     AppStatus,
     Event,
     EventKind,
+    Presence,
     Reason,
     ShutdownFailure,
     State,
@@ -35,6 +36,7 @@ class Check:
     duration: timedelta | None
     verdicts: tuple[Verdict, ...]
     apps_seen: bool
+    presence: Presence = field(default_factory=Presence)
 
 
 class Listener:

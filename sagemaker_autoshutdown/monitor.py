@@ -328,7 +328,8 @@ class Monitor:
 
     def _announce_check(self, now: datetime, seconds: float | None) -> None:
         duration = None if seconds is None else timedelta(seconds=seconds)
-        check = Check(now, duration, self._verdicts, not self._snapshot.apps_error)
+        snapshot = self._snapshot
+        check = Check(now, duration, self._verdicts, not snapshot.apps_error, snapshot.presence)
         self.announcements.checked(check)
         self._announce_status()
 

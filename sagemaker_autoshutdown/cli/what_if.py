@@ -1,4 +1,4 @@
-"""``what-if``: what other idle limits would have saved, and whom they would have interrupted.
+"""``what-if``: what other limits would have saved, and whom they would have interrupted.
 
 Reads the ledger itself, since a server need not run for that, and replays it with the live loop's
 own decision.
@@ -34,7 +34,8 @@ def add_parser(subparsers: Any) -> None:
         help="what other idle limits would have saved",
         description="Replays what was recorded under other idle limits: what each would have "
         "saved, and how often it would have interrupted. Each limit stands for all limits, those "
-        "of rules too. An app that was shut down for being idle is taken to have gone on idle.",
+        "of rules too, and dry run counts as off. An app that was shut down for being idle is "
+        "taken to have gone on idle. Each shutdown takes as long as shutdowns have taken.",
     )
     parser.add_argument(
         "--idle-timeout",
@@ -43,6 +44,14 @@ def add_parser(subparsers: Any) -> None:
         default=[_limit(text) for text in DEFAULT_LIMITS],
         metavar="DURATION",
         help=f"limits to try, as 30m 1h 2h (default: {' '.join(DEFAULT_LIMITS)})",
+    )
+    parser.add_argument(
+        "--closed-idle-timeout",
+        nargs="+",
+        type=_limit,
+        metavar="DURATION",
+        help="limits to try that apply once the last browser tab is closed, each with every idle "
+        "timeout that is longer (default: the administrator's, if there is one)",
     )
     parser.add_argument(
         "--days",
@@ -68,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..costs.microseconds import span_us, to_us
     from ..costs.store import reads
     from ..costs.store.ledger import FILE_NAME, read_ledger
-    from ..costs.what_if import replay
+    from ..costs.what_if import combinations, lookback, replay
     from ..diagnostics.settings import admin_settings
     from ..status import to_json
 
@@ -78,12 +87,19 @@ def run(arguments: argparse.Namespace) -> int:
     end = to_us(utcnow())
     start = end - span_us(timedelta(days=arguments.days))
 
+    policy = config.policy()
+    closed = [timedelta(seconds=limit) for limit in arguments.closed_idle_timeout or ()]
+    if not closed and policy.closed_idle_timeout is not None:
+        closed = [policy.closed_idle_timeout]
+    limits = combinations([timedelta(seconds=limit) for limit in arguments.idle_timeout], closed)
+    earlier = start - span_us(lookback(limits))
+
     def query(db: sqlite3.Connection) -> Replay:
         return replay(
-            reads.timelines(db, start, end),
-            reads.keep_alives(db, start, end),
-            config.policy(),
-            [timedelta(seconds=limit) for limit in sorted(set(arguments.idle_timeout))],
+            reads.timelines(db, earlier, end),
+            reads.keep_alives(db, earlier, end),
+            policy,
+            limits,
             start,
             end,
         )
@@ -107,25 +123,44 @@ def run(arguments: argparse.Namespace) -> int:
 def lines(replayed: Replay, days: float) -> Iterator[str]:
     """The outcome for people."""
     actual = replayed.actual
+    tries_closed = any(one.closed_idle_timeout is not None for one in replayed.outcomes)
     yield (
         f"In the last {days:g} days, {usd(actual.usd)} USD were spent, {usd(actual.idle_usd)} "
-        "of it while idle. With another idle_timeout it would have been:"
+        "of it while idle. With other limits it would have been:"
     )
     yield ""
     yield table(
-        ["idle timeout", "USD", "saved", "saved %", "shutdowns", "interrupted"],
-        [_row(outcome, actual.usd) for outcome in replayed.outcomes],
+        [
+            "idle timeout",
+            *(["tabs closed"] if tries_closed else []),
+            "USD",
+            "saved",
+            "saved %",
+            "shutdowns",
+            "interrupted",
+        ],
+        [_row(outcome, actual.usd, tries_closed) for outcome in replayed.outcomes],
     )
     yield ""
     yield "Interrupted: shutdowns after which the app was used again."
+    if tries_closed:
+        yield "Tabs closed: closed_idle_timeout, the limit once the last browser tab is closed."
+    if tries_closed and not replayed.saw_closed:
+        yield (
+            "In this time the record never says that all tabs were closed, so that limit changes "
+            "nothing. Older versions did not record it."
+        )
     if actual.estimated:
         yield "Part of the record was not seen but reconstructed: the server was down meanwhile."
 
 
-def _row(outcome: Outcome, spent: Decimal) -> list[str]:
+def _row(outcome: Outcome, spent: Decimal, tries_closed: bool) -> list[str]:
+    closed = outcome.closed_idle_timeout
+    shown = "same" if closed is None else span(closed.total_seconds())
     share = f"{outcome.saved_usd / spent:.0%}" if spent else "-"
     return [
         span(outcome.idle_timeout.total_seconds()),
+        *([shown] if tries_closed else []),
         usd(outcome.money.usd),
         usd(outcome.saved_usd),
         share,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from ..model import App, AppType, Host, Price, Reason, State, Verdict
+from ..model import App, AppType, Host, Presence, Price, Reason, State, Verdict
 
 
 class Use(str, Enum):
@@ -47,12 +47,14 @@ class AppObservation:
 @dataclass(frozen=True)
 class Observation:
     """All billed apps in one observation. ``ahead`` is by how much the clock is ahead of one that
-    nobody sets: it changes when the clock is set, and with the server."""
+    nobody sets: it changes when the clock is set, and with the server. ``closed_since`` is since
+    when no browser has been connected; None while one is, and where nobody knows."""
 
     at: datetime
     host: Host
     apps: tuple[AppObservation, ...]
     ahead: timedelta | None = None
+    closed_since: datetime | None = None
 
 
 def observation_of(
@@ -60,6 +62,7 @@ def observation_of(
     verdicts: Iterable[Verdict],
     now: datetime,
     price: Callable[[str, AppType], Price],
+    presence: Presence | None = None,
 ) -> Observation | None:
     """What the verdicts of an observation say about cost; None where the apps could not be seen."""
     apps = []
@@ -79,7 +82,8 @@ def observation_of(
                 price=price(app.instance_type, app.app_type),
             )
         )
-    return Observation(now, host, tuple(apps))
+    closed_since = None if presence is None else presence.closed_since
+    return Observation(now, host, tuple(apps), closed_since=closed_since)
 
 
 def _use(verdict: Verdict) -> tuple[Use, datetime | None]:

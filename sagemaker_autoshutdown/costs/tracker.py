@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..announcements import Check, Listener
 from ..clock import utcnow
 from ..errors import Unavailable
-from ..model import AppType, Event, Host, HostKind, Price, Problem, Totals, Verdict
+from ..model import AppType, Event, Host, HostKind, Presence, Price, Problem, Totals, Verdict
 from ..prices.book import PriceBook
 from .billing.report import GroupBy, Outcome, Report
 from .microseconds import DAY, FOR_EVER, LONG_AGO, from_us, span_us, to_us
@@ -198,11 +198,13 @@ class CostTracker(Listener):
     def on_check(self, check: Check) -> None:
         """Take note of what was seen. Returns at once."""
         if check.apps_seen:
-            self.observe(check.verdicts, check.at)
+            self.observe(check.verdicts, check.at, check.presence)
 
-    def observe(self, verdicts: Iterable[Verdict], now: datetime) -> None:
+    def observe(
+        self, verdicts: Iterable[Verdict], now: datetime, presence: Presence | None = None
+    ) -> None:
         """Take note of one observation. Returns at once."""
-        observation = observation_of(self._host, verdicts, now, self._prices.price)
+        observation = observation_of(self._host, verdicts, now, self._prices.price, presence)
         if observation is None or self._closed:
             return
         ahead = timedelta(seconds=now.timestamp() - self._monotonic())

@@ -1,8 +1,10 @@
-"""What if the idle limit had been another? The recorded history, decided anew. Pure.
+"""What if the idle limits had been others? The recorded history, decided anew. Pure.
 
-The live loop's own ``decide`` says when each app would have been shut down. An app that this
-product shut down is taken to have gone on idle, so that longer limits can be tried too; one that
-its user stopped is not. After a shutdown an app is up again from when it was next used or started.
+The live loop's own ``decide`` says when each app would have been shut down; dry run counts as off.
+An app that this product shut down is taken to have gone on idle, so that longer limits can be tried
+too; one that its user stopped is not. A shutdown takes as long as that of the same run took, or
+else as the shutdowns on record usually do, and is billed until then. After it, an app is up again
+from when it was next used or started. A keep-alive holds the run that it was given to.
 """
 
 from __future__ import annotations
@@ -13,25 +15,47 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import groupby
 from operator import attrgetter
+from statistics import median
 
 from ..decide import AppMemory, decide
-from ..model import Action, App, AppStatus, AppType, Holds, Money, Snapshot, Work, WorkKind
+from ..model import (
+    Action,
+    App,
+    AppStatus,
+    AppType,
+    Holds,
+    Money,
+    Presence,
+    Snapshot,
+    Work,
+    WorkKind,
+)
 from ..settings.admin import Policy
-from .billing.arithmetic import Stretch, Tally, bill, clip, moneys
+from .billing.arithmetic import Stretch, Tally, bill, clip
+from .billing.arithmetic import money as money_of
 from .billing.avoided import OURS
 from .microseconds import from_us, to_us
 from .store.reads import Hold, Timeline
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What to try. ``closed_idle_timeout`` is None where it is the same as the other."""
+
+    idle_timeout: timedelta
+    closed_idle_timeout: timedelta | None = None
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """What a limit would have come to.
+    """What limits would have come to.
 
     ``saved_usd`` is against what was spent in fact, and below 0 where it would have cost more.
     ``interrupted`` is how many of the ``shutdowns`` were followed by somebody's using the app.
     """
 
     idle_timeout: timedelta
+    closed_idle_timeout: timedelta | None
     money: Money
     saved_usd: Decimal
     shutdowns: int
@@ -40,24 +64,29 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Replay:
-    """What was spent in fact, and what each limit would have come to."""
+    """What was spent in fact, and what other limits would have come to. ``saw_closed``: at some
+    time it was recorded that no browser was connected."""
 
     start: datetime
     end: datetime
     actual: Money
     outcomes: tuple[Outcome, ...]
+    saw_closed: bool
 
 
 @dataclass(frozen=True)
 class _Episode:
     """An app in one state for a while. ``begins``: somebody started it. ``idle_since``: where that
-    is earlier than its start, since an earlier episode was idle too."""
+    is earlier than its start, since an earlier episode was idle too. ``ends_anyway``: its user had
+    shut it down, and it was being deleted. ``deletion`` is how long a shutdown takes."""
 
     start: int
     end: int
     idle: bool
     begins: bool
+    ends_anyway: bool
     idle_since: int
+    deletion: int
     like: Stretch
 
 
@@ -68,95 +97,149 @@ class _Simulated:
     interrupted: int
 
 
+def combinations(
+    idle_timeouts: Iterable[timedelta], closed_idle_timeouts: Iterable[timedelta]
+) -> list[Limits]:
+    """Each idle timeout by itself, then with each of the others that is shorter."""
+    closed = sorted(set(closed_idle_timeouts))
+    return [
+        Limits(idle, shorter)
+        for idle in sorted(set(idle_timeouts))
+        for shorter in (None, *(limit for limit in closed if limit < idle))
+    ]
+
+
+def lookback(limits: Iterable[Limits]) -> timedelta:
+    """How long before its start a replay needs the record: what was shut down earlier would have
+    been gone by then, under any of the limits, after the longest warning."""
+    return 2 * max((one.idle_timeout for one in limits), default=timedelta(0))
+
+
 def replay(
     timelines: Iterable[Timeline],
     holds: Iterable[Hold],
     policy: Policy,
-    limits: Sequence[timedelta],
+    limits: Sequence[Limits],
     start: int,
     end: int,
 ) -> Replay:
     """What each of ``limits`` would have come to from ``start`` to ``end`` (microseconds).
 
-    ``policy`` is that of the live loop; each limit takes the place of all of its limits, those of
-    its rules and of the user too.
+    ``policy`` is that of the live loop; each of ``limits`` takes the place of all of its limits,
+    those of its rules and of the user too. ``timelines`` and ``holds`` reach back by ``lookback``.
     """
-    apps = [
-        (key, list(runs))
-        for key, runs in groupby(
-            sorted(timelines, key=attrgetter("domain_id", "owner", "app_type", "app")),
-            key=attrgetter("domain_id", "owner", "app_type", "app"),
-        )
-    ]
-    kept: dict[str, list[Hold]] = {}
+    timelines = list(timelines)
+    known = [time for time in map(_deletion_time, timelines) if time is not None]
+    usual = int(median(known)) if known else 0
+    kept: dict[tuple[str, ...], list[Hold]] = {}
     for hold in holds:
-        kept.setdefault(hold.app_name, []).append(hold)
-    actual = _tally(
-        (stretch for _, runs in apps for run in runs for stretch in run.stretches), start, end
-    )
-    tallies: dict[timedelta | None, Tally] = {None: actual}
-    found: dict[timedelta, list[_Simulated]] = {}
-    for limit in limits:
-        simulated = [
-            _simulate(
-                list(_episodes(sorted(runs, key=lambda run: run.stretches[0].start), end)),
-                AppType(app_type),
-                owner,
-                replace(policy, idle_timeout=limit, user_idle_timeout=None, rules=()),
-                kept.get(name, []),
-                start,
-                end,
-            )
-            for (_, owner, app_type, name), runs in apps
-        ]
-        found[limit] = simulated
-        tallies[limit] = _tally(
-            (stretch for one in simulated for stretch in one.stretches), start, end
+        kept.setdefault(hold[:4], []).append(hold)
+    app_of = attrgetter("domain_id", "owner", "app_type", "app")
+    apps = []
+    for key, group in groupby(sorted(timelines, key=app_of), key=app_of):
+        runs = sorted(group, key=lambda run: run.stretches[0].start)
+        apps.append((key, list(_episodes(runs, end, usual)), kept.get(key, [])))
+    recorded = [stretch for run in timelines for stretch in run.stretches]
+    spent = _money(recorded, start, end)
+    outcomes = []
+    for one in limits:
+        tried = replace(
+            policy,
+            idle_timeout=one.idle_timeout,
+            closed_idle_timeout=one.closed_idle_timeout,
+            user_idle_timeout=None,
+            user_closed_idle_timeout=None,
+            rules=(),
+            # The record does not tell one cell from the next.
+            max_busy_time=timedelta(0),
+            dry_run=False,
         )
-    amounts = {limit: moneys({0: tally})[1] for limit, tally in tallies.items()}
-    spent = amounts[None]
+        simulated = [
+            _simulate(episodes, AppType(app_type), owner, tried, held, start, end)
+            for (_, owner, app_type, _), episodes, held in apps
+        ]
+        money = _money((stretch for app in simulated for stretch in app.stretches), start, end)
+        outcomes.append(
+            Outcome(
+                one.idle_timeout,
+                one.closed_idle_timeout,
+                money,
+                spent.usd - money.usd,
+                sum(app.shutdowns for app in simulated),
+                sum(app.interrupted for app in simulated),
+            )
+        )
     return Replay(
         from_us(start),
         from_us(end),
         spent,
-        tuple(
-            Outcome(
-                limit,
-                amounts[limit],
-                spent.usd - amounts[limit].usd,
-                sum(one.shutdowns for one in found[limit]),
-                sum(one.interrupted for one in found[limit]),
-            )
-            for limit in limits
-        ),
+        tuple(outcomes),
+        any(stretch.closed_since is not None for stretch in recorded),
     )
 
 
-def _tally(stretches: Iterable[Stretch], start: int, end: int) -> Tally:
+def _money(stretches: Iterable[Stretch], start: int, end: int) -> Money:
     tally = Tally()
     for charge in bill(clip(stretches, start, end)):
         tally.add(charge.end - charge.start, charge.idle, charge.usd_per_hour, charge.estimated)
-    return tally
+    return money_of(tally)
 
 
-def _episodes(runs: Sequence[Timeline], end: int) -> Iterator[_Episode]:
-    """What an app did, with the idle time that follows a shutdown of ours."""
+def _deletion_time(run: Timeline) -> int | None:
+    """How long the shutdown of a run took, where that was seen."""
+    since = _going_since(run)
+    return None if since is None or run.is_up else run.stretches[-1].end - since
+
+
+def _going_since(run: Timeline) -> int | None:
+    """Since when a run was being deleted. Not where it was seen to do something afterwards, or
+    nobody saw its end."""
+    if run.shutdown_at is None or run.shutdown_at > run.stretches[-1].end:
+        return None
+    tail = [one for one in run.stretches if one.end > run.shutdown_at]
+    is_seen = len({one.idle for one in tail}) <= 1 and not any(one.estimated for one in tail)
+    return run.shutdown_at if is_seen else None
+
+
+def _episodes(runs: Sequence[Timeline], end: int, usual: int) -> Iterator[_Episode]:
+    """What an app did, with the idle time that follows a shutdown of ours. ``usual`` is how long
+    one takes."""
     for number, run in enumerate(runs):
+        is_ours = run.ended_by in OURS
+        observed = _deletion_time(run)
+        deletion = usual if observed is None else observed
+        going_since = None if is_ours else _going_since(run)
         idle_since = None
         for stretch in run.stretches:
             idle_since = (idle_since or stretch.start) if stretch.idle else None
-            yield _Episode(
-                stretch.start,
-                stretch.end,
-                stretch.idle,
-                stretch is run.stretches[0],
-                idle_since or stretch.start,
-                stretch,
-            )
-        last = run.stretches[-1]
+            begins = stretch is run.stretches[0]
+            since = idle_since or stretch.start
+            for first, last, goes in _split(stretch, going_since):
+                yield _Episode(
+                    first,
+                    last,
+                    stretch.idle,
+                    begins and first == stretch.start,
+                    goes,
+                    since,
+                    deletion,
+                    stretch,
+                )
+        like = run.stretches[-1]
         following = runs[number + 1].stretches[0].start if number + 1 < len(runs) else end
-        if run.ended_by in OURS and not run.is_up and following > last.end:
-            yield _Episode(last.end, following, True, False, idle_since or last.end, last)
+        if is_ours and not run.is_up and following > like.end:
+            yield _Episode(
+                like.end, following, True, False, False, idle_since or like.end, deletion, like
+            )
+
+
+def _split(stretch: Stretch, going_since: int | None) -> Iterator[tuple[int, int, bool]]:
+    """Its parts as (start, end, whether it was being deleted)."""
+    turn = stretch.end if going_since is None else max(going_since, stretch.start)
+    if turn > stretch.start:
+        yield stretch.start, min(turn, stretch.end), False
+    if turn < stretch.end:
+        yield turn, stretch.end, True
 
 
 def _simulate(
@@ -164,7 +247,7 @@ def _simulate(
     app_type: AppType,
     owner: str,
     policy: Policy,
-    kept: Sequence[Hold],
+    holds: Sequence[Hold],
     start: int,
     end: int,
 ) -> _Simulated:
@@ -178,28 +261,36 @@ def _simulate(
         if episode.start > earlier_end:  # the app was gone, by no doing of ours
             is_down, memory = False, {}
         earlier_end = episode.end
-        if is_down and (episode.begins or not episode.idle):
+        if is_down and (episode.begins or not (episode.idle or episode.ends_anyway)):
             # Somebody came back to it.
             interrupted += was_shut_down
             is_down = was_shut_down = False
             memory = {}
         if is_down:
             continue
+        if episode.ends_anyway:
+            _add(up, episode, episode.start, episode.end)
+            continue
         if not memory:
             run_start = episode.start
         app = _app(episode.like, app_type, run_start)
+        # One that was given to an earlier run ended with that.
+        kept = [hold for hold in holds if hold.start >= run_start]
         gone, memory = _gone_at(app, episode, owner, policy, kept, memory)
         if gone is None or gone >= episode.end:
-            up.append(_as_stretch(episode, episode.end))
+            _add(up, episode, episode.start, episode.end)
             continue
-        up.append(_as_stretch(episode, gone))
+        _add(up, episode, episode.start, gone + episode.deletion)
         is_down, was_shut_down = True, start <= gone < end
         shutdowns += was_shut_down
     return _Simulated(tuple(one for one in up if one.end > one.start), shutdowns, interrupted)
 
 
-def _as_stretch(episode: _Episode, end: int) -> Stretch:
-    return episode.like._replace(start=episode.start, end=end, idle=episode.idle)
+def _add(up: list[Stretch], episode: _Episode, start: int, end: int) -> None:
+    """An app is up once: what it was before ends where this begins."""
+    if up and up[-1].end > start:
+        up[-1] = up[-1]._replace(end=start)
+    up.append(episode.like._replace(start=start, end=end, idle=episode.idle))
 
 
 def _gone_at(
@@ -213,12 +304,15 @@ def _gone_at(
     """When the app would have been shut down in this episode, if it would; and what the loop
     remembers then."""
     work = _work(app, episode)
+    closed_since = episode.like.closed_since
+    presence = Presence(True, from_us(closed_since)) if closed_since is not None else Presence()
+    snapshot = Snapshot((app,), work, presence=presence)
     at, end = episode.start, episode.end
     while True:
         now = from_us(at)
         until = max((hold.end for hold in kept if hold.start <= at < hold.end), default=None)
         holds = Holds({} if until is None else {app.name: from_us(until)})
-        decision = decide(Snapshot((app,), work), policy, owner, holds, memory, now)
+        decision = decide(snapshot, policy, owner, holds, memory, now)
         (verdict,) = decision.verdicts
         memory = decision.memory
         if verdict.action is Action.SHUT_DOWN:

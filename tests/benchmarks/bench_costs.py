@@ -27,7 +27,7 @@ from sagemaker_autoshutdown.costs.store.database import open_for_reading
 from sagemaker_autoshutdown.costs.store.ledger import FILE_NAME
 from sagemaker_autoshutdown.costs.totals import RunningTotals, Spent
 from sagemaker_autoshutdown.costs.tracker import CostTracker
-from sagemaker_autoshutdown.costs.what_if import replay
+from sagemaker_autoshutdown.costs.what_if import Limits, replay
 from sagemaker_autoshutdown.decide import decide
 from sagemaker_autoshutdown.metrics.collector import Metrics
 from sagemaker_autoshutdown.model import (
@@ -89,7 +89,7 @@ def a_year(folder: Path) -> None:
         say("totals, from nothing (at start)", lambda: running.update(db, LONG_AGO, now), times=3)
         say("totals, after a look", lambda: running.update(db, now, now), times=20)
         start, end = to_us(END - YEAR), to_us(END)
-        limits = [timedelta(hours=hours) for hours in (0.5, 1, 2)]
+        limits = [Limits(timedelta(hours=hours)) for hours in (0.5, 1, 2)]
         say(
             "what-if: three limits over the last 30 days",
             lambda: replay(

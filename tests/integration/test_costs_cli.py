@@ -133,21 +133,29 @@ def test_status_shows_what_a_spaces_volume_costs_beside_its_app() -> None:
 # --- what-if ------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Path:
-    """Two hours of use and eight of none, until now, at a dollar an hour."""
+def record(folder: Path, closed_after: float | None = None) -> Path:
+    """Two hours of use and eight of none, until now, at a dollar an hour. After so many hours the
+    browser was closed."""
     now = utcnow()
     start = now - timedelta(hours=10)
-    made = Ledger(tmp_path, gap=timedelta(hours=1))
+    closed_at = None if closed_after is None else start + timedelta(hours=closed_after)
+    made = Ledger(folder, gap=timedelta(hours=1))
     app = App("a", AppType.KERNEL_GATEWAY, AppStatus.IN_SERVICE, "ml.x", start, start)
     price = Price("ml.x", Decimal(1), PriceSource.OVERRIDE)
     for half_hours in range(1, 21):
         at = start + timedelta(minutes=30 * half_hours)
         idle = half_hours > 4
         use, since = (Use.IDLE, start + timedelta(hours=2)) if idle else (Use.HELD, None)
-        made.record(Observation(at, HOST, (AppObservation(app, "i", use, since, price),)))
+        seen = AppObservation(app, "i", use, since, price)
+        closed = closed_at if closed_at is not None and closed_at <= at else None
+        made.record(Observation(at, HOST, (seen,), closed_since=closed))
     made.close()
-    return tmp_path / FILE_NAME
+    return folder / FILE_NAME
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    return record(tmp_path)
 
 
 def test_what_other_limits_would_have_saved(
@@ -173,6 +181,33 @@ def test_what_if_in_json(ledger: Path, capsys: pytest.CaptureFixture[str]) -> No
     )
 
 
+def test_what_a_limit_for_closed_browsers_would_have_saved(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger = str(record(tmp_path, closed_after=3))
+    options = ["--ledger", ledger, "--idle-timeout", "2h", "30m", "--closed-idle-timeout"]
+    lines = output(capsys, "what-if", *options, "1h", "15m").splitlines()
+    assert lines[2].split()[:4] == ["idle", "timeout", "tabs", "closed"]
+    assert [line.split() for line in lines[3:8]] == [
+        ["30", "min", "same", "2.50", "7.50", "75%", "1", "0"],
+        ["30", "min", "15", "min", "2.50", "7.50", "75%", "1", "0"],
+        ["2", "h", "same", "4.00", "6.00", "60%", "1", "0"],
+        ["2", "h", "15", "min", "3.25", "6.75", "68%", "1", "0"],
+        ["2", "h", "1", "h", "4.00", "6.00", "60%", "1", "0"],
+    ]
+    assert "never says" not in "".join(lines)
+    found = json.loads(output(capsys, "what-if", "--json", *options, "15m"))
+    assert found["saw_closed"] is True
+    assert [one["closed_idle_timeout"] for one in found["outcomes"]] == [None, 900.0, None, 900.0]
+
+
+def test_a_record_that_knows_nothing_of_browsers_says_so(
+    ledger: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = output(capsys, "what-if", "--ledger", str(ledger), "--closed-idle-timeout", "15m")
+    assert "the record never says that all tabs were closed" in text
+
+
 def test_what_if_without_a_ledger_says_where_it_looked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,7 +219,13 @@ def test_what_if_without_a_ledger_says_where_it_looked(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--idle-timeout", "soon"], ["--idle-timeout", "0"], ["--days", "nan"]]
+    "arguments",
+    [
+        ["--idle-timeout", "soon"],
+        ["--closed-idle-timeout", "0"],
+        ["--idle-timeout", "0"],
+        ["--days", "nan"],
+    ],
 )
 def test_a_limit_that_is_none_is_refused(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as left:

@@ -31,7 +31,8 @@ class Stretch(NamedTuple):
     """One app that was up on an instance for a while, in one state and at one price.
 
     ``usd_per_hour`` is None where the instance type is unpriced. ``estimated`` says that this was
-    not seen but reconstructed.
+    not seen but reconstructed. ``closed_since`` is since when no browser was connected, where that
+    is known and asked for; the bill does not depend on it.
     """
 
     instance: str
@@ -42,6 +43,7 @@ class Stretch(NamedTuple):
     idle: bool
     usd_per_hour: Decimal | None
     estimated: bool = False
+    closed_since: int | None = None
 
 
 class Charge(NamedTuple):

@@ -21,7 +21,8 @@ E = TypeVar("E", bound=Enum)
 
 class Timeline(NamedTuple):
     """One run of an app, and what it did all along. ``ended_by`` is the reason of its shutdown,
-    empty where it ended otherwise; ``is_up``: it has not ended."""
+    empty where it ended otherwise; ``is_up``: it has not ended. ``shutdown_at`` is when SageMaker
+    accepted the shutdown."""
 
     domain_id: str
     owner: str
@@ -30,12 +31,17 @@ class Timeline(NamedTuple):
     ended_by: str
     is_up: bool
     stretches: tuple[Stretch, ...]
+    shutdown_at: int | None = None
 
 
 class Hold(NamedTuple):
-    """A keep-alive of an app: from when, until when."""
+    """A keep-alive of a run of an app: from when, until when, which is no later than the run's
+    end."""
 
-    app_name: str
+    domain_id: str
+    owner: str
+    app_type: str
+    app: str
     start: int
     end: int
 
@@ -79,24 +85,37 @@ def runs(db: Connection, start: int, end: int) -> list[Run]:
 def timelines(db: Connection, start: int, end: int) -> list[Timeline]:
     """What each run did that was up between two times, in order of time."""
     parts: dict[int, list[Stretch]] = {}
-    for run_id, *columns in db.execute(
-        "SELECT r.id, r.instance, s.started_at, s.ended_at, r.app_name, r.instance_type, s.idle, "
-        "p.usd_per_hour, s.estimated FROM stretches AS s JOIN runs AS r ON r.id = s.run_id "
-        "JOIN prices AS p ON p.id = s.price_id WHERE (r.ended_at IS NULL OR r.ended_at > ?) "
-        "AND r.started_at < ? ORDER BY s.started_at",
+    for (
+        run_id,
+        instance,
+        began,
+        ended,
+        app,
+        instance_type,
+        idle,
+        usd,
+        estimated,
+        closed,
+    ) in db.execute(
+        "SELECT r.id, r.instance, s.started_at, s.ended_at, r.app_name, r.instance_type, "
+        "s.idle, p.usd_per_hour, s.estimated, s.closed_since FROM stretches AS s "
+        "JOIN runs AS r ON r.id = s.run_id JOIN prices AS p ON p.id = s.price_id "
+        "WHERE (r.ended_at IS NULL OR r.ended_at > ?) AND r.started_at < ? "
+        "ORDER BY s.started_at",
         (start, end),
     ):
-        instance, began, ended, app, instance_type, idle, usd, estimated = columns
+        state = (idle == 1, to_usd(usd), estimated == 1, closed)
         parts.setdefault(run_id, []).append(
-            Stretch(
-                instance, began, ended, app, instance_type, idle == 1, to_usd(usd), estimated == 1
-            )
+            Stretch(instance, began, ended, app, instance_type, *state)
         )
     return [
-        Timeline(domain_id, owner, app_type, app, reason, ended is None, tuple(parts[run_id]))
-        for run_id, domain_id, owner, app_type, app, reason, ended in db.execute(
-            "SELECT id, domain_id, owner, app_type, app_name, shutdown_reason, ended_at FROM runs "
-            "WHERE (ended_at IS NULL OR ended_at > ?) AND started_at < ? ORDER BY started_at",
+        Timeline(
+            domain_id, owner, app_type, app, reason, ended is None, tuple(parts[run_id]), shutdown
+        )
+        for run_id, domain_id, owner, app_type, app, reason, ended, shutdown in db.execute(
+            "SELECT id, domain_id, owner, app_type, app_name, shutdown_reason, ended_at, "
+            "shutdown_at FROM runs WHERE (ended_at IS NULL OR ended_at > ?) AND started_at < ? "
+            "ORDER BY started_at",
             (start, end),
         )
         if run_id in parts
@@ -228,18 +247,27 @@ def idle_since(db: Connection, run_id: int, at: int) -> int | None:
 
 
 def keep_alives(db: Connection, start: int, end: int) -> list[Hold]:
-    """The keep-alives that users asked for, each until its end or until the next word on it."""
-    holds: dict[str, Hold] = {}
+    """The keep-alives that users asked for, each until its end, the next word on it or the end of
+    its run."""
+    holds: dict[tuple[str, str, str, str], Hold] = {}
     found = []
-    for at, kind, app, until in db.execute(
-        "SELECT at, kind, app_name, shutdown_at FROM events WHERE kind IN (?, ?) AND at < ? "
-        "ORDER BY at",
+    # Older versions did not record of which run an event is: the one that was up then.
+    for at, kind, until, ended_at, domain_id, owner, app_type, app in db.execute(
+        "SELECT e.at, e.kind, e.shutdown_at, r.ended_at, r.domain_id, r.owner, r.app_type, "
+        "r.app_name FROM events AS e JOIN runs AS r ON r.id = (SELECT id FROM runs "
+        "WHERE app_type = e.app_type AND app_name = e.app_name "
+        "AND (e.domain_id IS NULL OR (domain_id = e.domain_id AND owner = e.owner)) "
+        "AND started_at <= coalesce(e.run_started_at, e.at) "
+        "AND (ended_at IS NULL OR ended_at >= coalesce(e.run_started_at, e.at)) "
+        "ORDER BY started_at DESC LIMIT 1) WHERE e.kind IN (?, ?) AND e.at < ? ORDER BY e.at",
         (EventKind.KEEP_ALIVE.value, EventKind.KEEP_ALIVE_ENDED.value, end),
     ):
-        earlier = holds.pop(app, None)
+        key = (domain_id, owner, app_type, app)
+        earlier = holds.pop(key, None)
         if earlier is not None:
             found.append(earlier._replace(end=min(earlier.end, at)))
         if kind == EventKind.KEEP_ALIVE.value and until is not None:
-            holds[app] = Hold(app, at, until)
+            until = until if ended_at is None else min(until, ended_at)
+            holds[key] = Hold(*key, at, until)
     found.extend(holds.values())
-    return [hold for hold in found if hold.end > start]
+    return [hold for hold in found if hold.end > max(start, hold.start)]

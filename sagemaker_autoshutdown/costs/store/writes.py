@@ -5,8 +5,9 @@ counts as idle, what is estimated. Each function takes a connection with a trans
 
 Between two observations an app counts as what it was at the earlier one, unless the later one knows
 better: idle time is counted from ``idle_since``, back to the last observation at which the app was
-held. A gap that is longer than the observations are apart (the server was down) is reconciled: an
-app that is still in the same run was up in between, which is marked as estimated.
+held. Whether a browser was connected is as the later one knows it. A gap that is longer than the
+observations are apart (the server was down) is reconciled: an app that is still in the same run was
+up in between, which is marked as estimated.
 
 What an observation has settled stays as it is, whatever later ones say: no run begins before an
 observation at which it was not up, and no time is turned idle in which the app was known to be
@@ -71,7 +72,7 @@ def write_observation(db: Connection, observation: Observation, gap: int, jump: 
             dirty = min(dirty, _end_unseen(db, run, gap))
             run = None
         if run is not None:
-            dirty = min(dirty, _go_on(db, observation.host, run, app, at, gap))
+            dirty = min(dirty, _go_on(db, observation, run, app, at, gap))
         elif not app.app.unseen:  # else it is not known on what instance it runs
             start = _start(app, at, gap, last_observed_at)
             dirty = min(dirty, _begin(db, observation, app, at, gap, start))
@@ -79,7 +80,7 @@ def write_observation(db: Connection, observation: Observation, gap: int, jump: 
         if at - run.seen_at > gap:
             dirty = min(dirty, _end_unseen(db, run, gap))
         else:
-            dirty = min(dirty, _end(db, run, at))
+            dirty = min(dirty, _end(db, run, at, _closed_since(observation)))
     db.execute(
         "INSERT OR REPLACE INTO looks (domain_id, owner, at) VALUES (?, ?, ?)",
         (observation.host.domain_id, observation.host.owner, at),
@@ -160,17 +161,19 @@ def _begin(
         price_id,
         "",
     )
-    _extend(db, run, app, at, estimated=at - start > gap, price_id=price_id)
+    _extend(db, run, app, observation, estimated=at - start > gap, price_id=price_id)
     return start
 
 
-def _go_on(db: Connection, host: Host, run: _Run, app: AppObservation, at: int, gap: int) -> int:
+def _go_on(
+    db: Connection, observation: Observation, run: _Run, app: AppObservation, at: int, gap: int
+) -> int:
     """Records that a run went on; returns from when on something changed."""
     price_id = run.price_id
     if app.app.unseen or (app.price.usd_per_hour is None and _is_priced(db, price_id)):
         new_price_id = price_id  # one that is not known for the moment
     else:
-        new_price_id = _price_id(db, host, app, at)
+        new_price_id = _price_id(db, observation.host, app, at)
     dirty = run.seen_at
     if new_price_id != price_id and not _is_priced(db, price_id):
         # What it costs has become known, and that is what it cost so far.
@@ -181,20 +184,30 @@ def _go_on(db: Connection, host: Host, run: _Run, app: AppObservation, at: int, 
         price_id, dirty = new_price_id, run.started_at
     run.price_id = price_id
     estimated = at - run.seen_at > gap
-    return min(dirty, _extend(db, run, app, at, estimated=estimated, price_id=new_price_id))
+    return min(
+        dirty, _extend(db, run, app, observation, estimated=estimated, price_id=new_price_id)
+    )
 
 
 def _extend(
-    db: Connection, run: _Run, app: AppObservation, at: int, *, estimated: bool, price_id: int
+    db: Connection,
+    run: _Run,
+    app: AppObservation,
+    observation: Observation,
+    *,
+    estimated: bool,
+    price_id: int,
 ) -> int:
-    """Records what a run did from ``seen_at`` to ``at``; returns from when on it changed."""
-    seen_at = run.seen_at
+    """Records what a run did from ``seen_at`` to the observation; returns from when on it
+    changed."""
+    at, seen_at, closed_since = to_us(observation.at), run.seen_at, _closed_since(observation)
     dirty = seen_at
     since = None if app.since is None else to_us(app.since)
     if app.use is Use.IDLE and since is not None:
         idle_from = min(at, max(since, run.held_until))
-        _append(db, run, min(seen_at, at), max(seen_at, idle_from), run.idle, estimated)
-        _append(db, run, max(seen_at, idle_from), at, True, estimated)
+        turned = max(seen_at, idle_from)
+        _append(db, run, min(seen_at, at), turned, run.idle, estimated, closed_since)
+        _append(db, run, turned, at, True, estimated, closed_since)
         if idle_from < seen_at and not run.idle:  # else it is idle since then already
             _turn_idle(db, run, idle_from)
             dirty = idle_from
@@ -202,8 +215,8 @@ def _extend(
     else:
         idle = {Use.HELD: False, Use.RECENT: False, Use.UNSEEN: False}.get(app.use, run.idle)
         turned = at if since is None or idle == run.idle else min(at, max(seen_at, since))
-        _append(db, run, seen_at, turned, run.idle, estimated)
-        _append(db, run, turned, at, idle, estimated)
+        _append(db, run, seen_at, turned, run.idle, estimated, closed_since)
+        _append(db, run, turned, at, idle, estimated, closed_since)
     if app.use is Use.HELD:
         held_until = at
     else:
@@ -215,44 +228,65 @@ def _extend(
     return dirty
 
 
-def _append(db: Connection, run: _Run, start: int, end: int, idle: bool, estimated: bool) -> None:
-    """Adds a stretch to the end of a run; one that is like the last makes that longer."""
+def _closed_since(observation: Observation) -> int | None:
+    return None if observation.closed_since is None else to_us(observation.closed_since)
+
+
+def _append(
+    db: Connection,
+    run: _Run,
+    start: int,
+    end: int,
+    idle: bool,
+    estimated: bool,
+    closed_since: int | None,
+) -> None:
+    """Adds a stretch to the end of a run; one that is like the last makes that longer.
+
+    ``closed_since`` is since when no browser was connected, as known at ``end``: where that is
+    within the stretch, two are added.
+    """
+    if closed_since is not None and start < closed_since:
+        _append(db, run, start, min(closed_since, end), idle, estimated, None)
+        start = closed_since
     if end <= start:
         return
     last = db.execute(
-        "SELECT id, ended_at, idle, estimated, price_id FROM stretches WHERE run_id = ? "
-        "ORDER BY ended_at DESC LIMIT 1",
+        "SELECT id, ended_at, idle, estimated, price_id, closed_since FROM stretches "
+        "WHERE run_id = ? ORDER BY ended_at DESC LIMIT 1",
         (run.id,),
     ).fetchone()
-    if last is not None and last[1:] == (start, int(idle), int(estimated), run.price_id):
+    like = (int(idle), int(estimated), run.price_id, closed_since)
+    if last is not None and last[1:] == (start, *like):
         db.execute("UPDATE stretches SET ended_at = ? WHERE id = ?", (end, last[0]))
         return
-    _insert(db, run.id, start, end, idle, estimated, run.price_id)
+    _insert(db, run.id, start, end, like)
 
 
 def _insert(
-    db: Connection, run_id: int, start: int, end: int, idle: bool, estimated: bool, price_id: int
+    db: Connection, run_id: int, start: int, end: int, like: tuple[int, int, int, int | None]
 ) -> None:
+    """Adds a stretch. ``like``: its columns from ``idle`` on, which tell it from its neighbours."""
     db.execute(
-        "INSERT INTO stretches (run_id, started_at, ended_at, idle, estimated, price_id) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
-        (run_id, start, end, int(idle), int(estimated), price_id),
+        "INSERT INTO stretches (run_id, started_at, ended_at, idle, estimated, price_id, "
+        "closed_since) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (run_id, start, end, *like),
     )
 
 
 def _turn_idle(db: Connection, run: _Run, since: int) -> None:
     """What counted as in use since then was idle, as is known by now."""
     tail = db.execute(
-        "SELECT id, started_at, ended_at, idle, estimated, price_id FROM stretches "
+        "SELECT id, started_at, ended_at, idle, estimated, price_id, closed_since FROM stretches "
         "WHERE run_id = ? AND ended_at > ? ORDER BY ended_at",
         (run.id, since),
     ).fetchall()
-    for stretch_id, start, end, idle, estimated, price_id in tail:
+    for stretch_id, start, end, idle, *alike in tail:
         if idle:
             continue
         if start < since:
             db.execute("UPDATE stretches SET ended_at = ? WHERE id = ?", (since, stretch_id))
-            _insert(db, run.id, since, end, True, bool(estimated), price_id)
+            _insert(db, run.id, since, end, (1, *alike))
         else:
             db.execute("UPDATE stretches SET idle = 1 WHERE id = ?", (stretch_id,))
     _merge_tail(db, run, since)
@@ -260,7 +294,7 @@ def _turn_idle(db: Connection, run: _Run, since: int) -> None:
 
 def _merge_tail(db: Connection, run: _Run, since: int) -> None:
     rows = db.execute(
-        "SELECT id, started_at, ended_at, idle, estimated, price_id FROM stretches "
+        "SELECT id, started_at, ended_at, idle, estimated, price_id, closed_since FROM stretches "
         "WHERE run_id = ? AND ended_at >= ? ORDER BY ended_at",
         (run.id, since),
     ).fetchall()
@@ -274,13 +308,13 @@ def _merge_tail(db: Connection, run: _Run, since: int) -> None:
             db.execute("UPDATE stretches SET started_at = ? WHERE id = ?", (start, later[0]))
 
 
-def _end(db: Connection, run: _Run, end: int) -> int:
+def _end(db: Connection, run: _Run, end: int, closed_since: int | None) -> int:
     """Records that a run is over, as was seen; returns from when on something changed.
 
     It went on until it was seen to be gone, as what it was at the last observation.
     """
     dirty = run.seen_at
-    _append(db, run, run.seen_at, end, run.idle, False)
+    _append(db, run, run.seen_at, end, run.idle, False, closed_since)
     db.execute("UPDATE runs SET ended_at = ?, seen_at = ? WHERE id = ?", (end, end, run.id))
     return dirty
 
@@ -292,15 +326,15 @@ def _end_unseen(db: Connection, run: _Run, gap: int) -> int:
     estimated.
     """
     row = db.execute(
-        "SELECT id, started_at, ended_at, idle, price_id FROM stretches WHERE run_id = ? "
-        "ORDER BY ended_at DESC LIMIT 1",
+        "SELECT id, started_at, ended_at, idle, price_id, closed_since FROM stretches "
+        "WHERE run_id = ? ORDER BY ended_at DESC LIMIT 1",
         (run.id,),
     ).fetchone()
     since = run.seen_at - gap
     if row is not None and row[1] < since < row[2]:
-        stretch_id, _, end, idle, price_id = row
+        stretch_id, _, end, idle, price_id, closed_since = row
         db.execute("UPDATE stretches SET ended_at = ? WHERE id = ?", (since, stretch_id))
-        _insert(db, run.id, since, end, bool(idle), True, price_id)
+        _insert(db, run.id, since, end, (idle, 1, price_id, closed_since))
     elif row is not None:
         db.execute("UPDATE stretches SET estimated = 1 WHERE id = ?", (row[0],))
     db.execute("UPDATE runs SET ended_at = seen_at WHERE id = ?", (run.id,))
@@ -347,7 +381,10 @@ def write_event(db: Connection, host: Host, event: Event) -> None:
         at += 1
     db.execute(
         "INSERT INTO events (at, kind, message, app_name, app_type, instance_type, reason, "
-        "shutdown_at, domain_id, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "shutdown_at, domain_id, owner, run_started_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, "
+        "?9, ?10, (SELECT max(started_at) FROM runs WHERE domain_id = ?9 AND owner = ?10 "
+        "AND app_type = ?5 AND app_name = ?4 AND started_at <= ?1 "
+        "AND (ended_at IS NULL OR ended_at >= ?1)))",
         (
             at,
             event.kind.value,

@@ -49,10 +49,15 @@ class Counters:
         assert found is not None
         return found
 
-    def look(self, seconds: float, *apps: AppObservation) -> dict[tuple[str, str, str], float]:
+    def look(
+        self, seconds: float, *apps: AppObservation, closed: float | None = None
+    ) -> dict[tuple[str, str, str], float]:
         """What is exported after a look; fails if anything fell."""
         self.world.now = after(seconds)
-        changed_since = self.world.ledger.record(Observation(self.world.now, self.host, apps))
+        closed_since = None if closed is None else after(closed)
+        changed_since = self.world.ledger.record(
+            Observation(self.world.now, self.host, apps, closed_since=closed_since)
+        )
         assert self.world.ledger.error == ""
         summary = self.read(self.running, changed_since)
         assert summary == self.read(RunningTotals(self.host, span_us(CAP)))
@@ -126,6 +131,7 @@ steps = st.lists(
             "apps": st.fixed_dictionaries({}, optional={"a": seen, "b": seen, "default": seen}),
             "restarts": st.sampled_from([False, False, True]),
             "shut_down": st.sampled_from([*[""] * 5, "a", "b", "default"]),
+            "closed": st.sampled_from([*[None] * 3, 0, 30, 100, 301, 60_000]),
         }
     ),
     min_size=2,
@@ -162,6 +168,22 @@ def as_seen(world: World, at: float, name: str, facts: dict[str, object]) -> App
 def test_no_history_of_looks_restarts_and_moves_makes_a_counter_fall(
     history: list[dict[str, object]],
 ) -> None:
+    live_through(history, with_presence=True)
+
+
+@settings(max_examples=30, deadline=None)
+@given(steps)
+def test_whether_a_browser_is_connected_changes_no_counter(
+    history: list[dict[str, object]],
+) -> None:
+    assert live_through(history, with_presence=True) == live_through(history, with_presence=False)
+
+
+def live_through(
+    history: list[dict[str, object]], *, with_presence: bool
+) -> list[dict[tuple[str, str, str], float]]:
+    """What is exported after each look; fails if anything fell, or differs from the bill."""
+    found = []
     with pytest.MonkeyPatch.context() as patch, a_world() as world:
         patch.setattr(database, "SYNCHRONOUS", "OFF")
         counters = Counters(world)
@@ -172,11 +194,14 @@ def test_no_history_of_looks_restarts_and_moves_makes_a_counter_fall(
                 counters.running = RunningTotals(HOST, span_us(CAP))
             at += step["passed"]  # type: ignore[operator]
             apps: dict[str, dict[str, object]] = step["apps"]  # type: ignore[assignment]
-            counters.look(at, *(as_seen(world, at, name, facts) for name, facts in apps.items()))
+            seen = [as_seen(world, at, name, facts) for name, facts in apps.items()]
+            ago = step["closed"] if with_presence else None
+            closed = None if ago is None else at - ago  # type: ignore[operator]
+            found.append(counters.look(at, *seen, closed=closed))
             name = str(step["shut_down"])
             app_type = "JupyterLab" if name == "default" else "KernelGateway"
             world.shut_down(at + 1, Reason.IDLE_TIMEOUT, name, app_type)
-        counters.look(at + 60)
+        found.append(counters.look(at + 60))
         bill = billed(world)
         exported: dict[tuple[str, str], float] = {}
         for (instance_type, _, state), usd in counters.highest.items():
@@ -184,6 +209,7 @@ def test_no_history_of_looks_restarts_and_moves_makes_a_counter_fall(
                 key = (instance_type, state)
                 exported[key] = exported.get(key, 0.0) + usd
         assert exported == pytest.approx({key: usd for key, usd in bill.items() if usd})
+    return found
 
 
 # --- the ways it went wrong -----------------------------------------------------------------------

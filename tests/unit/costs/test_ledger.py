@@ -84,9 +84,10 @@ class World:
         began = None if since is None else after(since)
         return AppObservation(app, f"d-1/ada/{instance_type}", use, began, price)
 
-    def look(self, seconds: float, *apps: AppObservation) -> None:
+    def look(self, seconds: float, *apps: AppObservation, closed: float | None = None) -> None:
         self.now = after(seconds)
-        self.ledger.record(Observation(self.now, HOST, apps))
+        closed_since = None if closed is None else after(closed)
+        self.ledger.record(Observation(self.now, HOST, apps, closed_since=closed_since))
 
     def shut_down(
         self, seconds: float, reason: Reason, name: str = "a", app_type: str = "KernelGateway"
@@ -107,6 +108,24 @@ class World:
                 ("idle" if one.idle else "use") + ("?" if one.estimated else ""),
             )
             for one in sorted(found, key=lambda one: (one.app, one.start))
+        ]
+
+    def closed(self) -> list[tuple[float, float, str, float | None]]:
+        """Each as (from, to, state, no browser was connected since), in seconds."""
+        rows = self.ledger.read(
+            lambda db: db.execute(
+                "SELECT started_at, ended_at, idle, closed_since FROM stretches ORDER BY started_at"
+            ).fetchall()
+        )
+        zero = to_us(T0)
+        return [
+            (
+                (start - zero) / SECOND,
+                (end - zero) / SECOND,
+                "idle" if idle else "use",
+                None if since is None else (since - zero) / SECOND,
+            )
+            for start, end, idle, since in rows or []
         ]
 
     def money(self) -> Money:
@@ -172,6 +191,61 @@ def test_use_that_ends_idle_time_counts_from_when_it_began(world: World) -> None
     world.look(160, world.app(Use.HELD, 130))
     world.look(200, world.app(Use.HELD, 130))
     assert world.stretches() == [("a", 0, 130, "idle"), ("a", 130, 200, "use")]
+
+
+# --- whether a browser was connected --------------------------------------------------------------
+
+
+def test_a_closed_browser_is_recorded_from_when_it_was_closed_once_and_not_at_each_look(
+    world: World,
+) -> None:
+    world.look(60, world.app())
+    for at in range(120, 601, 60):
+        world.look(at, world.app(), closed=90)
+    world.look(660, world.app())
+    world.look(720, closed=700)
+    assert world.closed() == [
+        (0, 90, "use", None),
+        (90, 600, "use", 90),
+        (600, 700, "use", None),
+        (700, 720, "use", 700),
+    ]
+
+
+def test_a_browser_that_turns_out_to_have_been_closed_changes_nothing_that_was_settled(
+    world: World,
+) -> None:
+    """A websocket that was cut counts as closed after minutes. What was known then was known."""
+    for at in (60, 120, 180):
+        world.look(at, world.app())
+    world.look(240, world.app(), closed=70)
+    assert world.closed() == [(0, 180, "use", None), (180, 240, "use", 70)]
+
+
+def test_time_that_turns_idle_afterwards_keeps_what_was_known_of_the_browser(
+    world: World,
+) -> None:
+    world.look(60, world.app(Use.HELD))
+    world.look(120, world.app(Use.RECENT, 80))
+    world.look(180, world.app(Use.RECENT, 80), closed=150)
+    world.look(420, world.app(Use.IDLE, 80), closed=150)
+    assert world.closed() == [
+        (0, 80, "use", None),
+        (80, 150, "idle", None),
+        (150, 420, "idle", 150),
+    ]
+
+
+def test_a_run_whose_end_nobody_saw_keeps_what_was_known_of_the_browser(world: World) -> None:
+    world.look(60, world.app())
+    for at in (200, 400, 600):
+        world.look(at, world.app(), closed=100)
+    world.look(9000)
+    assert world.closed() == [
+        (0, 100, "use", None),
+        (100, 360, "use", 100),
+        (360, 600, "use", 100),
+    ]
 
 
 def test_an_app_that_is_being_deleted_goes_on_costing_as_before(world: World) -> None:
@@ -863,22 +937,71 @@ def test_a_shutdown_of_ours_is_known_as_such_when_its_run_is_over(world: World) 
     assert run.ended_by == "idle_timeout"
 
 
-def test_a_keep_alive_lasts_until_its_end_or_until_it_is_taken_back(world: World) -> None:
-    def say(seconds: float, kind: EventKind, until: float | None = None) -> None:
-        end = None if until is None else after(until)
-        world.ledger.add_event(HOST, Event(after(seconds), kind, "", "a", shutdown_at=end))
+def keep_alive(
+    world: World, seconds: float, until: float | None, app: str = "a", host: Host = HOST
+) -> None:
+    """A keep-alive is given; without ``until`` it is taken back."""
+    kind = EventKind.KEEP_ALIVE_ENDED if until is None else EventKind.KEEP_ALIVE
+    end = None if until is None else after(until)
+    world.ledger.add_event(
+        host, Event(after(seconds), kind, "", app, "KernelGateway", shutdown_at=end)
+    )
 
-    say(0, EventKind.KEEP_ALIVE, 100)
-    say(50, EventKind.KEEP_ALIVE, 500)
-    say(90, EventKind.KEEP_ALIVE_ENDED)
-    say(200, EventKind.KEEP_ALIVE, 300)
+
+def keep_alives(world: World) -> list[tuple[str, str, float, float]]:
+    """Each as (owner, app, from, until), in seconds since the beginning."""
     holds = world.ledger.read(lambda db: reads.keep_alives(db, 0, FOR_EVER)) or []
     zero = to_us(T0)
-    assert [((h.start - zero) // SECOND, (h.end - zero) // SECOND) for h in holds] == [
-        (0, 50),
-        (50, 90),
-        (200, 300),
+    return [
+        (hold.owner, hold.app, (hold.start - zero) / SECOND, (hold.end - zero) / SECOND)
+        for hold in holds
     ]
+
+
+def test_a_keep_alive_lasts_until_its_end_or_until_it_is_taken_back(world: World) -> None:
+    world.look(10, world.app())
+    keep_alive(world, 10, 100)
+    keep_alive(world, 50, 500)
+    keep_alive(world, 90, None)
+    keep_alive(world, 200, 300)
+    assert keep_alives(world) == [
+        ("ada", "a", 10, 50),
+        ("ada", "a", 50, 90),
+        ("ada", "a", 200, 300),
+    ]
+
+
+def test_a_keep_alive_ends_with_its_run_even_where_nobody_saw_that_end(world: World) -> None:
+    world.look(60, world.app())
+    keep_alive(world, 70, 9000)
+    world.look(120)
+    world.look(180, world.app(started=150))
+    keep_alive(world, 200, 9000)
+    keep_alive(world, 181, 9000, "never seen")
+    world.look(5000, world.app(started=4000))
+    assert keep_alives(world) == [("ada", "a", 70, 120)]
+    keep_alive(world, 5010, 5060)
+    assert keep_alives(world)[1:] == [("ada", "a", 5010, 5060)]
+
+
+def test_a_keep_alive_belongs_to_its_owner_in_a_home_that_several_use(world: World) -> None:
+    bob = replace(HOST, owner="bob")
+    world.look(60, world.app())
+    bobs = replace(world.app(), instance="d-1/bob/ml.t3.medium")
+    world.ledger.record(Observation(after(61), bob, (bobs,)))
+    keep_alive(world, 70, 900)
+    keep_alive(world, 80, None, host=bob)
+    keep_alive(world, 90, 500, host=bob)
+    assert sorted(keep_alives(world)) == [("ada", "a", 70, 900), ("bob", "a", 90, 500)]
+
+
+def test_a_keep_alive_of_an_older_version_belongs_to_the_run_that_was_up(world: World) -> None:
+    world.look(60, world.app())
+    keep_alive(world, 70, 9000)
+    world.look(120)
+    db = world.ledger._connect()
+    db.execute("UPDATE events SET domain_id = NULL, owner = NULL, run_started_at = NULL")
+    assert keep_alives(world) == [("ada", "a", 70, 120)]
 
 
 def test_a_reader_changes_nothing(world: World) -> None:

@@ -19,11 +19,13 @@ from unittest.mock import Mock
 import pytest
 from traitlets.config import Config, LoggingConfigurable
 
+from sagemaker_autoshutdown.announcements import Check
 from sagemaker_autoshutdown.aws import Aws, AwsError, ErrorKind
 from sagemaker_autoshutdown.costs import setup
 from sagemaker_autoshutdown.costs import totals as totals_module
 from sagemaker_autoshutdown.costs import tracker as tracker_module
 from sagemaker_autoshutdown.costs.billing.report import GroupBy
+from sagemaker_autoshutdown.costs.microseconds import to_us
 from sagemaker_autoshutdown.costs.observation import Use, observation_of
 from sagemaker_autoshutdown.costs.store import days
 from sagemaker_autoshutdown.costs.store.ledger import Ledger
@@ -39,6 +41,7 @@ from sagemaker_autoshutdown.model import (
     Holds,
     Host,
     HostKind,
+    Presence,
     Price,
     PriceSource,
     Reason,
@@ -132,6 +135,17 @@ def test_a_busy_app_is_held_and_an_unseen_one_is_not_idle() -> None:
     assert uses(busy, after(5000)) == {"a": (Use.HELD, after(10))}
     unseen = verdicts(after(5000), app(), activity_error="no answer")
     assert uses(unseen, after(5000)) == {"a": (Use.UNSEEN, None)}
+
+
+async def test_the_record_keeps_since_when_no_browser_was_connected(make: Make) -> None:
+    tracker = make()
+    for seconds, presence in ((60, Presence(True)), (120, Presence(True, after(90)))):
+        now = after(seconds)
+        tracker.on_check(Check(now, None, verdicts(now, app()), True, presence))
+    found = await tracker._ask(
+        lambda db: db.execute("SELECT started_at, closed_since FROM stretches").fetchall()
+    )
+    assert found == [(to_us(T0), None), (to_us(after(90)), to_us(after(90)))]
 
 
 def test_f20_only_what_is_up_is_billed_and_deleting_is() -> None:
