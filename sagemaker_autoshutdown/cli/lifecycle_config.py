@@ -16,7 +16,7 @@ from typing import Any
 
 from ..aws import Aws, AwsError, ErrorKind
 from ..errors import Misused
-from ..lifecycle import bundle, groups, policy, templates
+from ..lifecycle import bundle, groups, native_idle, policy, templates
 from ..lifecycle.groups import Group
 from ..lifecycle.notebooks import Notebooks
 from ..lifecycle.plan import Lost, NotDeleted, Plan, Refused, together
@@ -62,6 +62,12 @@ def add_parser(subparsers: Any) -> None:
                 action="append",
                 metavar="KIND",
                 help=f"{_kinds(STUDIO_KINDS)} only (default: both)",
+            )
+            command.add_argument(
+                "--native-idle",
+                type=duration,
+                metavar="DURATION",
+                help="Studio's own idle shutdown for Code Editor of the domain, from 1h on",
             )
             command.add_argument(
                 "--script", type=Path, metavar="FILE", help="a script of your own, for one kind"
@@ -260,10 +266,11 @@ def run_install(arguments: argparse.Namespace) -> int:
     """Attach it."""
     settings = _script_settings(arguments)
     own = _own_script(arguments)
+    native = _native_minutes(arguments)
 
     def plan_domain(studio: Studio, target: Target) -> Plan:
         scripts = {kind: own or render(kind, settings) for kind in arguments.kind or STUDIO_KINDS}
-        return studio.plan_install(target, scripts)
+        return studio.plan_install(target, scripts, native)
 
     def plan_notebook(notebooks: Notebooks, name: str) -> Plan:
         return notebooks.plan_install(name, own or render(Kind.NOTEBOOK_INSTANCE, settings))
@@ -368,6 +375,19 @@ def _script_settings(arguments: argparse.Namespace) -> ScriptSettings:
         return ScriptSettings(**given, more=more)
     except (InvalidScript, OSError) as error:
         raise Misused(str(error)) from None
+
+
+def _native_minutes(arguments: argparse.Namespace) -> int | None:
+    if arguments.native_idle is None:
+        return None
+    if arguments.notebook_instance or _group(arguments).is_given:
+        raise Misused("--native-idle is for a whole domain")
+    if Kind.SPACE not in (arguments.kind or STUDIO_KINDS):
+        raise Misused("--native-idle is remembered in the script for spaces: leave --kind space in")
+    try:
+        return native_idle.minutes_of(arguments.native_idle)
+    except InvalidScript as error:
+        raise Misused(f"--native-idle: {error}") from None
 
 
 def _own_script(arguments: argparse.Namespace) -> str | None:

@@ -7,7 +7,7 @@ without that would lose it.
 from __future__ import annotations
 
 from ..aws import Aws
-from . import attach
+from . import attach, native_idle
 from .plan import Refused
 from .script import Kind
 from .target import Target
@@ -31,6 +31,10 @@ def refuse_unknown(aws: Aws, target: Target, group: str, kind: Kind, unknown: li
     place = "BuiltInLifecycleConfigArn" if kind is Kind.SPACE else "DefaultResourceSpec"
     if not aws.knows("sagemaker", f"Update{target.resource}", f"{path}.{place}"):
         lacking.append(f"{path}.{place}")
+    _refuse(aws, lacking)
+
+
+def _refuse(aws: Aws, lacking: list[str]) -> None:
     if lacking:
         versions = [KNOWN_SINCE.get(each.rpartition(".")[2], "") for each in lacking]
         newest = max(versions, key=lambda version: [int(n) for n in version.split(".") if n])
@@ -39,6 +43,15 @@ def refuse_unknown(aws: Aws, target: Target, group: str, kind: Kind, unknown: li
             f"this botocore ({aws.botocore_version}) does not know {', '.join(lacking)}, "
             f"and would lose it. Nothing was changed. First: pip install --upgrade '{upgrade}'"
         )
+
+
+def refuse_native(aws: Aws, target: Target, group: str, unknown: list[str]) -> None:
+    """Code Editor's settings are written back, too."""
+    path = f"{group}.{native_idle.MEMBER}"
+    lacking = [each for each in unknown if each == path or each.startswith(f"{path}.")]
+    if not aws.knows("sagemaker", f"Update{target.resource}", f"{path}.AppLifecycleManagement"):
+        lacking.append(f"{path}.AppLifecycleManagement")
+    _refuse(aws, lacking)
 
 
 def refuse_unseen(aws: Aws, target: Target, group: str, kind: Kind, unknown: list[str]) -> None:

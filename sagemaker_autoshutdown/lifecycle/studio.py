@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..aws import Aws, AwsError
-from . import attach
+from . import attach, native_idle
 from . import inherited_settings as copied
 from . import script_summary as shown
-from .botocore_gaps import refuse_unknown, refuse_unseen
+from .botocore_gaps import refuse_native, refuse_unknown, refuse_unseen
 from .ownership import as_text, is_templates, made_by_template
 from .plan import Plan, Refused, Step, gone, if_gone_or_used, if_there
 from .script import STUDIO_KINDS, Kind, config_name, encode, fitted
@@ -62,14 +62,18 @@ class Studio:
 
     # -- planning
 
-    def plan_install(self, target: Target, scripts: Mapping[Kind, str]) -> Plan:
-        """Create what is not there yet, attach it, and leave all else as it is."""
+    def plan_install(
+        self, target: Target, scripts: Mapping[Kind, str], native_minutes: int | None = None
+    ) -> Plan:
+        """Create what is not there yet, attach it, and leave all else as it is. For a domain,
+        `native_minutes` switches on Studio's own idle shutdown of Code Editor."""
         description, unknown = self._read.settled(target)
         domain = self._domain_above(target)
         creates: dict[str, Step] = {}
         changes: dict[str, dict[str, Any]] = {}
         replaced: list[str] = []
         notes: list[str] = []
+        may_stay: list[str] = []
         for group in target.groups:
             settings = description.get(group)
             if settings is None and group == "DefaultSpaceSettings":
@@ -81,6 +85,16 @@ class Studio:
             notes += _native_notes(
                 f"{group} of {target}", settings, domain.settings if domain else None
             )
+            record = None
+            if group == native_idle.GROUP and Kind.SPACE in scripts:
+                old = native_idle.record_of(settings, self._text)
+                native = native_idle.changed(settings, old, native_minutes)
+                record = native.record
+                if native.app is not None:
+                    refuse_native(self.aws, target, group, unknown)
+                    notes.append(native.note)
+                    changes.setdefault(group, {})[native_idle.MEMBER] = dict(native.app)
+                    may_stay += native.may_stay
             for kind, script in scripts.items():
                 refuse_unseen(self.aws, target, group, kind, unknown)
                 place = self._place(target, kind, settings, domain)
@@ -88,7 +102,10 @@ class Studio:
                     script = self._with_first(script, place.first, place.copied)
                     notes.append(f"{place.first.rpartition('/')[2]} goes on running, before ours")
                 else:
-                    script = fitted(copied.marked(script, place.copied))
+                    script = copied.marked(script, place.copied)
+                if kind is Kind.SPACE:
+                    script = native_idle.marked(script, record)
+                script = fitted(script)
                 name = config_name(kind, script)
                 arn = self._arn_prefix(target) + name
                 value = attach.attached(kind, place.app, arn)
@@ -103,13 +120,15 @@ class Studio:
                 notes += _copy_notes(target, kind, place)
                 if self.content(arn) is None:
                     creates[name] = _create(kind, name, script)
-                old = None
+                before = None
                 if place.here is not None and attach.is_ours(place.here):
-                    old = self._text(place.here)
+                    before = self._text(place.here)
                     replaced.append(place.here)
-                notes += shown.notes(script, old)
+                notes += shown.notes(script, before)
                 changes.setdefault(group, {})[attach.member(kind)] = value
-        return self._plan(target, description, list(creates.values()), changes, replaced, notes)
+        return self._plan(
+            target, description, list(creates.values()), changes, replaced, notes, may_stay
+        )
 
     def plan_uninstall(self, target: Target) -> Plan:
         """Take back what was attached there, and only that."""
@@ -120,6 +139,15 @@ class Studio:
         may_stay: list[str] = []
         for group in target.groups:
             settings = description.get(group) or {}
+            if group == native_idle.GROUP:
+                native = native_idle.changed(
+                    settings, native_idle.record_of(settings, self._text), None
+                )
+                if native.app is not None:
+                    refuse_native(self.aws, target, group, unknown)
+                    notes.append(native.note)
+                    changes.setdefault(group, {})[native_idle.MEMBER] = dict(native.app)
+                    may_stay += native.may_stay
             for kind in STUDIO_KINDS:
                 refuse_unseen(self.aws, target, group, kind, unknown)
                 here = attach.current(kind, settings)

@@ -71,7 +71,7 @@ class Reading:
                 )
             if stays:
                 yield (
-                    f"{target} keeps what was copied from the domain, since an update does not "
+                    f"{target} keeps what this command had written there, since an update does not "
                     f"take it away: {', '.join(stays)}"
                 )
 

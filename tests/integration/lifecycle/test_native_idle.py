@@ -1,0 +1,90 @@
+"""Studio's own idle shutdown for Code Editor: set with the install, taken back with the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.localstudio import names
+
+from .conftest import USER_SETTINGS, Account
+
+IMAGE = {"DefaultResourceSpec": {"InstanceType": "ml.t3.large"}}
+
+
+def editor(account: Account) -> dict[str, Any]:
+    """Code Editor's settings of the domain."""
+    return dict(account.domain["DefaultUserSettings"].get("CodeEditorAppSettings") or {})
+
+
+def idle(account: Account) -> dict[str, Any]:
+    """When Studio shuts it down."""
+    return dict((editor(account).get("AppLifecycleManagement") or {}).get("IdleSettings") or {})
+
+
+def set_editor(account: Account, settings: dict[str, Any]) -> None:
+    """As another admin has it."""
+    account.client.update_domain(
+        DomainId=account.domain_id,
+        DefaultUserSettings={"ExecutionRole": names.ROLE_ARN, "CodeEditorAppSettings": settings},
+    )
+
+
+def test_it_is_set_shown_in_the_plan_and_taken_back(account: Account) -> None:
+    set_editor(account, IMAGE)
+    code, out, _ = account.run("install", "--yes", "--native-idle", "2h")
+    assert code == 0
+    assert "Studio's own idle shutdown of Code Editor: after 120 minutes (off now)" in out
+    assert idle(account) == {"LifecycleManagement": "ENABLED", "IdleTimeoutInMinutes": 120}
+    assert editor(account)["DefaultResourceSpec"] == IMAGE["DefaultResourceSpec"]
+    again, out, _ = account.run("install", "--yes", "--native-idle", "2h")
+    assert (again, "Nothing needs to be changed" in out) == (0, True)
+    assert account.run("uninstall", "--yes")[0] == 0
+    assert idle(account)["LifecycleManagement"] == "DISABLED"
+    assert editor(account)["DefaultResourceSpec"] == IMAGE["DefaultResourceSpec"]
+    lab = account.domain["DefaultUserSettings"]["JupyterLabAppSettings"]
+    assert (
+        lab["AppLifecycleManagement"]
+        == (USER_SETTINGS["JupyterLabAppSettings"]["AppLifecycleManagement"])
+    )
+
+
+def test_what_was_set_before_comes_back_after_changes_of_ours(account: Account) -> None:
+    before = {"LifecycleManagement": "ENABLED", "IdleTimeoutInMinutes": 600}
+    set_editor(account, {"AppLifecycleManagement": {"IdleSettings": before}})
+    account.run("install", "--yes", "--native-idle", "2h")
+    account.run("install", "--yes", "--native-idle", "3h")
+    assert idle(account)["IdleTimeoutInMinutes"] == 180
+    assert account.run("uninstall", "--yes")[0] == 0
+    assert idle(account) == before
+
+
+def test_an_install_without_it_takes_it_back(account: Account) -> None:
+    account.run("install", "--yes", "--native-idle", "2h")
+    code, out, _ = account.run("install", "--yes")
+    assert (code, "is as it was before (after 120 minutes now)" in out) == (0, True)
+    assert idle(account)["LifecycleManagement"] == "DISABLED"
+
+
+def test_what_somebody_else_has_set_since_is_left(account: Account) -> None:
+    account.run("install", "--yes", "--native-idle", "2h")
+    theirs = {"LifecycleManagement": "ENABLED", "IdleTimeoutInMinutes": 90}
+    set_editor(account, {"AppLifecycleManagement": {"IdleSettings": theirs}})
+    assert account.run("uninstall", "--yes")[0] == 0
+    assert idle(account) == theirs
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--native-idle", "30m"), "from 60 to 525600 minutes"),
+        (("--native-idle", "2h", "--user-profile", "ada"), "for a whole domain"),
+        (("--native-idle", "2h", "--kind", "classic"), "in the script for spaces"),
+    ],
+)
+def test_what_studio_does_not_take_is_refused(
+    account: Account, arguments: tuple[str, ...], says: str
+) -> None:
+    code, _, err = account.run("install", "--yes", *arguments)
+    assert (code, says in err) == (2, True)
