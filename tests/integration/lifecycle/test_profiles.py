@@ -88,7 +88,7 @@ def test_uninstall_takes_the_copies_of_the_domains_settings_away_or_says_so(
     ada = account.profile("ada")
     assert ada[LAB].get("BuiltInLifecycleConfigArn") in (None, NO_ARN)
     if account.studio.studio.account.deep_updates:  # which keep what they are not given
-        assert "keeps what was copied from the domain" in out
+        assert "keeps what this command had written there" in out
         assert "UserSettings.JupyterLabAppSettings.CustomImages" in out
     else:
         assert without_nothing(ada) == {}
