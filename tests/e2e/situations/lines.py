@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import kernels, people, servers
+from . import kernels, people, programs, servers
 from .table import SITUATIONS
 
-__all__ = ["SITUATIONS", "kernels", "people", "servers"]
+__all__ = ["SITUATIONS", "kernels", "people", "programs", "servers"]

@@ -126,7 +126,7 @@ def _(here: Space) -> None:
     numbers = count()
 
     def upload() -> None:
-        document = {"type": "file", "format": "base64", "content": "AAAA", "chunk": -1}
+        document = {"type": "file", "format": "base64", "content": "AAAA"}
         here.request("PUT", f"api/contents/data-{next(numbers)}.bin", document)
 
     here.again_and_again(upload, 3)

@@ -1,0 +1,145 @@
+"""Lines of the table about programs: jobs in the background, monitors, services, downloads."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from tests.e2e.conftest import until
+
+from .table import situation
+from .world import Space
+
+BURN = "while True: pass"
+#: Writes 1 MB a second and rests in between, as a download does.
+DOWNLOAD = """
+import time
+with open("download.part", "wb") as file:
+    while True:
+        file.seek(0)
+        file.write(b"x" * 200_000)
+        file.flush()
+        time.sleep(0.2)
+"""
+
+
+def _line(command: list[str]) -> str:
+    return " ".join(command)
+
+
+def _begun(here: Space, name: str) -> None:
+    until((here.home / name).exists, f"{name} has begun", 60)
+
+
+@situation("a program that replaced its shell", in_use=True, in_sample=True)
+def _(here: Space) -> None:
+    here.type(here.terminal(), f"exec {_line(here.python(BURN, 'train.py'))}")
+
+
+@situation("a job in the background of a terminal", in_use=True)
+def _(here: Space) -> None:
+    here.type(here.terminal(), f"{_line(here.python(BURN, 'train.py'))} &")
+
+
+@situation("a job that was started with nohup, its tab closed", in_use=True)
+def _(here: Space) -> None:
+    terminal = here.terminal()
+    job = _line(here.python(f"open('begun', 'w').close()\n{BURN}", "train.py"))
+    here.type(terminal, f"nohup {job} > /dev/null 2>&1 &")
+    _begun(here, "begun")
+    here.request("DELETE", f"api/terminals/{terminal}")
+
+
+@situation("a job in tmux, its tab closed", in_use=True)
+def _(here: Space) -> None:
+    terminal = here.terminal()
+    job = _line(here.python(f"open('begun', 'w').close()\n{BURN}", "train.py"))
+    here.type(terminal, f"tmux -L {here.home.name}-{id(here)} new-session -d '{job}'")
+    _begun(here, "begun")
+    here.request("DELETE", f"api/terminals/{terminal}")
+
+
+@situation("a download that hardly uses the CPU", in_use=True, in_sample=True)
+def _(here: Space) -> None:
+    here.type(here.terminal(), f"{_line(here.python(DOWNLOAD, 'fetch.py'))} &")
+
+
+@situation("a program in the background that only waits", in_use=False, in_sample=True)
+def _(here: Space) -> None:
+    here.type(here.terminal(), "sleep 10000 &")
+
+
+@situation("an rsync that only waits", in_use=True)
+def _(here: Space) -> None:
+    sleep = shutil.which("sleep")
+    assert sleep is not None
+    shutil.copy(sleep, here.home / "rsync")
+    here.type(here.terminal(), "./rsync 10000 &")
+
+
+@situation("a monitor in a terminal", in_use=False)
+def _(here: Space) -> None:
+    here.type(here.terminal(), "top -d 1")
+
+
+@situation("watch in a terminal", in_use=False)
+def _(here: Space) -> None:
+    here.type(here.terminal(), "watch -n 0.5 ps")
+
+
+@situation("tail -f of a log that grows", in_use=False)
+def _(here: Space) -> None:
+    log = here.home / "app.log"
+    log.touch()
+
+    def grow() -> None:
+        with log.open("a") as file:
+            file.write("one more line\n")
+
+    here.again_and_again(grow, 0.5)
+    here.type(here.terminal(), "tail -f app.log")
+
+
+@situation("a code server that never rests", in_use=False)
+def _(here: Space) -> None:
+    # Its program is node; what it runs is its first argument.
+    node = here.home / "node"
+    node.symlink_to(Path(sys.executable))
+    script = here.home / "lib" / "code-server"
+    script.parent.mkdir()
+    script.write_text(BURN)
+    here.type(here.terminal(), f"./node {script} &")
+
+
+@situation("a TensorBoard that never rests", in_use=False)
+def _(here: Space) -> None:
+    package = here.home / "tensorboard"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "main.py").write_text(BURN)
+    here.type(here.terminal(), f"{sys.executable} -m tensorboard.main &")
+
+
+@situation("a process that the kernel's cell has left at work", in_use=True)
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    command = [sys.executable, "-c", BURN]
+    here.run(kernel, f"import subprocess; subprocess.Popen({command!r}); None")
+
+
+@situation("a thread that the kernel's cell has left at work", in_use=True, in_sample=True)
+def _(here: Space) -> None:
+    code = "import threading\ndef work():\n    while True: pass\n"
+    here.run(here.kernel(), f"{code}threading.Thread(target=work, daemon=True).start()")
+
+
+@situation("a child of the server at work", in_use=True)
+def _(here: Space) -> None:
+    # As an extension starts one; the server runs its configuration.
+    config = Path(here.launch.env["JUPYTER_CONFIG_DIR"]) / "jupyter_server_config.py"
+    command = [sys.executable, "-c", BURN]
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text(f"import subprocess\nsubprocess.Popen({command!r})\n")
+    here.studio.restart_server(here.server.target)
+    until(lambda: here.status, "the server is back", 60)
