@@ -53,6 +53,7 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
     if status["apps"]:
         yield ""
         yield apps_table(status)
+        yield from _evidence(status)
         for app in status["apps"]:
             if app["error"]:
                 error = app["error"]
@@ -68,6 +69,19 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
         yield _costs(status["totals"])
     for note in status["notes"]:
         yield f"Note: {clean(note)}"
+
+
+def _evidence(status: dict[str, Any]) -> Iterator[str]:
+    """What was seen of each app, and when."""
+    for app in status["apps"]:
+        seen = [(item, each) for item in app["work"] for each in item["evidence"]]
+        if seen:
+            yield ""
+            yield f"What was seen of {clean(app['app_name'])}:"
+        for item, each in seen:
+            at = f" ({when(each['at'], status['now'])})" if each["at"] else ""
+            about = "" if item["label"] in each["text"] else f"{clean(item['label'])}: "
+            yield f"  {about}{clean(each['text'])}{at}"
 
 
 def apps_table(status: dict[str, Any]) -> str:

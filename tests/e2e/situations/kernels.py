@@ -129,7 +129,7 @@ def _(here: Space) -> None:
         for kind in ("kernel_info_request", "comm_info_request", "history_request"):
             here.send(kernel, kind, {})
 
-    here.again_and_again(connect, 1)
+    here.again_and_again(connect, 3)
 
 
 @situation("a variable inspector that polls", in_use=False)
@@ -137,7 +137,7 @@ def _(here: Space) -> None:
     kernel = here.kernel()
     here.run(kernel, "1")
     polling = {"code": "dir()", "silent": True, "store_history": False}
-    here.again_and_again(lambda: here.send(kernel, "execute_request", polling), 1)
+    here.again_and_again(lambda: here.send(kernel, "execute_request", polling), 3)
 
 
 @situation("a page with widgets that is loaded again and again", in_use=False)
@@ -145,7 +145,7 @@ def _(here: Space) -> None:
     kernel = here.kernel()
     here.run(kernel, "1")
     restore = {"comm_id": "x", "target_name": "jupyter.widget.control", "data": {}}
-    here.again_and_again(lambda: here.send(kernel, "comm_open", restore), 1)
+    here.again_and_again(lambda: here.send(kernel, "comm_open", restore), 3)
 
 
 @situation("a debugger that asks an idle kernel again and again", in_use=False)
