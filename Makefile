@@ -10,6 +10,7 @@
 #   make wheel               the wheel that users install
 #   make test-situations     in use or not: all lines of the table, real servers and kernels
 #   make upgrade             newer development dependencies, within what pyproject.toml allows
+#   make pictures            the README's pictures, anew
 #   make clean               back to a fresh clone
 
 PYTHON ?= python3
@@ -94,6 +95,10 @@ test-browser: $(BROWSER_INSTALLED) $(PANEL_INSTALLED) system-packages
 	cd $(BROWSER) && $(JLPM) test
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.images studio-classic-jupyterlab3 -- \
 		sh -c 'cd $(BROWSER) && jlpm test'
+
+# The README's pictures. The panel that is installed is shown: build it first.
+pictures: $(BROWSER_INSTALLED) $(PANEL_INSTALLED) system-packages
+	cd $(BROWSER) && $(JLPM) docs
 
 lint: $(INSTALLED) $(PANEL_INSTALLED) $(BROWSER_INSTALLED)
 	$(BIN)/ruff format --check .

@@ -19,11 +19,13 @@ import { Studio } from '../helpers/studio';
 
 const FOLDER = join(__dirname, '../../docs');
 
+test.use({ deviceScaleFactor: 2 });
+
 test('pictures', async ({ page }) => {
   const studio = await Studio.start({
     serverArguments: ['--LabApp.expose_app_in_browser=True']
   });
-  await page.setViewportSize({ width: 960, height: 720 });
+  await page.setViewportSize({ width: 960, height: 800 });
   const answers = {
     status: fixtures.status({ apps: [fixtures.warnedApp, fixtures.busyApp] })
   };
@@ -33,14 +35,13 @@ test('pictures', async ({ page }) => {
   // Make room for the panel.
   await page.getByRole('tab', { name: /File Browser/ }).click();
   await setPanelWidth(page, 350);
-  await expect(panel.getByRole('img')).toBeVisible();
+  await expect(panel.getByRole('slider')).toBeVisible();
   await page.screenshot({ path: join(FOLDER, 'warning.png') });
 
   answers.status = fixtures.status({ apps: [fixtures.undeletableApp] });
   await page.evaluate(() => window.dispatchEvent(new Event('online')));
-  await expect(panel).toContainText('Missing IAM action');
+  await expect(panel).toContainText('SageMaker refused the shutdown');
   await setTheme(page, 'JupyterLab Dark');
-  await page.setViewportSize({ width: 960, height: 860 });
   await expect(page.locator('.Toastify__toast')).toHaveCount(0);
   await whenUp(page);
   await page.screenshot({ path: join(FOLDER, 'failure.png') });
