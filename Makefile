@@ -32,7 +32,7 @@ BROWSER_INSTALLED := $(BROWSER)/node_modules/.installed
 # What `make test` consists of.
 PARTS := test-python test-panel test-browser
 
-.PHONY: all demo test test-fast test-situations test-images $(PARTS) lint format bench wheel upgrade clean \
+.PHONY: all demo test test-fast test-situations test-images $(PARTS) pictures lint format bench wheel upgrade clean \
 	system-packages
 
 all: $(INSTALLED)
