@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -85,6 +86,17 @@ def test_the_wheel_holds_every_module_and_nothing_but(wheel: Mapping[str, bytes]
     tops = {name.split("/")[0] for name in wheel}
     assert {top for top in tops if not top.endswith(".dist-info")} == {PACKAGE, "share", "etc"}
     assert not any("node_modules" in name or "tests/" in name for name in wheel)
+
+
+def test_the_wheel_holds_nothing_that_only_tests_and_builds_need(
+    wheel: Mapping[str, bytes],
+) -> None:
+    stray = [
+        name for name in wheel if re.search("localstudio|/build_|generators|price_sources", name)
+    ]
+    assert stray == []
+    encoder = wheel[f"{PACKAGE}/metrics/remote_write/encode.py"].decode()
+    assert "decompress" not in encoder, "only tests decode remote write"
 
 
 def test_the_version_is_the_panels_and_needs_no_metadata(wheel: Mapping[str, bytes]) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
+import cramjam
 import pytest
 from prometheus_client.core import GaugeMetricFamily
 from traitlets.config import Config, LoggingConfigurable
@@ -30,7 +31,7 @@ from sagemaker_autoshutdown.metrics.remote_write.encode import (
     MissingExtra,
     Sample,
     Series,
-    decode,
+    write_request,
 )
 from sagemaker_autoshutdown.metrics.remote_write.setup import remote_writer, series_of
 from sagemaker_autoshutdown.metrics.remote_write.writer import RemoteWriter
@@ -40,6 +41,20 @@ from sagemaker_autoshutdown.settings import admin as config_module
 from ..prometheus import wait_for
 
 HOST = Host(HostKind.CLASSIC, "us-east-2", "d-1", "ada", account_id="123456789012")
+
+
+def decode(body: bytes) -> list[Sample]:
+    """The samples that a request's body carries."""
+    message = write_request().FromString(bytes(cramjam.snappy.decompress_raw(body)))
+    return [
+        Sample(
+            tuple((label.name, label.value) for label in series.labels),
+            sample.value,
+            sample.timestamp,
+        )
+        for series in message.timeseries
+        for sample in series.samples
+    ]
 
 
 def series(name: str) -> Series:

@@ -36,7 +36,7 @@ def check_installed() -> None:
     try:
         import cramjam  # noqa: F401
 
-        _write_request()
+        write_request()
     except ImportError as error:
         raise MissingExtra(
             f"remote_write_url is set, but {error.name} is not installed; install "
@@ -45,7 +45,7 @@ def check_installed() -> None:
 
 
 @lru_cache(maxsize=1)
-def _write_request() -> Any:
+def write_request() -> Any:
     """The class of the message ``WriteRequest``."""
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
@@ -79,26 +79,10 @@ def encode(samples: Iterable[Sample]) -> bytes:
     """The body of a request with these samples."""
     import cramjam
 
-    request = _write_request()()
+    request = write_request()()
     for sample in samples:
         series = request.timeseries.add()
         for name, value in sample.series:
             series.labels.add(name=name, value=value)
         series.samples.add(value=sample.value, timestamp=sample.timestamp)
     return bytes(cramjam.snappy.compress_raw(request.SerializeToString()))
-
-
-def decode(body: bytes) -> list[Sample]:
-    """What a body says: for tests and for looking at what was sent."""
-    import cramjam
-
-    request = _write_request().FromString(bytes(cramjam.snappy.decompress_raw(body)))
-    return [
-        Sample(
-            tuple((label.name, label.value) for label in series.labels),
-            sample.value,
-            sample.timestamp,
-        )
-        for series in request.timeseries
-        for sample in series.samples
-    ]
