@@ -37,6 +37,9 @@ from .billing.avoided import OURS
 from .microseconds import from_us, to_us
 from .store.reads import Hold, Timeline
 
+#: SageMaker takes minutes; at most, some twenty.
+LONGEST_DELETION = timedelta(hours=1)
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -111,8 +114,8 @@ def combinations(
 
 def lookback(limits: Iterable[Limits]) -> timedelta:
     """How long before its start a replay needs the record: what was shut down earlier would have
-    been gone by then, under any of the limits, after the longest warning."""
-    return 2 * max((one.idle_timeout for one in limits), default=timedelta(0))
+    been gone by then, under any of the limits, after the longest warning and deletion."""
+    return 2 * max((one.idle_timeout for one in limits), default=timedelta(0)) + LONGEST_DELETION
 
 
 def replay(
