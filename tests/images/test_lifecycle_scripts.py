@@ -183,7 +183,8 @@ def test_f11_an_index_that_never_answers_does_not_keep_studio_from_starting(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         index = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
-        outcome = one_stand_in.run(render(Kind.SPACE, ScriptSettings(index_url=index)))
+        script = render(Kind.SPACE, ScriptSettings(index_url=index))
+        outcome = one_stand_in.run(script, as_shipped=True)
     assert "could not be fetched from the package index" in failed_open(outcome)
     starts_without(one_stand_in)
 
@@ -424,7 +425,7 @@ def test_studios_own_idle_shutdown_is_named_where_it_is_on(
         one_stand_in.metadata.write_text(metadata)
         script = render(Kind.SPACE, settings_for(one_stand_in, wheel))
         env = {**studio.aws_environment(), "RESOURCE_METADATA_FILE": str(one_stand_in.metadata)}
-        outcome = one_stand_in.run(script, (), **env)
+        outcome = one_stand_in.run(script, (), as_shipped=False, **env)
     assert "installed" in outcome.log[0]
     assert "own idle shutdown" in outcome.log[1]
     assert "90 minutes" in outcome.log[1]

@@ -50,7 +50,6 @@ def _saves(here: Space, path: str, document: Callable[[int], dict[str, Any]]) ->
     def save() -> None:
         here.request("PUT", f"api/contents/{path}", document(next(numbers)))
 
-    save()
     here.again_and_again(save, 3)
 
 

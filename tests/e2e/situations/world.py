@@ -207,7 +207,8 @@ class Space:
         return SecondServer(self.studio, process, f"http://127.0.0.1:{port}/", token)
 
     def again_and_again(self, do: Callable[[], None], every: float) -> None:
-        """Do something until the test ends."""
+        """Do something at once, and again until the test ends."""
+        do()
         over = threading.Event()
 
         def repeat() -> None:
