@@ -98,14 +98,16 @@ class InProcessSource:
         while one of this server's kernels is at work."""
         if _gateway_enabled():
             return await _gateway_kernels()
-        listed = await ensure_async(self._serverapp.kernel_manager.list_kernels())
-        own = _models("kernels", listed)
+        manager = self._serverapp.kernel_manager
+        own = _models("kernels", await ensure_async(manager.list_kernels()))
         own_ids = {str(model.get("id")) for model in own}
         uses = (self._requests.use_of(kernel_id) for kernel_id in own_ids)
         if not any(use is not None and use.running for use in uses):
             await self._others.observe({*own_ids, *known})
         models = [*own, *self._others.models]
-        self._requests.forget_all_but({str(model.get("id")) for model in models})
+        # What is heard of a kernel that was started meanwhile, or could not be listed, is not lost.
+        there = {*own_ids, *manager.list_kernel_ids()}
+        self._requests.forget_all_but({*there, *(str(each["id"]) for each in self._others.models)})
         return models
 
     def close(self) -> None:

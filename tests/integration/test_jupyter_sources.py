@@ -51,6 +51,21 @@ async def test_kernels_are_listed_with_and_without_a_session(
     assert (found["path"], found["kernel"]["id"]) == ("x/train.ipynb", session["kernel"]["id"])
 
 
+async def test_a_kernel_that_starts_during_a_look_is_heard_all_the_same(
+    jp_serverapp: ServerApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is forgotten of it then would never be known again."""
+    source = InProcessSource(jp_serverapp)
+    started = []
+
+    async def observe(known: object) -> None:
+        started.append(await start_kernel(jp_serverapp))
+
+    monkeypatch.setattr(source._others, "observe", observe)
+    await source.kernels()
+    assert source.use_of(started[0]) is not None
+
+
 @pytest.mark.parametrize("kind", SOURCES)
 async def test_f14_looking_is_no_activity_of_the_server(
     jp_serverapp: ServerApp, kind: type[InProcessSource | RestSource]
