@@ -15,7 +15,7 @@ import logging
 import sys
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any
@@ -124,6 +124,14 @@ class BrowserRequests:
 
         if told is not None:  # without it, tornado would not log any more
             web_app.settings["log_function"] = log_function
+
+    def clock_jumped(self, jump: timedelta) -> None:
+        """The wall clock was set: what was saved a minute ago is a minute ago by the new one too.
+        One that is set back would else leave it in the future, where it counts as now."""
+        if self.document is not None:
+            self.document = replace(self.document, at=self.document.at + jump)
+        if self.web_app is not None:
+            self.web_app = replace(self.web_app, at=self.web_app.at + jump)
 
     def hear_proxy(self) -> None:
         """Hear of messages over websockets of jupyter-server-proxy, once that is loaded."""

@@ -67,13 +67,11 @@ class GpuWatch:
             seen = await asyncio.wait_for(in_thread(self._read), self._patience)
             error = ""
         except (GpuError, asyncio.TimeoutError) as failed:
-            seen = tuple(
-                (Gpu(each.gpu.index, each.gpu.name, None), "") for each in self._devices.values()
-            )
+            seen = self._unreadable()
             error = str(failed) or f"no answer in {self._patience:g} s"
         except Exception as failed:  # a library that is not what it says
             log.debug("GPUs can't be read", exc_info=True)
-            seen, error = (), f"{type(failed).__name__}: {failed}"
+            seen, error = self._unreadable(), f"{type(failed).__name__}: {failed}"
         self.notes = self._missing(apps, error)
         devices = {}
         for gpu, _ in seen:
@@ -81,6 +79,17 @@ class GpuWatch:
         self._devices = devices
         names = frozenset(app.name for app in apps)
         return tuple(self._work(devices[gpu.index], program, names, now) for gpu, program in seen)
+
+    def clock_jumped(self, jump: timedelta) -> None:
+        """The wall clock was set."""
+        for device in self._devices.values():
+            device.since += jump
+            device.worked_at += jump
+
+    def _unreadable(self) -> tuple[tuple[Gpu, str], ...]:
+        """The devices that are known. What could not be seen may work."""
+        known = (each.gpu for each in self._devices.values())
+        return tuple((Gpu(gpu.index, gpu.name, None), "") for gpu in known)
 
     def _read(self) -> tuple[tuple[Gpu, str], ...]:
         found = []

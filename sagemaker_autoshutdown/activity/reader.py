@@ -151,6 +151,9 @@ class ActivityReader:
         self.source.clock_jumped()
         self._answers.clock_jumped(jump)
         self.presence.clock_jumped(jump)
+        for remembering in (self.browsers, self.gpus):
+            if remembering is not None:
+                remembering.clock_jumped(jump)
         for seen in self._seen.values():
             seen.since += jump
             if seen.claimed_at is not None:

@@ -192,6 +192,25 @@ class TestWhatItMeans:
         assert "has not answered the last question" in machine.watch.notes[0]
         assert holds(machine.look(after=4 * 3600)) == [False]
 
+    def test_one_that_fails_in_a_way_nobody_expects_is_unknown_and_not_gone(
+        self, machine: Machine
+    ) -> None:
+        def fail(pid: int) -> str:
+            raise AttributeError("no such thing")
+
+        machine.has("0 1000 0 11")
+        machine.watch = GpuWatch(machine.gpus, program_of=fail, unknown_for=timedelta(hours=4))
+        assert holds(machine.look()) == [False]
+        machine.has("87 1000 0 11")
+        assert holds(machine.look()) == [True]
+        assert "no such thing" in machine.watch.notes[0]
+
+    def test_a_clock_that_jumps_a_day_does_not_end_what_is_unknown(self, machine: Machine) -> None:
+        machine.has("0 20000000000 1 11")
+        machine.look()
+        machine.watch.clock_jumped(timedelta(days=1))
+        assert holds(machine.look(after=24 * 3600)) == [True]
+
     def test_a_gpu_instance_whose_gpu_can_not_be_seen_is_told(self) -> None:
         watch = GpuWatch(Gpus(library="libthere-is-none.so.1"))
         assert asyncio.run(watch.look(ON_A_GPU, START)) == ()

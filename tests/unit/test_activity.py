@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from sagemaker_autoshutdown.activity.background_jobs import BackgroundJobs
+from sagemaker_autoshutdown.activity.browser_requests import BrowserRequests, Use
 from sagemaker_autoshutdown.activity.process_table import Process
 from sagemaker_autoshutdown.activity.reader import ActivityReader, Reading
 from sagemaker_autoshutdown.aws import Aws
@@ -136,6 +137,14 @@ class TestKernels:
         await reader.one(model, at(days=400))
         for hours in (1, 2):
             assert (await reader.one(model, at(hours=hours))).state_since == at(hours=1)
+
+    async def test_a_clock_that_was_set_back_does_not_repeat_for_a_day_what_was_saved(self) -> None:
+        reader = Reader()
+        browsers = reader.reader.browsers = BrowserRequests("/")
+        browsers.document = Use("a.py", at(hours=25))
+        browsers.web_app = Use("/proxy/8501", at(hours=24))
+        reader.reader.clock_jumped(-timedelta(days=1))
+        assert (browsers.document.at, browsers.web_app.at) == (at(hours=1), at())
 
     @pytest.mark.parametrize("connections", [None, "2", [], 1.5])
     async def test_connections_that_are_no_number_are_none(self, connections: object) -> None:
