@@ -86,7 +86,8 @@ class ProcFs:
 
     def __init__(self, root: str = "/proc") -> None:
         self._root = root
-        self._ticks = float(os.sysconf("SC_CLK_TCK"))
+        # Windows has none; nothing is read there.
+        self._ticks = float(os.sysconf("SC_CLK_TCK")) if hasattr(os, "sysconf") else 100.0
 
     def read(self) -> dict[int, Process]:
         """All processes by id; those that end meanwhile are left out."""

@@ -98,6 +98,19 @@ async def test_off_sagemaker_it_loads_without_noise_and_does_nothing(
     assert not Path(monitor._config.data_dir).exists()
 
 
+class TestOnWindows:
+    @pytest.fixture(autouse=True)
+    def without_what_only_unix_has(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delattr("os.sysconf")
+        monkeypatch.delattr("os.getuid")
+        monkeypatch.setitem(sys.modules, "fcntl", None)
+
+    async def test_off_sagemaker_it_loads_on_a_laptop_that_is_no_unix(
+        self, monitor: Monitor
+    ) -> None:
+        assert monitor.status().host == HostKind.NONE
+
+
 class TestInClassic:
     @pytest.fixture
     def traits(self) -> dict[str, Any]:
