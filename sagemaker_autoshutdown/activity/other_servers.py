@@ -17,13 +17,15 @@ import json
 import os
 import re
 import time
+import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from jupyter_core.paths import jupyter_runtime_dir
-from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
+from tornado.httpclient import HTTPClientError, HTTPRequest
+from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from ..threads import in_thread
 from .kernel_probe import PATIENCE, Told, ask
@@ -255,7 +257,8 @@ async def _models(server: OtherServer, path: str, end: float) -> list[dict[str, 
         follow_redirects=False,
         validate_cert=False,  # of a server on this machine, seldom made out to its address
     )
-    client = AsyncHTTPClient(force_instance=True)
+    # Never by a proxy, as the client that others may have configured goes.
+    client = SimpleAsyncHTTPClient(force_instance=True)
     try:
         answer = await asyncio.wait_for(client.fetch(request), max(0.1, end - time.monotonic()))
     finally:
@@ -269,7 +272,7 @@ async def _models(server: OtherServer, path: str, end: float) -> list[dict[str, 
 def _channels(server: OtherServer, kernel_id: str) -> HTTPRequest:
     url = "ws" + server.url.partition("http")[2]
     return HTTPRequest(
-        f"{url}api/kernels/{kernel_id}/channels?session_id=sagemaker-autoshutdown",
+        f"{url}api/kernels/{kernel_id}/channels?session_id={uuid.uuid4().hex}",
         headers={"Authorization": f"token {server.token}"} if server.token else {},
         validate_cert=False,
     )

@@ -89,7 +89,8 @@ class Handler(APIHandler):
         answer = await forwarder.forward(self.request, path)
         self.set_status(answer.status)
         self.set_header("Content-Type", answer.content_type)
-        await web.RequestHandler.finish(self, answer.body)
+        # Tornado takes even an empty body for one, which a 204 must not have.
+        await web.RequestHandler.finish(self, answer.body or None)
 
     def write_error(self, status_code: int, **details: Any) -> None:
         """As Jupyter does; a 405 also has to say what there is (RFC 9110)."""

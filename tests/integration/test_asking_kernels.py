@@ -10,8 +10,9 @@ import pytest
 from jupyter_server.serverapp import ServerApp
 
 from sagemaker_autoshutdown.activity import kernel_probe
-from sagemaker_autoshutdown.activity.jupyter import RestSource
+from sagemaker_autoshutdown.activity.jupyter import RestSource, server_token
 from sagemaker_autoshutdown.activity.kernel_probe import Answer, Told
+from sagemaker_autoshutdown.activity.other_servers import OtherServer, OtherServers
 
 
 def answers(told: Mapping[str, Told]) -> dict[str, Answer]:
@@ -49,6 +50,20 @@ async def test_connections_are_closed_again(jp_serverapp: ServerApp, http_server
             return
         await asyncio.sleep(0.05)
     pytest.fail("a connection was left open, which can count as use")
+
+
+async def test_a_kernel_that_two_apps_ask_at_once_answers_both(
+    jp_serverapp: ServerApp, http_server: Any
+) -> None:
+    """A server closes the earlier of two connections of one session."""
+    kernel_id = str(await jp_serverapp.kernel_manager.start_kernel(kernel_name="python3"))
+    port, base_url = jp_serverapp.port, jp_serverapp.base_url
+    url, token = f"http://127.0.0.1:{port}{base_url}", server_token(jp_serverapp)
+    others = OtherServers()
+    others._servers = (OtherServer(1, port, url, token),)
+    asking = (others.ask([f"{port}/{kernel_id}"]) for _ in range(2))
+    told = [answers(each) for each in await asyncio.gather(*asking)]
+    assert told == [{f"{port}/{kernel_id}": Answer.IDLE}] * 2
 
 
 async def test_a_server_that_refuses_is_not_taken_for_a_cell(
