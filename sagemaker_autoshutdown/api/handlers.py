@@ -2,6 +2,8 @@
 
 Who may call is Jupyter's to decide (``authenticated``, ``authorized``, XSRF). What is shown and
 what is done is the monitor's. ``openapi.yaml`` describes every route, and a test compares them.
+
+The server imports this module at its start: what only an answer needs is imported with the answer.
 """
 
 from __future__ import annotations
@@ -17,15 +19,10 @@ from tornado import web
 
 from ..clock import utcnow
 from ..errors import AutoShutdownError, InvalidRequest
-from ..status import to_json
-from . import requests
-from .checks import RequestedChecks
-from .history import Tracker, history_to_json, page
 
 if TYPE_CHECKING:
-    from ..commands import Commands
-    from ..monitor import Monitor
     from .forward import Forwarder
+    from .served import Served, ServedLater
 
 PREFIX = "sagemaker-autoshutdown/api"
 #: Bytes. What is taken here is a line or two.
@@ -41,8 +38,10 @@ def answers(method: Answer) -> Answer:
     @wraps(method)
     async def answer(self: Handler, *args: str) -> None:
         try:
-            if self.forwarder is not None and self.forwarder.is_needed:
-                await self.answer_from_acting_server(self.forwarder)
+            self.served = await self.served_later.get()
+            forwarder = self.served.forwarder
+            if forwarder is not None and forwarder.is_needed:
+                await self.answer_from_acting_server(forwarder)
                 return
             body = await method(self, *args)
         except AutoShutdownError as error:
@@ -60,6 +59,13 @@ def answers(method: Answer) -> Answer:
     return answer
 
 
+def to_json(value: Any) -> Any:
+    """As the status is shown."""
+    from .. import status
+
+    return status.to_json(value)
+
+
 class Handler(APIHandler):
     """What all of ours share."""
 
@@ -67,21 +73,11 @@ class Handler(APIHandler):
     # Watching is no activity: a panel that polls would keep its own server up for ever.
     _track_activity = False
 
-    def initialize(
-        self,
-        monitor: Monitor,
-        commands: Commands,
-        tracker: Tracker,
-        checks: RequestedChecks,
-        forwarder: Forwarder | None,
-    ) -> None:
-        """``forwarder`` leads to the server that acts for this app, if that can be another one. The
-        others are those of this server."""
-        self.monitor = monitor
-        self.commands = commands
-        self.tracker = tracker
-        self.checks = checks
-        self.forwarder = forwarder
+    served: Served
+
+    def initialize(self, served_later: ServedLater) -> None:
+        """Methods find in ``served`` what they answer from."""
+        self.served_later = served_later
 
     async def answer_from_acting_server(self, forwarder: Forwarder) -> None:
         """Send what the server answers that acts for this app."""
@@ -103,6 +99,8 @@ class Handler(APIHandler):
         """The body, which must be a JSON object."""
         if len(self.request.body) > MAX_BODY:
             raise web.HTTPError(413, f"The body is over {MAX_BODY} bytes.")
+        from . import requests
+
         return requests.json_object(self.request.body)
 
     def argument(self, name: str) -> str | None:
@@ -118,7 +116,7 @@ class StatusHandler(Handler):
     @answers
     async def get(self) -> Any:
         """The whole picture."""
-        return to_json(self.monitor.status())
+        return to_json(self.served.monitor.status())
 
 
 class CheckHandler(Handler):
@@ -130,7 +128,7 @@ class CheckHandler(Handler):
     async def post(self) -> Any:
         """Look now rather than at the next interval."""
         self.set_status(202)
-        return {"check_in_seconds": self.checks.ask()}
+        return {"check_in_seconds": self.served.checks.ask()}
 
 
 class PageClosedHandler(Handler):
@@ -141,7 +139,7 @@ class PageClosedHandler(Handler):
     @answers
     async def post(self) -> Any:
         """Somebody closed a page with the panel in it."""
-        self.monitor.page_closed()
+        self.served.monitor.page_closed()
         self.set_status(204)
         return None
 
@@ -154,15 +152,15 @@ class SettingsHandler(Handler):
     @answers
     async def get(self) -> Any:
         """The settings in force."""
-        return self.monitor.settings.describe()
+        return self.served.monitor.settings.describe()
 
     @web.authenticated
     @authorized
     @answers
     async def put(self) -> Any:
         """Change any of the user's."""
-        await self.commands.change_settings(self.json_object())
-        return self.monitor.settings.describe()
+        await self.served.commands.change_settings(self.json_object())
+        return self.served.monitor.settings.describe()
 
 
 class AppHandler(Handler):
@@ -173,7 +171,7 @@ class AppHandler(Handler):
     @answers
     async def delete(self, app_name: str) -> Any:
         """Shut it down now."""
-        app = await self.commands.shut_down(app_name)
+        app = await self.served.commands.shut_down(app_name)
         self.set_status(202)
         return to_json(app)
 
@@ -186,16 +184,18 @@ class KeepAliveHandler(Handler):
     @answers
     async def put(self, app_name: str) -> Any:
         """Keep it up until a time."""
-        longest = self.monitor.settings.max_keep_alive
+        from . import requests
+
+        longest = self.served.monitor.settings.max_keep_alive
         until = requests.keep_alive_end(self.json_object(), utcnow(), longest)
-        return to_json(await self.commands.keep_alive(app_name, until))
+        return to_json(await self.served.commands.keep_alive(app_name, until))
 
     @web.authenticated
     @authorized
     @answers
     async def delete(self, app_name: str) -> Any:
         """Take a keep-alive back."""
-        return to_json(await self.commands.end_keep_alive(app_name))
+        return to_json(await self.served.commands.end_keep_alive(app_name))
 
 
 class HistoryHandler(Handler):
@@ -206,14 +206,17 @@ class HistoryHandler(Handler):
     @answers
     async def get(self) -> Any:
         """What happened, newest first."""
+        from . import requests
+        from .history import history_to_json, page
+
         before = self.argument("before")
         events, next_before = await page(
-            self.tracker,
+            self.served.tracker,
             limit=requests.event_limit(self.argument("limit")),
             before=None if before is None else requests.moment("before", before),
             app_name=requests.app_filter(self.argument("app_name")),
         )
-        told = await history_to_json(self.tracker, events)
+        told = await history_to_json(self.served.tracker, events)
         return {"events": told, "next_before": to_json(next_before)}
 
 
@@ -225,8 +228,10 @@ class CostsHandler(Handler):
     @answers
     async def get(self) -> Any:
         """What the instances cost, by group; as CSV where that is asked for."""
+        from . import requests
+
         query = requests.costs_query(self.argument, self.request.headers.get("Accept"), utcnow())
-        report = await self.tracker.costs(query.start, query.end, query.group_by)
+        report = await self.served.tracker.costs(query.start, query.end, query.group_by)
         return report.to_csv() if query.as_csv else report.to_json(to_json)
 
 
@@ -243,23 +248,11 @@ ROUTES: tuple[tuple[str, type[Handler]], ...] = (
 )
 
 
-def add_handlers(
-    web_app: web.Application,
-    monitor: Monitor,
-    commands: Commands,
-    tracker: Tracker,
-    forwarder: Forwarder | None = None,
-) -> None:
+def add_handlers(web_app: web.Application, served_later: ServedLater) -> None:
     """Serve the API under the server's base URL."""
     base_url = web_app.settings["base_url"]
-    parts = {
-        "monitor": monitor,
-        "commands": commands,
-        "tracker": tracker,
-        "checks": RequestedChecks(monitor.wake),
-        "forwarder": forwarder,
-    }
+    arguments = {"served_later": served_later}
     web_app.add_handlers(
         ".*$",
-        [(url_path_join(base_url, PREFIX, path), handler, parts) for path, handler in ROUTES],
+        [(url_path_join(base_url, PREFIX, path), handler, arguments) for path, handler in ROUTES],
     )

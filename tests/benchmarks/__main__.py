@@ -202,7 +202,9 @@ def load() -> None:
     """What loading adds to a server."""
     say(
         "Loading the extension into a server that is up, before the first AWS call",
-        "Each in a fresh process, byte code compiled; median and worst of 10.",
+        "Each in a fresh process, byte code compiled; median and worst of 10. Later, with the "
+        "server up, the extension puts its parts together: the CPU that takes, and the longest "
+        "that the loop waited.",
     )
     rows = []
     with a_scene(1, 1) as made:
@@ -223,13 +225,16 @@ def load() -> None:
                         for choose in (statistics.median, max)
                     ),
                     ms(statistics.median(each["cpu"] for each in found)),
+                    ms(statistics.median(each["cpu_later"] for each in found)),
+                    ms(statistics.median(each["held_later"] for each in found)),
                     *(
                         f"{choose(each['bytes'] for each in found) / 1e6:.1f} MB"
                         for choose in (statistics.median, max)
                     ),
                 ]
             )
-    table(["", "time p50", "time max", "CPU p50", "memory p50", "memory max"], rows)
+    head = ["", "time p50", "time max", "CPU p50", "CPU later", "loop held later"]
+    table([*head, "memory p50", "memory max"], rows)
     aim("under 50 ms and 5 MB")
 
 

@@ -26,7 +26,8 @@ from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from sagemaker_autoshutdown.activity.jupyter import server_token
 from sagemaker_autoshutdown.announcements import Check
-from sagemaker_autoshutdown.app import SETTINGS_KEY
+from sagemaker_autoshutdown.api.served import Served
+from sagemaker_autoshutdown.app import SETTINGS_KEY, Running
 from sagemaker_autoshutdown.clock import utcnow
 from sagemaker_autoshutdown.monitor import Monitor
 
@@ -46,12 +47,20 @@ class Worker:
         self.plan = plan
         self.url = f"http://127.0.0.1:{server.port}{server.base_url}"
         self.client = SimpleAsyncHTTPClient(force_instance=True)
+        #: None where there is none of ours.
+        self.served: Served | None = None
+
+    async def wait_for_the_extension(self) -> None:
+        """Until it is at work, where there is one."""
+        running: Running | None = self.server.web_app.settings.get(SETTINGS_KEY)
+        if running is not None:
+            self.served = await running.served.get()
 
     @property
     def monitor(self) -> Monitor:
         """The extension's."""
-        monitor: Monitor = self.server.web_app.settings[SETTINGS_KEY]
-        return monitor
+        assert self.served is not None
+        return self.served.monitor
 
     async def checks(self) -> dict[str, Any]:
         """Our own check, as the loop makes it."""
@@ -113,7 +122,7 @@ class Worker:
 
     async def idle(self) -> dict[str, Any]:
         """The CPU of the server while the loop sleeps, or where there is none of ours."""
-        if SETTINGS_KEY in self.server.web_app.settings:
+        if self.served is not None:
             await self.monitor.stop()
         await asyncio.sleep(1)
         cpu, wall = time.process_time(), time.perf_counter()
@@ -189,7 +198,9 @@ async def _work(server: ServerApp, plan: dict[str, Any]) -> None:
     try:
         # Start-up is over when the server answers.
         await asyncio.sleep(0.5)
-        job: Callable[[], Awaitable[dict[str, Any]]] = getattr(Worker(server, plan), plan["job"])
+        worker = Worker(server, plan)
+        await worker.wait_for_the_extension()
+        job: Callable[[], Awaitable[dict[str, Any]]] = getattr(worker, plan["job"])
         result = await job()
     except Exception as error:
         result = {"error": repr(error)}

@@ -7,6 +7,7 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +15,11 @@ from typing import Any
 
 import pytest
 from jupyter_server.serverapp import ServerApp
+from tornado.httpclient import HTTPClientError, HTTPResponse
 
-from sagemaker_autoshutdown import app
+from sagemaker_autoshutdown import app, parts
+from sagemaker_autoshutdown.api import served
+from sagemaker_autoshutdown.errors import Unavailable
 from sagemaker_autoshutdown.model import HostKind
 from sagemaker_autoshutdown.monitor import Monitor
 from tests.localstudio import user
@@ -23,6 +27,7 @@ from tests.localstudio.faults import Fault
 from tests.localstudio.testing import QUICK, BlockingStudio, enter_app, running_studio
 
 Fetch = Callable[..., Awaitable[Any]]
+STATUS = ("sagemaker-autoshutdown", "api", "status")
 
 
 @pytest.fixture
@@ -64,7 +69,8 @@ def in_classic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bloc
 
 @pytest.fixture
 def monitor(jp_serverapp: ServerApp, jp_asyncio_loop: Any) -> Iterator[Monitor]:
-    found: Monitor = jp_serverapp.web_app.settings[app.SETTINGS_KEY]
+    running: app.Running = jp_serverapp.web_app.settings[app.SETTINGS_KEY]
+    found = jp_asyncio_loop.run_until_complete(running.served.get()).monitor
     yield found
     jp_asyncio_loop.run_until_complete(found.stop())
     close = getattr(found._costs, "close", None)
@@ -85,7 +91,6 @@ async def until(condition: Callable[[], object]) -> None:
 async def test_off_sagemaker_it_loads_without_noise_and_does_nothing(
     monitor: Monitor, jp_serverapp: ServerApp, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await asyncio.sleep(0)
     status = monitor.status()
     assert (status.host, status.apps, status.problems) == (HostKind.NONE, (), ())
     assert "not on SageMaker" in status.message
@@ -130,7 +135,8 @@ class TestInClassic:
         tasks = len(asyncio.all_tasks())
         app.load(jp_serverapp)
         await asyncio.sleep(0)
-        assert jp_serverapp.web_app.settings[app.SETTINGS_KEY] is monitor
+        running = jp_serverapp.web_app.settings[app.SETTINGS_KEY]
+        assert (await running.served.get()).monitor is monitor
         assert len(jp_serverapp.web_app.default_router.rules) == rules
         assert len(asyncio.all_tasks()) <= tasks + 1
 
@@ -178,17 +184,78 @@ class TestAnExtensionThatIsBroken:
         def fail(*_: object) -> None:
             raise ZeroDivisionError("a bug")
 
-        monkeypatch.setattr(app, "build", fail)
+        monkeypatch.setattr(parts, "build", fail)
 
     async def test_leaves_the_server_up_and_says_so(
         self, jp_serverapp: ServerApp, jp_fetch: Fetch, caplog: pytest.LogCaptureFixture
     ) -> None:
         assert (await jp_fetch("api", "status")).code == 200
-        assert app.SETTINGS_KEY not in jp_serverapp.web_app.settings
+        refused = await refusal(jp_fetch)
+        assert refused.code == 503
+        assert "server's log says why" in message(refused)
+        del jp_serverapp.web_app.settings[app.SETTINGS_KEY]
         with caplog.at_level(logging.ERROR):
             jp_serverapp.log.propagate = True
-            app.load(jp_serverapp)
+            running = app.load(jp_serverapp)
+            assert running is not None
+            with pytest.raises(Unavailable):
+                await running.served.get()
         assert "nothing is watched or shut down" in caplog.text
+
+
+class TestWhileThePartsAreImported:
+    """Which takes seconds on a busy machine."""
+
+    @pytest.fixture
+    def imported(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+        event = threading.Event()
+        monkeypatch.setattr(app, "_import_parts", lambda: event.wait(30))
+        yield event
+        event.set()
+
+    async def test_the_server_answers_and_who_asks_the_extension_waits(
+        self, imported: threading.Event, jp_serverapp: ServerApp, jp_fetch: Fetch
+    ) -> None:
+        asked = asyncio.ensure_future(jp_fetch(*STATUS))
+        assert (await jp_fetch("api", "status")).code == 200
+        assert not asked.done()
+        imported.set()
+        assert json.loads((await asked).body)["host"] == "none"
+
+    async def test_who_has_waited_long_is_told_to_try_again(
+        self,
+        imported: threading.Event,
+        monkeypatch: pytest.MonkeyPatch,
+        jp_serverapp: ServerApp,
+        jp_fetch: Fetch,
+    ) -> None:
+        monkeypatch.setattr(served, "PATIENCE", 0.01)
+        refused = await refusal(jp_fetch)
+        assert refused.code == 503
+        assert "still starting" in message(refused)
+
+    async def test_a_server_that_ends_meanwhile_ends(
+        self, imported: threading.Event, jp_serverapp: ServerApp, jp_fetch: Fetch
+    ) -> None:
+        assert (await jp_fetch("api", "status")).code == 200
+        await asyncio.wait_for(jp_serverapp.cleanup_extensions(), 20)
+        imported.set()
+        running = jp_serverapp.web_app.settings[app.SETTINGS_KEY]
+        assert running._starting.cancelled()
+
+
+async def refusal(jp_fetch: Fetch) -> HTTPResponse:
+    """How the extension refuses to show its status."""
+    with pytest.raises(HTTPClientError) as refused:
+        await jp_fetch(*STATUS)
+    assert refused.value.response is not None
+    return refused.value.response
+
+
+def message(response: HTTPResponse) -> str:
+    """What a refusal says."""
+    said: str = json.loads(response.body)["message"]
+    return said
 
 
 async def test_f14_no_setting_of_ours_is_taken_for_activity(
@@ -205,7 +272,12 @@ def test_loading_pays_for_nothing_that_is_needed_later_only() -> None:
     code = (
         "import sys, jupyter_server.serverapp; before = set(sys.modules);"
         "import sagemaker_autoshutdown.app;"
-        "print(*sorted({'boto3', 'botocore', 'psutil'} & (set(sys.modules) - before)))"
+        "print(*sorted(set(sys.modules) - before))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.split() == []
+    package = "sagemaker_autoshutdown"
+    routes = {"api", "api.handlers", "api.served", "app", "clock", "errors", "threads", "_version"}
+    allowed = {package, *(f"{package}.{name}" for name in routes)}
+    ours = {name for name in ran.stdout.split() if name.partition(".")[0] == package}
+    assert ours - allowed == set()
+    assert {"boto3", "botocore", "psutil", "sqlite3", "ctypes"}.isdisjoint(ran.stdout.split())

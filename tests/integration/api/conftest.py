@@ -16,7 +16,7 @@ import pytest
 from tornado.httpclient import HTTPClientError
 from traitlets.config import Config
 
-from sagemaker_autoshutdown.app import SETTINGS_KEY
+from sagemaker_autoshutdown.app import SETTINGS_KEY, Running
 from sagemaker_autoshutdown.monitor import Monitor
 from tests.localstudio import user
 from tests.localstudio.servers import app_metadata
@@ -87,10 +87,11 @@ def jp_server_config(traits: dict[str, Any], tmp_path: Path) -> Config:
 @pytest.fixture
 def monitor(on_sagemaker: None, jp_serverapp: Any, jp_asyncio_loop: Any) -> Iterator[Monitor]:
     """The server's."""
-    found: Monitor = jp_serverapp.web_app.settings[SETTINGS_KEY]
+    running: Running = jp_serverapp.web_app.settings[SETTINGS_KEY]
+    found = jp_asyncio_loop.run_until_complete(running.served.get()).monitor
     yield found
     jp_asyncio_loop.run_until_complete(found.stop())
-    found._costs.close()  # type: ignore[attr-defined]
+    found._costs.close()
 
 
 @pytest.fixture

@@ -1,0 +1,232 @@
+"""The parts of one server: puts them together and starts them. No logic of its own.
+
+Their modules are most of what the extension imports; ``app`` imports them once the server is up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from .activity.background_jobs import BackgroundJobs
+from .activity.browser_requests import BrowserRequests
+from .activity.gpu_watch import GpuWatch
+from .activity.jupyter import InProcessSource, RestSource
+from .activity.other_servers import OtherServers
+from .activity.process_groups import WorkRule
+from .activity.process_table import machine_started_at
+from .activity.reader import ActivityReader
+from .api.checks import RequestedChecks
+from .api.events import EventBus
+from .api.history import NoTracker
+from .api.served import Served
+from .aws import Aws
+from .clock import utcnow
+from .commands import Commands
+from .costs.setup import cost_tracker
+from .costs.tracker import CostTracker
+from .decide import is_held
+from .hosts import adapter_for, detect
+from .metrics.collector import Metrics
+from .model import Host, HostKind, Problem
+from .monitor import Monitor
+from .settings import admin as config_module
+from .settings.admin import SageMakerAutoShutdown
+from .settings.source import SettingsSource, fetch
+from .settings.user import Settings
+
+if TYPE_CHECKING:
+    from jupyter_server.serverapp import ServerApp
+
+    from .hosts.app_lock import AppLock
+
+#: Seconds after which a server that does not act looks again whether it is its turn.
+LOCK_INTERVAL = 10.0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What runs in one server."""
+
+    config: SageMakerAutoShutdown
+    monitor: Monitor
+    tracker: CostTracker
+    metrics: Metrics
+    #: None where there is no app to look after.
+    lock: AppLock | None
+    served: Served
+
+
+def build(serverapp: ServerApp) -> Parts:
+    """The parts for this server, put together and not yet started. Does no I/O but to read the
+    metadata file."""
+    config, faults = config_module.load(serverapp)
+    host = detect(config.resource_metadata_file)
+    serverapp.log.info("sagemaker_autoshutdown: %s", _describe(host))
+    for fault in faults:
+        serverapp.log.error("sagemaker_autoshutdown: %s", fault)
+    metrics = Metrics(host)
+    aws = Aws(host.region, metrics.count_call)
+    adapter = adapter_for(host, aws, machine_started_at())
+    source = (RestSource if host.kind is HostKind.CLASSIC else InProcessSource)(serverapp)
+    events = EventBus(getattr(serverapp, "event_logger", None))
+    tracker = cost_tracker(host, config, aws, serverapp.log, metrics.count_call)
+
+    settings = Settings.of(config)
+    if config.settings_source:
+        settings.follow(SettingsSource(config, lambda: fetch(aws, config.settings_source)))
+    jobs = _background_jobs(config)
+    settings.on_admin_change.append(
+        lambda _: jobs.exclude(
+            config.ignored_programs, config.holding_programs, config.ignore_detached_jobs
+        )
+    )
+    gpus = GpuWatch(
+        busy_percent=config.work_gpu_percent,
+        unknown_for=timedelta(seconds=config.max_unknown_gpu_time),
+        program_of=jobs.gpu_user,
+    )
+    browsers = BrowserRequests(serverapp.base_url)
+    browsers.listen_to(serverapp.web_app)
+    monitor = Monitor(
+        adapter=adapter,
+        reader=ActivityReader(
+            source,
+            adapter,
+            jobs,
+            gpus,
+            OtherServers(),
+            browsers,
+            is_held=lambda apps, work, now: is_held(apps, work, settings.policy, now),
+        ),
+        settings=settings,
+        config=config,
+        costs=tracker,
+        listeners=(tracker, metrics, events),
+        problems=tuple(
+            Problem("bad_setting", fault, "Correct it and restart the server.", utcnow())
+            for fault in faults
+        ),
+        log=serverapp.log,
+    )
+    metrics.watch(
+        monitor.status,
+        tracker.spent,
+        lambda: monitor.settings.policy,
+        tracker.volume_usd_per_month,
+    )
+    commands = Commands(monitor)
+    checks = RequestedChecks(monitor.wake)
+    if host.kind is HostKind.NONE:
+        served = Served(monitor, commands, NoTracker(), checks, None)
+        return Parts(config, monitor, tracker, metrics, None, served)
+    # These need a Unix, as SageMaker is; elsewhere the extension loads all the same.
+    from .api.forward import Forwarder
+    from .hosts.app_lock import AppLock
+
+    lock = AppLock(host)
+    served = Served(monitor, commands, tracker, checks, Forwarder(lock, OtherServers()))
+    return Parts(config, monitor, tracker, metrics, lock, served)
+
+
+def _background_jobs(config: SageMakerAutoShutdown) -> BackgroundJobs:
+    return BackgroundJobs(
+        rule=WorkRule(
+            cpu=config.work_cpu_percent / 100,
+            group_cpu=config.work_group_cpu_percent / 100,
+            bytes_per_second=config.work_bytes_per_second,
+            interval=config.work_interval,
+        ),
+        ignored=config.ignored_programs,
+        holding=config.holding_programs,
+        ignored_detached=config.ignore_detached_jobs,
+    )
+
+
+def _describe(host: Host) -> str:
+    if host.kind is HostKind.NONE:
+        return f"{host.message}; nothing is watched"
+    where = {
+        HostKind.CLASSIC: f"the KernelGateway apps of {host.owner} in {host.domain_id}",
+        HostKind.SPACE: f"the JupyterLab space {host.owner} in {host.domain_id}",
+        HostKind.NOTEBOOK_INSTANCE: f"the notebook instance {host.app_name}",
+    }
+    return f"watching {where[host.kind]} ({host.region})"
+
+
+async def start(parts: Parts, serverapp: ServerApp) -> None:
+    """Start the parts as soon as this server is to act for the app."""
+    if parts.lock is None:
+        await parts.monitor.settings.read()
+        return
+    await _until_it_acts(parts.lock, parts.config.poll_interval, serverapp)
+    _start(parts, serverapp)
+
+
+async def _until_it_acts(lock: AppLock, poll_interval: float, serverapp: ServerApp) -> None:
+    """Wait until no other server acts for this app, which is mostly so at once."""
+    waits = False
+    while True:
+        try:
+            if lock.acquire():
+                return
+        except OSError as error:
+            serverapp.log.warning(
+                "sagemaker_autoshutdown: there is no place for the lock that tells servers on one "
+                "app apart (%s). Without it this server acts: run no second one",
+                error,
+            )
+            lock.is_held = True
+            return
+        if not waits:
+            waits = True
+            serverapp.log.info(
+                "sagemaker_autoshutdown: another Jupyter server (process %s) looks after this app. "
+                "This one shows what that one says, and takes over when it ends",
+                lock.holder(),
+            )
+        await asyncio.sleep(min(LOCK_INTERVAL, poll_interval))
+
+
+def _start(parts: Parts, serverapp: ServerApp) -> None:
+    # What is still to be written takes moments, and comes after the last that happens here.
+    atexit.register(parts.tracker.close)
+    # None of these may keep the others from starting, least of all the loop.
+    for begin in (
+        parts.tracker.start,
+        parts.metrics.register,
+        lambda: _start_remote_write(parts, serverapp),
+    ):
+        try:
+            begin()
+        except Exception:
+            serverapp.log.exception("sagemaker_autoshutdown: a part could not be started")
+    parts.monitor.start()
+
+
+def _start_remote_write(parts: Parts, serverapp: ServerApp) -> None:
+    if not parts.config.remote_write_url:
+        return
+    try:
+        from .metrics.remote_write.setup import remote_writer
+
+        loop = asyncio.get_running_loop()
+        writer = remote_writer(
+            parts.monitor.host,
+            parts.config,
+            parts.metrics,
+            loop,
+            serverapp.log,
+            # Its series would lie between those of a second server in the same app.
+            is_elsewhere=lambda: parts.tracker.is_elsewhere,
+        )
+    except Exception as error:
+        serverapp.log.error("sagemaker_autoshutdown: metrics are not sent anywhere: %s", error)
+        return
+    if writer is not None:
+        atexit.register(writer.close)
+        parts.monitor.announcements.add(writer)
+        writer.start()
