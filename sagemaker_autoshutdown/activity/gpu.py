@@ -77,6 +77,7 @@ class Gpus:
         self._nvml: Any = None
         #: Why there is none to be read; empty while that is not known.
         self.missing = ""
+        self._is_there = True
         self._reading = threading.Lock()
 
     def read(self) -> tuple[Gpu, ...]:
@@ -85,7 +86,7 @@ class Gpus:
         Blocks for milliseconds, the first time for up to a second, and for ever where the driver
         hangs: call it in a thread, with a bound. While it hangs, further calls raise ``GpuError``.
         """
-        if self.missing:
+        if not self._is_there:
             return ()
         if not self._reading.acquire(blocking=False):
             raise GpuError("the driver has not answered the last question yet")
@@ -101,12 +102,13 @@ class Gpus:
             nvml = self._load(self._library)
             code = nvml.nvmlInit_v2()
         except (OSError, AttributeError) as error:
-            self.missing = str(error)
+            self.missing, self._is_there = str(error), False
             return False
         if code != _SUCCESS:
+            # It may not be up yet: it is asked again the next time.
             self.missing = _error(nvml, code)
             return False
-        self._nvml = nvml
+        self._nvml, self.missing = nvml, ""
         return True
 
     def _count(self) -> int:

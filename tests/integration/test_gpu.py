@@ -95,6 +95,13 @@ class TestReading:
         assert machine.gpus.read() == ()
         assert machine.gpus.missing == "NVML: Driver Not Loaded"
 
+    def test_a_driver_that_comes_up_after_the_server_is_asked_again(self, machine: Machine) -> None:
+        machine.has("error 9")
+        machine.gpus.read()
+        machine.has("87 1000 0")
+        assert [gpu.percent for gpu in machine.gpus.read()] == [87]
+        assert machine.gpus.missing == ""
+
     def test_a_machine_without_the_library_has_none(self) -> None:
         gpus = Gpus(library="libthere-is-none.so.1")
         assert gpus.read() == ()
