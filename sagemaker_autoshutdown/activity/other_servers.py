@@ -105,7 +105,7 @@ class OtherServers:
     runtime_dir: Callable[[], str] = jupyter_runtime_dir
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     _table: ProcFs = field(default_factory=ProcFs)
-    _known: dict[int, tuple[bool, int]] = field(default_factory=dict)
+    _known: dict[tuple[int, float, str], tuple[bool, int]] = field(default_factory=dict)
     _servers: tuple[OtherServer, ...] = ()
 
     async def observe(self) -> tuple[ServerSeen, ...]:
@@ -133,15 +133,18 @@ class OtherServers:
     def _find(self) -> tuple[OtherServer, ...]:
         if not Path("/proc/self/stat").exists():
             return ()  # Studio runs on Linux; elsewhere there is nothing to shut down
-        pids = {int(name) for name in os.listdir("/proc") if name.isdigit()}  # noqa: PTH208
-        pids.discard(self.own_pid)
-        self._known = {pid: known for pid, known in self._known.items() if pid in pids}
-        for pid in pids:
-            is_server, times = self._known.get(pid, (False, 0))
+        processes = self._table.read()
+        processes.pop(self.own_pid, None)
+        known = {}
+        for pid, process in processes.items():
+            # A process that becomes another program changes its name.
+            key = (pid, process.started, process.name)
+            is_server, times = self._known.get(key, (False, 0))
             if times < FRESH:
                 is_server = is_jupyter_server(self._table.arguments(pid))
-                self._known[pid] = is_server, times + 1
-        found = [self._server(pid) for pid, (is_server, _) in self._known.items() if is_server]
+            known[key] = is_server, min(times + 1, FRESH)
+        self._known = known
+        found = [self._server(key[0]) for key, (is_server, _) in known.items() if is_server]
         return tuple(sorted((one for one in found if one is not None), key=lambda one: one.pid))
 
     def _server(self, pid: int) -> OtherServer | None:
