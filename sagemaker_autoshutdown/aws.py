@@ -194,16 +194,16 @@ class Aws:
         client = self._client(service)
         shape = client.meta.service_model.operation_model(operation).output_shape
 
-        def look(response_dict: dict[str, Any] | None, **_: Any) -> None:
+        def note_unknown(response_dict: dict[str, Any] | None, **_: Any) -> None:
             if response_dict is not None and response_dict["status_code"] == 200:
                 unknown[:] = _unknown_members(shape, json.loads(response_dict["body"] or b"{}"))
 
         event = f"response-received.{service}.{operation}"
-        client.meta.events.register(event, look)
+        client.meta.events.register(event, note_unknown)
         try:
             return self.call_blocking(service, operation, parameters), unknown
         finally:
-            client.meta.events.unregister(event, look)
+            client.meta.events.unregister(event, note_unknown)
 
     def knows(self, service: str, operation: str, path: str) -> bool:
         """Whether this botocore can send a parameter, such as ``DefaultUserSettings.X.Y``."""

@@ -1,8 +1,8 @@
 """What to do with each app, as a pure function of what was seen, the policy and the time.
 
 ``decide`` owns every rule of when an app is shut down. It does no I/O and reads no clock; what it
-must remember from one look to the next goes out in the result and comes back as an argument, so
-that any history can be replayed.
+must remember from one observation to the next goes out in the result and comes back as an argument,
+so that any history can be replayed.
 """
 
 from __future__ import annotations
@@ -81,11 +81,11 @@ class Announcement:
 
 @dataclass(frozen=True)
 class AppMemory:
-    """What is remembered of one run of an app between looks.
+    """What is remembered of one run of an app between observations.
 
     ``last_active`` is the latest activity ever seen in this run: a kernel that is gone was used
-    all the same. ``is_idle`` is what the app was at the last look, and what it goes on counting as
-    while it is being shut down.
+    all the same. ``is_idle`` is what the app was at the last observation, and what it goes on
+    counting as while it is being shut down.
     """
 
     run_started_at: datetime
@@ -276,8 +276,8 @@ def _busy(unknown: Verdict, hold: _Hold, next_at: datetime | None) -> Verdict:
     )
 
 
-def _first(*moments: datetime | None) -> datetime | None:
-    return min((moment for moment in moments if moment is not None), default=None)
+def _first(*times: datetime | None) -> datetime | None:
+    return min((time for time in times if time is not None), default=None)
 
 
 def _used(past: AppMemory, work: Iterable[Work], policy: Policy, now: datetime) -> AppMemory:
@@ -385,7 +385,7 @@ def _last_active(item: Work, policy: Policy, now: datetime) -> datetime:
     """When ``item`` was last active, given that it does not hold its app now."""
     if item.kind is WorkKind.KERNEL and item.state in TRANSIENT_STATES:
         return item.state_since
-    known = item.state_since if item.last_activity is None else item.last_activity
+    last_active = item.state_since if item.last_activity is None else item.last_activity
     if item.silent_since is None or _held_too_long(item, policy, now):
-        return known
-    return max(known, item.silent_since)
+        return last_active
+    return max(last_active, item.silent_since)

@@ -304,7 +304,7 @@ class Limit(str, Enum):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One look at the world.
+    """One observation of the world.
 
     ``apps_error`` and ``activity_error`` say, in words for the user, what could not be seen; the
     apps then are those that were last seen. ``unasked`` names apps whose kernels have yet to be

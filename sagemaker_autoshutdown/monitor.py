@@ -17,7 +17,7 @@ from typing import Any
 
 from . import status as status_module
 from .activity.questions import Questions
-from .activity.reader import ActivityReader, Reading
+from .activity.reader import ActivityReader, ObservedActivity
 from .announcements import Announcements, Check, Listener
 from .aws import AwsError
 from .clock import Alarm, JumpDetector, utcnow
@@ -191,27 +191,27 @@ class Monitor:
             self._note_clock(self.now(), began_at)
             apps, apps_error = await self._list_apps()
             # Kernels last: theirs is the state that changes by the second.
-            reading = Reading()
+            activity = ObservedActivity()
             if any(app.status is AppStatus.IN_SERVICE for app in apps):
-                reading = await self._read_activity(apps)
-            now = self._take(apps, apps_error, reading)
+                activity = await self._observe_activity(apps)
+            now = self._take(apps, apps_error, activity)
             self._problems.check_went_well()
             self._act(now)
             self._announce_check(now, asyncio.get_running_loop().time() - began_at)
 
-    def _take(self, apps: tuple[App, ...], apps_error: str, reading: Reading) -> datetime:
+    def _take(self, apps: tuple[App, ...], apps_error: str, activity: ObservedActivity) -> datetime:
         """Decide on what was seen; gives when."""
-        self._notes = reading.notes
-        self._problems.activity_unseen(reading.error)
+        self._notes = activity.notes
+        self._problems.activity_unseen(activity.error)
         now = self.now()
         self._snapshot = Snapshot(
             apps=apps,
-            work=reading.work,
+            work=activity.work,
             apps_error=apps_error,
-            activity_error=reading.error,
-            presence=reading.presence,
+            activity_error=activity.error,
+            presence=activity.presence,
         )
-        if not apps_error and not reading.error:
+        if not apps_error and not activity.error:
             self._checked_at = now
         self._decide(now)
         return now
@@ -233,7 +233,7 @@ class Monitor:
             now = self.now()
             if asked:
                 apps, apps_error = self._snapshot.apps, self._snapshot.apps_error
-                now = self._take(apps, apps_error, await self._read_activity(apps))
+                now = self._take(apps, apps_error, await self._observe_activity(apps))
             else:
                 self._decide(now)
             self._shutdowns.start([v for v in self._verdicts if v.app.name == app_name], now)
@@ -267,11 +267,11 @@ class Monitor:
                 for name, memory in self._memory.items()
             }
 
-    async def _read_activity(self, apps: tuple[App, ...]) -> Reading:
+    async def _observe_activity(self, apps: tuple[App, ...]) -> ObservedActivity:
         try:
             return await asyncio.wait_for(self._reader.read(apps, self.now()), READ_TIMEOUT)
         except asyncio.TimeoutError:
-            return Reading(error=f"no answer in {READ_TIMEOUT} s")
+            return ObservedActivity(error=f"no answer in {READ_TIMEOUT} s")
 
     async def _list_apps(self) -> tuple[tuple[App, ...], str]:
         """The apps, and what kept them from being listed; then those that were last seen."""

@@ -120,7 +120,7 @@ class Machine:
         before = self.traffics.get(pid, Traffic(0, 0))
         self.traffics[pid] = Traffic(before.written + written, before.read + read)
 
-    def look(
+    def observe(
         self,
         roots: Mapping[str, int] = {},
         *,
@@ -129,10 +129,10 @@ class Machine:
     ) -> Jobs:
         """What is seen after some time."""
         self.time += passed
-        return self.jobs.look(roots, rested)
+        return self.jobs.observe(roots, rested)
 
     def detached(
         self, roots: Mapping[str, int] = {}, *, passed: float = 60.0
     ) -> tuple[Finding, ...]:
         """What is seen outside of kernels and terminals after some time."""
-        return self.look(roots, passed=passed).outside
+        return self.observe(roots, passed=passed).outside

@@ -110,7 +110,7 @@ class Jupyter:
         self.kernel_models: Any = []
         self.terminal_models: Any = []
         self.session_models: Any = []
-        self.looks = 0
+        self.observations = 0
         self.hangs = False
         #: What kernels answer, by id, if they are asked at all; seconds that it takes, by id for
         #: those that are slower.
@@ -123,8 +123,8 @@ class Jupyter:
         #: Process ids of kernels and terminals; None where they are on other machines.
         self.on_this_machine: Mapping[tuple[str, str], int] | None = None
 
-    async def kernels(self, known: Collection[str] = ()) -> Models:
-        self.looks += 1
+    async def kernels(self, listed_elsewhere: Collection[str] = ()) -> Models:
+        self.observations += 1
         if self.hangs:
             await asyncio.Event().wait()
         return self._given("kernels", self.kernel_models)

@@ -78,7 +78,7 @@ class World:
     activity_error: str = ""
     memory: Mapping[str, AppMemory] = field(default_factory=dict)
 
-    def look(self, now: datetime) -> dict[str, Verdict]:
+    def observe(self, now: datetime) -> dict[str, Verdict]:
         """The verdicts at ``now``, by app name; what must be remembered is."""
         snapshot = Snapshot(self.apps, self.work, self.apps_error, self.activity_error)
         decision = decide(snapshot, self.policy, "alice", self.holds, self.memory, now)
@@ -87,5 +87,5 @@ class World:
 
     def one(self, now: datetime) -> Verdict:
         """The verdict on the only app."""
-        (verdict,) = self.look(now).values()
+        (verdict,) = self.observe(now).values()
         return verdict

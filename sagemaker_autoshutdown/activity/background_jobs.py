@@ -97,7 +97,7 @@ class _Facts:
 
 
 @dataclass(frozen=True)
-class _Reading(Generic[K]):
+class _GroupedSample(Generic[K]):
     """A sample, and who is who in it: below each kernel or terminal, below the server itself, and
     with nothing of Jupyter's above."""
 
@@ -108,7 +108,7 @@ class _Reading(Generic[K]):
 
 
 class BackgroundJobs:
-    """Tells which jobs there are, from reading to reading.
+    """Tells which jobs there are, from reading to grouped.
 
     One reading at a time: a second one that comes while the first goes on (in the thread of a
     caller that no longer waits for it) raises ``StillReading``.
@@ -138,7 +138,7 @@ class BackgroundJobs:
         self._facts: dict[tuple[int, float], _Facts] = {}
         # What was seen below a kernel, a terminal or the server: a process id and its start.
         self._ours: set[tuple[int, float]] = set()
-        self._reading = threading.Lock()
+        self._read_lock = threading.Lock()
 
     def exclude(
         self,
@@ -146,12 +146,12 @@ class BackgroundJobs:
         holding: Collection[str],
         ignored_detached: Collection[str],
     ) -> None:
-        """Take other lists of programs, from the next look on."""
+        """Take other lists of programs, from the next observation on."""
         self._ignored = tuple(ignored)
         self._holding = tuple(holding)
         self._ignored_detached = tuple(ignored_detached)
 
-    def look(self, roots: Mapping[K, int], rested: Mapping[K, float] = {}) -> Jobs:
+    def observe(self, roots: Mapping[K, int], rested: Mapping[K, float] = {}) -> Jobs:
         """The jobs that hold their app. ``roots`` holds a key for each kernel or terminal, with
         its process id; ``rested`` for how many seconds a kernel has run no cell, where that is
         known: what it used before is the cell's.
@@ -161,51 +161,51 @@ class BackgroundJobs:
         ``ImportError`` where psutil is needed and missing, and whatever else keeps processes from
         being read.
         """
-        if not self._reading.acquire(blocking=False):
+        if not self._read_lock.acquire(blocking=False):
             raise StillReading("the processes of the last check are still being read")
         try:
-            return self._look(roots, rested)
+            return self._observe(roots, rested)
         finally:
-            self._reading.release()
+            self._read_lock.release()
 
     def gpu_user(self, pid: int) -> str:
         """What runs in the process, if it is one of this machine that has a GPU open; else
         empty."""
         if not self._table.uses_gpu(pid):
             return ""
-        return program("a program", self._table.arguments(pid)).shown
+        return program("a program", self._table.arguments(pid)).label
 
-    def _look(self, roots: Mapping[K, int], rested: Mapping[K, float]) -> Jobs:
+    def _observe(self, roots: Mapping[K, int], rested: Mapping[K, float]) -> Jobs:
         now = self._monotonic()
         ran_until = {key: now - rested[key] for key in roots if key in rested}
-        reading = self._read(roots)
+        grouped = self._read(roots)
         # Each group is compared with the latest reading that is old enough. Where there is none,
         # the oldest that is young enough will be, after a while.
         before, missing = {}, 0.0
         for since in {_NEVER, *ran_until.values()}:
             young = self._young_enough(since)
-            latest = reading.sample.at - self._rule.interval
+            latest = grouped.sample.at - self._rule.interval
             before[since] = next((each for each in reversed(young) if each.at <= latest), young[0])
             missing = max(missing, before[since].at - latest)
         if missing > 0:
             self._wait(missing)
-            reading = self._read(roots)
+            grouped = self._read(roots)
         found: dict[Hashable, Finding] = {}
-        for key, pids in reading.below.items():
+        for key, pids in grouped.below.items():
             since = ran_until.get(key, _NEVER)
-            finding = self._finding(pids, reading, before[since], roots[key])
+            finding = self._finding(pids, grouped, before[since], roots[key])
             if finding is not None:
                 found[key] = finding
         outside = (
-            self._finding(pids, reading, before[_NEVER])
-            for pids in (reading.servers, reading.detached)
+            self._finding(pids, grouped, before[_NEVER])
+            for pids in (grouped.servers, grouped.detached)
         )
-        self._forget(reading.sample)
+        self._forget(grouped.sample)
         return Jobs(found, tuple(each for each in outside if each is not None))
 
     # ---- readings ------------------------------------------------------------------------------
 
-    def _read(self, roots: Mapping[K, int]) -> _Reading[K]:
+    def _read(self, roots: Mapping[K, int]) -> _GroupedSample[K]:
         processes = self._table.read()
         below, servers, detached = self._members(processes, roots)
         traffic: dict[int, Traffic] = {}
@@ -216,7 +216,7 @@ class BackgroundJobs:
                     traffic[pid] = found
         sample = Sample(self._monotonic(), processes, traffic)
         self._samples.append(sample)
-        return _Reading(sample, below, servers, detached)
+        return _GroupedSample(sample, below, servers, detached)
 
     def _young_enough(self, since: float) -> list[Sample]:
         """The readings made since then that can be compared with; the last one is among them."""
@@ -297,12 +297,12 @@ class BackgroundJobs:
     # ---- what they do --------------------------------------------------------------------------
 
     def _finding(
-        self, pids: frozenset[int], reading: _Reading[K], before: Sample, root: int = 0
+        self, pids: frozenset[int], grouped: _GroupedSample[K], before: Sample, root: int = 0
     ) -> Finding | None:
         """What holds the app in a group, if anything does; ``root`` is its kernel or terminal."""
-        processes = reading.sample.processes
-        counted = self._counted(pids, processes, is_detached=pids is reading.detached)
-        used = uses(before, reading.sample, counted)
+        processes = grouped.sample.processes
+        counted = self._counted(pids, processes, is_detached=pids is grouped.detached)
+        used = uses(before, grouped.sample, counted)
         busy = workers(
             tuple(used.values()),
             self._rule,
@@ -311,7 +311,7 @@ class BackgroundJobs:
         )
         if busy:
             reason = Reason.BACKGROUND_JOB if root else Reason.DETACHED_JOB
-            texts = [f"{self._shown(counted, use.pid, root)}: {describe(use)}" for use in busy]
+            texts = [f"{self._label(counted, use.pid, root)}: {describe(use)}" for use in busy]
             if len(busy) > MAX_NAMED:
                 cpu = sum(use.cpu for use in busy)
                 rest = f"{len(busy)} processes in all: {cpu * 100:.0f} % of a CPU"
@@ -324,13 +324,13 @@ class BackgroundJobs:
             if not holding:
                 return None
             reason, first = Reason.HOLDING_PROGRAM, holding[0]
-            shown = dict.fromkeys(counted[pid].program.shown for pid in holding)
-            texts = [f"{name} is running" for name in shown]
+            labels = dict.fromkeys(counted[pid].program.label for pid in holding)
+            texts = [f"{name} is running" for name in labels]
         return Finding(
             reason,
             tuple(Evidence(EvidenceKind.PROCESS, text) for text in texts[: MAX_NAMED + 1]),
             first,
-            self._shown(counted, first, root),
+            self._label(counted, first, root),
             self._table.started_at(processes[first]),
         )
 
@@ -340,19 +340,19 @@ class BackgroundJobs:
         """Those of a group that are not ignored."""
         facts = {pid: self._facts_of(pid, processes[pid]) for pid in pids}
         counted = {
-            pid: known
-            for pid, known in facts.items()
-            if not known.is_ignored and not (is_detached and known.is_ignored_detached)
+            pid: fact
+            for pid, fact in facts.items()
+            if not fact.is_ignored and not (is_detached and fact.is_ignored_detached)
         }
-        for repeater in [pid for pid, known in facts.items() if known.repeats]:
+        for repeater in [pid for pid, fact in facts.items() if fact.repeats]:
             for pid in list(counted):
                 if repeater not in counted and repeater in ancestors(pid, processes):
                     del counted[pid]
         return counted
 
     @staticmethod
-    def _shown(counted: Mapping[int, _Facts], pid: int, root: int) -> str:
-        name = counted[pid].program.shown
+    def _label(counted: Mapping[int, _Facts], pid: int, root: int) -> str:
+        name = counted[pid].program.label
         return "the kernel itself" if pid == root and name.startswith("ipykernel") else name
 
 

@@ -78,7 +78,7 @@ class Gpus:
         #: Why there is none to be read; empty while that is not known.
         self.missing = ""
         self._is_there = True
-        self._reading = threading.Lock()
+        self._read_lock = threading.Lock()
 
     def read(self) -> tuple[Gpu, ...]:
         """All devices; none where there is no GPU, or no driver (see ``missing``).
@@ -88,14 +88,14 @@ class Gpus:
         """
         if not self._is_there:
             return ()
-        if not self._reading.acquire(blocking=False):
+        if not self._read_lock.acquire(blocking=False):
             raise GpuError("the driver has not answered the last question yet")
         try:
             if self._nvml is None and not self._open():
                 return ()
             return tuple(self._device(index) for index in range(self._count()))
         finally:
-            self._reading.release()
+            self._read_lock.release()
 
     def _open(self) -> bool:
         try:

@@ -41,7 +41,7 @@ class _Device:
 
 
 class GpuWatch:
-    """Follows the devices from look to look. Raises nothing."""
+    """Follows the devices from observation to observation. Raises nothing."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class GpuWatch:
         #: What can't be seen here, in words for the user.
         self.notes: tuple[str, ...] = ()
 
-    async def look(self, apps: tuple[App, ...], now: datetime) -> tuple[Work, ...]:
+    async def observe(self, apps: tuple[App, ...], now: datetime) -> tuple[Work, ...]:
         """One piece of work for each device. Their app is all of ``apps``."""
         try:
             seen = await asyncio.wait_for(in_thread(self._read), self._patience)

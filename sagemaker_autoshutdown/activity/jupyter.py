@@ -51,8 +51,8 @@ class Unreadable(Exception):
 class Source(Protocol):
     """Jupyter's own models, as they come."""
 
-    async def kernels(self, known: Collection[str] = ()) -> Models:
-        """All kernels but those whose ids are ``known``: those of other servers that were asked for
+    async def kernels(self, listed_elsewhere: Collection[str] = ()) -> Models:
+        """All kernels but those whose ids are ``listed_elsewhere``: other servers were asked for
         them. Raises when they can't be listed completely."""
         ...
 
@@ -91,9 +91,9 @@ class InProcessSource:
         self._serverapp = serverapp
         self._requests = KernelRequests()
         listen(serverapp.kernel_manager, self._requests)
-        self._others = OtherKernels(self._requests)
+        self._other_kernels = OtherKernels(self._requests)
 
-    async def kernels(self, known: Collection[str] = ()) -> Models:
+    async def kernels(self, listed_elsewhere: Collection[str] = ()) -> Models:
         """With those on this machine that no server started. Nobody has to look for these anew
         while one of this server's kernels is at work."""
         if _gateway_enabled():
@@ -103,16 +103,18 @@ class InProcessSource:
         own_ids = {str(model.get("id")) for model in own}
         uses = (self._requests.use_of(kernel_id) for kernel_id in own_ids)
         if not any(use is not None and use.running for use in uses):
-            await self._others.observe({*own_ids, *known})
-        models = [*own, *self._others.models]
+            await self._other_kernels.observe({*own_ids, *listed_elsewhere})
+        models = [*own, *self._other_kernels.models]
         # What is heard of a kernel that was started meanwhile, or could not be listed, is not lost.
         there = {*own_ids, *manager.list_kernel_ids()}
-        self._requests.forget_all_but({*there, *(str(each["id"]) for each in self._others.models)})
+        self._requests.forget_all_but(
+            {*there, *(str(each["id"]) for each in self._other_kernels.models)}
+        )
         return models
 
     def close(self) -> None:
         """Listen no more to kernels that are not this server's."""
-        self._others.close()
+        self._other_kernels.close()
 
     def use_of(self, kernel_id: str) -> KernelUse | None:
         return self._requests.use_of(kernel_id)
@@ -170,11 +172,11 @@ class InProcessSource:
             except Exception as error:  # gone meanwhile, or no server's
                 log.debug("kernel %s is not this server's: %s", kernel_id, error)
         patience = kernel_probe.PATIENCE
-        own, others = await asyncio.gather(
+        own, from_others = await asyncio.gather(
             in_thread(lambda: kernel_probe.ask_here(connections, patience)),
-            self._others.ask(kernel_ids, patience),
+            self._other_kernels.ask(kernel_ids, patience),
         )
-        told = {**own, **others}
+        told = {**own, **from_others}
         for kernel_id, answer in told.items():
             if answer.answer is Answer.SILENT:
                 self._requests.left_unanswered(kernel_id, answer.question_id)
@@ -194,7 +196,7 @@ class InProcessSource:
                     continue
                 if isinstance(pid, int):
                     found["kernel", kernel_id] = pid
-            for kernel_id, pid in self._others.processes.items():
+            for kernel_id, pid in self._other_kernels.processes.items():
                 found["kernel", kernel_id] = pid
         terminals = getattr(self._terminal_manager, "terminals", {})
         for name, terminal in terminals.items():
@@ -220,7 +222,7 @@ class RestSource:
         # Made when first needed: it belongs to the loop it is made under.
         self._client: SimpleAsyncHTTPClient | None = None
 
-    async def kernels(self, known: Collection[str] = ()) -> Models:
+    async def kernels(self, listed_elsewhere: Collection[str] = ()) -> Models:
         if _gateway_enabled():
             return await _gateway_kernels()
         return _models("kernels", await self._get("api/kernels"))
@@ -326,14 +328,14 @@ async def _gateway_kernels() -> Models:
     """All kernels on the gateway, with those that an earlier process of this server started."""
     client = GatewayClient.instance()
     fetch: Callable[..., Awaitable[Any]] = gateway_request
-    asking = fetch(
+    request = fetch(
         url_path_join(str(client.url), client.kernels_endpoint),
         method="GET",
         request_timeout=REQUEST_TIMEOUT,
     )
     try:
         # It tries again by itself, for minutes.
-        response = await asyncio.wait_for(asking, REQUEST_TIMEOUT)
+        response = await asyncio.wait_for(request, REQUEST_TIMEOUT)
     except asyncio.TimeoutError:
         raise Unreadable(f"the gateway did not answer in {REQUEST_TIMEOUT:g} s") from None
     return _models("kernels", json.loads(response.body))

@@ -48,7 +48,7 @@ class KernelAnswers:
     _claims: dict[str, Claim] = field(default_factory=dict)
     _asked: dict[str, _Asked] = field(default_factory=dict)
     #: What was claimed of those that are being asked just now.
-    _asking: dict[str, Claim] = field(default_factory=dict)
+    _claims_when_asked: dict[str, Claim] = field(default_factory=dict)
 
     @property
     def is_refused(self) -> bool:
@@ -58,25 +58,25 @@ class KernelAnswers:
     def begin(self, kernel_ids: Collection[str]) -> None:
         """These are about to be asked."""
         for kernel_id in kernel_ids:
-            self._asking.setdefault(kernel_id, self._claims.get(kernel_id))
+            self._claims_when_asked.setdefault(kernel_id, self._claims.get(kernel_id))
 
     def end(self, kernel_ids: Collection[str], answers: Mapping[str, Told], now: datetime) -> None:
         """They have been asked; ``answers`` are those that there are."""
         for kernel_id in kernel_ids:
-            before = self._asking.pop(kernel_id, self._claims.get(kernel_id))
+            before = self._claims_when_asked.pop(kernel_id, self._claims.get(kernel_id))
             if kernel_id in answers:
                 self._asked[kernel_id] = _Asked(answers[kernel_id], now, before)
 
     def standing(self, kernel_id: str, claim: Claim) -> Standing:
         """What is known of a kernel that is said to be idle, with this claim of its activity."""
-        if kernel_id in self._asking:
+        if kernel_id in self._claims_when_asked:
             # Our own question may have moved it.
-            return Standing(None, self._asking[kernel_id])
+            return Standing(None, self._claims_when_asked[kernel_id])
         asked = self._asked.get(kernel_id)
         if asked is not None and asked.is_new:
             asked.after, asked.is_new = claim, False
         elif asked is not None and (
-            asked.after != claim or asked.told.answer is Answer.UNKNOWN  # for one look
+            asked.after != claim or asked.told.answer is Answer.UNKNOWN  # for one observation
         ):
             del self._asked[kernel_id]
             asked = None

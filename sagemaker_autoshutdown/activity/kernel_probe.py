@@ -75,12 +75,12 @@ async def ask(channels: HTTPRequest, patience: float) -> Told:
 async def _ask_within(channels: HTTPRequest, patience: float) -> tuple[Answer, float]:
     """The answer, and how many seconds were waited after it came."""
     connecting = asyncio.ensure_future(websocket_connect(channels))
-    asking = asyncio.ensure_future(_ask(connecting))
+    question = asyncio.ensure_future(_ask(connecting))
     try:
-        await asyncio.wait({asking}, timeout=patience)
-        if not asking.done():
+        await asyncio.wait({question}, timeout=patience)
+        if not question.done():
             return Answer.SILENT, 0.0
-        answer = asking.result()
+        answer = question.result()
         if answer is not Answer.IDLE:
             return answer, 0.0
         await asyncio.sleep(SETTLES)
@@ -90,7 +90,7 @@ async def _ask_within(channels: HTTPRequest, patience: float) -> tuple[Answer, f
     except Exception:  # the network, or what is no message
         return Answer.UNKNOWN, 0.0
     finally:
-        asking.cancel()
+        question.cancel()
         # It may come to be open later.
         connecting.add_done_callback(_close)
 

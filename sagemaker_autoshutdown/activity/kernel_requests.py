@@ -93,7 +93,7 @@ class KernelUse:
 
 
 @dataclass
-class _Moment:
+class _ClockTime:
     """A time by both clocks, since the one for people may be set."""
 
     wall: datetime
@@ -103,13 +103,13 @@ class _Moment:
 @dataclass
 class _Request:
     type: str
-    opened: _Moment
+    opened: _ClockTime
     subshell: str = ""
     #: An ``execute_input`` showed its code to all clients: it was not sent silently.
     is_shown: bool = False
     is_restoring: bool = False
     #: Its end may have been lost, since when: the kernel began with another, or went quiet.
-    doubt: _Moment | None = None
+    doubt: _ClockTime | None = None
     is_overtaken: bool = False
     is_flooding: bool = False
 
@@ -117,7 +117,7 @@ class _Request:
 @dataclass
 class _Kernel:
     from_start: bool
-    used: _Moment | None
+    used: _ClockTime | None
     session: str = ""
     heard: int = 0
     has_started: bool = False
@@ -129,10 +129,10 @@ class _Kernel:
     #: Our own questions that it has left unanswered, by message id.
     unanswered: set[str] = field(default_factory=set)
     #: When it was asked first, and was at work already.
-    silent: _Moment | None = None
+    silent: _ClockTime | None = None
     #: By message id: those that it works on, and those that were passed on to it.
     running: dict[str, _Request] = field(default_factory=dict)
-    waiting: dict[str, _Request] = field(default_factory=dict)
+    queued: dict[str, _Request] = field(default_factory=dict)
 
 
 class KernelRequests:
@@ -149,7 +149,7 @@ class KernelRequests:
 
     def follow(self, kernel_id: str, *, from_start: bool) -> None:
         """Begin anew with a kernel: from its start, which is use, or from now on."""
-        used = self._moment() if from_start else None
+        used = self._clock_time() if from_start else None
         self._kernels[kernel_id] = _Kernel(from_start, used)
 
     def use_of(self, kernel_id: str) -> KernelUse | None:
@@ -160,15 +160,15 @@ class KernelRequests:
         now = self._monotonic()
         # What its kernel has not begun with by now was lost, waits for the running cell, or the
         # kernel does not answer at all. Asking tells.
-        kernel.waiting = {
+        kernel.queued = {
             message_id: request
-            for message_id, request in kernel.waiting.items()
+            for message_id, request in kernel.queued.items()
             if (kernel.running and request.type == EXECUTE)
             or now - request.opened.monotonic < BEGINS_WITHIN.total_seconds()
         }
         doubts = self._doubts(kernel, now)
         running = [request for request in kernel.running.values() if request.doubt is None]
-        requests = [*running, *kernel.waiting.values()]
+        requests = [*running, *kernel.queued.values()]
         oldest = requests[0] if requests else None
         silent = [moment for moment in (kernel.silent, *doubts) if moment is not None]
         return KernelUse(
@@ -182,7 +182,7 @@ class KernelRequests:
             has_started=kernel.has_started,
         )
 
-    def _doubts(self, kernel: _Kernel, now: float) -> list[_Moment]:
+    def _doubts(self, kernel: _Kernel, now: float) -> list[_ClockTime]:
         """Since when the requests are in doubt whose end may have been lost."""
         is_quiet = now - kernel.last_heard >= QUIET.total_seconds()
         for request in kernel.running.values():
@@ -192,7 +192,7 @@ class KernelRequests:
                 request.doubt = None
             elif request.doubt is None or request.doubt.monotonic != kernel.last_heard:
                 ago = timedelta(seconds=now - kernel.last_heard)
-                request.doubt = _Moment(self._now() - ago, kernel.last_heard)
+                request.doubt = _ClockTime(self._now() - ago, kernel.last_heard)
         return [each.doubt for each in kernel.running.values() if each.doubt is not None]
 
     def left_unanswered(self, kernel_id: str, question_id: str, *, is_silent: bool = False) -> None:
@@ -202,7 +202,7 @@ class KernelRequests:
         if kernel is not None:
             kernel.unanswered.add(question_id)
             if is_silent:
-                kernel.silent = self._moment()
+                kernel.silent = self._clock_time()
 
     def answered(self, kernel_id: str) -> None:
         """It answered a question of ours."""
@@ -221,11 +221,11 @@ class KernelRequests:
         kernel = self._kernels.get(kernel_id)
         if kernel is not None:
             kernel.running.clear()
-            kernel.waiting.clear()
+            kernel.queued.clear()
             kernel.unanswered.clear()
             kernel.silent = None
             kernel.has_started = False
-            kernel.used = self._moment()
+            kernel.used = self._clock_time()
             kernel.heard += 1
 
     def forget_all_but(self, kernel_ids: Collection[str]) -> None:
@@ -237,7 +237,7 @@ class KernelRequests:
         """The clock was set: what happened a minute ago is a minute ago by the new one as well."""
         wall, monotonic = self._now(), self._monotonic()
         for kernel in self._kernels.values():
-            requests = [*kernel.running.values(), *kernel.waiting.values()]
+            requests = [*kernel.running.values(), *kernel.queued.values()]
             doubts = (request.doubt for request in requests)
             opened = (request.opened for request in requests)
             for moment in (kernel.used, kernel.silent, *opened, *doubts):
@@ -294,14 +294,16 @@ class KernelRequests:
             # It was at work until now, on what nobody has seen.
             kernel.unanswered.clear()
             kernel.silent = None
-            kernel.used = self._moment()
+            kernel.used = self._clock_time()
             kernel.heard += 1
         if state == "starting" or request_type in NO_WORK:
             return
         kernel.heard += 1
         if state == "busy":
-            request = kernel.waiting.pop(request_id, None) or _Request(request_type, self._moment())
-            request.opened = self._moment()
+            request = kernel.queued.pop(request_id, None) or _Request(
+                request_type, self._clock_time()
+            )
+            request.opened = self._clock_time()
             request.subshell = parent.get("subshell_id") or ""
             self._overtake(kernel, request)
             kernel.running[request_id] = request
@@ -329,11 +331,11 @@ class KernelRequests:
         )
 
     def _end(self, kernel: _Kernel, request_id: str) -> None:
-        kernel.waiting.pop(request_id, None)
+        kernel.queued.pop(request_id, None)
         request = kernel.running.pop(request_id, None)
         if request is None:
             return
-        ended = self._moment()
+        ended = self._clock_time()
         if ended.monotonic - request.opened.monotonic < SHORT.total_seconds():
             if request.type in COMING_AND_GOING or request.is_restoring:
                 return
@@ -353,16 +355,16 @@ class KernelRequests:
             kernel = self._kernels.get(kernel_id)
             if kernel is None or header["msg_type"] in NO_WORK | COMING_AND_GOING:
                 return
-            request = _Request(header["msg_type"], self._moment())
+            request = _Request(header["msg_type"], self._clock_time())
             request.is_restoring = _is_restoring(request.type, frames[3])
             if header["msg_id"] not in kernel.running:
-                kernel.waiting[header["msg_id"]] = request
+                kernel.queued[header["msg_id"]] = request
                 kernel.heard += 1
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             log.debug("a message to kernel %s can't be read: %s", kernel_id, error)
 
-    def _moment(self) -> _Moment:
-        return _Moment(self._now(), self._monotonic())
+    def _clock_time(self) -> _ClockTime:
+        return _ClockTime(self._now(), self._monotonic())
 
 
 def _is_restoring(request_type: str, content: bytes) -> bool:

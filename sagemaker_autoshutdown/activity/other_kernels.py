@@ -83,13 +83,13 @@ class OtherKernels:
         """Their process ids, by kernel id."""
         return {found.id: found.pid for found in self._found.values()}
 
-    async def observe(self, known: Collection[str]) -> None:
-        """Look for new ones and for those that are gone. ``known`` holds the ids of kernels that
+    async def observe(self, listed: Collection[str]) -> None:
+        """Look for new ones and for those that are gone. ``listed`` holds the ids of kernels that
         belong to a server which is asked for them. Raises nothing."""
         if not sys.platform.startswith("linux"):
             return  # Studio runs on Linux; elsewhere there is nothing to shut down
         try:
-            found = await in_thread(lambda: self._find(known))
+            found = await in_thread(lambda: self._find(listed))
         except Exception:
             log.debug("kernels without a server can't be found", exc_info=True)
             return
@@ -144,13 +144,13 @@ class OtherKernels:
 
     # ---- finding, in a thread ---------------------------------------------------------------
 
-    def _find(self, known: Collection[str]) -> dict[str, FoundKernel]:
+    def _find(self, listed: Collection[str]) -> dict[str, FoundKernel]:
         processes = self._table.read()
         found = {}
         for kernel in self._found.values():
             process = processes.get(kernel.pid)
             is_there = process is not None and process.started == kernel.started
-            if is_there and not self._is_known(kernel.id, known):
+            if is_there and not self._is_listed(kernel.id, listed):
                 found[kernel.id] = kernel
         pids = {kernel.pid for kernel in found.values()}
         named_after = self._files_named_after_processes()
@@ -168,14 +168,14 @@ class OtherKernels:
                 continue
             for file in [*files, *named_after.get(pid, [])]:
                 new = self._kernel(pid, process, file, processes)
-                if new is not None and not self._is_known(new.id, known):
+                if new is not None and not self._is_listed(new.id, listed):
                     found.setdefault(new.id, new)
         self._candidates, self._examined = candidates, examined
         return found
 
     @staticmethod
-    def _is_known(kernel_id: str, known: Collection[str]) -> bool:
-        return kernel_id.partition("@")[0] in known
+    def _is_listed(kernel_id: str, listed: Collection[str]) -> bool:
+        return kernel_id.partition("@")[0] in listed
 
     def _files_in_arguments(self, pid: int) -> list[Path]:
         files = []
@@ -227,7 +227,7 @@ class OtherKernels:
             runner = program(processes[above].name, self._table.arguments(above))
             if not runner.names & _WRAPPERS:
                 notebook = next((word for word in runner.words if word.endswith(".ipynb")), "")
-                return f"{runner.shown} {Path(notebook).name}".strip()
+                return f"{runner.label} {Path(notebook).name}".strip()
             above = processes[above].parent
         return str(connection.get("kernel_name") or "kernel without a server")
 

@@ -105,7 +105,7 @@ class OtherServers:
     runtime_dir: Callable[[], str] = jupyter_runtime_dir
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     _table: ProcFs = field(default_factory=ProcFs)
-    _known: dict[tuple[int, float, str], tuple[bool, int]] = field(default_factory=dict)
+    _checked: dict[tuple[int, float, str], tuple[bool, int]] = field(default_factory=dict)
     _servers: tuple[OtherServer, ...] = ()
 
     async def observe(self) -> tuple[ServerSeen, ...]:
@@ -135,16 +135,16 @@ class OtherServers:
             return ()  # Studio runs on Linux; elsewhere there is nothing to shut down
         processes = self._table.read()
         processes.pop(self.own_pid, None)
-        known = {}
+        checked = {}
         for pid, process in processes.items():
             # A process that becomes another program changes its name.
             key = (pid, process.started, process.name)
-            is_server, times = self._known.get(key, (False, 0))
+            is_server, times = self._checked.get(key, (False, 0))
             if times < FRESH:
                 is_server = is_jupyter_server(self._table.arguments(pid))
-            known[key] = is_server, min(times + 1, FRESH)
-        self._known = known
-        found = [self._server(key[0]) for key, (is_server, _) in known.items() if is_server]
+            checked[key] = is_server, min(times + 1, FRESH)
+        self._checked = checked
+        found = [self._server(key[0]) for key, (is_server, _) in checked.items() if is_server]
         return tuple(sorted((one for one in found if one is not None), key=lambda one: one.pid))
 
     def _server(self, pid: int) -> OtherServer | None:

@@ -120,13 +120,13 @@ def uses(before: Sample, after: Sample, pids: Iterable[int]) -> dict[int, Use]:
 
 
 def _traffic(
-    pid: int, before: Sample, after: Sample, is_same: bool, known: Traffic | None
+    pid: int, before: Sample, after: Sample, is_same: bool, ended: Traffic | None
 ) -> tuple[int, int]:
     now, then = after.traffic.get(pid), before.traffic.get(pid)
     if now is None or (is_same and then is None):  # not ours to see, now or then
         return 0, 0
     written, read = now.written, now.read
-    for each in (then if is_same else None, known):
+    for each in (then if is_same else None, ended):
         if each is not None:
             written, read = written - each.written, read - each.read
     return written, read

@@ -69,9 +69,9 @@ _INTERPRETERS: tuple[tuple[str, _Interpreter], ...] = (
 class Program:
     """What a process runs. ``paths`` are the program's and its script's as they were called,
     ``names`` what it may be called in a list, ``words`` what follows (to compare, never to show),
-    and ``shown`` how it is called to people."""
+    and ``label`` how it is called to people."""
 
-    shown: str
+    label: str
     names: frozenset[str]
     paths: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
@@ -84,7 +84,7 @@ def program(name: str, arguments: Sequence[str]) -> Program:
     called = _called(arguments[0])
     names = {name, called, arguments[0]}
     paths = [arguments[0]]
-    shown = called if _NAME.fullmatch(called) else name
+    label = called if _NAME.fullmatch(called) else name
     rest = list(arguments[1:])
     interpreter = _interpreter(called) or _interpreter(name)
     if interpreter is not None:
@@ -93,15 +93,15 @@ def program(name: str, arguments: Sequence[str]) -> Program:
             parts = module.split(".")
             names.update(".".join(parts[: end + 1]) for end in range(len(parts)))
             if _NAME.fullmatch(module):
-                shown = module
+                label = module
         elif script:
             path = PurePosixPath(script)
             names.add(path.name)
             paths.append(script)
             is_script = path.suffix in _SCRIPT_SUFFIXES or script.startswith("/")
             if is_script and _NAME.fullmatch(path.name):
-                shown = path.name
-    return Program(shown, frozenset(names), tuple(paths), tuple(rest[:_MAX_WORDS]))
+                label = path.name
+    return Program(label, frozenset(names), tuple(paths), tuple(rest[:_MAX_WORDS]))
 
 
 def is_named(program: Program, patterns: Collection[str]) -> bool:

@@ -60,8 +60,8 @@ class Questions:
                 continue
             kernels = unsure_kernels(verdict, work)
             if kernels:
-                asking = self._ask(name, kernels)
-                self._tasks[name] = asyncio.get_running_loop().create_task(asking)
+                question = self._ask(name, kernels)
+                self._tasks[name] = asyncio.get_running_loop().create_task(question)
             else:
                 free.append(verdict)
         return free

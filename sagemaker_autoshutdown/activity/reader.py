@@ -1,7 +1,7 @@
 """Jupyter's kernels, sessions and terminals, read and turned into ``Work``.
 
 Owns what Jupyter's models look like, in all their versions and moods, and since when each thing
-is in its state. Where they are read from is the business of ``sources``; what they mean for an
+is in its state. Where they are read from is the business of ``jupyter``; what they mean for an
 app, of ``decide``.
 """
 
@@ -47,7 +47,7 @@ _CHUNK = 50
 
 
 @dataclass(frozen=True)
-class Reading:
+class ObservedActivity:
     """What was seen. ``error`` says what could not be; ``notes`` what can never be seen here."""
 
     work: tuple[Work, ...] = ()
@@ -63,14 +63,14 @@ class _Seen:
 
     state: str
     since: datetime
-    look: int
+    observation: int
     claimed: datetime | None = None
     claimed_at: datetime | None = None
 
 
 @dataclass
 class ActivityReader:
-    """Reads a source look by look, and remembers since when what it sees is as it is."""
+    """Observes a source, and remembers from one time to the next since when all is as it is."""
 
     source: Source
     adapter: HostAdapter
@@ -84,56 +84,60 @@ class ActivityReader:
     is_held: Callable[[tuple[App, ...], Collection[Work], datetime], bool] = lambda *_: False
     _seen: dict[tuple[str, str], _Seen] = field(default_factory=dict)
     _labels: dict[str, str] = field(default_factory=dict)
-    _waiting: list[dict[str, Any]] = field(default_factory=list)
-    _looks: int = 0
+    _waiting_sessions: list[dict[str, Any]] = field(default_factory=list)
+    _observations: int = 0
     _answers: KernelAnswers = field(default_factory=KernelAnswers)
 
-    async def read(self, apps: tuple[App, ...], now: datetime) -> Reading:
-        """One look at everything that can hold one of ``apps``. Raises nothing: see ``error``."""
+    async def read(self, apps: tuple[App, ...], now: datetime) -> ObservedActivity:
+        """Observe everything that can hold one of ``apps``. Raises nothing: see ``error``."""
         try:
             servers = await self.other_servers.observe() if self.other_servers is not None else ()
             terminals = await self.source.terminals()
             terminals = [*terminals, *(model for seen in servers for model in seen.terminals)]
             began = time.monotonic()
-            known = [str(m["id"]).partition("/")[2] for seen in servers for m in seen.kernels]
-            kernels = await self.source.kernels(known)
-            waiting = await self._sessions(kernels)
-            self._looks += 1
+            listed_elsewhere = [
+                str(m["id"]).partition("/")[2] for seen in servers for m in seen.kernels
+            ]
+            kernels = await self.source.kernels(listed_elsewhere)
+            waiting_sessions = await self._sessions(kernels)
+            self._observations += 1
             kernels = [*kernels, *self._kernels_of(servers, kernels)]
             work = await self._kernels(kernels, apps, now)
-            others = [self._session(session, apps, now) for session in waiting]
-            others += [self._server(seen, apps, now) for seen in servers]
-            others += self._browser_use(kernels, apps, now)
+            other_work = [self._session(session, apps, now) for session in waiting_sessions]
+            other_work += [self._server(seen, apps, now) for seen in servers]
+            other_work += self._browser_use(kernels, apps, now)
             for model in terminals:
                 terminal = self._terminal(model, apps, now)
                 if terminal is not None:
-                    others.append(terminal)
-            jobs, notes = await self._background_jobs((*work, *others), servers, apps, now)
+                    other_work.append(terminal)
+            jobs, notes = await self._background_jobs((*work, *other_work), servers, apps, now)
             gpus = await self._gpus(apps, now)
             # Kernels last: theirs is the state that changes by the second.
             if time.monotonic() - began > STALE_AFTER:
-                kernels = await self.source.kernels(known)
+                kernels = await self.source.kernels(listed_elsewhere)
                 kernels = [*kernels, *self._kernels_of(servers, kernels)]
                 work = await self._kernels(kernels, apps, now)
-            work = [_with_job(item, jobs.below) for item in (*work, *others)]
+            work = [_with_job(item, jobs.below) for item in (*work, *other_work)]
             work += [self._process(job, apps, now) for job in jobs.outside]
             work += gpus
             presence = self.presence.observe(sum(item.connections for item in work), now)
         except Unreadable as error:
-            return Reading(error=str(error))
+            return ObservedActivity(error=str(error))
         except Exception as error:
             # Models may be anything: what can't be understood counts as not seen.
             log.debug("kernels and terminals can't be read", exc_info=True)
-            return Reading(error=f"{type(error).__name__}: {error}")
-        self._seen = {key: seen for key, seen in self._seen.items() if seen.look == self._looks}
+            return ObservedActivity(error=f"{type(error).__name__}: {error}")
+        self._seen = {
+            key: seen for key, seen in self._seen.items() if seen.observation == self._observations
+        }
         there = {key[1] for key in self._seen if key[0] == "kernel"}
         self._answers.forget_all_but(there)
         asked = _NOT_ASKED if self._answers.is_refused else ()
-        return Reading(tuple(work), "", (*notes, *asked, *self._gpu_notes), presence)
+        return ObservedActivity(tuple(work), "", (*notes, *asked, *self._gpu_notes), presence)
 
     async def ask(self, kernel_ids: Collection[str], now: datetime) -> bool:
-        """Ask these kernels, not known to be at work, whether they are. The next look takes their
-        answers into account. Whether there was anything to ask."""
+        """Ask these kernels, not known to be at work, whether they are. The next observation takes
+        their answers into account. Whether there was anything to ask."""
         self._answers.begin(kernel_ids)
         answers: dict[str, Told] = {}
         try:
@@ -166,8 +170,8 @@ class ActivityReader:
         unnamed = not kernel_ids <= self._labels.keys()
         sessions = await self.source.sessions(names_needed=unnamed)
         if sessions is None:
-            return self._waiting
-        self._waiting = [session for session in sessions if _waits_for_kernel(session)]
+            return self._waiting_sessions
+        self._waiting_sessions = [session for session in sessions if _waits_for_kernel(session)]
         labels = {}
         for session in sessions:
             kernel = session.get("kernel")
@@ -178,7 +182,7 @@ class ActivityReader:
             str(model.get("id")): labels.get(str(model.get("id"))) or _kernel_label(model)
             for model in kernels
         }
-        return self._waiting
+        return self._waiting_sessions
 
     def _kernels_of(
         self, servers: Iterable[ServerSeen], own: list[dict[str, Any]]
@@ -268,7 +272,7 @@ class ActivityReader:
             if item.kind is WorkKind.KERNEL and item.last_activity is not None
         }
         try:
-            return await in_thread(lambda: self.jobs.look(roots, rested)), ()
+            return await in_thread(lambda: self.jobs.observe(roots, rested)), ()
         except ImportError:
             return Jobs(), ("psutil is not installed, so jobs in the background can't be seen",)
         except Exception as error:
@@ -281,7 +285,7 @@ class ActivityReader:
         is worth telling."""
         if self.gpus is None or self.source.processes() is None:
             return ()
-        return await self.gpus.look(apps, now)
+        return await self.gpus.observe(apps, now)
 
     @property
     def _gpu_notes(self) -> tuple[str, ...]:
@@ -312,8 +316,8 @@ class ActivityReader:
         if state == "busy" and use is not None and use.running_since is not None:
             since = min(use.running_since, now)
         last_activity = self._last_activity(key, model, now)
-        # What was in a passing state when this server first looked may have been so for weeks.
-        if self._looks == 1 and state in TRANSIENT_STATES and last_activity is not None:
+        # What was in a passing state at the first observation may have been so for weeks.
+        if self._observations == 1 and state in TRANSIENT_STATES and last_activity is not None:
             self._seen[key].since = since = min(since, last_activity)
         connections = model.get("connections")
         return Work(
@@ -412,8 +416,8 @@ class ActivityReader:
     def _since(self, key: tuple[str, str], state: str, now: datetime) -> datetime:
         seen = self._seen.get(key)
         if seen is None or seen.state != state:
-            seen = self._seen[key] = _Seen(state, now, self._looks)
-        seen.look = self._looks
+            seen = self._seen[key] = _Seen(state, now, self._observations)
+        seen.observation = self._observations
         # The clock may have been set back.
         seen.since = min(seen.since, now)
         return seen.since

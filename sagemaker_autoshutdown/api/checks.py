@@ -18,21 +18,21 @@ class RequestedChecks:
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._woke_at: float | None = None
-        self._waiting: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def ask(self) -> float:
         """See to a check that begins after this call; gives in how many seconds."""
         loop = asyncio.get_running_loop()
-        if self._waiting is not None:
-            return max(0.0, self._waiting.when() - loop.time())
+        if self._timer is not None:
+            return max(0.0, self._timer.when() - loop.time())
         wait = 0.0 if self._woke_at is None else self._woke_at + MIN_INTERVAL - loop.time()
         if wait > 0:
-            self._waiting = loop.call_later(wait, self._wake_now)
+            self._timer = loop.call_later(wait, self._wake_now)
             return wait
         self._wake_now()
         return 0.0
 
     def _wake_now(self) -> None:
-        self._waiting = None
+        self._timer = None
         self._woke_at = asyncio.get_running_loop().time()
         self._wake()

@@ -22,7 +22,7 @@ from ..text import clean, span, table, usd
 
 if TYPE_CHECKING:
     from ..fleet.config import Config
-    from ..fleet.service import Fleet, Look
+    from ..fleet.service import Fleet, Observation
     from ..fleet.store import Store
     from ..fleet.view import Line, Summary
 
@@ -121,7 +121,7 @@ def _config(arguments: argparse.Namespace) -> Config:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Look again and again."""
+    """Observation again and again."""
     import asyncio
     import logging
 
@@ -158,15 +158,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def show_status(arguments: argparse.Namespace) -> int:
-    """Look once, and show it."""
+    """Observation once, and show it."""
     from ..fleet import document
     from ..fleet.view import Summary
 
     seen = _Seen(arguments)
     summaries: dict[Any, Summary] = {}
-    for look in seen.looks:
-        summary = summaries[look.sweep.scope] = Summary()
-        for line in seen.fleet.lines(look):
+    for observation in seen.observations:
+        summary = summaries[observation.sweep.scope] = Summary()
+        for line in seen.fleet.lines(observation):
             summary.add(line)
     totals = document.totals(summaries)
     if arguments.json:
@@ -190,7 +190,7 @@ def show_status(arguments: argparse.Namespace) -> int:
 
 
 class _Seen:
-    """One look at everything that the arguments name."""
+    """One observation of everything that the arguments name."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         from ..fleet.service import Failure, Fleet, problems_of
@@ -199,7 +199,7 @@ class _Seen:
         self.fleet: Fleet = Fleet(_config(arguments), progress=_progress, say=_say_aside)
         heard, problem = self.fleet.heard()
         self.problems = [f"{problem}; coverage is not known."] if problem else []
-        self.looks: list[Look] = []
+        self.observations: list[Observation] = []
         self.failed = False
         store = _record(self.fleet.config)
         try:
@@ -208,25 +208,25 @@ class _Seen:
                     self.failed = True
                     self.problems.append(f"{found.name}: {found.message}. {found.remedy}")
                 else:
-                    self.looks.append(self.fleet.look(target, found, seconds, store))
+                    self.observations.append(self.fleet.observation(target, found, seconds, store))
         finally:
             _end_progress()
             if store is not None:
                 store.close()
-        self.problems += problems_of(self.looks)
+        self.problems += problems_of(self.observations)
 
-    def lines(self) -> Iterator[tuple[Look, Line]]:
+    def lines(self) -> Iterator[tuple[Observation, Line]]:
         """Everything that was seen."""
-        for look in self.looks:
-            for line in self.fleet.lines(look):
-                yield look, line
+        for observation in self.observations:
+            for line in self.fleet.lines(observation):
+                yield observation, line
 
     def rows(self, name: str) -> Iterator[dict[str, Any]]:
         """One of the lists of the JSON document."""
         from ..fleet.document import row
 
-        for look, line in self.lines():
-            kind, fields = row(look.sweep, line)
+        for observation, line in self.lines():
+            kind, fields = row(observation.sweep, line)
             if kind == name:
                 yield fields
 
@@ -251,8 +251,8 @@ def _csv(seen: _Seen) -> None:
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(APP_FIELDS)
-    for look, line in seen.lines():
-        kind, fields = row(look.sweep, line)
+    for observation, line in seen.lines():
+        kind, fields = row(observation.sweep, line)
         if kind == "notebook_instances":
             fields["app_type"] = "NotebookInstance"
             fields["app_name"] = fields["notebook_instance_name"]
@@ -330,12 +330,12 @@ def show_coverage(arguments: argparse.Namespace) -> int:
     seen = _Seen(arguments)
     summaries: dict[Any, Summary] = {}
     found: list[tuple[int, dict[str, Any]]] = []
-    for look in seen.looks:
-        summary = summaries[look.sweep.scope] = Summary()
-        for line in seen.fleet.lines(look):
+    for observation in seen.observations:
+        summary = summaries[observation.sweep.scope] = Summary()
+        for line in seen.fleet.lines(observation):
             summary.add(line)
             if line.coverage in uncovered and line.nano_usd_per_hour:
-                _, fields = document.row(look.sweep, line)
+                _, fields = document.row(observation.sweep, line)
                 found.append((line.nano_usd_per_hour, fields))
     found.sort(key=lambda pair: -pair[0])
     totals = document.totals(summaries)

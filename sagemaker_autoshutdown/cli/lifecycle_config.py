@@ -40,11 +40,11 @@ def add_parser(subparsers: Any) -> None:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    shown = commands.add_parser("render", help="print a script", description="Prints a script.")
-    shown.add_argument("kind", type=_kind_of(Kind), metavar="KIND", help=_kinds(Kind))
-    shown.add_argument("--output", "-o", type=Path, metavar="FILE", help="write it there instead")
-    _add_script_options(shown)
-    shown.set_defaults(run=run_render)
+    printed = commands.add_parser("render", help="print a script", description="Prints a script.")
+    printed.add_argument("kind", type=_kind_of(Kind), metavar="KIND", help=_kinds(Kind))
+    printed.add_argument("--output", "-o", type=Path, metavar="FILE", help="write it there instead")
+    _add_script_options(printed)
+    printed.set_defaults(run=run_render)
 
     for name, run, what in (
         ("install", run_install, "attach it to a domain, user profiles or notebook instances"),
@@ -330,8 +330,8 @@ def run_template(arguments: argparse.Namespace) -> int:
 def run_policy(arguments: argparse.Namespace) -> int:
     """Print it."""
     if arguments.whose != "execution-role":
-        shown = policy.admin_policy() if arguments.whose == "admin" else policy.status_policy()
-        print(json.dumps(shown, indent=2))
+        document = policy.admin_policy() if arguments.whose == "admin" else policy.status_policy()
+        print(json.dumps(document, indent=2))
         return 0
     place = None
     if arguments.domain_id:
@@ -344,10 +344,10 @@ def run_policy(arguments: argparse.Namespace) -> int:
             raise failed(error) from error
         place = policy.Place.of_domain(described["DomainArn"])
         say_aside(f"For the execution roles: {', '.join(policy.roles_of(described))}")
-    shown = policy.role_policy(
+    document = policy.role_policy(
         arguments.wheel, arguments.settings_source, place, arguments.notebook_instance
     )
-    print(json.dumps(shown, indent=2))
+    print(json.dumps(document, indent=2))
     return 0
 
 

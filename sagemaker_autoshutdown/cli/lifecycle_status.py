@@ -59,13 +59,13 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Show who has it."""
     rows = _read(arguments)
-    shown = [row for row in rows if arguments.only is None or _ONLY[arguments.only](row)]
+    selected = [row for row in rows if arguments.only is None or _ONLY[arguments.only](row)]
     if arguments.json:
-        document = _summary(rows) if arguments.summary else [_to_json(row) for row in shown]
+        document = _summary(rows) if arguments.summary else [_to_json(row) for row in selected]
         print(json.dumps(document, indent=2))
     else:
         if not arguments.summary:
-            print(f"{_table(shown, logs=arguments.logs)}\n")
+            print(f"{_table(selected, logs=arguments.logs)}\n")
         print("\n".join(_in_words(rows, logs=arguments.logs)))
     if any(row.error for row in rows):
         raise NotDone("Not all could be read: give the command again for the rest.")

@@ -245,7 +245,7 @@ class CostTracker(Listener):
     def price(self, instance_type: str, app_type: AppType) -> Price:
         """What an instance costs an hour, as far as it is known now. An observation has it looked
         up."""
-        return self._prices.known(instance_type, app_type)
+        return self._prices.cached(instance_type, app_type)
 
     def totals(self) -> Totals | None:
         """What all instances cost; None while the ledger has not been read."""

@@ -145,7 +145,7 @@ Reports = Mapping[ReportKey, datetime]
 
 @dataclass(frozen=True)
 class Sweep:
-    """One look at an account in a region.
+    """One observation of an account in a region.
 
     ``sweep_id`` orders the sweeps of a scope: it is the time for which the sweep was planned, so
     that two sweepers, or one message twice, make the same. ``unseen`` says what could not be listed

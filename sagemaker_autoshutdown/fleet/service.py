@@ -48,7 +48,7 @@ Heard = Mapping[tuple[str, str, ReportKey], datetime]
 
 
 @dataclass(frozen=True)
-class Look:
+class Observation:
     """What one sweep showed, with what was remembered. ``seconds`` is how long it took."""
 
     sweep: Sweep
@@ -164,18 +164,20 @@ class Fleet:
             for done in as_completed([pool.submit(one, target) for target in self.targets]):
                 yield done.result()
 
-    def look(self, target: Target, sweep: Sweep, seconds: float, store: Store | None) -> Look:
+    def observation(
+        self, target: Target, sweep: Sweep, seconds: float, store: Store | None
+    ) -> Observation:
         """A sweep with what a record remembers, which it leaves as it is."""
         rates = self.rates(target)
         if store is None:
-            return Look(sweep, State(sweep.scope), rates, seconds)
+            return Observation(sweep, State(sweep.scope), rates, seconds)
         state = store.load(sweep.scope)
         step = advance(state, sweep, rates, self.config.policy)
-        return Look(sweep, step.state if step else state, rates, seconds)
+        return Observation(sweep, step.state if step else state, rates, seconds)
 
-    def lines(self, look: Look) -> Iterator[Line]:
-        """Everything that a look showed."""
-        return lines(look.state, look.sweep, look.rates, self.config.policy)
+    def lines(self, observation: Observation) -> Iterator[Line]:
+        """Everything that an observation showed."""
+        return lines(observation.state, observation.sweep, observation.rates, self.config.policy)
 
 
 @dataclass
@@ -275,8 +277,8 @@ def _account_id(account: Account) -> str:
     return account.role.arn.split(":")[4] if account.role else ""
 
 
-def problems_of(looks: Iterable[Look]) -> Iterator[str]:
+def problems_of(observations: Iterable[Observation]) -> Iterator[str]:
     """What the sweeps could not see, for people."""
-    for look in looks:
-        for part, why in look.sweep.unseen.items():
-            yield f"{look.sweep.scope.region}: the {part} are not known: {why}."
+    for observation in observations:
+        for part, why in observation.sweep.unseen.items():
+            yield f"{observation.sweep.scope.region}: the {part} are not known: {why}."

@@ -26,7 +26,7 @@ _RECORD = re.compile(r"# Copied from the domain: (.+)")
 
 
 @dataclass(frozen=True)
-class Copied:
+class CopiedSettings:
     """What is the domain's in a user profile's settings."""
 
     #: Member → a digest of its value, by which a later change of it is noticed.
@@ -54,19 +54,21 @@ def seeded(
     return {**own, **{k: v for k, v in copied.items() if v is not None}}, tuple(sorted(copied))
 
 
-def record(kind: Kind, app: Mapping[str, Any], names: tuple[str, ...], *, place: bool) -> Copied:
+def record(
+    kind: Kind, app: Mapping[str, Any], names: tuple[str, ...], *, place: bool
+) -> CopiedSettings:
     """What is remembered of settings that ours is attached to."""
-    return Copied({name: _digest(kind, app, name) for name in names}, place)
+    return CopiedSettings({name: _digest(kind, app, name) for name in names}, place)
 
 
-def unchanged(kind: Kind, app: Mapping[str, Any], copied: Copied) -> tuple[str, ...]:
+def unchanged(kind: Kind, app: Mapping[str, Any], copied: CopiedSettings) -> tuple[str, ...]:
     """The members that still are as they were copied, but for ours."""
     return tuple(
         name for name, digest in copied.members.items() if _digest(kind, app, name) == digest
     )
 
 
-def marked(script: str, copied: Copied) -> str:
+def marked(script: str, copied: CopiedSettings) -> str:
     """The script with the record in it."""
     if not copied:
         return script
@@ -76,15 +78,15 @@ def marked(script: str, copied: Copied) -> str:
     return f"{first}\n# Copied from the domain: {' '.join(words)}\n{rest}"
 
 
-def read(script: str) -> Copied:
+def read(script: str) -> CopiedSettings:
     """The record that `marked` left."""
     for line in attach.head_of(script):
         found = _RECORD.fullmatch(line)
         if found is not None:
             words = found[1].split()
             members = (word.partition("=") for word in words if word != _PLACE)
-            return Copied({name: digest for name, _, digest in members}, _PLACE in words)
-    return Copied()
+            return CopiedSettings({name: digest for name, _, digest in members}, _PLACE in words)
+    return CopiedSettings()
 
 
 def _digest(kind: Kind, app: Mapping[str, Any], name: str) -> str:

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..aws import Aws, AwsError
-from . import attach
-from . import script_summary as shown
+from . import attach, script_summary
 from .ownership import as_text, is_templates, made_by_template
 from .plan import Lost, Plan, Refused, Step, gone, if_gone_or_used, if_there
 from .script import Kind, config_name, encode, fitted
@@ -99,7 +98,7 @@ class Notebooks:
             )
         steps.append(_attach(name, config))
         ours = here if attach.is_ours(here) else None
-        notes += shown.notes(script, self._script(ours) if ours else None)
+        notes += script_summary.notes(script, self._script(ours) if ours else None)
         old = (_delete(ours),) if ours else ()
         return self._plan(name, here, config, tuple(steps), tuple(notes), old)
 

@@ -8,15 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..aws import Aws, AwsError
-from . import attach, native_idle
-from . import inherited_settings as copied
-from . import script_summary as shown
+from . import attach, inherited_settings, native_idle, script_summary
 from .botocore_gaps import refuse_native, refuse_unknown, refuse_unseen
 from .ownership import as_text, is_templates, made_by_template
 from .plan import Plan, Refused, Step, gone, if_gone_or_used, if_there
 from .script import STUDIO_KINDS, Kind, config_name, encode, fitted
 from .target import Target
-from .target_settings import Reading
+from .target_settings import SettingsReader
 
 
 @dataclass
@@ -27,8 +25,8 @@ class Studio:
     _contents: dict[str, bytes | None] = field(default_factory=dict)
 
     @property
-    def _read(self) -> Reading:
-        return Reading(self.aws)
+    def _read(self) -> SettingsReader:
+        return SettingsReader(self.aws)
 
     # -- reading
 
@@ -37,9 +35,9 @@ class Studio:
         domains = list(self.aws.pages_blocking("sagemaker", "ListDomains", "Domains", {}))
         if len(domains) == 1:
             return str(domains[0]["DomainId"])
-        known = ", ".join(f"{each['DomainId']} ({each['DomainName']})" for each in domains)
+        listed = ", ".join(f"{each['DomainId']} ({each['DomainName']})" for each in domains)
         raise Refused(
-            f"--domain-id is needed; in this account and region there are: {known or 'none'}"
+            f"--domain-id is needed; in this account and region there are: {listed or 'none'}"
         )
 
     def content(self, arn: str) -> bytes | None:
@@ -102,7 +100,7 @@ class Studio:
                     script = self._with_first(script, place.first, place.copied)
                     notes.append(f"{place.first.rpartition('/')[2]} goes on running, before ours")
                 else:
-                    script = copied.marked(script, place.copied)
+                    script = inherited_settings.marked(script, place.copied)
                 if kind is Kind.SPACE:
                     script = native_idle.marked(script, record)
                 script = fitted(script)
@@ -124,7 +122,7 @@ class Studio:
                 if place.here is not None and attach.is_ours(place.here):
                     before = self._text(place.here)
                     replaced.append(place.here)
-                notes += shown.notes(script, before)
+                notes += script_summary.notes(script, before)
                 changes.setdefault(group, {})[attach.member(kind)] = value
         return self._plan(
             target, description, list(creates.values()), changes, replaced, notes, may_stay
@@ -162,7 +160,7 @@ class Studio:
                     before = None
                 path = f"{group}.{attach.member(kind)}"
                 changed = {*record.members} - {
-                    *copied.unchanged(kind, attach.of_apps(kind, settings), record)
+                    *inherited_settings.unchanged(kind, attach.of_apps(kind, settings), record)
                 }
                 if changed:
                     notes.append(
@@ -206,10 +204,10 @@ class Studio:
         description, unknown = self._read.describe(Target(target.domain_id))
         return _Inherited(description.get("DefaultUserSettings") or {}, unknown)
 
-    def _record(self, arn: str) -> tuple[str | None, copied.Copied]:
+    def _record(self, arn: str) -> tuple[str | None, inherited_settings.CopiedSettings]:
         """What one of ours puts back in its place, and what it has from the domain."""
         script = self._text(arn)
-        record = copied.read(script)
+        record = inherited_settings.read(script)
         return None if record.place else attach.runs_first(script), record
 
     def _text(self, arn: str) -> str:
@@ -232,15 +230,17 @@ class Studio:
             first, record = self._record(here)
             own = attach.without_nothing(_taken_back(kind, settings, first, record))
         if domain is None:
-            return _Place(here, first, own, copied.Copied())
-        seeded, names = copied.seeded(kind, own, attach.of_apps(kind, domain.settings))
+            return _Place(here, first, own, inherited_settings.CopiedSettings())
+        seeded, names = inherited_settings.seeded(kind, own, attach.of_apps(kind, domain.settings))
         above = attach.current(kind, domain.settings)
         if first is None and above is not None and attach.is_ours(above):
             above = attach.runs_first(self._text(above))
         elif is_templates(above):
             above = None  # the template's, which ours stands in for
         app = attach.attached(kind, seeded, attach.NO_ARN)
-        record = copied.record(kind, app, names, place=first is None and above is not None)
+        record = inherited_settings.record(
+            kind, app, names, place=first is None and above is not None
+        )
         return _Place(here, first or above, seeded, record)
 
     def _arn_prefix(self, target: Target) -> str:
@@ -248,14 +248,14 @@ class Studio:
         partition, service, region, account = str(description["DomainArn"]).split(":")[1:5]
         return f"arn:{partition}:{service}:{region}:{account}:studio-lifecycle-config/"
 
-    def _with_first(self, script: str, arn: str, record: copied.Copied) -> str:
+    def _with_first(self, script: str, arn: str, record: inherited_settings.CopiedSettings) -> str:
         other, name = self.content(arn), arn.rpartition("/")[2]
         if other is None:
             raise Refused(
                 f"{arn} was the default there, but does not exist any more. Take it off first (or "
                 "give `uninstall`, if it runs within ours)"
             )
-        return copied.marked(attach.combined(script, arn, as_text(other, name)), record)
+        return inherited_settings.marked(attach.combined(script, arn, as_text(other, name)), record)
 
     def _update(self, target: Target, changes: Mapping[str, Any]) -> Iterator[Step]:
         if changes:
@@ -287,14 +287,19 @@ class _Place:
     first: str | None
     #: The settings of the kind's apps without ours, with what is copied from the domain.
     app: Mapping[str, Any]
-    copied: copied.Copied
+    copied: inherited_settings.CopiedSettings
 
 
 def _taken_back(
-    kind: Kind, settings: Mapping[str, Any], before: str | None, record: copied.Copied
+    kind: Kind,
+    settings: Mapping[str, Any],
+    before: str | None,
+    record: inherited_settings.CopiedSettings,
 ) -> dict[str, Any]:
     app = attach.of_apps(kind, settings)
-    return attach.without(attach.detached(kind, app, before), copied.unchanged(kind, app, record))
+    return attach.without(
+        attach.detached(kind, app, before), inherited_settings.unchanged(kind, app, record)
+    )
 
 
 def _copy_notes(target: Target, kind: Kind, place: _Place) -> list[str]:

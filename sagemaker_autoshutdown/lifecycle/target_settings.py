@@ -18,7 +18,7 @@ UNDER_WAY = ("Pending", "Updating")
 
 
 @dataclass(frozen=True)
-class Reading:
+class SettingsReader:
     """Reads settings."""
 
     aws: Aws
@@ -30,7 +30,7 @@ class Reading:
         )
 
     def guard(self, target: Target, before: Mapping[str, Any]) -> Callable[[], None]:
-        def look() -> None:
+        def check_unchanged() -> None:
             found, _ = self.settled(target)
             if {group: found.get(group) for group in before} != before:
                 raise Refused(
@@ -38,7 +38,7 @@ class Reading:
                     "Nothing was changed by this command: give it again"
                 )
 
-        return look
+        return check_unchanged
 
     def check(
         self,

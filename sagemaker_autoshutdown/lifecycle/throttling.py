@@ -10,7 +10,7 @@ from ..aws import Aws, AwsError, ErrorKind, Role
 
 T = TypeVar("T")
 
-#: Seconds that an update may take until it can be read back, and between two looks.
+#: Seconds that an update may take until it can be read back, and between two reads.
 UPDATE_TIME = 120.0
 PAUSE = 2.0
 #: Seconds before the calls that follow one that AWS has throttled, botocore's own attempts not
@@ -23,11 +23,11 @@ def sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
-def until_settled(look: Callable[[], T], under_way: Callable[[T], bool]) -> T:
-    """What `look` gives once no update is under way, or the time is over."""
+def until_settled(read: Callable[[], T], under_way: Callable[[T], bool]) -> T:
+    """What `read` gives once no update is under way, or the time is over."""
     left = UPDATE_TIME
     while True:
-        found = look()
+        found = read()
         if left <= 0 or not under_way(found):
             return found
         sleep(PAUSE)

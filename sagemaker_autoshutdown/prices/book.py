@@ -126,7 +126,7 @@ class PriceBook:
         own = (self._own or {}).get(instance_type)
         if own is None and self._price_list is not None and instance_type:
             self._price_list.get(instance_type, app_type)  # looked up, if need be
-        return self.known(instance_type, app_type)
+        return self.cached(instance_type, app_type)
 
     def _session(self) -> Price:
         if self._own is None:
@@ -135,13 +135,13 @@ class PriceBook:
         listed = Price(CANVAS.lower(), CANVAS_USD_PER_HOUR, source, CANVAS_PRICE_DATE)
         return (self._own or {}).get(CANVAS.lower(), listed)
 
-    def known(self, instance_type: str, app_type: str) -> Price:
+    def cached(self, instance_type: str, app_type: str) -> Price:
         """The same out of memory."""
         own = (self._own or {}).get(instance_type)
         if own is not None:
             return own
         if self._price_list is not None:
-            listed = self._price_list.known(instance_type, app_type)
+            listed = self._price_list.cached(instance_type, app_type)
             if listed is not None:
                 return listed
         bundled = self._bundled.get(instance_type)

@@ -140,7 +140,7 @@ def choose(items: Iterable[str], instance_type: str, region: str, component: str
 
 
 @dataclass(frozen=True)
-class _Known:
+class _CachedPrice:
     price: Price | None
     fetched_at: datetime
 
@@ -166,7 +166,7 @@ class PriceListCache:
         self._path = path
         self._clock = clock
         self._log = log or logging.getLogger(__name__)
-        self._known: dict[tuple[str, str], _Known] = {}
+        self._cache: dict[tuple[str, str], _CachedPrice] = {}
         self._wanted: list[tuple[str, str]] = []  # the first is being asked for
         self._closed = False
         self._lock = threading.Lock()
@@ -175,18 +175,18 @@ class PriceListCache:
         #: Why the API could not be asked the last time; empty when it could.
         self.error = ""
 
-    def known(self, instance_type: str, app_type: str) -> Price | None:
+    def cached(self, instance_type: str, app_type: str) -> Price | None:
         """The price as far as it is known now."""
-        known = self._known.get((instance_type, component_of(app_type)))
-        return known.price if known else None
+        cached = self._cache.get((instance_type, component_of(app_type)))
+        return cached.price if cached else None
 
     def get(self, instance_type: str, app_type: str) -> Price | None:
         """The same. Asks for it in the background when it is not known, or not freshly."""
         key = (instance_type, component_of(app_type))
-        known = self._known.get(key)
-        if known is None or self._clock() - known.fetched_at >= FRESH:
+        cached = self._cache.get(key)
+        if cached is None or self._clock() - cached.fetched_at >= FRESH:
             self._ask(key)
-        return known.price if known else None
+        return cached.price if cached else None
 
     def close(self) -> None:
         """Asks for nothing more. Does not wait for a question that is under way."""
@@ -214,12 +214,12 @@ class PriceListCache:
 
     def _run(self) -> None:
         """Asks for all that is wanted, then ends: an idle server has no thread of ours."""
-        if not self._known:
+        if not self._cache:
             self._load()
         while True:
             key = self._wanted[0]
-            known = self._known.get(key)
-            if known is None or self._clock() - known.fetched_at >= FRESH:
+            cached = self._cache.get(key)
+            if cached is None or self._clock() - cached.fetched_at >= FRESH:
                 self._refresh(key)
             with self._lock:
                 self._wanted.pop(0)
@@ -243,7 +243,7 @@ class PriceListCache:
             )
             return
         self.error, self._not_before = "", None
-        self._known[key] = _Known(price, self._clock())
+        self._cache[key] = _CachedPrice(price, self._clock())
         self._save()
 
     def _lookup(self, instance_type: str, component: str) -> Price | None:
@@ -263,9 +263,9 @@ class PriceListCache:
                 price = usd and Price(
                     entry["instance_type"], Decimal(usd), PriceSource.API, str(entry["date"])
                 )
-                self._known.setdefault(
+                self._cache.setdefault(
                     (entry["instance_type"], entry["component"]),
-                    _Known(price or None, from_iso(entry["fetched_at"])),
+                    _CachedPrice(price or None, from_iso(entry["fetched_at"])),
                 )
         except FileNotFoundError:
             return
@@ -278,11 +278,11 @@ class PriceListCache:
             {
                 "instance_type": instance_type,
                 "component": component,
-                "usd_per_hour": str(known.price.usd_per_hour) if known.price else None,
-                "date": known.price.date if known.price else "",
-                "fetched_at": to_iso(known.fetched_at),
+                "usd_per_hour": str(cached.price.usd_per_hour) if cached.price else None,
+                "date": cached.price.date if cached.price else "",
+                "fetched_at": to_iso(cached.fetched_at),
             }
-            for (instance_type, component), known in sorted(self._known.items())
+            for (instance_type, component), cached in sorted(self._cache.items())
         ]
         temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
         try:

@@ -117,7 +117,7 @@ class SettingsSource:
         self._tried_at: datetime | None = None
         self._problem: Problem | None = None
         self._is_kept = False
-        self._reading: asyncio.Future[str] | None = None
+        self._read_task: asyncio.Future[str] | None = None
 
     @property
     def problems(self) -> tuple[Problem, ...]:
@@ -158,12 +158,12 @@ class SettingsSource:
     async def refresh(self) -> list[str]:
         """Read it, and put in force what it says; the names of the settings that changed. Never
         raises."""
-        if self._reading is not None and not self._reading.done():
+        if self._read_task is not None and not self._read_task.done():
             return []  # a thread that hangs; what it gives is no longer waited for
         self._tried_at = self._now()
-        self._reading = asyncio.ensure_future(in_thread(self._read))
+        self._read_task = asyncio.ensure_future(in_thread(self._read))
         try:
-            text = await asyncio.wait_for(asyncio.shield(self._reading), READ_TIMEOUT)
+            text = await asyncio.wait_for(asyncio.shield(self._read_task), READ_TIMEOUT)
             settings = parse(text)
         except asyncio.TimeoutError:
             self._failed(f"no answer in {READ_TIMEOUT} s", "")

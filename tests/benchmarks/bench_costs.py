@@ -87,7 +87,7 @@ def a_year(folder: Path) -> None:
         running = RunningTotals(HOST, span_us(CAP))
         now = to_us(END) + 3600 * SECOND
         say("totals, from nothing (at start)", lambda: running.update(db, LONG_AGO, now), times=3)
-        say("totals, after a look", lambda: running.update(db, now, now), times=20)
+        say("totals, after an observation", lambda: running.update(db, now, now), times=20)
         start, end = to_us(END - YEAR), to_us(END)
         limits = [Limits(timedelta(hours=hours)) for hours in (0.5, 1, 2)]
         say(

@@ -86,11 +86,11 @@ class Server:
         document = {"idle_timeout": idle_timeout, "warning_time": warning_time}
         self.ask("PUT", "settings", document)
 
-    def looked(self, times: int = 2) -> None:
+    def wait_for_checks(self, times: int = 2) -> None:
         """Wait until it has looked again, so many times."""
         for _ in range(times):
             before = self.get("status")["checked_at"]
-            until(lambda: self.get("status")["checked_at"] != before, "another look")  # noqa: B023
+            until(lambda: self.get("status")["checked_at"] != before, "another check")  # noqa: B023
 
     def events(self, app_name: str = "") -> list[dict[str, Any]]:
         """What is in the audit trail, oldest first."""

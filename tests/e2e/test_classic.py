@@ -31,7 +31,7 @@ def test_the_idle_are_warned_of_and_shut_down_and_the_busy_one_is_kept(
     pids = [process.pid for app in (idle, terminal) for process in studio.processes(app)]
     assert len(pids) >= 3
 
-    server.looked()
+    server.wait_for_checks()
     server.limit(3, warning_time=2)
     warned = until(lambda: (app := server.app("idle"))["state"] == "warned" and app, "a warning")
     assert (warned["reason"], warned["status"]) == ("idle_timeout", "InService")
@@ -39,7 +39,7 @@ def test_the_idle_are_warned_of_and_shut_down_and_the_busy_one_is_kept(
         studio.wait_for(app, "Deleted")
     assert [pid for pid in pids if lives(pid)] == []
 
-    server.looked()
+    server.wait_for_checks()
     assert studio.status(busy) == "InService"
     kept = server.app("busy")
     assert (kept["state"], kept["reason"], kept["subject"]) == (
@@ -65,7 +65,7 @@ def test_f4_a_terminal_holds_its_app_where_terminals_are_kept(
     terminal = studio.open_terminal(held, shows_activity=False)
     server.limit(2)
     studio.wait_for(other, "Deleted")
-    server.looked()
+    server.wait_for_checks()
     assert server.app("held")["reason"] == "terminal_kept"
     studio.run(lambda _: terminal.close())
     studio.wait_for(held, "Deleted")
@@ -90,7 +90,7 @@ def test_kernels_are_judged_by_their_state_whatever_else_is_odd_about_them(
     # F2: a kernel that hangs while it starts.
     for name in ("starting", "dead", "no-fraction"):
         studio.wait_for(apps[name], "Deleted")
-    server.looked()
+    server.wait_for_checks()
     for name in ("strange", "stateless"):
         assert server.app(name)["reason"] == "kernel_state_unknown"
         assert studio.status(apps[name]) == "InService"
@@ -108,7 +108,7 @@ def test_f5_kernels_that_are_older_than_the_server_are_seen_and_warned_of_first(
     assert server.kinds("old-idle")[:2] == ["warning", "shutdown"]
     warning, shutdown = server.events("old-idle")[:2]
     assert warning["at"] < warning["shutdown_at"] <= shutdown["at"]
-    server.looked(3)
+    server.wait_for_checks(3)
     assert server.app("old-busy")["reason"] == "kernel_busy"
     assert studio.status(busy) == "InService"
 
@@ -124,7 +124,7 @@ def test_a_server_that_was_killed_finds_its_kernels_again(
     studio.kill(server.target)
     studio.restart_server(server.target)
     studio.wait_for(idle, "Deleted")
-    server.looked(3)
+    server.wait_for_checks(3)
     assert server.app("busy")["reason"] == "kernel_busy"
     assert studio.status(busy) == "InService"
 

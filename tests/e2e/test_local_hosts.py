@@ -61,7 +61,7 @@ def test_a_space_is_kept_while_something_runs_and_shut_down_when_nothing_does(
     type_into_terminal(server, terminal, f"sh -c '{burn}' & echo 'ech''oed'\r")
 
     server.limit(2)
-    server.looked(4)
+    server.wait_for_checks(4)
     kept = server.app(name)
     assert (kept["state"], kept["reason"], kept["subject"]) == (
         "busy",
@@ -70,7 +70,7 @@ def test_a_space_is_kept_while_something_runs_and_shut_down_when_nothing_does(
     )
     studio.request(scene.target, "POST", f"api/kernels/{kernel}/interrupt")
     until(lambda: server.app(name)["reason"] == "background_job", "the job alone")
-    server.looked(4)
+    server.wait_for_checks(4)
     assert server.app(name)["subject"] == f"terminal {terminal}"
     assert studio.calls("DeleteApp") == []
 
@@ -99,7 +99,7 @@ def test_a_job_whose_terminal_was_closed_holds_its_space_for_as_long_as_it_works
     studio.request(scene.target, "DELETE", f"api/terminals/{terminal}")
     server.limit(2)
     until(lambda: server.app(name).get("reason") == "detached_job", "the job alone")
-    server.looked(4)
+    server.wait_for_checks(4)
     (work,) = server.app(name)["work"]
     assert (work["kind"], work["label"]) == ("process", "sh")
     assert studio.calls("DeleteApp") == []
@@ -134,7 +134,7 @@ def test_a_notebook_instance_is_stopped_once_nothing_runs_on_it(studio: Blocking
     studio.execute(target, kernel, SILENT_CELL, wait=False)
     # It is long enough in the state "warned" to be seen there.
     server.limit(2, warning_time=5)
-    server.looked(4)
+    server.wait_for_checks(4)
     app = server.app(target)
     assert (app["app_type"], app["state"], app["reason"]) == (
         "NotebookInstance",

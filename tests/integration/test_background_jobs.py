@@ -37,19 +37,19 @@ def machine(job: str = "python", *runs: str) -> Machine:
     made.add(KERNEL, SERVER, "python", session=KERNEL, runs=["python", "-m", "ipykernel_launcher"])
     made.add(SHELL, SERVER, "bash", session=SHELL, runs=["-bash"])
     made.add(JOB, SHELL, job, runs=runs)
-    assert looked(made) == {}
+    assert observed(made) == {}
     return made
 
 
-def looked(machine: Machine, passed: float = 60.0, **rested: float) -> dict[object, list[str]]:
+def observed(machine: Machine, passed: float = 60.0, **rested: float) -> dict[object, list[str]]:
     """What holds its app after some time, and the evidence for it."""
-    jobs = machine.look(ROOTS, passed=passed, rested=rested)
+    jobs = machine.observe(ROOTS, passed=passed, rested=rested)
     found: dict[object, Finding] = {**jobs.below, **{job.program: job for job in jobs.outside}}
     return {key: [each.text for each in job.evidence] for key, job in found.items()}
 
 
 def holds(machine: Machine, passed: float = 60.0) -> bool:
-    return list(looked(machine, passed)) == ["terminal"]
+    return list(observed(machine, passed)) == ["terminal"]
 
 
 class TestOneProcess:
@@ -57,7 +57,7 @@ class TestOneProcess:
         one = machine("python", "python", "train.py", "--password=secret")
         one.use(JOB, 37.2)
         one.write(JOB, 240 * MB)
-        assert looked(one) == {"terminal": ["train.py: 62 % of a CPU, 4 MB/s"]}
+        assert observed(one) == {"terminal": ["train.py: 62 % of a CPU, 4 MB/s"]}
 
     def test_a_job_that_only_waits_is_none(self) -> None:
         one = machine()
@@ -87,12 +87,12 @@ class TestOneProcess:
     def test_a_thread_of_an_idle_kernel_is_work(self) -> None:
         one = machine()
         one.use(KERNEL, 30)
-        assert looked(one) == {"kernel": ["the kernel itself: 50 % of a CPU"]}
+        assert observed(one) == {"kernel": ["the kernel itself: 50 % of a CPU"]}
 
     def test_an_idle_kernel_s_heartbeat_is_none(self) -> None:
         one = machine()
         one.use(KERNEL, 1.2)
-        assert looked(one) == {}
+        assert observed(one) == {}
 
     def test_a_shell_that_was_replaced_by_a_program_is_work(self) -> None:
         one = machine()
@@ -100,7 +100,7 @@ class TestOneProcess:
         one.processes[SHELL] = replace(one.processes[SHELL], name="python")
         one.command_lines[SHELL] = ["python", "train.py"]
         one.use(SHELL, 60)
-        assert looked(one) == {"terminal": ["train.py: 100 % of a CPU"]}
+        assert observed(one) == {"terminal": ["train.py: 100 % of a CPU"]}
 
     def test_a_process_whose_traffic_is_not_ours_to_see_counts_by_its_cpu(self) -> None:
         """One that sudo has started."""
@@ -138,7 +138,7 @@ class TestTogether:
         one = machine()
         for pid in range(100, 100 + workers):
             one.add(pid, JOB)
-        looked(one)
+        observed(one)
         for pid in range(100, 100 + workers):
             one.use(pid, 1.8)  # 3 %
         assert holds(one) is works
@@ -146,39 +146,39 @@ class TestTogether:
     def test_a_job_of_another_terminal_is_not_this_ones(self) -> None:
         one = machine()
         one.use(JOB, 30)
-        assert "kernel" not in looked(one)
+        assert "kernel" not in observed(one)
 
     def test_what_left_its_parent_but_not_its_terminal_is_that_terminal_s(self) -> None:
         one = machine()
         one.add(CHILD, JOB, "train")
-        looked(one)
+        observed(one)
         one.end(JOB)
         assert one.processes[CHILD].parent == INIT
         one.use(CHILD, 30)
-        assert looked(one) == {"terminal": ["train: 50 % of a CPU"]}
+        assert observed(one) == {"terminal": ["train: 50 % of a CPU"]}
 
     def test_a_kernel_in_the_server_s_session_does_not_own_what_the_server_started(self) -> None:
         one = machine()
         one.processes[KERNEL] = replace(one.processes[KERNEL], session=INIT)
         one.add(40, SERVER, "rsession", session=INIT)
-        looked(one)
+        observed(one)
         one.use(40, 30)
-        assert looked(one) == {"rsession": ["rsession: 50 % of a CPU"]}
+        assert observed(one) == {"rsession": ["rsession: 50 % of a CPU"]}
         one.use(KERNEL, 30)
-        assert looked(one) == {"kernel": ["the kernel itself: 50 % of a CPU"]}
+        assert observed(one) == {"kernel": ["the kernel itself: 50 % of a CPU"]}
 
     def test_more_than_a_few_are_summed_up(self) -> None:
         one = machine()
         for pid in range(100, 106):
             one.add(pid, JOB, "worker")
             one.use(pid, 30)
-        (texts,) = looked(one).values()
+        (texts,) = observed(one).values()
         assert texts == ["worker: 50 % of a CPU"] * 3 + ["6 processes in all: 300 % of a CPU"]
 
 
 class TestWhatHasEnded:
     def test_many_short_commands_in_a_row_are_work(self) -> None:
-        """A build starts a process for each file; each look finds none that was there before."""
+        """A build starts a process for each file; none outlasts two observations."""
         one = machine("make")
         for pid in range(100, 110):
             one.add(pid, JOB, "cc1")
@@ -193,7 +193,7 @@ class TestWhatHasEnded:
             one.add(pid, JOB)
             one.use(pid, 1)
             one.end(pid)
-        assert looked(one) == {"terminal": ["ask.sh: 10 % of a CPU"]}
+        assert observed(one) == {"terminal": ["ask.sh: 10 % of a CPU"]}
 
     def test_a_loop_that_sleeps_is_none(self) -> None:
         """``while true; do date; sleep 1; done``"""
@@ -229,7 +229,7 @@ class TestWhatHasEnded:
         one = machine("bash")
         one.add(CHILD, JOB, "curl")
         one.write(CHILD, 9000 * MB)
-        looked(one)
+        observed(one)
         one.write(CHILD, 60 * MB)
         one.end(CHILD)
         assert holds(one)
@@ -239,7 +239,7 @@ class TestWhatHasEnded:
         one = machine("bash")
         one.add(CHILD, JOB)
         one.use(CHILD, 3600)
-        looked(one)
+        observed(one)
         del one.processes[CHILD]
         one.use(JOB, 30)
         assert holds(one)
@@ -250,7 +250,7 @@ class TestClusters:
         one = machine()
         for pid in range(100, 100 + workers):
             one.add(pid, KERNEL, name, environment, session=KERNEL)
-        looked(one)
+        observed(one)
         return one
 
     def work(self, one: Machine, share: float) -> None:
@@ -268,27 +268,27 @@ class TestClusters:
     ) -> None:
         one = self.cluster(workers, mark, name)
         self.work(one, 0.035)
-        assert looked(one) == {}
+        assert observed(one) == {}
 
     def test_the_same_processes_would_be_work_were_they_no_cluster(self) -> None:
         one = self.cluster(48, {})
         self.work(one, 0.035)
-        assert list(looked(one)) == ["kernel"]
+        assert list(observed(one)) == ["kernel"]
 
     def test_one_of_its_workers_at_work_is_work(self) -> None:
         one = self.cluster(48, {DASK_MARK: "8"})
         one.use(120, 30)
-        assert list(looked(one)) == ["kernel"]
+        assert list(observed(one)) == ["kernel"]
 
     def test_what_keeping_it_costs_a_kernel_is_no_work_of_the_kernel(self) -> None:
         """Measured: 6.4 % for a kernel that keeps 16 workers, at 1.8 % each."""
         one = self.cluster(16, {DASK_MARK: "8"})
         self.work(one, 0.018)
         one.use(KERNEL, 60 * 0.064)
-        assert looked(one) == {}
+        assert observed(one) == {}
         self.work(one, 0.018)
         one.use(KERNEL, 60 * 0.60)
-        assert list(looked(one)) == ["kernel"]
+        assert list(observed(one)) == ["kernel"]
 
 
 class TestPrograms:
@@ -350,7 +350,7 @@ class TestPrograms:
         one = Machine()
         one.add(SHELL, SERVER, "bash", session=SHELL)
         one.add(JOB, SHELL, name, runs=runs)
-        finding = one.look(ROOTS).below["terminal"]
+        finding = one.observe(ROOTS).below["terminal"]
         assert finding.reason is Reason.HOLDING_PROGRAM
         assert [each.text for each in finding.evidence] == [f"{shown} is running"]
 
@@ -368,16 +368,16 @@ class TestPrograms:
         one = machine()
         one.add(CHILD, SHELL, "rsync")
         one.use(JOB, 30)
-        assert one.look(ROOTS).below["terminal"].reason is Reason.BACKGROUND_JOB
+        assert one.observe(ROOTS).below["terminal"].reason is Reason.BACKGROUND_JOB
 
 
 class TestTheServersOwn:
     def test_a_service_behind_the_server_s_proxy_is_seen(self) -> None:
         one = machine()
         one.add(30, SERVER, "rsession")
-        looked(one)
+        observed(one)
         one.use(30, 240)
-        ((job,), below) = (one.look(ROOTS).outside, one.look(ROOTS, passed=0.1).below)
+        ((job,), below) = (one.observe(ROOTS).outside, one.observe(ROOTS, passed=0.1).below)
         assert (job.reason, job.program, below) == (Reason.DETACHED_JOB, "rsession", {})
 
     def test_what_runs_in_its_terminals_is_seen(self) -> None:
@@ -385,26 +385,26 @@ class TestTheServersOwn:
         one.add(30, SERVER, "node", runs=["node", "/usr/lib/code-server/out/node/entry.js"])
         one.add(31, 30, "bash", session=31)
         one.add(32, 31, "python", session=31, runs=["python", "train.py"])
-        looked(one)
+        observed(one)
         one.use(32, 30)
-        assert looked(one) == {"train.py": ["train.py: 50 % of a CPU"]}
+        assert observed(one) == {"train.py": ["train.py: 50 % of a CPU"]}
 
     def test_a_language_server_that_idles_noisily_is_none(self) -> None:
         one = machine()
         one.add(30, SERVER, "pylsp", runs=["/opt/python", "/opt/bin/pylsp"])
-        looked(one)
+        observed(one)
         one.use(30, 30)
-        assert looked(one) == {}
+        assert observed(one) == {}
 
     def test_the_server_itself_is_none(self) -> None:
         one = machine()
         one.use(SERVER, 60)
         one.write(SERVER, 900 * MB)
-        assert looked(one) == {}
+        assert observed(one) == {}
 
 
 class TestReadings:
-    def test_the_first_look_waits_for_a_second_reading_and_knows(self) -> None:
+    def test_the_first_observation_waits_for_a_second_reading_and_knows(self) -> None:
         """A server that is started anew beside a job must not call it idle."""
 
         class Burning(Machine):
@@ -418,13 +418,13 @@ class TestReadings:
         assert holds(one)
         assert (one.waited, one.reads) == (2, 2)
 
-    def test_looks_that_follow_at_once_do_not_forget_the_job(self) -> None:
+    def test_observations_that_follow_at_once_do_not_forget_the_job(self) -> None:
         one = machine()
         one.use(JOB, 30)
         assert holds(one)
         assert holds(one, passed=0.1)
 
-    def test_looks_a_second_apart_judge_by_two_seconds(self) -> None:
+    def test_observations_a_second_apart_judge_by_two_seconds(self) -> None:
         one = machine()
         waited = one.waited
         for _ in range(5):
@@ -436,7 +436,7 @@ class TestReadings:
         assert seen
         assert one.waited == waited, "the readings before are old enough"
 
-    def test_a_look_after_many_that_were_skipped_does_not_average_over_hours(self) -> None:
+    def test_an_observation_after_many_that_were_skipped_does_not_average_over_hours(self) -> None:
         """While a cell runs nobody reads the table."""
         one = machine()
         one.use(JOB, 30)
@@ -453,9 +453,9 @@ class TestReadings:
     def test_what_a_cell_used_is_not_taken_for_background_work(self) -> None:
         one = machine()
         one.use(KERNEL, 30)
-        assert looked(one, kernel=5.0) == {}
+        assert observed(one, kernel=5.0) == {}
         one.use(KERNEL, 30)
-        assert list(looked(one, kernel=65.0)) == ["kernel"]
+        assert list(observed(one, kernel=65.0)) == ["kernel"]
 
     def test_what_a_cell_left_running_is(self) -> None:
         class Burning(Machine):
@@ -465,12 +465,12 @@ class TestReadings:
 
         one = machine()
         one.__class__ = Burning
-        assert list(looked(one, kernel=5.0)) == ["kernel"]
+        assert list(observed(one, kernel=5.0)) == ["kernel"]
 
     def test_one_kernel_s_cells_do_not_shorten_the_view_on_the_others(self) -> None:
         one = machine()
         one.use(JOB, 30)
-        assert list(looked(one, kernel=0.5)) == ["terminal"]
+        assert list(observed(one, kernel=0.5)) == ["terminal"]
 
     def test_the_numbers_are_the_admin_s(self) -> None:
         one = machine()
@@ -483,9 +483,9 @@ class TestReadings:
         one = machine()
         for number in range(50):
             one.add(100 + number, JOB)
-            looked(one)
+            observed(one)
             one.end(100 + number)
-        looked(one)
+        observed(one)
         assert len(one.jobs._facts) < 10
         assert len(one.jobs._ours) < 10
         assert len(one.jobs._samples) < 3
@@ -511,7 +511,7 @@ def seen_in(shell: int, bound: float = 30.0) -> Finding | None:
     jobs = BackgroundJobs(server=os.getpid())
     deadline = time.monotonic() + bound
     while time.monotonic() < deadline:
-        found = jobs.look({"shell": shell}).below.get("shell")
+        found = jobs.observe({"shell": shell}).below.get("shell")
         if found is not None:
             return found
         time.sleep(0.2)

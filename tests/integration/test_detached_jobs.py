@@ -42,9 +42,9 @@ class TestWhatIsWork:
         one = Machine()
         one.add(SHELL, SERVER, "bash", FROM_A_TERMINAL)
         one.add(JOB, SHELL, "python", FROM_A_TERMINAL)
-        one.look({"terminal": SHELL})
+        one.observe({"terminal": SHELL})
         one.use(JOB, 30)
-        jobs = one.look({"terminal": SHELL})
+        jobs = one.observe({"terminal": SHELL})
         assert list(jobs.below) == ["terminal"]
         assert jobs.outside == ()
 
@@ -53,9 +53,9 @@ class TestWhatIsWork:
         one = Machine()
         one.add(SHELL, SERVER, "bash")
         one.add(JOB, SHELL)
-        one.look({"terminal": SHELL})
+        one.observe({"terminal": SHELL})
         one.end(SHELL)
-        one.look()
+        one.observe()
         one.use(JOB, 30)
         assert [job.pid for job in one.detached()] == [JOB]
         one.use(JOB, 30)
@@ -92,9 +92,9 @@ class TestWhatIsWork:
     def test_a_server_that_is_the_first_process_adopts_them_itself(self) -> None:
         one = left_behind(Machine(server=INIT), **FROM_A_TERMINAL)
         one.add(SHELL, INIT, "bash", FROM_A_TERMINAL)
-        one.look({"terminal": SHELL})
+        one.observe({"terminal": SHELL})
         one.use(JOB, 30)
-        jobs = one.look({"terminal": SHELL})
+        jobs = one.observe({"terminal": SHELL})
         assert ([job.pid for job in jobs.outside], jobs.below) == ([JOB], {})
 
     def test_a_subreaper_above_the_server_adopts_them(self) -> None:
@@ -197,20 +197,20 @@ class TestWhatIsNone:
         one = left_behind(Machine(**lists), **FROM_A_TERMINAL)  # type: ignore[arg-type]
         one.add(SHELL, SERVER, "bash", session=SHELL)
         one.add(WORKER, SHELL)
-        one.look({"terminal": SHELL})
+        one.observe({"terminal": SHELL})
         one.use(JOB, 30)
         one.use(WORKER, 30)
-        jobs = one.look({"terminal": SHELL})
+        jobs = one.observe({"terminal": SHELL})
         assert (list(jobs.below), jobs.outside) == (below, ())
 
     def test_one_that_reuses_a_process_id_is_another(self) -> None:
         one = Machine()
         one.add(SHELL, SERVER, "bash")
         one.add(JOB, SHELL)
-        one.look({"terminal": SHELL})
+        one.observe({"terminal": SHELL})
         one.end(JOB)
         one.add(JOB, INIT, "cron")
-        one.look()
+        one.observe()
         one.use(JOB, 30)
         assert one.detached() == ()
 
@@ -290,7 +290,7 @@ def is_seen(pid: int, program: str) -> bool:
     jobs = BackgroundJobs()
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        for job in jobs.look({}).outside:
+        for job in jobs.observe({}).outside:
             if any(each.text.startswith(program) for each in job.evidence):
                 return True
         time.sleep(0.2)
@@ -328,4 +328,4 @@ def test_a_real_job_that_waits_is_not_seen(tmp_path: Path, pid_of: Callable[[], 
     pid = pid_of()
     jobs = BackgroundJobs()
     for _ in range(2):
-        assert [job for job in jobs.look({}).outside if job.pid == pid] == []
+        assert [job for job in jobs.observe({}).outside if job.pid == pid] == []

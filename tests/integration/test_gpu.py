@@ -45,9 +45,9 @@ class Machine:
         """Each line: utilization, memory used, MIG, process ids."""
         self.file.write_text("\n".join(lines) + "\n")
 
-    def look(self, after: float = 60, apps: tuple[App, ...] = ON_A_GPU) -> list[Work]:
+    def observe(self, after: float = 60, apps: tuple[App, ...] = ON_A_GPU) -> list[Work]:
         self.seconds += after
-        return list(asyncio.run(self.watch.look(apps, self.now)))
+        return list(asyncio.run(self.watch.observe(apps, self.now)))
 
     @property
     def now(self) -> datetime:
@@ -140,7 +140,7 @@ class TestWhatItMeans:
         self, machine: Machine, percent: int, works: bool
     ) -> None:
         machine.has(f"{percent} 4000000000 0")
-        (work,) = machine.look()
+        (work,) = machine.observe()
         assert holds([work]) == [works]
         assert texts([work]) == [f"GPU 0 at {percent} %"]
         assert work.gpu_percent == percent
@@ -148,7 +148,7 @@ class TestWhatItMeans:
 
     def test_a_loaded_model_that_nobody_asks_holds_nothing(self, machine: Machine) -> None:
         machine.has("0 20000000000 0 11")
-        assert holds(machine.look()) == [False]
+        assert holds(machine.observe()) == [False]
 
     def test_the_program_that_uses_it_is_named_if_it_is_one_of_this_machine(
         self, library: str, machine: Machine
@@ -157,47 +157,47 @@ class TestWhatItMeans:
         named: Callable[[int], str] = {12: "train.py"}.get  # type: ignore[assignment]
         machine.watch = GpuWatch(machine.gpus, program_of=lambda pid: named(pid) or "")
         machine.has("87 1000 0 11 12")
-        assert texts(machine.look()) == ["GPU 0 at 87 % (train.py)"]
+        assert texts(machine.observe()) == ["GPU 0 at 87 % (train.py)"]
         machine.has("87 1000 0 11")
-        assert texts(machine.look()) == ["GPU 0 at 87 %"]
+        assert texts(machine.observe()) == ["GPU 0 at 87 %"]
 
     def test_it_is_known_when_one_last_worked(self, machine: Machine) -> None:
         machine.has("87 1000 0", "0 0 0")
-        machine.look()
+        machine.observe()
         worked_at, began = machine.now, START + timedelta(seconds=60)
         machine.has("0 1000 0", "0 0 0")
-        first, second = machine.look(after=3600)
+        first, second = machine.observe(after=3600)
         assert (first.last_activity, second.last_activity) == (worked_at, began)
 
     def test_one_that_can_not_tell_holds_while_it_is_used_but_not_for_ever(
         self, machine: Machine
     ) -> None:
         machine.has("0 20000000000 1 11")
-        assert holds(machine.look()) == [True]
-        assert holds(machine.look(after=3 * 3600)) == [True]
+        assert holds(machine.observe()) == [True]
+        assert holds(machine.observe(after=3 * 3600)) == [True]
         machine.has("0 21000000000 1 11")
-        assert holds(machine.look(after=1800)) == [True], "more data is a sign of life"
-        assert holds(machine.look(after=3.9 * 3600)) == [True]
-        assert holds(machine.look(after=3600)) == [False]
+        assert holds(machine.observe(after=1800)) == [True], "more data is a sign of life"
+        assert holds(machine.observe(after=3.9 * 3600)) == [True]
+        assert holds(machine.observe(after=3600)) == [False]
         machine.has("0 22000000000 1 11")
-        assert holds(machine.look()) == [True]
+        assert holds(machine.observe()) == [True]
 
     def test_one_that_can_not_tell_and_is_used_by_nothing_holds_nothing(
         self, machine: Machine
     ) -> None:
         machine.has("0 500000000 1")
-        assert holds(machine.look()) == [False]
+        assert holds(machine.observe()) == [False]
 
     def test_a_driver_that_hangs_holds_nothing_up_and_is_unknown(self, machine: Machine) -> None:
         machine.watch = GpuWatch(machine.gpus, patience=0.3, unknown_for=timedelta(hours=4))
         machine.has("87 1000 0")
-        machine.look()
+        machine.observe()
         machine.has("-2 1000 0")
-        assert holds(machine.look()) == [True]
+        assert holds(machine.observe()) == [True]
         assert machine.watch.notes == ("the GPU can't be seen: no answer in 0.3 s",)
-        assert holds(machine.look()) == [True]
+        assert holds(machine.observe()) == [True]
         assert "has not answered the last question" in machine.watch.notes[0]
-        assert holds(machine.look(after=4 * 3600)) == [False]
+        assert holds(machine.observe(after=4 * 3600)) == [False]
 
     def test_one_that_fails_in_a_way_nobody_expects_is_unknown_and_not_gone(
         self, machine: Machine
@@ -207,23 +207,23 @@ class TestWhatItMeans:
 
         machine.has("0 1000 0 11")
         machine.watch = GpuWatch(machine.gpus, program_of=fail, unknown_for=timedelta(hours=4))
-        assert holds(machine.look()) == [False]
+        assert holds(machine.observe()) == [False]
         machine.has("87 1000 0 11")
-        assert holds(machine.look()) == [True]
+        assert holds(machine.observe()) == [True]
         assert "no such thing" in machine.watch.notes[0]
 
     def test_a_clock_that_jumps_a_day_does_not_end_what_is_unknown(self, machine: Machine) -> None:
         machine.has("0 20000000000 1 11")
-        machine.look()
+        machine.observe()
         machine.watch.clock_jumped(timedelta(days=1))
-        assert holds(machine.look(after=24 * 3600)) == [True]
+        assert holds(machine.observe(after=24 * 3600)) == [True]
 
     def test_a_gpu_instance_whose_gpu_can_not_be_seen_is_told(self) -> None:
         watch = GpuWatch(Gpus(library="libthere-is-none.so.1"))
-        assert asyncio.run(watch.look(ON_A_GPU, START)) == ()
+        assert asyncio.run(watch.observe(ON_A_GPU, START)) == ()
         assert "only the CPU" in watch.notes[0]
 
     def test_one_without_a_gpu_needs_no_word_of_it(self) -> None:
         watch = GpuWatch(Gpus(library="libthere-is-none.so.1"))
-        assert asyncio.run(watch.look((app("a", instance_type="ml.t3.medium"),), START)) == ()
+        assert asyncio.run(watch.observe((app("a", instance_type="ml.t3.medium"),), START)) == ()
         assert watch.notes == ()

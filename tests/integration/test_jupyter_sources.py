@@ -61,7 +61,7 @@ async def test_a_kernel_that_starts_during_a_look_is_heard_all_the_same(
     async def observe(known: object) -> None:
         started.append(await start_kernel(jp_serverapp))
 
-    monkeypatch.setattr(source._others, "observe", observe)
+    monkeypatch.setattr(source._other_kernels, "observe", observe)
     await source.kernels()
     assert source.use_of(started[0]) is not None
 
@@ -162,9 +162,9 @@ async def test_a_wrong_token_is_an_error_not_an_empty_list(
 ) -> None:
     monkeypatch.setattr(sources, "server_token", lambda _: "wrong")
     source = RestSource(jp_serverapp)
-    for look in (source.kernels, source.terminals):
+    for observe in (source.kernels, source.terminals):
         with pytest.raises(Unreadable, match="HTTP 403"):
-            await look()
+            await observe()
 
 
 class Loopback:

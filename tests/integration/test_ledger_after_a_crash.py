@@ -31,7 +31,7 @@ sys.path.insert(0, {root!r})
 from tests.unit.costs.test_ledger import World
 from pathlib import Path
 world = World(Path({folder!r}))
-world.look(60, world.app())
+world.observe(60, world.app())
 print("recorded", flush=True)
 if {die_in_a_transaction}:
     world.ledger._connect().execute("BEGIN IMMEDIATE")
@@ -55,7 +55,7 @@ def test_a_server_that_is_killed_loses_nothing_that_was_recorded(
     assert (done.returncode, done.stdout) == (-9, "recorded\n"), done.stderr
     world = World(tmp_path)
     # The dead one's lock went with it.
-    world.look(120, world.app())
+    world.observe(120, world.app())
     assert world.ledger.error == ""
     assert world.stretches() == [("a", 0, 120, "use")]
     world.ledger.close()
@@ -65,7 +65,7 @@ def test_what_a_server_left_half_written_can_be_read_before_the_next_one_starts(
     tmp_path: Path,
 ) -> None:
     world = World(tmp_path / "data")
-    world.look(60, world.app())
+    world.observe(60, world.app())
     path = world.folder / FILE_NAME
     world.ledger.close()
     half_way = (
@@ -95,7 +95,7 @@ folder = Path({folder!r})
 world, settings = World(folder), SettingsFile(folder / "settings.json")
 for at in range({start}, 1 << 40, 10):
     busy = at % 100 < 50
-    world.look(at, world.app(*((Use.HELD,) if busy else (Use.IDLE, at - at % 100 + 40))))
+    world.observe(at, world.app(*((Use.HELD,) if busy else (Use.IDLE, at - at % 100 + 40))))
     world.ledger.add_event(HOST, Event(after(at), EventKind.SETTINGS, str(at)))
     settings.write({{"idle_timeout": float(at)}}, {{}})
     print(at, world.ledger.error, flush=True)

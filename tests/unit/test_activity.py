@@ -13,7 +13,7 @@ import pytest
 from sagemaker_autoshutdown.activity.background_jobs import BackgroundJobs
 from sagemaker_autoshutdown.activity.browser_requests import BrowserRequests, Use
 from sagemaker_autoshutdown.activity.process_table import Process
-from sagemaker_autoshutdown.activity.reader import ActivityReader, Reading
+from sagemaker_autoshutdown.activity.reader import ActivityReader, ObservedActivity
 from sagemaker_autoshutdown.aws import Aws
 from sagemaker_autoshutdown.decide import is_held
 from sagemaker_autoshutdown.hosts import adapter_for
@@ -36,12 +36,12 @@ class Reader:
         adapter = adapter_for(host, Aws("us-west-2"))
         self.reader = ActivityReader(self.jupyter, adapter, jobs or BackgroundJobs())
 
-    async def look(self, now: datetime = START) -> Reading:
+    async def observe(self, now: datetime = START) -> ObservedActivity:
         return await self.reader.read(APPS, now)
 
     async def one(self, model: dict[str, Any], now: datetime = START) -> Work:
         self.jupyter.kernel_models = [model]
-        reading = await self.look(now)
+        reading = await self.observe(now)
         assert reading.error == ""
         (work,) = reading.work
         return work
@@ -89,7 +89,7 @@ class TestKernels:
         work = await reader.one(kernel_model(last_activity=value), at(hours=2))
         assert (work.last_activity, work.state_since) == (None, at(hours=1))
 
-    async def test_a_time_in_the_future_counts_once_not_at_every_look(self) -> None:
+    async def test_a_time_in_the_future_counts_once_not_at_every_observation(self) -> None:
         reader = Reader()
         model = kernel_model(last=at(days=3))
         for hours in (1, 2):
@@ -127,7 +127,7 @@ class TestKernels:
 
     async def test_f2_what_starts_later_counts_from_then(self) -> None:
         reader = Reader()
-        await reader.look(at(hours=1))
+        await reader.observe(at(hours=1))
         work = await reader.one(kernel_model(state="starting"), at(hours=2))
         assert work.state_since == at(hours=2)
 
@@ -163,7 +163,7 @@ class TestKernels:
     async def test_a_thousand_kernels_are_all_seen(self) -> None:
         reader = Reader()
         reader.jupyter.kernel_models = [kernel_model(id=str(number)) for number in range(1000)]
-        assert len((await reader.look()).work) == 1000
+        assert len((await reader.observe()).work) == 1000
 
 
 class TestWhatCanNotBeSeen:
@@ -173,7 +173,7 @@ class TestWhatCanNotBeSeen:
         reader = Reader()
         reader.jupyter.kernel_models = [kernel_model()]
         setattr(reader.jupyter, what, models)
-        reading = await reader.look()
+        reading = await reader.observe()
         assert reading.work == ()
         assert reading.error
 
@@ -184,19 +184,19 @@ class TestWhatCanNotBeSeen:
 
         reader = Reader()
         reader.jupyter.kernel_models = [kernel_model(), Treacherous()]
-        reading = await reader.look()
+        reading = await reader.observe()
         assert (reading.work, reading.error) == ((), "TypeError: gotcha")
 
     async def test_an_error_without_words_is_named(self) -> None:
         reader = Reader()
         reader.jupyter.kernel_models = TimeoutError()
-        assert "TimeoutError" in (await reader.look()).error
+        assert "TimeoutError" in (await reader.observe()).error
 
-    async def test_states_outlast_a_look_that_failed(self) -> None:
+    async def test_states_outlast_an_observation_that_failed(self) -> None:
         reader = Reader()
         await reader.one(kernel_model(state="starting", last_activity=None), at(hours=1))
         reader.jupyter.kernel_models = OSError()
-        await reader.look(at(hours=2))
+        await reader.observe(at(hours=2))
         work = await reader.one(kernel_model(state="starting", last_activity=None), at(hours=3))
         assert work.state_since == at(hours=1)
 
@@ -224,8 +224,8 @@ class TestSessions:
     ) -> None:
         reader = Reader()
         reader.jupyter.session_models = [session]
-        await reader.look(at(hours=1))
-        (work,) = (await reader.look(at(hours=2))).work
+        await reader.observe(at(hours=1))
+        (work,) = (await reader.observe(at(hours=2))).work
         assert (work.kind, work.label) == (WorkKind.SESSION, "x.ipynb")
         assert (work.state_since, work.last_activity) == (at(hours=1), None)
         assert work.apps == {"a", "b"}
@@ -238,9 +238,9 @@ class TestSessions:
     async def test_those_that_wait_are_remembered_while_sessions_are_not_read(self) -> None:
         reader = Reader()
         reader.jupyter.session_models = [{"id": "s", "path": "x.ipynb", "kernel": None}]
-        await reader.look()
+        await reader.observe()
         reader.jupyter.session_models = OSError("not now")
-        (work,) = (await reader.look(at(hours=1))).work
+        (work,) = (await reader.observe(at(hours=1))).work
         assert work.kind is WorkKind.SESSION
 
 
@@ -248,8 +248,8 @@ class TestTerminals:
     async def test_one_without_last_activity_counts_from_when_it_was_first_seen(self) -> None:
         reader = Reader()
         reader.jupyter.terminal_models = [{"name": TERMINAL}]
-        await reader.look(at(hours=1))
-        (work,) = (await reader.look(at(hours=2))).work
+        await reader.observe(at(hours=1))
+        (work,) = (await reader.observe(at(hours=2))).work
         assert (work.kind, work.label, work.apps) == (
             WorkKind.TERMINAL,
             "terminal 1",
@@ -260,18 +260,18 @@ class TestTerminals:
     async def test_a_system_terminal_of_classic_holds_nothing(self) -> None:
         reader = Reader()
         reader.jupyter.terminal_models = [{"name": "1", "last_activity": "2026-09-01T12:00:00Z"}]
-        assert (await reader.look()).work == ()
+        assert (await reader.observe()).work == ()
 
     async def test_a_terminal_of_a_space_holds_its_app(self) -> None:
         reader = Reader(SPACE)
         reader.jupyter.terminal_models = [{"name": "1", "last_activity": "2026-09-01T12:00:00Z"}]
-        (work,) = (await reader.look()).work
+        (work,) = (await reader.observe()).work
         assert (work.label, work.last_activity) == ("terminal 1", START)
 
     async def test_one_without_a_name_is_still_one(self) -> None:
         reader = Reader(SPACE)
         reader.jupyter.terminal_models = [{}]
-        (work,) = (await reader.look()).work
+        (work,) = (await reader.observe()).work
         assert work.kind is WorkKind.TERMINAL
 
 
@@ -307,10 +307,10 @@ class TestBackgroundJobs:
         machine = Machine()
         reader = self.reader(machine)
         machine.add(21, 20)
-        await reader.look()
+        await reader.observe()
         machine.time += 60
         machine.use(21, 60)
-        reading = await reader.look(at(minutes=1))
+        reading = await reader.observe(at(minutes=1))
         assert {work.id: work.hold for work in reading.work} == {
             "kernel-of-a": None,
             "1": Reason.BACKGROUND_JOB,
@@ -323,11 +323,11 @@ class TestBackgroundJobs:
         reader = Reader(SPACE, machine.jobs)
         reader.jupyter.on_this_machine = {}
         machine.add(21, INIT, "train", FROM_A_TERMINAL)
-        assert (await reader.look()).work == ()
+        assert (await reader.observe()).work == ()
         assert machine.waited == 2
         machine.time += 60
         machine.use(21, 60)
-        (work,) = (await reader.look(at(minutes=1))).work
+        (work,) = (await reader.observe(at(minutes=1))).work
         assert (work.kind, work.id, work.label) == (WorkKind.PROCESS, "21", "train")
         assert (work.hold, work.state_since) == (Reason.DETACHED_JOB, START)
         assert work.apps == {"a", "b"}
@@ -339,37 +339,37 @@ class TestBackgroundJobs:
         policy = Policy()
         reader.reader.is_held = lambda apps, work, now: is_held(apps, work, policy, now)
         reader.jupyter.kernel_models = [kernel_model(state="busy")]
-        await reader.look()
+        await reader.observe()
         assert machine.reads == 0
         reader.jupyter.kernel_models = [kernel_model()]
-        await reader.look(at(minutes=1))
+        await reader.observe(at(minutes=1))
         assert machine.reads > 0
 
     async def test_in_classic_the_processes_of_the_free_server_are_not_looked_at(self) -> None:
-        reading = await Reader(jobs=NoTable(AssertionError("looked")).jobs).look()
+        reading = await Reader(jobs=NoTable(AssertionError("looked")).jobs).observe()
         assert (reading.work, reading.notes) == ((), ())
 
     async def test_without_psutil_that_is_noted_and_the_rest_is_seen(self) -> None:
-        reading = await self.reader(NoTable(ImportError("psutil"))).look()
+        reading = await self.reader(NoTable(ImportError("psutil"))).observe()
         assert len(reading.work) == 2
         assert "psutil is not installed" in reading.notes[0]
 
     async def test_processes_that_can_not_be_read_are_unknown_not_idle(self) -> None:
-        reading = await self.reader(NoTable(PermissionError("/proc"))).look()
+        reading = await self.reader(NoTable(PermissionError("/proc"))).observe()
         assert reading.work == ()
         assert reading.error == "background jobs can't be seen: /proc"
 
     async def test_a_failed_reading_is_not_followed_by_what_was_seen_before_it(self) -> None:
         machine = Machine()
         reader = self.reader(machine)
-        await reader.look()
+        await reader.observe()
         machine.time += 60
         read, error = machine.read, PermissionError("/proc")
         machine.read = NoTable(error).read  # type: ignore[method-assign]
-        assert (await reader.look()).error
-        assert (await reader.look()).error, "right after, as before a shutdown"
+        assert (await reader.observe()).error
+        assert (await reader.observe()).error, "right after, as before a shutdown"
         machine.read = read  # type: ignore[method-assign]
-        assert not (await reader.look()).error
+        assert not (await reader.observe()).error
 
     async def test_processes_are_not_read_twice_at_once(self) -> None:
         release = threading.Event()
@@ -385,13 +385,13 @@ class TestBackgroundJobs:
 
         reader = self.reader(Hanging())
         with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(reader.look(), 0.1)
-        reading = await reader.look(at(minutes=1))
+            await asyncio.wait_for(reader.observe(), 0.1)
+        reading = await reader.observe(at(minutes=1))
         assert reading.error.endswith("the processes of the last check are still being read")
         assert reading.work == ()
         release.set()
         for _ in range(2000):
-            reading = await reader.look(at(minutes=2))
+            reading = await reader.observe(at(minutes=2))
             if not reading.error:
                 break
             await asyncio.sleep(0.01)

@@ -33,8 +33,8 @@ def test_f2_a_kernel_that_hangs_while_starting_does_not_hold_its_app_for_ever(st
 def test_f3_what_is_decided_of_one_app_does_not_depend_on_another() -> None:
     busy, idle = app("busy"), app("idle")
     world = World(apps=(busy, idle), work=(kernel("busy", "busy"),))
-    world.look(START)
-    verdicts = world.look(at(hours=3))
+    world.observe(START)
+    verdicts = world.observe(at(hours=3))
     assert verdicts["busy"].action is Action.KEEP
     assert verdicts["idle"].action is Action.SHUT_DOWN
 
@@ -48,29 +48,29 @@ def test_f4_a_kept_terminal_holds_its_app_beside_an_idle_notebook() -> None:
 
 def test_f4_a_terminal_that_is_not_kept_counts_by_its_last_use() -> None:
     world = World(work=(kernel(), terminal(last_activity=at(hours=1))))
-    world.look(START)
+    world.observe(START)
     assert world.one(at(hours=2)).shutdown_at == at(hours=3)
 
 
 def test_a_terminal_without_last_activity_counts_from_when_it_was_first_seen() -> None:
     world = World(work=(terminal(last_activity=None, state_since=at(hours=1)),))
-    world.look(at(hours=1))
+    world.observe(at(hours=1))
     assert world.one(at(hours=1)).shutdown_at == at(hours=3)
 
 
 def test_f5_a_kernel_older_than_the_install_is_warned_of_first_and_then_shut_down() -> None:
     world = World(work=(kernel(last_activity=START - timedelta(days=9)),))
-    first_look = at(hours=5)
-    verdict = world.one(first_look)
+    first_observation = at(hours=5)
+    verdict = world.one(first_observation)
     assert (verdict.action, verdict.state) == (Action.KEEP, State.WARNED)
-    assert verdict.shutdown_at == first_look + WARNING
-    assert world.one(first_look + WARNING - timedelta(seconds=1)).action is Action.KEEP
-    assert world.one(first_look + WARNING).action is Action.SHUT_DOWN
+    assert verdict.shutdown_at == first_observation + WARNING
+    assert world.one(first_observation + WARNING - timedelta(seconds=1)).action is Action.KEEP
+    assert world.one(first_observation + WARNING).action is Action.SHUT_DOWN
 
 
 def test_f13_what_could_not_be_seen_is_not_shut_down() -> None:
     world = World(activity_error="the kernels API answered 500")
-    world.look(START)
+    world.observe(START)
     verdict = world.one(at(days=9))
     assert (verdict.action, verdict.state, verdict.reason) == (
         Action.KEEP,
@@ -86,9 +86,9 @@ def test_apps_that_sagemaker_did_not_list_are_not_shut_down_even_on_request() ->
 
 def test_a_deadline_that_passed_unseen_is_warned_of_anew() -> None:
     world = World()
-    world.look(START)
+    world.observe(START)
     world.activity_error = "down"
-    world.look(at(hours=2, minutes=1))
+    world.observe(at(hours=2, minutes=1))
     world.activity_error = ""
     seen_again = at(hours=3)
     verdict = world.one(seen_again)
@@ -98,16 +98,16 @@ def test_a_deadline_that_passed_unseen_is_warned_of_anew() -> None:
 
 def test_a_glitch_before_the_deadline_does_not_put_it_off() -> None:
     world = World()
-    world.look(START)
+    world.observe(START)
     world.activity_error = "down"
-    world.look(at(hours=1, minutes=59))
+    world.observe(at(hours=1, minutes=59))
     world.activity_error = ""
     assert world.one(at(hours=2)).action is Action.SHUT_DOWN
 
 
 def test_f15_an_open_tab_does_not_hold_an_idle_kernel() -> None:
     world = World(work=(kernel(connections=2),))
-    world.look(START)
+    world.observe(START)
     assert world.one(at(hours=2)).action is Action.SHUT_DOWN
 
 
@@ -128,7 +128,7 @@ def test_f16_a_cell_that_runs_silently_for_days_is_never_interrupted() -> None:
 
 def test_f16_the_full_limit_follows_long_work() -> None:
     world = World(work=(kernel("busy"),))
-    world.look(at(hours=9))
+    world.observe(at(hours=9))
     # Jupyter moved its clock at the start of the cell only.
     world.work = (kernel("idle"),)
     assert world.one(at(hours=9, minutes=1)).shutdown_at == at(hours=11)
@@ -144,7 +144,7 @@ def test_a_state_that_is_not_known_counts_as_busy(state: str) -> None:
 @pytest.mark.parametrize("state", ["dead", "terminating"])
 def test_a_kernel_that_is_over_counts_as_idle(state: str) -> None:
     world = World(work=(kernel(state),))
-    world.look(START)
+    world.observe(START)
     assert world.one(at(hours=2)).action is Action.SHUT_DOWN
 
 
@@ -152,7 +152,7 @@ def test_f17_a_crashed_kernel_that_says_busy_is_given_up_after_the_admins_cap() 
     world = World(work=(kernel("busy"),), policy=Policy(max_busy_time=timedelta(hours=8)))
     verdict = world.one(at(hours=7))
     assert (verdict.state, verdict.since, verdict.next_at) == (State.BUSY, START, at(hours=8))
-    world.look(at(hours=8) - timedelta(seconds=1))
+    world.observe(at(hours=8) - timedelta(seconds=1))
     verdict = world.one(at(hours=8))
     assert verdict.state is not State.BUSY
     assert verdict.shutdown_at is not None
@@ -212,14 +212,14 @@ def test_f27_activity_older_than_the_run_does_not_count() -> None:
 
 def test_f27_a_new_run_of_the_same_name_forgets_the_last_one() -> None:
     world = World()
-    world.look(at(hours=2))
+    world.observe(at(hours=2))
     world.apps = (app(run_started_at=at(hours=3)),)
     assert world.one(at(hours=3)).shutdown_at == at(hours=5)
 
 
 def test_a_kernel_that_was_shut_down_by_hand_leaves_its_activity_behind() -> None:
     world = World(work=(kernel(last_activity=at(hours=1)),))
-    world.look(at(hours=1))
+    world.observe(at(hours=1))
     world.work = ()
     assert world.one(at(hours=1, minutes=1)).shutdown_at == at(hours=3)
 
@@ -232,7 +232,7 @@ def test_a_clock_that_is_ahead_on_another_machine_does_not_put_a_shutdown_off() 
 
 def test_a_lowered_limit_is_warned_of_first() -> None:
     world = World()
-    world.look(START)
+    world.observe(START)
     world.policy = Policy(user_idle_timeout=timedelta(minutes=20))
     lowered = at(hours=1)
     verdict = world.one(lowered)
@@ -246,14 +246,14 @@ def test_a_limit_shorter_than_the_warning_is_not_stretched_to_it() -> None:
 
 def test_a_running_kernel_that_could_be_in_several_apps_holds_each_of_them() -> None:
     world = World(apps=(app("a"), app("b"), app("c")), work=(kernel("busy", "a", "b"),))
-    verdicts = world.look(at(hours=1))
+    verdicts = world.observe(at(hours=1))
     assert [verdicts[name].state for name in "abc"] == [State.BUSY, State.BUSY, State.IDLE]
 
 
 def test_a_session_that_waits_for_its_kernel_counts_once_not_for_ever() -> None:
     waiting = kernel("", kind=WorkKind.SESSION, last_activity=None, state_since=at(hours=1))
     world = World(work=(waiting,))
-    world.look(at(hours=1))
+    world.observe(at(hours=1))
     assert world.one(at(hours=3)).action is Action.SHUT_DOWN
 
 
@@ -284,7 +284,7 @@ class TestKeepAlive:
 
     def kept(self, **until: float) -> World:
         world = World()
-        world.look(START)
+        world.observe(START)
         world.holds = Holds({"app": at(**until)})
         return world
 
@@ -295,13 +295,13 @@ class TestKeepAlive:
 
     def test_its_end_is_warned_of_and_then_kept_to(self) -> None:
         world = self.kept(hours=4)
-        world.look(at(hours=3))
+        world.observe(at(hours=3))
         assert world.one(at(hours=3, minutes=50)).state is State.WARNED
         assert world.one(at(hours=4)).action is Action.SHUT_DOWN
 
     def test_taking_it_back_is_warned_of_before_the_app_goes(self) -> None:
         world = self.kept(hours=9)
-        world.look(at(hours=5))
+        world.observe(at(hours=5))
         world.holds = Holds()
         verdict = world.one(at(hours=5, minutes=1))
         assert (verdict.action, verdict.shutdown_at) == (
@@ -329,7 +329,7 @@ def test_dry_run_shuts_nothing_down_at_a_users_request_either() -> None:
 
 def test_dry_run_shuts_nothing_down_and_says_what_it_would_do() -> None:
     world = World(policy=Policy(dry_run=True))
-    world.look(START)
+    world.observe(START)
     verdict = world.one(at(hours=2))
     assert (verdict.action, verdict.reason) == (Action.KEEP, Reason.DRY_RUN)
 

@@ -62,15 +62,15 @@ apps: st.SearchStrategy[tuple[App, ...]] = st.lists(
     st.sampled_from(APP_NAMES), unique=True, min_size=1
 ).map(lambda names: tuple(app(name) for name in names))
 kept = st.dictionaries(st.sampled_from(APP_NAMES), moments)
-looks = st.lists(moments, min_size=1, max_size=6).map(sorted)
+observation_times = st.lists(moments, min_size=1, max_size=6).map(sorted)
 work_lists = st.lists(works(), max_size=5).map(tuple)
 
 
-@given(apps, work_lists, policies(), kept, looks)
+@given(apps, work_lists, policies(), kept, observation_times)
 def test_what_is_busy_or_kept_is_never_shut_down(apps, work, policy, kept_until, times):  # type: ignore[no-untyped-def]
     world = World(apps, work, policy, Holds(kept_until))
     for now in times:
-        for verdict in world.look(now).values():
+        for verdict in world.observe(now).values():
             if verdict.action is Action.SHUT_DOWN:
                 mine = [item for item in work if verdict.app.name in item.apps]
                 assert not any(item.hold for item in mine)
@@ -81,7 +81,7 @@ def test_what_is_busy_or_kept_is_never_shut_down(apps, work, policy, kept_until,
                 assert kept_until.get(verdict.app.name, now) <= now
 
 
-@given(apps, work_lists, policies(), looks, st.booleans())
+@given(apps, work_lists, policies(), observation_times, st.booleans())
 def test_what_can_not_be_seen_is_never_shut_down(apps, work, policy, times, which):  # type: ignore[no-untyped-def]
     world = World(apps, work, policy)
     if which:
@@ -89,12 +89,12 @@ def test_what_can_not_be_seen_is_never_shut_down(apps, work, policy, times, whic
     else:
         world.activity_error = "down"
     for now in times:
-        for verdict in world.look(now).values():
+        for verdict in world.observe(now).values():
             assert verdict.action is Action.KEEP
             assert verdict.state is State.UNKNOWN
 
 
-@given(apps, work_lists, policies(), looks)
+@given(apps, work_lists, policies(), observation_times)
 def test_a_deadline_that_was_announced_is_kept_to(apps, work, policy, times):  # type: ignore[no-untyped-def]
     """Never later than the deadline once it was told, nor any sooner.
 
@@ -103,35 +103,35 @@ def test_a_deadline_that_was_announced_is_kept_to(apps, work, policy, times):  #
     assume(all(max(item.state_since, item.last_activity or START) <= times[0] for item in work))
     world = World(apps, work, policy)
     for now in times:
-        for name, verdict in world.look(now).items():
+        for name, verdict in world.observe(now).items():
             if verdict.shutdown_at is None or verdict.action is Action.SHUT_DOWN:
                 continue
             almost = World(apps, work, policy, memory=world.memory)
             just_before = verdict.shutdown_at - timedelta(microseconds=1)
             if just_before > now:
-                assert almost.look(just_before)[name].action is Action.KEEP
+                assert almost.observe(just_before)[name].action is Action.KEEP
             again = World(apps, work, policy, memory=world.memory)
-            assert again.look(verdict.shutdown_at)[name].action is Action.SHUT_DOWN
+            assert again.observe(verdict.shutdown_at)[name].action is Action.SHUT_DOWN
 
 
-@given(apps, work_lists, policies(), looks)
+@given(apps, work_lists, policies(), observation_times)
 def test_nothing_is_shut_down_before_its_limit_has_passed_nor_without_a_warning(  # type: ignore[no-untyped-def]
     apps, work, policy, times
 ):
     world = World(apps, work, policy)
-    first_look = times[0]
+    first_observation = times[0]
     for now in times:
-        for verdict in world.look(now).values():
+        for verdict in world.observe(now).values():
             if verdict.action is Action.SHUT_DOWN:
                 assert verdict.idle_since is not None
                 assert now >= verdict.idle_since + verdict.idle_timeout
-                assert now >= first_look + min(policy.warning_time, verdict.idle_timeout)
+                assert now >= first_observation + min(policy.warning_time, verdict.idle_timeout)
 
 
 @given(apps, work_lists, works(), policies(), moments)
 def test_more_activity_never_brings_a_deadline_forward(apps, work, more, policy, now):  # type: ignore[no-untyped-def]
-    fewer = World(apps, work, policy).look(now)
-    for name, verdict in World(apps, (*work, more), policy).look(now).items():
+    fewer = World(apps, work, policy).observe(now)
+    for name, verdict in World(apps, (*work, more), policy).observe(now).items():
         before = fewer[name].shutdown_at
         if verdict.shutdown_at is not None:
             assert before is not None
@@ -145,27 +145,29 @@ def test_the_order_of_kernels_and_apps_does_not_matter(  # type: ignore[no-untyp
     shuffled_work, shuffled_apps = list(work), list(apps)
     random.shuffle(shuffled_work)
     random.shuffle(shuffled_apps)
-    one = World(apps, tuple(work), policy, Holds(kept_until)).look(now)
-    other = World(tuple(shuffled_apps), tuple(shuffled_work), policy, Holds(kept_until)).look(now)
+    one = World(apps, tuple(work), policy, Holds(kept_until)).observe(now)
+    other = World(tuple(shuffled_apps), tuple(shuffled_work), policy, Holds(kept_until)).observe(
+        now
+    )
     assert {n: (v.state, v.reason, v.shutdown_at) for n, v in one.items()} == {
         n: (v.state, v.reason, v.shutdown_at) for n, v in other.items()
     }
 
 
-@given(apps, work_lists, policies(), kept, looks)
+@given(apps, work_lists, policies(), kept, observation_times)
 def test_a_verdict_changes_by_itself_only_when_it_said_so(apps, work, policy, kept_until, times):  # type: ignore[no-untyped-def]
     """The loop sleeps until ``next_at``: nothing that matters may happen sooner."""
     world = World(apps, work, policy, Holds(kept_until))
     now = START
     for now in times:
-        verdicts = world.look(now)
+        verdicts = world.observe(now)
     for name, verdict in verdicts.items():
         if verdict.next_at is None:
             continue
         assert verdict.next_at > now
         between = now + (verdict.next_at - now) / 2
         same = World(apps, work, policy, Holds(kept_until), memory=world.memory)
-        later = same.look(between)[name]
+        later = same.observe(between)[name]
         assert (later.action, later.state, later.is_idle) == (
             verdict.action,
             verdict.state,

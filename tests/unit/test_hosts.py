@@ -129,7 +129,7 @@ class TestRuns:
     ) -> datetime:
         return tracker.observe([Listed("app", status, created)], now)["app"].started_at
 
-    def test_at_the_first_look_creation_is_all_that_is_known(self) -> None:
+    def test_at_the_first_observation_creation_is_all_that_is_known(self) -> None:
         assert self.run(RunTracker(), AppStatus.IN_SERVICE, at(hours=5), START) == START
 
     def test_coming_into_service_is_seen(self) -> None:
@@ -146,7 +146,7 @@ class TestRuns:
         self.run(tracker, AppStatus.PENDING, at(hours=4), START)
         assert self.run(tracker, AppStatus.IN_SERVICE, at(hours=5), START) == at(hours=5)
 
-    def test_a_run_that_replaced_another_between_two_looks_is_new(self) -> None:
+    def test_a_run_that_replaced_another_between_two_observations_is_new(self) -> None:
         tracker = RunTracker()
         self.run(tracker, AppStatus.IN_SERVICE, at(hours=1), START)
         started = self.run(tracker, AppStatus.IN_SERVICE, at(hours=3), at(hours=2))

@@ -89,9 +89,9 @@ class TestOddServers:
 
 
 class TestWhatIsMadeOfIt:
-    """By the next look at the kernels."""
+    """By the next observation of the kernels."""
 
-    async def looked(self, answer: Answer) -> Reader:
+    async def observed(self, answer: Answer) -> Reader:
         reader = Reader()
         await reader.one(kernel_model(last=START), at(hours=2))
         reader.jupyter.answers = {"kernel-of-a": answer}
@@ -99,13 +99,13 @@ class TestWhatIsMadeOfIt:
         return reader
 
     async def test_asking_is_no_activity(self) -> None:
-        reader = await self.looked(Answer.IDLE)
+        reader = await self.observed(Answer.IDLE)
         for hours in (2, 3):
             work = await reader.one(kernel_model(last=at(hours=2)), at(hours=hours))
             assert (work.state, work.last_activity) == ("idle", START)
 
     async def test_asking_twice_is_no_activity_either(self) -> None:
-        reader = await self.looked(Answer.IDLE)
+        reader = await self.observed(Answer.IDLE)
         await reader.one(kernel_model(last=at(hours=2)), at(hours=2))
         await reader.reader.ask(["kernel-of-a"], at(hours=2))
         work = await reader.one(kernel_model(last=at(hours=3)), at(hours=3))
@@ -128,18 +128,18 @@ class TestWhatIsMadeOfIt:
         assert work.last_activity == START
 
     async def test_use_after_the_question_is_activity(self) -> None:
-        reader = await self.looked(Answer.IDLE)
+        reader = await self.observed(Answer.IDLE)
         await reader.one(kernel_model(last=at(hours=2)), at(hours=2))
         work = await reader.one(kernel_model(last=at(hours=3)), at(hours=4))
         assert work.last_activity == at(hours=3)
 
     async def test_use_during_the_question_is_activity(self) -> None:
-        reader = await self.looked(Answer.USED)
+        reader = await self.observed(Answer.USED)
         work = await reader.one(kernel_model(last=at(hours=2)), at(hours=2))
         assert (work.state, work.last_activity) == ("idle", at(hours=2))
 
     async def test_a_kernel_that_is_silent_is_busy_until_it_says_anything_else(self) -> None:
-        reader = await self.looked(Answer.SILENT)
+        reader = await self.observed(Answer.SILENT)
         for hours in (2, 9):
             work = await reader.one(kernel_model(last=at(hours=2)), at(hours=hours))
             assert (work.state, work.state_since) == ("busy", at(hours=2))
@@ -147,18 +147,18 @@ class TestWhatIsMadeOfIt:
         assert (work.state, work.last_activity) == ("idle", at(hours=10))
 
     async def test_a_kernel_that_died_meanwhile_is_not_taken_for_busy(self) -> None:
-        reader = await self.looked(Answer.SILENT)
+        reader = await self.observed(Answer.SILENT)
         assert (await reader.one(kernel_model(state="dead"), at(hours=2))).state == "dead"
 
-    async def test_what_could_not_be_asked_is_unknown_for_one_look(self) -> None:
-        reader = await self.looked(Answer.UNKNOWN)
+    async def test_what_could_not_be_asked_is_unknown_for_one_observation(self) -> None:
+        reader = await self.observed(Answer.UNKNOWN)
         assert (await reader.one(kernel_model(), at(hours=2))).state == "unknown"
         assert (await reader.one(kernel_model(), at(hours=3))).state == "idle"
 
     async def test_what_may_not_be_asked_is_taken_at_its_word_and_that_is_said(self) -> None:
-        reader = await self.looked(Answer.REFUSED)
+        reader = await self.observed(Answer.REFUSED)
         assert (await reader.one(kernel_model(), at(hours=2))).state == "idle"
-        assert "refuses" in (await reader.look(at(hours=2))).notes[0]
+        assert "refuses" in (await reader.observe(at(hours=2))).notes[0]
 
 
 class TestBeforeAShutdown:

@@ -63,7 +63,7 @@ def status(
     totals: Totals | None = None,
 ) -> Status:
     now = at(hours=hours)
-    verdicts = tuple(World(apps=apps, work=work).look(now).values())
+    verdicts = tuple(World(apps=apps, work=work).observe(now).values())
     return replace(
         status_module.empty(HOST, now),
         checked_at=now,

@@ -109,7 +109,7 @@ class TestDeadlines:
         one = make("a", "b", dry_run=True).start()
         one.sagemaker.errors["DeleteApp"] = BROKEN
         one.run(hours=12)
-        assert one.jupyter.looks < 12 * 60 + 20
+        assert one.jupyter.observations < 12 * 60 + 20
 
 
 class TestEachAppOnItsOwn:
@@ -423,7 +423,7 @@ class TestUnseen:
         one = make("a")
         one.jupyter.hangs = True
         one.start().run(hours=1)
-        assert one.jupyter.looks > 10
+        assert one.jupyter.observations > 10
         assert one.app("a").reason is Reason.ACTIVITY_UNSEEN
 
     def test_f6_the_loop_outlives_what_goes_wrong_in_a_check_and_says_so(
@@ -800,7 +800,9 @@ class TestOneAdminForAll:
         one.run(hours=9)
         assert sorted(deleted(one)) == ["a", "b"]
 
-    def test_a_stop_holds_from_a_servers_first_look_on(self, make: Callable[..., Server]) -> None:
+    def test_a_stop_holds_from_a_servers_first_observation_on(
+        self, make: Callable[..., Server]
+    ) -> None:
         one = make("a", settings_source="ssm:/limits", idle_timeout=600)
         one.admin_document = '{"stop_shutdowns": true}'
         one.start().run(minutes=30)
@@ -842,9 +844,9 @@ class TestClocks:
         one.jupyter.kernel_models = [kernel_model()]
         one.run(hours=1)
         one.clock_error = -timedelta(hours=hours)
-        looks = one.jupyter.looks
+        observations = one.jupyter.observations
         one.run(hours=1, minutes=5)
-        assert 4 <= one.jupyter.looks - looks <= 7
+        assert 4 <= one.jupyter.observations - observations <= 7
         one.run(hours=3, minutes=5)
         assert deleted(one) == ["a"]
 
@@ -893,7 +895,7 @@ class TestLife:
         one.monitor.start()
         one.do(_call(one.monitor.start))
         one.run(minutes=10, seconds=30)
-        assert one.jupyter.looks == 11
+        assert one.jupyter.observations == 11
 
     def test_f14_the_products_own_looking_is_no_activity(self, make: Callable[..., Server]) -> None:
         one = make("a")
@@ -907,7 +909,7 @@ class TestLife:
     def test_off_sagemaker_nothing_is_asked(self, make: Callable[..., Server]) -> None:
         one = make(host=Host(HostKind.NONE, message="not on SageMaker")).start()
         one.run(hours=9)
-        assert (one.sagemaker.asked, one.jupyter.looks) == ([], 0)
+        assert (one.sagemaker.asked, one.jupyter.observations) == ([], 0)
         assert (one.status.host, one.status.message) == (HostKind.NONE, "not on SageMaker")
         assert not one.status.check_overdue
 

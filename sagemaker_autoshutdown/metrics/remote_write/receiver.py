@@ -87,7 +87,7 @@ class Receiver:
         self._url = parts._replace(netloc=host, fragment="").geturl()
         self._sign = sign
         #: The URL without what may be secret.
-        self.shown = f"{parts.scheme}://{host}{parts.path}"
+        self.label = f"{parts.scheme}://{host}{parts.path}"
         # Redirects would carry the headers, and with them credentials, elsewhere.
         self._opener = urllib.request.build_opener(_NoRedirects)
 

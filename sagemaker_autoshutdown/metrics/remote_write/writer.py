@@ -192,7 +192,7 @@ class RemoteWriter(Listener):
                 FAILED,
                 "metrics can't be sent to %s (%s); they are kept for an hour, and it is tried "
                 "again",
-                self._receiver.shown,
+                self._receiver.label,
                 answer.why,
             )
             self._back_off(answer)
@@ -202,7 +202,7 @@ class RemoteWriter(Listener):
                 f"{REFUSED} {answer.kind}",
                 "%s refuses metrics (%s): they are dropped. Check remote_write_url, and the "
                 "rights and headers that it asks for",
-                self._receiver.shown,
+                self._receiver.label,
                 answer.why,
             )
         else:

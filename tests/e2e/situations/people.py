@@ -171,7 +171,7 @@ def _(here: Space) -> None:
     kernel = here.kernel()
     here.run(kernel, "1")
     close = here.keep_open(f"api/kernels/{kernel}/channels")
-    here.server.looked()
+    here.server.wait_for_checks()
     close()
     here.request("POST", "sagemaker-autoshutdown/api/page-closed")
     here.limit = {"idle_timeout": 3600, "closed_idle_timeout": LIMIT}
@@ -195,7 +195,7 @@ def _(here: Space) -> None:
     kernel = here.kernel()
     close = here.keep_open(f"api/kernels/{kernel}/channels")
     here.run(kernel, "import time; time.sleep(1000)", wait=False)
-    here.server.looked()
+    here.server.wait_for_checks()
     close()
     here.request("POST", "sagemaker-autoshutdown/api/page-closed")
     here.limit = {"idle_timeout": 3600, "closed_idle_timeout": LIMIT}

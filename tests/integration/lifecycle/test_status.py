@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from sagemaker_autoshutdown import __version__, aws
-from sagemaker_autoshutdown.lifecycle import start_logs
-from sagemaker_autoshutdown.lifecycle import throttling as waiting
+from sagemaker_autoshutdown.lifecycle import start_logs, throttling
 from tests.localstudio import AppKey, Fault, space, user
 from tests.localstudio.state import Resource
 
@@ -156,7 +155,7 @@ def test_a_domain_with_too_many_calls_for_aws_is_read_all_the_same(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(waiting, "sleep", waits.append)
+    monkeypatch.setattr(throttling, "sleep", waits.append)
     monkeypatch.setattr(aws, "ATTEMPTS", 1)
     account.run("install", "--yes")
     account.studio.fault(Fault("ListUserProfiles", code="ThrottlingException", times=2))
@@ -173,7 +172,7 @@ def test_aws_that_refuses_for_minutes_is_not_waited_for_for_ever(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(waiting, "sleep", waits.append)
+    monkeypatch.setattr(throttling, "sleep", waits.append)
     monkeypatch.setattr(aws, "ATTEMPTS", 1)
     account.studio.fault(Fault("ListApps", code="ThrottlingException"))
     code, _, err = account.run("status")

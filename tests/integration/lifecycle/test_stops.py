@@ -12,7 +12,7 @@ import pytest
 
 from sagemaker_autoshutdown import aws
 from sagemaker_autoshutdown.aws import Aws
-from sagemaker_autoshutdown.lifecycle import throttling as waiting
+from sagemaker_autoshutdown.lifecycle import throttling
 from sagemaker_autoshutdown.lifecycle.attach import is_ours
 from tests.localstudio import Fault
 
@@ -76,7 +76,7 @@ def test_an_update_that_fails_half_way_leaves_the_old_script_for_who_still_has_i
         return call(self, service, operation, p)
 
     monkeypatch.setattr(Aws, "call_blocking", failing)
-    monkeypatch.setattr(waiting, "sleep", lambda seconds: None)
+    monkeypatch.setattr(throttling, "sleep", lambda seconds: None)
     code, out, err = account.run("install", "--yes", *BOTH, *NEWER)
     assert code == 1
     assert "done: update user profile ada" in out
@@ -106,7 +106,7 @@ CHANGES = [
 def test_a_call_that_is_refused_is_named_and_the_next_run_goes_on(
     account: Account, monkeypatch: pytest.MonkeyPatch, operation: str, error: str
 ) -> None:
-    monkeypatch.setattr(waiting, "sleep", lambda seconds: None)
+    monkeypatch.setattr(throttling, "sleep", lambda seconds: None)
     monkeypatch.setattr(aws, "ATTEMPTS", 1)
     account.run("install", "--yes")
     account.studio.fault(Fault(operation, code=error))

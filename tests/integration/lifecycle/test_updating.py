@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sagemaker_autoshutdown.lifecycle import throttling as waiting
+from sagemaker_autoshutdown.lifecycle import throttling
 from tests.localstudio.operations import SERVICES, Backend
 
 from .conftest import Account
@@ -27,7 +27,7 @@ def slow(account: Account, monkeypatch: pytest.MonkeyPatch, operation: str) -> l
         pending.append(p)
         return {}
 
-    async def look(backend: Backend, p: dict[str, Any]) -> Any:
+    async def observe(backend: Backend, p: dict[str, Any]) -> Any:
         described = await describe(backend, p) or {}
         return {**described, status: "Updating"} if pending else described
 
@@ -37,8 +37,8 @@ def slow(account: Account, monkeypatch: pytest.MonkeyPatch, operation: str) -> l
             account.studio.run(lambda studio: update(studio.backend, pending.pop()))
 
     monkeypatch.setitem(functions, operation, begin)
-    monkeypatch.setitem(functions, f"Describe{kind}", look)
-    monkeypatch.setattr(waiting, "sleep", wait)
+    monkeypatch.setitem(functions, f"Describe{kind}", observe)
+    monkeypatch.setattr(throttling, "sleep", wait)
     return waits
 
 
@@ -65,12 +65,12 @@ def test_an_update_that_never_ends_is_given_up(
 ) -> None:
     enter(account)
     waits: list[float] = []
-    monkeypatch.setattr(waiting, "sleep", waits.append)
+    monkeypatch.setattr(throttling, "sleep", waits.append)
     notebook = account.studio.studio.account.notebook(NAME, account.studio.studio.now())
     account.studio.do(
         lambda studio: studio.account.change_notebook(replace(notebook, status="Updating"))
     )
     code, out, _ = account.run("install", "--yes", "--notebook-instance", NAME)
-    assert (code, sum(waits)) == (1, waiting.UPDATE_TIME)
+    assert (code, sum(waits)) == (1, throttling.UPDATE_TIME)
     assert f"{NAME} is Updating" in out
     assert attached(account) is None

@@ -35,7 +35,7 @@ DEARER = replace(PRICE, usd_per_hour=Decimal(72))
 
 
 class Counters:
-    """What a server exports after each look, next to what one would that had just started."""
+    """What a server exports each time, next to what one would that had just started."""
 
     def __init__(self, world: World, host: Host = HOST) -> None:
         self.world = world
@@ -49,10 +49,10 @@ class Counters:
         assert found is not None
         return found
 
-    def look(
+    def observe(
         self, seconds: float, *apps: AppObservation, closed: float | None = None
     ) -> dict[tuple[str, str, str], float]:
-        """What is exported after a look; fails if anything fell."""
+        """What is exported after an observation; fails if anything fell."""
         self.world.now = after(seconds)
         closed_since = None if closed is None else after(closed)
         changed_since = self.world.ledger.record(
@@ -165,7 +165,7 @@ def as_seen(world: World, at: float, name: str, facts: dict[str, object]) -> App
 
 @settings(max_examples=80, deadline=None)
 @given(steps)
-def test_no_history_of_looks_restarts_and_moves_makes_a_counter_fall(
+def test_no_history_of_observations_restarts_and_moves_makes_a_counter_fall(
     history: list[dict[str, object]],
 ) -> None:
     live_through(history, with_presence=True)
@@ -182,7 +182,7 @@ def test_whether_a_browser_is_connected_changes_no_counter(
 def live_through(
     history: list[dict[str, object]], *, with_presence: bool
 ) -> list[dict[tuple[str, str, str], float]]:
-    """What is exported after each look; fails if anything fell, or differs from the bill."""
+    """What is exported after each observation; fails if anything fell, or differs from the bill."""
     found = []
     with pytest.MonkeyPatch.context() as patch, a_world() as world:
         patch.setattr(database, "SYNCHRONOUS", "OFF")
@@ -197,11 +197,11 @@ def live_through(
             seen = [as_seen(world, at, name, facts) for name, facts in apps.items()]
             ago = step["closed"] if with_presence else None
             closed = None if ago is None else at - ago  # type: ignore[operator]
-            found.append(counters.look(at, *seen, closed=closed))
+            found.append(counters.observe(at, *seen, closed=closed))
             name = str(step["shut_down"])
             app_type = "JupyterLab" if name == "default" else "KernelGateway"
             world.shut_down(at + 1, Reason.IDLE_TIMEOUT, name, app_type)
-        found.append(counters.look(at + 60))
+        found.append(counters.observe(at + 60))
         bill = billed(world)
         exported: dict[tuple[str, str], float] = {}
         for (instance_type, _, state), usd in counters.highest.items():
@@ -217,35 +217,35 @@ def live_through(
 
 def test_a_space_that_changes_its_type_leaves_its_dollars_where_they_were(world: World) -> None:
     counters = Counters(world)
-    counters.look(100, in_a_space(world, "ml.m5.large"))
-    counters.look(200, in_a_space(world, "ml.m5.large"))
-    found = counters.look(300, in_a_space(world, "ml.g5.xlarge", started=250))
+    counters.observe(100, in_a_space(world, "ml.m5.large"))
+    counters.observe(200, in_a_space(world, "ml.m5.large"))
+    found = counters.observe(300, in_a_space(world, "ml.g5.xlarge", started=250))
     assert found["ml.m5.large", "JupyterLab", "in_use"] == 2
     assert found["ml.g5.xlarge", "JupyterLab", "in_use"] == 0.5
 
 
 def test_what_a_space_avoided_stays_with_the_type_that_was_shut_down(world: World) -> None:
     counters = Counters(world)
-    counters.look(100, in_a_space(world, "ml.m5.large"))
+    counters.observe(100, in_a_space(world, "ml.m5.large"))
     world.shut_down(101, Reason.IDLE_TIMEOUT, "default", "JupyterLab")
-    counters.look(200)
-    counters.look(300)
-    found = counters.look(400, in_a_space(world, "ml.g5.xlarge", started=390))
+    counters.observe(200)
+    counters.observe(300)
+    found = counters.observe(400, in_a_space(world, "ml.g5.xlarge", started=390))
     assert found["ml.m5.large", "JupyterLab", "avoided"] == 1.9
     assert found["ml.g5.xlarge", "JupyterLab", "avoided"] == 0
 
 
 def test_what_may_turn_out_to_be_idle_is_not_exported_by_a_restart(world: World) -> None:
     counters = Counters(world)
-    counters.look(100, world.app(Use.HELD, 0))
-    found = counters.look(200, world.app(Use.RECENT, 110))
+    counters.observe(100, world.app(Use.HELD, 0))
+    found = counters.observe(200, world.app(Use.RECENT, 110))
     assert found["ml.t3.medium", "KernelGateway", "in_use"] == 1.1
     world.restart()
     world.ledger.open()
     counters.running = RunningTotals(HOST, span_us(CAP))
     (spent,) = counters.read(counters.running).spent
     assert spent.in_use_usd == 1.1
-    found = counters.look(450, world.app(Use.IDLE, 110))
+    found = counters.observe(450, world.app(Use.IDLE, 110))
     assert found["ml.t3.medium", "KernelGateway", "in_use"] == 1.1
     assert found["ml.t3.medium", "KernelGateway", "idle"] == 3.4
 
@@ -254,7 +254,7 @@ def test_an_app_that_nobody_can_see_holds_back_no_other_instance(world: World) -
     counters = Counters(world)
     for at in (100, 200, 300):
         g5 = world.app(Use.HELD, name="b", instance_type="ml.g5.xlarge")
-        found = counters.look(at, world.app(Use.UNSEEN), g5)
+        found = counters.observe(at, world.app(Use.UNSEEN), g5)
     assert found["ml.t3.medium", "KernelGateway", "in_use"] == 0
     assert found["ml.g5.xlarge", "KernelGateway", "in_use"] == 3
 
@@ -264,7 +264,7 @@ def test_work_of_one_app_is_in_use_whatever_another_on_its_instance_turns_out_to
 ) -> None:
     counters = Counters(world)
     for at in (100, 200, 300):
-        found = counters.look(at, world.app(Use.UNSEEN), world.app(Use.HELD, name="b"))
+        found = counters.observe(at, world.app(Use.UNSEEN), world.app(Use.HELD, name="b"))
     assert found["ml.t3.medium", "KernelGateway", "in_use"] == 3
 
 
@@ -273,7 +273,7 @@ def test_a_user_who_runs_one_short_cell_after_another_is_in_use_all_the_while(
 ) -> None:
     counters = Counters(world)
     for at in range(100, 1000, 100):
-        found = counters.look(at, world.app(Use.RECENT, at - 5))
+        found = counters.observe(at, world.app(Use.RECENT, at - 5))
     assert found["ml.t3.medium", "KernelGateway", "in_use"] == 8.95
 
 
@@ -281,26 +281,26 @@ def test_a_new_app_does_not_make_idle_time_of_its_instance_used_before_it_was_th
     world: World,
 ) -> None:
     counters = Counters(world)
-    counters.look(100, world.app(Use.IDLE, 0))
-    found = counters.look(200, world.app(Use.IDLE, 0), world.app(name="b", started=50))
+    counters.observe(100, world.app(Use.IDLE, 0))
+    found = counters.observe(200, world.app(Use.IDLE, 0), world.app(name="b", started=50))
     assert found["ml.t3.medium", "KernelGateway", "idle"] == 1
     assert found["ml.t3.medium", "KernelGateway", "in_use"] == 1
 
 
-def test_avoided_cost_is_not_exported_beyond_the_last_look(world: World) -> None:
+def test_avoided_cost_is_not_exported_beyond_the_last_observation(world: World) -> None:
     """The instance may have been started again while nobody looked."""
     counters = Counters(world)
-    counters.look(100, world.app())
+    counters.observe(100, world.app())
     world.shut_down(101, Reason.IDLE_TIMEOUT)
-    counters.look(200)
-    counters.look(300)
+    counters.observe(200)
+    counters.observe(300)
     world.restart()
     world.ledger.open()
     counters.running = RunningTotals(HOST, span_us(CAP))
     world.now = after(9000)
     (spent,) = counters.read(counters.running).spent
     assert spent.avoided_usd == 1
-    found = counters.look(9000, world.app(started=1000))
+    found = counters.observe(9000, world.app(started=1000))
     assert found["ml.t3.medium", "KernelGateway", "avoided"] == 8
 
 
@@ -311,7 +311,7 @@ def test_another_owner_of_the_same_home_is_not_counted_as_this_one(world: World)
     world.now = after(100)
     world.ledger.record(Observation(world.now, other, (bobs,)))
     counters = Counters(world)
-    found = counters.look(150, world.app(started=50))
+    found = counters.observe(150, world.app(started=50))
     assert found["ml.t3.medium", "KernelGateway", "in_use"] == 1
     summary = world.ledger.read(
         lambda db: RunningTotals(HOST, span_us(CAP)).update(db, LONG_AGO, to_us(world.now))
@@ -328,7 +328,7 @@ def test_a_disk_that_fails_half_way_through_adding_up_makes_nothing_count_twice(
     world: World, monkeypatch: pytest.MonkeyPatch, question: str
 ) -> None:
     counters = Counters(world)
-    counters.look(60, world.app(Use.RECENT, since=50))
+    counters.observe(60, world.app(Use.RECENT, since=50))
     world.now = after(120)
     changed_since = world.ledger.record(Observation(world.now, HOST, (world.app(),)))
 

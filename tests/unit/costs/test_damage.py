@@ -43,7 +43,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for at in range(60, DAY + 3600, 900):
         use, since = (Use.HELD, None) if at % 7200 < 3600 else (Use.IDLE, at - 300)
         apps = [world.app(use, since), world.app(name=f"b-{at // 9000}", started=at // 9000 * 9000)]
-        world.look(at, *apps)
+        world.observe(at, *apps)
         if at % 5400 < 900:
             world.ledger.add_event(
                 HOST,
@@ -88,7 +88,7 @@ def _tracker(path: Path, seconds: float = 0) -> Iterator[CostTracker]:
         tracker.close()
 
 
-def _look(tracker: CostTracker, seconds: float) -> None:
+def _observe(tracker: CostTracker, seconds: float) -> None:
     now = NOW + timedelta(seconds=seconds)
     tracker.observe(verdicts(now, app(), work=(kernel("busy", now),)), now)
     tracker.on_event(Event(now, EventKind.SETTINGS, "changed"))
@@ -114,13 +114,13 @@ def live_through(path: Path, caplog: pytest.LogCaptureFixture) -> list[str]:
     caplog.clear()
     with _tracker(path) as tracker:
         asyncio.run(_ask_all(tracker))
-        _look(tracker, 60)
-        _look(tracker, 120)
+        _observe(tracker, 60)
+        _observe(tracker, 120)
         asyncio.run(_ask_all(tracker))
-        _look(tracker, 180)
+        _observe(tracker, 180)
     with _tracker(path, 240) as tracker:
-        _look(tracker, 240)
-        _look(tracker, 300)
+        _observe(tracker, 240)
+        _observe(tracker, 300)
         assert asyncio.run(_ask_all(tracker)) == 0, "what heals, heals at once"
         assert tracker.recording_error == ""
         totals = tracker.totals()
@@ -275,13 +275,13 @@ def test_damage_that_shows_while_the_server_runs_is_put_aside_by_a_reader_too(
         assert asyncio.run(_ask_all(tracker)) == 1
         assert asyncio.run(_ask_all(tracker)) == 0
         assert "put aside" in tracker.recording_error
-        _look(tracker, 60)
+        _observe(tracker, 60)
     (line,) = [record.getMessage() for record in caplog.records]
     assert "put aside" in line
 
 
 def test_a_reading_that_is_at_fault_itself_puts_no_sound_ledger_aside(world: World) -> None:
-    world.look(60, world.app())
+    world.observe(60, world.app())
 
     def slip(db: sqlite3.Connection) -> None:
         raise ZeroDivisionError
@@ -303,11 +303,11 @@ def test_a_disk_on_which_a_new_ledger_is_broken_too_is_not_filled_with_broken_on
     with monkeypatch.context() as bad_disk:
         bad_disk.setattr(ledger, "open_for_writing", spoiled)
         for at in range(60, 1200, 60):
-            world.look(at, world.app())
+            world.observe(at, world.app())
     assert len(list(world.folder.glob("ledger-broken-*"))) == 1
     assert len(caplog.records) == 2
     assert "Check the disk" in world.ledger.error
-    world.look(1200, world.app())
+    world.observe(1200, world.app())
     assert (world.ledger.error, world.stretches()) == ("", [("a", 0, 1200, "use")])
 
 

@@ -194,7 +194,7 @@ def test_a_missing_table_is_named_and_other_prices_apply(tmp_path: Path) -> None
     assert "none.csv" in book.problems[0]
 
 
-def test_a_table_that_can_not_even_be_read_is_not_read_at_every_look(
+def test_a_table_that_can_not_even_be_read_is_not_read_at_every_observation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads = []
@@ -211,7 +211,7 @@ def test_a_table_that_can_not_even_be_read_is_not_read_at_every_look(
     assert "nobody thought of this" in book.problems[0]
 
 
-def test_a_price_list_that_can_not_be_made_leaves_the_tables_and_is_not_tried_at_every_look() -> (
+def test_a_price_list_that_can_not_be_made_leaves_the_tables_and_is_not_tried_at_every_check() -> (
     None
 ):
     make = Mock(side_effect=ImportError("no boto3"))
@@ -223,21 +223,21 @@ def test_a_price_list_that_can_not_be_made_leaves_the_tables_and_is_not_tried_at
 
 
 def test_what_is_shown_is_neither_read_nor_asked_for(tmp_path: Path) -> None:
-    """A scrape or a look at the status; ``price``, for the record, does both."""
+    """A scrape or a request for the status; ``price``, for the record, does both."""
     api = PriceList(instanceName=[item("0.9")])
     own = tmp_path / "own.csv"
     own.write_text("instance_type,usd_per_hour\nml.m5.large,1\n")
     made = cache(tmp_path, api)
     book = PriceBook("us-east-1", own_file=str(own), price_list=lambda: made)
-    assert book.known("ml.m5.large", KERNEL_GATEWAY).source is PriceSource.UNPRICED
+    assert book.cached("ml.m5.large", KERNEL_GATEWAY).source is PriceSource.UNPRICED
     book.load()
-    assert book.known("ml.m5.large", KERNEL_GATEWAY).source is PriceSource.OVERRIDE
-    assert book.known("ml.t3.medium", KERNEL_GATEWAY).source is PriceSource.LIST
+    assert book.cached("ml.m5.large", KERNEL_GATEWAY).source is PriceSource.OVERRIDE
+    assert book.cached("ml.t3.medium", KERNEL_GATEWAY).source is PriceSource.LIST
     made.join(10)
     assert api.asked == []
     book.price("ml.t3.medium", KERNEL_GATEWAY)
     made.join(10)
-    assert book.known("ml.t3.medium", KERNEL_GATEWAY).source is PriceSource.API
+    assert book.cached("ml.t3.medium", KERNEL_GATEWAY).source is PriceSource.API
 
 
 def test_f21_a_price_table_on_a_disk_that_hangs_is_not_waited_for(tmp_path: Path) -> None:

@@ -26,13 +26,13 @@ YEARS = 4 * 365 * 86_400
 
 def with_a_future(world: World) -> Path:
     """A minute of the right clock, then some of one that is years ahead, then the right one."""
-    world.look(60, world.app())
+    world.observe(60, world.app())
     for at in (YEARS, YEARS + 60, YEARS + 120):
-        world.look(at, world.app(), world.app(name="b", started=YEARS))
+        world.observe(at, world.app(), world.app(name="b", started=YEARS))
         world.ledger.add_event(HOST, Event(after(at), EventKind.SETTINGS, "in the future"))
     price = VolumePrice(Decimal("0.1"), PriceSource.LIST)
     world.ledger.set_volume(HOST, after(YEARS), 50, price)
-    world.look(180, world.app())
+    world.observe(180, world.app())
     assert "costs --repair" in world.ledger.error
     return world.folder / FILE_NAME
 
@@ -49,8 +49,8 @@ def test_a_record_in_the_future_is_taken_out_beside_a_running_server_and_a_copy_
     assert repaired.kept_as.name == "ledger-before-repair-2026-11-02.sqlite3"
     assert repaired.kept_as.read_bytes() == before
     assert path.stat().st_mode & 0o777 == 0o600
-    world.look(240, world.app())
-    world.look(300, world.app())
+    world.observe(240, world.app())
+    world.observe(300, world.app())
     assert world.ledger.error == ""
     assert world.stretches() == [
         ("a", 0, 60, "use"),
@@ -67,7 +67,7 @@ def test_a_record_in_the_future_is_taken_out_beside_a_running_server_and_a_copy_
 
 
 def test_a_record_without_a_future_is_left_as_it_is(world: World) -> None:
-    world.look(60, world.app())
+    world.observe(60, world.app())
     world.ledger.close()
     path = world.folder / FILE_NAME
     before = path.read_bytes()
@@ -80,10 +80,10 @@ def test_a_record_that_a_server_is_writing_is_not_touched(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sagemaker_autoshutdown.costs.store.repair.LOCK_WAIT", 0.05)
-    world.look(60, world.app())
+    world.observe(60, world.app())
     with pytest.raises(Locked):
         repair(world.folder / FILE_NAME, after(30))
-    world.look(120, world.app())
+    world.observe(120, world.app())
     assert world.stretches() == [("a", 0, 120, "use")]
 
 
@@ -112,8 +112,8 @@ def test_the_command_repairs_the_record_of_this_machine(
     assert "no record" in capsys.readouterr().err
     folder = tmp_path / "share" / "sagemaker_autoshutdown"
     made = World(folder)
-    made.look(0, made.app())
-    made.look(60, made.app())
+    made.observe(0, made.app())
+    made.observe(60, made.app())
     made.ledger.close()
     assert cli.main(["costs", "--repair"]) == 0
     said = capsys.readouterr().out

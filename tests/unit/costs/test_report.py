@@ -72,7 +72,7 @@ def a_day(world: World) -> None:
             world.shut_down(at, Reason.IDLE_TIMEOUT)
         if minute <= 240:
             apps.append(world.app(Use.HELD, name="b"))
-        world.look(at, *apps)
+        world.observe(at, *apps)
     world.now = after(18 * 3600)
 
 
@@ -127,16 +127,16 @@ def test_a_shutdown_tells_how_long_the_app_was_idle_and_what_it_saved_until_it_c
     assert outcome.idle == timedelta(hours=2)
     # gone at 17:03, asked at 18:00, at 36 USD an hour
     assert outcome.avoided_usd == Decimal(36) * 57 / 60
-    world.look(6 * 3600, world.app(Use.HELD))
+    world.observe(6 * 3600, world.app(Use.HELD))
     world.now = after(9 * 3600)
     assert outcome_of_the_only_shutdown(world).avoided_usd == Decimal(36) * 57 / 60
 
 
 def test_a_shutdown_that_the_user_asked_for_claims_no_saving(world: World) -> None:
     for minute in range(0, 30, 3):
-        world.look(minute * 60, world.app(Use.HELD))
+        world.observe(minute * 60, world.app(Use.HELD))
     world.shut_down(27 * 60, Reason.USER_REQUEST)
-    world.look(30 * 60)
+    world.observe(30 * 60)
     world.now = after(6 * 3600)
     assert outcome_of_the_only_shutdown(world) == Outcome(None, None)
 
@@ -177,7 +177,7 @@ def test_a_spaces_volume_is_its_own_line_and_in_no_sum(world: World) -> None:
 
 def test_csv_says_what_the_json_says_and_is_no_formula(world: World) -> None:
     a_day(world)
-    world.look(310 * 60, world.app(name='=HYPERLINK("x")', started=309 * 60))
+    world.observe(310 * 60, world.app(name='=HYPERLINK("x")', started=309 * 60))
     found = ask(world, GroupBy.APP)
     lines = list(csv.DictReader(io.StringIO(found.to_csv())))
     assert [line["key"] for line in lines] == ['\'=HYPERLINK("x")', "a", "b"]
@@ -220,11 +220,13 @@ def test_totals_are_those_of_the_same_time_in_a_report(world: World) -> None:
     ((spent),) = summary.spent
     assert (spent.instance_type, spent.app_type) == ("ml.t3.medium", "KernelGateway")
     assert Decimal(f"{spent.in_use_usd + spent.idle_usd:.6f}") == month.total.usd
-    # That counter waits for the next look.
+    # That counter waits for the next observation.
     assert Decimal(f"{spent.avoided_usd:.6f}") == Decimal(36) * 3 / 60
 
 
-def test_totals_that_grow_look_by_look_are_those_that_are_added_up_anew(world: World) -> None:
+def test_totals_that_grow_observation_by_observation_are_those_that_are_added_up_anew(
+    world: World,
+) -> None:
     running = RunningTotals(HOST, span_us(CAP))
     summary = None
     start = 11 * 3600 + 40 * 60  # to twenty past midnight
@@ -251,16 +253,16 @@ def test_counters_wait_for_what_may_turn_out_to_be_idle(world: World) -> None:
     running = RunningTotals(HOST, span_us(CAP))
     seen = []
 
-    def look(at: float, use: Use, since: float | None) -> None:
-        world.look(at, world.app(use, since))
+    def observe(at: float, use: Use, since: float | None) -> None:
+        world.observe(at, world.app(use, since))
         ((spent),) = totals(world, running).spent
         seen.append((round(spent.in_use_usd, 2), round(spent.idle_usd, 2)))
 
-    look(100, Use.HELD, 0)
-    look(200, Use.RECENT, 110)
-    look(300, Use.RECENT, 110)
-    look(450, Use.IDLE, 110)
-    look(500, Use.HELD, 450)
+    observe(100, Use.HELD, 0)
+    observe(200, Use.RECENT, 110)
+    observe(300, Use.RECENT, 110)
+    observe(450, Use.IDLE, 110)
+    observe(500, Use.HELD, 450)
     assert seen == [(1.0, 0), (1.1, 0), (1.1, 0), (1.1, 3.4), (1.6, 3.4)]
 
 
@@ -342,13 +344,13 @@ def year(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_day_that_turns_out_otherwise_is_added_up_anew(world: World) -> None:
     """Idle since before midnight, as is known only after it."""
     near_midnight = 12 * 3600 - 200
-    world.look(near_midnight, world.app(Use.HELD, started=near_midnight - 100))
-    world.look(near_midnight + 180, world.app(Use.RECENT, near_midnight + 20))
-    world.look(near_midnight + 360, world.app(Use.RECENT, near_midnight + 20))
+    world.observe(near_midnight, world.app(Use.HELD, started=near_midnight - 100))
+    world.observe(near_midnight + 180, world.app(Use.RECENT, near_midnight + 20))
+    world.observe(near_midnight + 360, world.app(Use.RECENT, near_midnight + 20))
     midnight = T0.replace(hour=0)  # a whole day is asked for: one whose sum is kept
     before = rows(ask(world, GroupBy.DAY, start=midnight))
     assert before["2026-11-02"] == ("3.000000", "0.000000")
-    world.look(near_midnight + 540, world.app(Use.IDLE, near_midnight + 20))
+    world.observe(near_midnight + 540, world.app(Use.IDLE, near_midnight + 20))
     assert rows(ask(world, GroupBy.DAY, start=midnight)) == {
         "2026-11-02": ("1.200000", "1.800000"),
         "2026-11-03": ("0.000000", "3.400000"),

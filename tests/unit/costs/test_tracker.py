@@ -113,7 +113,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
         tracker.close()
 
 
-# --- verdicts become a look -------------------------------------------------------------------
+# --- verdicts become an observation -----------------------------------------------------------
 
 
 def uses(found: tuple[Verdict, ...], now: datetime) -> dict[str, tuple[Use, datetime | None]]:
@@ -186,7 +186,7 @@ def test_status_and_ledger_agree_on_what_is_idle_while_an_app_is_being_deleted(
     ledger.close()
 
 
-def test_apps_that_sagemaker_did_not_list_are_no_look_at_all() -> None:
+def test_apps_that_sagemaker_did_not_list_are_no_observation_at_all() -> None:
     found = verdicts(after(5000), app(), apps_error="AccessDenied")
     assert observation_of(HOST, found, after(5000), PriceBook("").price) is None
 
@@ -194,7 +194,7 @@ def test_apps_that_sagemaker_did_not_list_are_no_look_at_all() -> None:
 # --- the tracker ------------------------------------------------------------------------------
 
 
-def test_totals_are_unknown_until_the_ledger_is_read_and_then_follow_each_look(
+def test_totals_are_unknown_until_the_ledger_is_read_and_then_follow_each_observation(
     make: Make,
 ) -> None:
     tracker = make()
@@ -219,7 +219,7 @@ def test_a_price_is_there_before_anything_is_recorded(make: Make) -> None:
     assert (price.usd_per_hour, price.source) == (Decimal("0.05"), PriceSource.LIST)
 
 
-def test_status_and_a_scrape_ask_aws_for_no_price_but_a_look_does(
+def test_status_and_a_scrape_ask_aws_for_no_price_but_an_observation_does(
     make: Make, tmp_path: Path
 ) -> None:
     asked = []
@@ -338,7 +338,7 @@ def test_a_volume_whose_size_could_not_be_told_is_asked_for_again_within_the_hou
     assert len(asked) == 2
 
 
-def test_what_is_spent_is_not_exported_before_a_look_of_this_server_is_recorded(
+def test_what_is_spent_is_not_exported_before_an_observation_of_this_server_is_recorded(
     make: Make,
 ) -> None:
     first = make()
@@ -449,7 +449,7 @@ def test_totals_that_could_not_be_read_are_whole_once_they_can_be(
     monkeypatch.setattr(days, "between", between)
     tracker = make(clock=lambda: now)
 
-    def look(seconds: float, state: str = "idle") -> None:
+    def observe(seconds: float, state: str = "idle") -> None:
         nonlocal now, left
         now = after(seconds)
         if seconds == fails_at:
@@ -458,10 +458,10 @@ def test_totals_that_could_not_be_read_are_whole_once_they_can_be(
         tracker.flush()
 
     for seconds in range(midnight - 600, midnight + 1, 60):
-        look(seconds, "busy" if seconds <= midnight - 60 else "idle")
-    look(midnight + 200)
-    look(midnight + 300)  # idle since yesterday, as is known now
-    look(midnight + 360)
+        observe(seconds, "busy" if seconds <= midnight - 60 else "idle")
+    observe(midnight + 200)
+    observe(midnight + 300)  # idle since yesterday, as is known now
+    observe(midnight + 360)
     assert left < 0
     shown = tracker.totals()
     tracker.close()
@@ -528,7 +528,7 @@ def test_a_fault_of_the_admins_prices_is_a_problem_that_says_what_to_do(
     assert problem.code == "bad_prices"
     assert "none.csv" in problem.message
     assert "restart" in problem.remedy
-    assert tracker.problems == (problem,)  # the same at each look: nothing has changed
+    assert tracker.problems == (problem,)  # the same at each observation: nothing has changed
 
 
 def test_shutdowns_by_us_show_as_avoided_cost(make: Make) -> None:
@@ -557,7 +557,7 @@ def test_shutdowns_by_us_show_as_avoided_cost(make: Make) -> None:
     assert round(spent.avoided_usd, 6) == 0.05
 
 
-def test_costs_and_totals_agree_between_two_looks(make: Make) -> None:
+def test_costs_and_totals_agree_between_two_observations(make: Make) -> None:
     """What grows by itself grows at the same moments in both."""
     now = after(3600)
     asked = []

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sagemaker_autoshutdown.lifecycle import on_start as others
-from sagemaker_autoshutdown.lifecycle import policy
+from sagemaker_autoshutdown.lifecycle import on_start, policy
 from tests.localstudio import Fault, names
 
 from .conftest import Account
@@ -42,7 +41,7 @@ def tell(
 
     def run() -> str:
         capsys.readouterr()
-        others.main()
+        on_start.main()
         return capsys.readouterr().out
 
     return run

@@ -1,4 +1,4 @@
-"""Nothing is shut down on a look, or a wish, that is no longer true."""
+"""Nothing is shut down for what was observed, or asked for, and is no longer true."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def busy(app_name: str) -> dict[str, Any]:
     return kernel_model(app_name, "busy")
 
 
-def test_a_users_shutdown_of_one_app_does_not_act_on_an_old_look_at_another(
+def test_a_users_shutdown_of_one_app_does_not_act_on_an_old_observation_of_another(
     make: Callable[..., Server],
 ) -> None:
     one = make("a", "b").start()
@@ -146,9 +146,9 @@ def test_an_app_that_can_not_be_described_does_not_hold_up_the_others(
 def test_a_loop_that_is_cancelled_from_inside_goes_on(make: Callable[..., Server]) -> None:
     one = make("a").start()
     one.run(minutes=1)
-    looks = one.jupyter.looks
+    observations = one.jupyter.observations
 
-    async def cancelled(known: Collection[str] = ()) -> list[dict[str, Any]]:
+    async def cancelled(listed_elsewhere: Collection[str] = ()) -> list[dict[str, Any]]:
         raise asyncio.CancelledError
 
     kernels, one.jupyter.kernels = one.jupyter.kernels, cancelled  # type: ignore[method-assign]
@@ -160,7 +160,7 @@ def test_a_loop_that_is_cancelled_from_inside_goes_on(make: Callable[..., Server
     assert one.app("a").state is State.UNKNOWN
     one.jupyter.kernels = kernels  # type: ignore[method-assign]
     one.run(hours=3)
-    assert one.jupyter.looks > looks
+    assert one.jupyter.observations > observations
     assert deleted(one) == ["a"]
 
 
