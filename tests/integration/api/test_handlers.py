@@ -365,6 +365,7 @@ class TestOffSageMaker:
 REQUESTS = [
     ("GET", "status"),
     ("POST", "check"),
+    ("POST", "page-closed"),
     ("GET", "settings"),
     ("PUT", "settings"),
     ("DELETE", f"apps/{CPU_APP}"),
