@@ -1,7 +1,7 @@
-import { infoIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
 import { duration, usd } from '../format';
+import { infoIcon } from '../icon';
 import type { Costs, Money, Totals } from '../openapi';
 import { CostChart } from './CostChart';
 import type { IContext } from './context';

@@ -1,7 +1,8 @@
-import { infoIcon, refreshIcon, settingsIcon } from '@jupyterlab/ui-components';
+import { refreshIcon, settingsIcon } from '@jupyterlab/ui-components';
 import type { LabIcon } from '@jupyterlab/ui-components';
 import * as React from 'react';
 
+import { infoIcon } from '../icon';
 import type { IContext } from './context';
 
 /** What the buttons of the header do. */
