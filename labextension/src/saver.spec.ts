@@ -92,6 +92,22 @@ test('documents are saved shortly before the deadline, and again for who writes 
   watching.dispose();
 });
 
+test('that documents were saved is known still if the save put the deadline off', async () => {
+  const opened = document('a.ipynb');
+  opened.save.mockImplementation(() => {
+    opened.model.dirty = false;
+    return Promise.resolve();
+  });
+  const saving = saver();
+  const watching = saving.watch();
+  expect(saving.hasSaved).toBe(false);
+  await pass(125);
+  const later = { ...spaceApp, shutdown_at: at(7200) };
+  model.show(status({ host: 'space', apps: [later] }));
+  expect(saving.hasSaved).toBe(true);
+  watching.dispose();
+});
+
 test('a page that was throttled saves as soon as it can', async () => {
   const opened = document('a.ipynb');
   const watching = saver().watch();

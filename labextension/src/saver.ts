@@ -2,7 +2,8 @@
  * Saves unsaved documents before a shutdown that ends this server.
  *
  * In a JupyterLab space and on a notebook instance the server dies with its app, and what was not
- * saved is lost. Saving is no activity: kernels and terminals are not touched.
+ * saved is lost. The server counts a saved document as use, whoever saves it: somebody wrote it. So
+ * a save may put the shutdown off; nothing is unsaved then, and the next deadline is met.
  */
 
 import type { IDocumentManager } from '@jupyterlab/docmanager';
@@ -93,8 +94,6 @@ export class DocumentSaver implements IDocumentSaver {
     if (deadline !== this._savedFor) {
       this._savedFor = deadline;
       this._saves = 0;
-      // A deadline that is gone may have been met.
-      this._hasSaved &&= deadline === null;
     }
     if (deadline === null) {
       this._lookAgain();

@@ -95,7 +95,7 @@ export interface IDocumentSaver {
   saveAll(): Promise<string[]>;
   /** The names of the documents that are not saved now. */
   unsaved(): string[];
-  /** Whether documents were saved ahead of the deadline that is next, or was last. */
+  /** Whether documents were saved ahead of a deadline. */
   readonly hasSaved: boolean;
 }
 
