@@ -9,6 +9,7 @@ import {
   test,
   type Locator,
   type Page,
+  type Request,
   type Response
 } from '@playwright/test';
 
@@ -293,15 +294,17 @@ test('the status bar opens and closes the panel, and keeps the app once it is wa
 });
 
 test('a notebook that was opened just now is not taken for nothing', async () => {
-  const asked = page.waitForRequest(
-    request =>
-      request.method() === 'POST' && request.url().endsWith('/api/check')
-  );
+  // JupyterLab adds a time to the address, so that nothing is answered from a cache.
+  const checked = (): Promise<Request> =>
+    page.waitForRequest(
+      request =>
+        request.method() === 'POST' &&
+        new URL(request.url()).pathname.endsWith('/api/check')
+    );
+  const asked = checked();
   await panel.getByRole('button', { name: 'Check now' }).click();
   await asked;
-  const again = page.waitForRequest(request =>
-    request.url().endsWith('/api/check')
-  );
+  const again = checked();
   const { id } = await startSession(studio, 'opened.ipynb', kernelspec);
   await page.evaluate(async () => {
     const { jupyterapp } = window as unknown as {
