@@ -412,6 +412,21 @@ test('a check that is asked for shows what it saw, as soon as it is there', asyn
   expect(client.count('status')).toBe(before + 2);
 });
 
+test('who asks for a check while one is under way gets another, and two of them the same', async () => {
+  client.answers.status = status({ next_check_at: null, checked_at: at(-20) });
+  await start();
+  void model.check();
+  void model.check();
+  void model.check();
+  await pass(0.5);
+  expect(client.count('check')).toBe(1);
+  client.answers.status = status({ next_check_at: null, checked_at: at(2) });
+  await pass(3);
+  expect(client.count('check')).toBe(2);
+  await pass(10);
+  expect(client.count('check')).toBe(2);
+});
+
 test('what happened is asked for while somebody looks, and again when something does', async () => {
   await start({ events: true });
   emit('shutdown');

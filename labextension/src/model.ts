@@ -151,10 +151,18 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
     }
   }
 
+  /** Requests that come while a check is under way share one that follows it: it may have looked
+   * before what they want to see. */
   check(): Promise<void> {
-    // Two who ask at once ask for the same.
-    this._checking ??= this._check().finally(() => (this._checking = null));
-    return this._checking;
+    if (this._checking === null) {
+      this._checking = this._check().finally(() => (this._checking = null));
+      return this._checking;
+    }
+    this._checkingNext ??= this._checking.then(() => {
+      this._checkingNext = null;
+      return this.isDisposed ? undefined : this.check();
+    });
+    return this._checkingNext;
   }
 
   watchDetails(): IDisposable {
@@ -415,6 +423,7 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
   private _end: IEnd | null = null;
   private _ended: IEnd | null = null;
   private _checking: Promise<void> | null = null;
+  private _checkingNext: Promise<void> | null = null;
   private _settingsAskedAt = 0;
   private _settingsTurn = 0;
   private _settingsShown = 0;
