@@ -59,12 +59,19 @@ export class AutoShutdownPanel extends ReactWidget {
       document.removeEventListener('pointerdown', letGo, true);
       document.removeEventListener('keydown', letGo, true);
     };
+    let isTaking = false;
     const takeBack = (event: FocusEvent): void => {
-      if (!this.isVisible) {
-        letGo();
-      } else if (!this.node.contains(event.target as Node)) {
-        this.node.focus();
+      if (this.node.contains(event.target as Node)) {
+        return;
       }
+      // A dialog takes it back in turn: it is the dialog's.
+      if (!this.isVisible || isTaking) {
+        letGo();
+        return;
+      }
+      isTaking = true;
+      this.node.focus();
+      isTaking = false;
     };
     const timer = window.setTimeout(letGo, FOCUS_HELD_MS);
     document.addEventListener('focusin', takeBack);

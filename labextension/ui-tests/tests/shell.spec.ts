@@ -122,6 +122,26 @@ test('with a cell of a notebook selected, keys go to the panel that was opened, 
   });
 });
 
+test('a dialog that comes up just after the panel was opened has the focus', async () => {
+  const faults: string[] = [];
+  const note = (error: Error): number => faults.push(String(error));
+  page.on('pageerror', note);
+  await page.evaluate(() => {
+    const { jupyterapp } = window as unknown as {
+      jupyterapp: { commands: { execute(id: string): Promise<unknown> } };
+    };
+    void jupyterapp.commands
+      .execute('sagemaker-autoshutdown:open')
+      .then(() => jupyterapp.commands.execute('help:about'));
+  });
+  const dialog = page.locator('.jp-Dialog');
+  await expect(dialog.locator(':focus')).toHaveCount(1);
+  await page.keyboard.press('Escape');
+  await expect(dialog).toHaveCount(0);
+  page.off('pageerror', note);
+  expect(faults).toEqual([]);
+});
+
 test('a setting that does not move the panel leaves the focus where it is', async () => {
   await openPanel(page);
   await openSettings();
@@ -166,14 +186,14 @@ test('the palette finds what people call it: keep, cost, idle', async () => {
     ['cost', 'Show SageMaker AutoShutdown'],
     ['idle', 'Show SageMaker AutoShutdown']
   ] as const) {
+    // What the reload brings back may take the focus, which closes the palette.
     await expect(async () => {
       if (!(await palette.isVisible())) {
         await page.keyboard.press('Control+Shift+C');
       }
-      await expect(palette).toBeVisible({ timeout: 1000 });
+      await palette.locator('input').fill(typed, { timeout: 2000 });
+      await expect(palette).toContainText(label, { timeout: 2000 });
     }).toPass();
-    await page.keyboard.type(typed);
-    await expect(palette).toContainText(label);
     await page.keyboard.press('Escape');
     await expect(palette).toBeHidden();
   }
