@@ -1,0 +1,78 @@
+/**
+ * Notebook 7, which has no status bar and its own shell: the panel opens, and warnings are shown.
+ */
+
+import { expect, test } from '@playwright/test';
+
+import { change } from '../helpers/api';
+import { PANEL } from '../helpers/lab';
+import { Studio } from '../helpers/studio';
+
+test('in Notebook 7 the palette opens the panel, and a warning keeps the app', async ({
+  page
+}) => {
+  const faults: string[] = [];
+  // Notebook has some of its own.
+  page.on('pageerror', ({ stack = '' }) => {
+    if (/autoshutdown/.test(stack)) {
+      faults.push(stack);
+    }
+  });
+  page.on('console', message => {
+    const isOurs = /autoshutdown|shared module/i.test(message.text());
+    if (isOurs && message.type() !== 'log') {
+      faults.push(message.text());
+    }
+  });
+  const studio = await Studio.start({
+    apps: ['datascience-1.0,ml.t3.medium'],
+    traits: { active_time: 1, poll_interval: 2 }
+  });
+  try {
+    const tree = await (await fetch(studio.url('tree'))).text();
+    // JupyterLab 3 brings the classic Notebook, at the same address.
+    test.skip(!tree.includes('"notebookPage"'), 'Notebook 7 is not installed');
+
+    // The only page with a Running panel.
+    await page.goto(studio.url('tree'));
+    await page.locator('.jp-DirListing-content').waitFor();
+    await page.getByRole('tab', { name: 'Running' }).click();
+    await expect(page.locator('.jp-AutoShutdown-runningItem')).toContainText(
+      'datascience-1.0'
+    );
+
+    const content = { cells: [], metadata: {}, nbformat: 4, nbformat_minor: 5 };
+    const model = { type: 'notebook', format: 'json', content };
+    await studio.jupyter('PUT', 'api/contents/work.ipynb', model);
+    const question = page
+      .locator('.jp-Dialog')
+      .filter({ hasText: 'Select Kernel' });
+    await page.addLocatorHandler(question, () =>
+      question.getByRole('button', { name: 'No Kernel' }).click()
+    );
+    await page.goto(studio.url('notebooks/work.ipynb'));
+    await page.locator('.jp-Notebook').waitFor();
+    const panel = page.locator(PANEL);
+    const palette = page.locator('.jp-ModalCommandPalette');
+    await expect(async () => {
+      await page.keyboard.press('Control+Shift+C');
+      await expect(palette).toBeVisible({ timeout: 1000 });
+      await page.keyboard.type('Show SageMaker AutoShutdown');
+      await page.keyboard.press('Enter');
+      await expect(panel).toBeVisible({ timeout: 2000 });
+    }).toPass();
+    await expect(panel).toContainText('datascience-1.0');
+
+    await change(studio, { idle_timeout: 60, warning_time: 60 });
+    const warning = page
+      .locator('.Toastify__toast')
+      .filter({ hasText: 'will be shut down' });
+    await warning.getByRole('button', { name: 'Keep 1 h' }).click();
+    await expect(warning).toHaveCount(0);
+    await expect(panel).toContainText('Kept until');
+    expect(faults).toEqual([]);
+  } finally {
+    await page.close();
+    await studio.stop();
+  }
+});
