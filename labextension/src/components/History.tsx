@@ -84,8 +84,9 @@ function whatHappened(
                 '%1 shut down after %2 idle',
                 name,
                 duration(
-                  Math.round(event.idle_seconds / 60) * 60 ||
-                    event.idle_seconds,
+                  event.idle_seconds < 60
+                    ? event.idle_seconds
+                    : Math.round(event.idle_seconds / 60) * 60,
                   trans
                 )
               )

@@ -23,6 +23,16 @@ export async function openLab(page: Page, url: string): Promise<void> {
   await whenUp(page);
 }
 
+/** Open notebooks without a kernel from now on, when asked which. */
+export async function declineKernels(page: Page): Promise<void> {
+  const question = page
+    .locator('.jp-Dialog')
+    .filter({ hasText: 'Select Kernel' });
+  await page.addLocatorHandler(question, () =>
+    question.getByRole('button', { name: 'No Kernel' }).click()
+  );
+}
+
 /** Wait until JupyterLab is up, after a reload for example. */
 export async function whenUp(page: Page): Promise<void> {
   await page.locator('#jupyterlab-splash').waitFor({ state: 'detached' });

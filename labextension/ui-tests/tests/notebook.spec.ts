@@ -5,7 +5,7 @@
 import { expect, test } from '@playwright/test';
 
 import { change } from '../helpers/api';
-import { PANEL } from '../helpers/lab';
+import { declineKernels, PANEL } from '../helpers/lab';
 import { Studio } from '../helpers/studio';
 
 test('in Notebook 7 the palette opens the panel, and a warning keeps the app', async ({
@@ -44,12 +44,7 @@ test('in Notebook 7 the palette opens the panel, and a warning keeps the app', a
     const content = { cells: [], metadata: {}, nbformat: 4, nbformat_minor: 5 };
     const model = { type: 'notebook', format: 'json', content };
     await studio.jupyter('PUT', 'api/contents/work.ipynb', model);
-    const question = page
-      .locator('.jp-Dialog')
-      .filter({ hasText: 'Select Kernel' });
-    await page.addLocatorHandler(question, () =>
-      question.getByRole('button', { name: 'No Kernel' }).click()
-    );
+    await declineKernels(page);
     await page.goto(studio.url('notebooks/work.ipynb'));
     await page.locator('.jp-Notebook').waitFor();
     const panel = page.locator(PANEL);

@@ -4,7 +4,13 @@
 
 import { expect, test, type Locator, type Page } from '@playwright/test';
 
-import { openLab, openPanel, PANEL, whenUp } from '../helpers/lab';
+import {
+  declineKernels,
+  openLab,
+  openPanel,
+  PANEL,
+  whenUp
+} from '../helpers/lab';
 import { Studio } from '../helpers/studio';
 
 let studio: Studio;
@@ -77,6 +83,8 @@ test('with a cell of a notebook selected, keys go to the panel that was opened, 
   };
   const model = { type: 'notebook', format: 'json', content };
   await studio.jupyter('PUT', 'api/contents/keys.ipynb', model);
+  // JupyterLab 3 asks for a kernel all the same.
+  await declineKernels(page);
   await page.evaluate(async () => {
     const { jupyterapp } = window as unknown as {
       jupyterapp: {
@@ -100,6 +108,10 @@ test('with a cell of a notebook selected, keys go to the panel that was opened, 
     await page.keyboard.press('Control+Shift+C');
     await expect(palette).toBeVisible();
     await page.keyboard.type('Show SageMaker AutoShutdown');
+    // Before the list is filtered, Enter runs nothing.
+    await expect(palette.locator('.lm-mod-active')).toContainText(
+      'Show SageMaker AutoShutdown'
+    );
     await page.keyboard.press('Enter');
     await expect(palette).toBeHidden();
     await expect(panel).toBeVisible();
