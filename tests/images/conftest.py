@@ -10,14 +10,13 @@ import pytest
 from .images import IMAGES, Environment, Image, build_wheel, environment, find_python
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker for all: an environment is locked for a module, and two workers that each hold one
-    could wait for each other's."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("images"))
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """One worker runs all of them: a module holds the lock of its image's environment, so two
+    workers that each hold one could wait for each other.
+
+    Not in ``pytest_collection_modifyitems``: xdist has read the groups by then.
+    """
+    item.add_marker(pytest.mark.xdist_group("images"))
 
 
 @pytest.fixture(scope="session")
