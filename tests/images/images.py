@@ -129,7 +129,8 @@ def environment(image: Image, python: str) -> Iterator[Environment]:
     digest = hashlib.sha256(image.file.read_bytes()).hexdigest()[:8]
     folder = KEPT / "images" / f"{image.name}-{digest}"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_suffix(".lock")):
+    # Not `with_suffix`, which takes the end of a version for an ending.
+    with _locked(folder.with_name(f"{folder.name}.lock")):
         complete = folder / "complete"
         found = Environment(image, folder)
         if not complete.exists():

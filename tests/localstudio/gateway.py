@@ -26,6 +26,7 @@ from .doors import Door, Doors
 from .errors import ApiError
 from .faults import Fault, Faults, drop_connection
 from .journal import Journal
+from .kernels import connected
 from .operations.apps import parameters_of
 from .runtime import Running, Runtime
 from .state import App, AppKey, Owner
@@ -71,7 +72,7 @@ class Gateway:
         self.doors = doors
         self.journal = journal
         self.faults = faults
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         #: Kernel → the kernelspec's name by which it was asked for.
         self._asked_for: dict[str, str] = {}
         #: Owner → the app in which the next kernel is to start, whatever the request says.
@@ -83,7 +84,10 @@ class Gateway:
 
     def background(self, work: Coroutine[Any, Any, None]) -> None:
         """Let something run until it ends or the gateway does."""
-        task = asyncio.create_task(work)
+        self.wait_for(asyncio.create_task(work))
+
+    def wait_for(self, task: asyncio.Task[Any]) -> None:
+        """Do not end before this task has."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -471,12 +475,17 @@ class ChannelsHandler(websocket.WebSocketHandler):
             f"ws://127.0.0.1:{launch.port}/api/kernels/{kernel_id}/channels{query}",
             headers={"Authorization": f"token {launch.token}"},
         )
-        self.backend = await websocket.websocket_connect(
+        # Whichever side goes first, and whenever: the connection to the kernel's own gateway ends
+        # with this call, which lasts for as long as the client is there.
+        call = asyncio.current_task()
+        assert call is not None
+        self.gateway.wait_for(call)
+        async with connected(
             request,
             subprotocols=[each.strip() for each in offered.split(",")] if offered else None,
             max_message_size=2**30,
-        )
-        await super().get(door_id, kernel_id)
+        ) as self.backend:
+            await super().get(door_id, kernel_id)
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
         """What the kernel's own gateway has chosen."""
@@ -502,11 +511,6 @@ class ChannelsHandler(websocket.WebSocketHandler):
                 await self.backend.write_message(message, binary=isinstance(message, bytes))
             except websocket.WebSocketClosedError:
                 self.close()
-
-    def on_close(self) -> None:
-        """The client is gone."""
-        if self.backend is not None:
-            self.backend.close()
 
     @property
     def max_message_size(self) -> int:

@@ -21,6 +21,9 @@ from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from .errors import LocalStudioError
 
+#: Seconds that a server may take to answer, on a machine that does something else besides.
+LIMIT = 90.0
+
 
 @dataclass(frozen=True)
 class Result:
@@ -55,7 +58,8 @@ class JupyterClient:
             headers={**self.headers, "Content-Type": "application/json"},
             body=None if document is None else json.dumps(document),
             allow_nonstandard_methods=True,
-            request_timeout=90,
+            connect_timeout=LIMIT,
+            request_timeout=LIMIT,
         )
         try:
             response = await client.fetch(request)
@@ -105,21 +109,53 @@ class JupyterClient:
 
 @asynccontextmanager
 async def connected(
-    request: HTTPRequest,
+    request: HTTPRequest, **options: Any
 ) -> AsyncIterator[websocket.WebSocketClientConnection]:
-    """A websocket whose socket is closed once the block has ended.
+    """A websocket that is closed, with its socket, once the block has ended, however it ends.
 
-    ``close`` alone only begins to close it; an event loop that ends before the other side has
-    answered leaves the socket open. Tornado gives that answer five seconds.
+    `options` are those of tornado's ``websocket_connect``.
     """
-    connection = await websocket.websocket_connect(request)
-    stream = connection.protocol.stream if connection.protocol is not None else None
+    connection = await connect(request, **options)
     try:
         yield connection
     finally:
-        connection.close()
-        while stream is not None and not stream.closed():
-            await asyncio.sleep(0.01)
+        await close(connection)
+
+
+async def connect(request: HTTPRequest, **options: Any) -> websocket.WebSocketClientConnection:
+    """A websocket, for who calls `close`. Nothing of it stays when this is cancelled."""
+    # The default is less than a server on a busy machine may take to answer.
+    request.connect_timeout = request.request_timeout = LIMIT
+    connecting = asyncio.ensure_future(websocket.websocket_connect(request, **options))
+    try:
+        return await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        # It may come to be open later.
+        connecting.add_done_callback(_drop)
+        raise
+
+
+async def close(connection: websocket.WebSocketClientConnection) -> None:
+    """Close a websocket and wait until its socket is closed.
+
+    Tornado's ``close`` alone only begins that; an event loop that ends before the other side has
+    answered leaves the socket open. Tornado gives that answer five seconds.
+    """
+    stream = connection.protocol.stream if connection.protocol is not None else None
+    connection.close()
+    while stream is not None and not stream.closed():
+        await asyncio.sleep(0.01)
+
+
+def _drop(connecting: asyncio.Future[websocket.WebSocketClientConnection]) -> None:
+    """Close a websocket that nobody waits for any more, without a word to the other side."""
+    if connecting.cancelled() or connecting.exception() is not None:
+        return
+    connection = connecting.result()
+    stream = connection.protocol.stream if connection.protocol is not None else None
+    connection.close()
+    if stream is not None:
+        stream.close()
 
 
 def execute_request(code: str, session: str) -> dict[str, Any]:

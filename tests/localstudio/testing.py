@@ -56,7 +56,11 @@ class BlockingStudio:
         async def in_loop() -> T:
             return await work(self.studio)
 
-        return asyncio.run_coroutine_threadsafe(in_loop(), self._loop).result(timeout)
+        doing = asyncio.run_coroutine_threadsafe(in_loop(), self._loop)
+        try:
+            return doing.result(timeout)
+        finally:
+            doing.cancel()  # if it goes on after its time
 
     def do(self, work: Callable[[LocalStudio], T]) -> T:
         """As `run`, for what is no coroutine."""

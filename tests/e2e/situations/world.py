@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import json
 import os
 import signal
@@ -13,7 +12,6 @@ import sys
 import threading
 import time
 import uuid
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -25,7 +23,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 
 from tests.e2e.conftest import Server, options, until
 from tests.localstudio import LocalStudio
-from tests.localstudio.kernels import execute_request
+from tests.localstudio.kernels import close, connect, connected, execute_request
 from tests.localstudio.processes import free_port
 from tests.localstudio.servers import Launch
 from tests.localstudio.testing import BlockingStudio, running_studio
@@ -72,14 +70,13 @@ class Space:
         message["content"] = content
 
         async def send(studio: LocalStudio) -> None:
-            connection = await self._connect(f"api/kernels/{kernel}/channels")
-            await connection.write_message(json.dumps(message))
-            with contextlib.suppress(asyncio.TimeoutError):
-                while True:
-                    raw = await asyncio.wait_for(connection.read_message(), 2)
-                    if raw is None or message["header"]["msg_id"] in str(raw):
-                        break
-            connection.close()
+            async with connected(self._websocket(f"api/kernels/{kernel}/channels")) as connection:
+                await connection.write_message(json.dumps(message))
+                with contextlib.suppress(asyncio.TimeoutError):
+                    while True:
+                        raw = await asyncio.wait_for(connection.read_message(), 2)
+                        if raw is None or message["header"]["msg_id"] in str(raw):
+                            break
 
         self.studio.run(send)
 
@@ -95,13 +92,12 @@ class Space:
         line = f"echo {mark[:3]}''{mark[3:]}; {text}\r"
 
         async def send(studio: LocalStudio) -> None:
-            connection = await self._connect(f"terminals/websocket/{terminal}")
-            await connection.read_message()
-            await connection.write_message(json.dumps(["stdin", line]))
-            while (message := await connection.read_message()) is not None:
-                if mark in str(message):
-                    break
-            connection.close()
+            async with connected(self._websocket(f"terminals/websocket/{terminal}")) as connection:
+                await connection.read_message()
+                await connection.write_message(json.dumps(["stdin", line]))
+                while (message := await connection.read_message()) is not None:
+                    if mark in str(message):
+                        break
 
         self.studio.run(send)
 
@@ -109,9 +105,8 @@ class Space:
         """Connect to a terminal and leave again."""
 
         async def look(studio: LocalStudio) -> None:
-            connection = await self._connect(f"terminals/websocket/{terminal}")
-            await connection.read_message()
-            connection.close()
+            async with connected(self._websocket(f"terminals/websocket/{terminal}")) as connection:
+                await connection.read_message()
 
         self.studio.run(look)
 
@@ -144,16 +139,12 @@ class Space:
 
     def keep_open(self, path: str) -> Callable[[], None]:
         """A websocket of the server that stays open; gives what closes it."""
-        connection = self.studio.run(lambda _: self._connect(path))
-
-        def close() -> None:
-            self.studio.do(lambda _: connection.close())
-
-        return close
+        _, end = self._open(path)
+        return end
 
     def socket(self, path: str) -> Callable[[bytes], None]:
         """A websocket of the server; gives what sends a binary message over it."""
-        connection = self.studio.run(lambda _: self._connect(path))
+        connection, _ = self._open(path)
 
         def send(message: bytes) -> None:
             async def write(studio: LocalStudio) -> None:
@@ -163,10 +154,19 @@ class Space:
 
         return send
 
-    async def _connect(self, path: str) -> websocket.WebSocketClientConnection:
+    def _open(self, path: str) -> tuple[websocket.WebSocketClientConnection, Callable[[], None]]:
+        """A websocket, and what closes it; it ends with the test at the latest."""
+        connection = self.studio.run(lambda _: connect(self._websocket(path)))
+
+        def end() -> None:
+            self.studio.run(lambda _: close(connection))
+
+        self._ends.callback(end)
+        return connection, end
+
+    def _websocket(self, path: str) -> HTTPRequest:
         query = urlencode({"token": self.launch.token, "session_id": uuid.uuid4().hex})
-        url = f"{self.launch.url}{path}?{query}".replace("http", "ws", 1)
-        return await websocket.websocket_connect(HTTPRequest(url))
+        return HTTPRequest(f"{self.launch.url}{path}?{query}".replace("http", "ws", 1))
 
     # -- programs
 
@@ -221,11 +221,7 @@ class Space:
 
         def end() -> None:
             over.set()
-            thread.join(10)
-            # A space that goes in the middle of a handshake leaves our end of the connection.
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ResourceWarning)
-                gc.collect()
+            thread.join()
 
         self._ends.callback(end)
 
