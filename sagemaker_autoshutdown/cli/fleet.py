@@ -125,9 +125,10 @@ def run(arguments: argparse.Namespace) -> int:
     import asyncio
     import logging
 
+    from ..fleet.record import StoreError
     from ..fleet.server import Server
     from ..fleet.service import Fleet
-    from ..fleet.store import FILE_NAME, Store, StoreError
+    from ..fleet.store import FILE_NAME, Store
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     config = _config(arguments)
@@ -233,7 +234,8 @@ class _Seen:
 
 def _record(config: Config) -> Store | None:
     """The record of ``fleet run``, if there is one: it knows since when an app is up."""
-    from ..fleet.store import FILE_NAME, Store, StoreError
+    from ..fleet.record import StoreError
+    from ..fleet.store import FILE_NAME, Store
 
     path = config.folder / FILE_NAME
     if not path.exists():
@@ -384,7 +386,8 @@ def show_costs(arguments: argparse.Namespace) -> int:
     from ..costs.billing.report import safe_cell
     from ..fleet.advance import Charge
     from ..fleet.document import cost_row, costs_by
-    from ..fleet.store import FILE_NAME, Store, StoreError
+    from ..fleet.record import StoreError
+    from ..fleet.store import FILE_NAME, Store
 
     config = _config(arguments)
     today = utcnow()

@@ -23,7 +23,7 @@ from .model import (
     Scope,
     Sweep,
 )
-from .store import Cost
+from .record import Cost
 from .view import Line, Summary, Sums, tags_of
 
 APP_FIELDS = (

@@ -17,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from ..metrics.collector import PREFIX
 from .bill import NANO
 from .model import VOLUME, Scope
-from .store import Total
+from .record import Total
 from .view import UNUSED, USED, Summary
 
 SCOPE_LABELS = ("account_id", "region")

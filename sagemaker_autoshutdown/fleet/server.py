@@ -17,8 +17,9 @@ from ..clock import utcnow
 from ..threads import in_thread
 from .config import Config
 from .metrics import FleetMetrics
+from .record import StoreError
 from .service import Fleet, Recorder, next_round
-from .store import Store, StoreError
+from .store import Store
 
 
 class _Handler(web.RequestHandler):

@@ -26,8 +26,8 @@ from .bill import Rates
 from .config import Account, Config
 from .metrics import FAILED, OK, FleetMetrics
 from .model import ReportKey, Scope, State, Sweep
+from .record import Record
 from .reports import NotAsked, of_scope
-from .store import Store
 from .sweep import Sweeper
 from .view import Line, lines, summarise
 
@@ -165,7 +165,7 @@ class Fleet:
                 yield done.result()
 
     def observation(
-        self, target: Target, sweep: Sweep, seconds: float, store: Store | None
+        self, target: Target, sweep: Sweep, seconds: float, store: Record | None
     ) -> Observation:
         """A sweep with what a record remembers, which it leaves as it is."""
         rates = self.rates(target)
@@ -185,7 +185,7 @@ class Recorder:
     """``fleet run``: rounds whose costs are recorded and shown."""
 
     fleet: Fleet
-    store: Store
+    store: Record
     metrics: FleetMetrics
     now: Callable[[], datetime]
     _states: dict[Scope, State] = field(default_factory=dict)

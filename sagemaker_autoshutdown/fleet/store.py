@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import NamedTuple
 
 from ..costs.microseconds import from_us, to_us
 from .advance import Charge, ChargeKey, Step
 from .model import Key, ReportKey, Run, Scope, State
+from .record import Cost, StoreError, Total
 
 FILE_NAME = "fleet.sqlite3"
 VERSION = 1
@@ -73,29 +73,6 @@ INSERT INTO totals VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (account, region, domain, owner, app_type, instance_type) DO UPDATE SET
   nano = nano + excluded.nano
 """
-
-
-class StoreError(Exception):
-    """The record can't be used. The message says why and what to do."""
-
-
-class Total(NamedTuple):
-    """A cost since records began."""
-
-    scope: Scope
-    domain: str
-    owner: str
-    app_type: str
-    instance_type: str
-    nano: int
-
-
-class Cost(NamedTuple):
-    """A cost of one day."""
-
-    scope: Scope
-    key: ChargeKey
-    charge: Charge
 
 
 class Store:

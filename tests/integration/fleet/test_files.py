@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from sagemaker_autoshutdown.fleet.bill import Rates
 from sagemaker_autoshutdown.fleet.metrics import DEFINITIONS, OK, FleetMetrics
 from sagemaker_autoshutdown.fleet.model import Scope, State
-from sagemaker_autoshutdown.fleet.store import Total
+from sagemaker_autoshutdown.fleet.record import Total
 from sagemaker_autoshutdown.fleet.view import lines, summarise
 from tests.generators import build_fleet_dashboard
 from tests.generators.build_dashboard import to_text

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from sagemaker_autoshutdown.fleet.model import ReportKey, State
-from sagemaker_autoshutdown.fleet.store import FILE_NAME, VERSION, Store, StoreError
+from sagemaker_autoshutdown.fleet.record import StoreError
+from sagemaker_autoshutdown.fleet.store import FILE_NAME, VERSION, Store
 
 from .scenes import NOON, SCOPE, app, stepped, sweep, volume
 

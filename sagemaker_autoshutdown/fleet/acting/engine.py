@@ -1,0 +1,388 @@
+"""Doing tasks: each reads the hold, changes it conditionally, and observes before it acts.
+
+No task is trusted to be recent, to come once, or in order. What fails for one run leaves the others
+as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from ...aws import AwsError, ErrorKind
+from ...clock import to_iso
+from .model import (
+    Answer,
+    Event,
+    Happened,
+    Hold,
+    Kind,
+    Limits,
+    Notice,
+    Phase,
+    Present,
+    Task,
+    Verdict,
+)
+from .protocols import Actor, Audit, Holds, Notifier, Unavailable
+from .steps import (
+    LEASE,
+    Check,
+    LastCheck,
+    back_off,
+    first,
+    following,
+    is_free,
+    is_stale,
+    kept_until,
+    last_check,
+    mark_text,
+    marked,
+)
+
+#: Seconds from SageMaker's answer to the call that shuts down. Where more has passed, the app is
+#: observed again. A successor that is started within this time can't be told from the run.
+WINDOW = 2.0
+#: How often an observation is repeated that took too long.
+_OBSERVATIONS = 3
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the engine works with. ``by`` names who acts, uniquely: it goes into holds and audit."""
+
+    holds: Holds
+    actor: Actor
+    notifier: Notifier | None
+    audit: Audit
+    now: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    by: str
+    limits: Limits = field(default_factory=Limits)
+
+
+def act(tasks: Iterable[Task], parts: Parts) -> list[Event]:
+    """Does tasks, and gives what happened, which is in the audit by then.
+
+    Where the store fails, :class:`Unavailable` comes out; what was stored until then stands.
+    """
+    return _Engine(parts).do(tasks)
+
+
+@dataclass
+class _Marked:
+    """A hold whose app has been tagged, and that waits for the message about all of them."""
+
+    hold: Hold
+    verdict: Verdict
+    event: Event
+
+
+class _Engine:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._holds = parts.holds
+        self._events: list[Event] = []
+
+    def do(self, tasks: Iterable[Task]) -> list[Event]:
+        """All tasks. Those that mark share one message at the end."""
+        waiting: list[_Marked] = []
+        try:
+            for task in tasks:
+                if task.kind is Kind.MARK:
+                    waiting += self._mark(task)
+                else:
+                    self._one(task)
+        finally:
+            self._tell(waiting)
+        return self._events
+
+    def _one(self, task: Task) -> None:
+        hold = self._holds.read(task.run)
+        if task.kind is Kind.STOP:
+            self._stop(task, hold)
+        elif task.kind is Kind.SPARE:
+            if hold is not None and is_free(hold, self._parts.now()):
+                self._spare(hold, task.why)
+        elif task.kind is Kind.FINISH:
+            if hold is not None and hold.is_open:
+                self._finish(hold)
+        elif task.kind is Kind.KEEP:
+            self._keep(task, hold)
+        elif task.verdict is not None and hold is None:
+            noted = first(task.verdict, Phase.NOTED, self._parts.now())
+            if self._holds.create(_with_rule(noted, task.verdict)):
+                self._record(Happened.NOTED, noted, task.verdict)
+
+    # -- marking
+
+    def _mark(self, task: Task) -> Iterator[_Marked]:
+        now = self._parts.now()
+        verdict = _usable(task, now)
+        if verdict is None:
+            return
+        hold = self._holds.read(task.run)
+        is_marked = hold is not None and hold.told and hold.phase is Phase.MARKED
+        if is_marked or (hold is not None and not is_free(hold, now)):
+            return
+        blank = replace(hold or first(verdict, Phase.MARKED, now), mark="", due_at=None)
+        try:
+            present = self._parts.actor.describe(task.run)
+        except AwsError as error:
+            self._failed(blank, verdict, error)
+            self._put_off(blank, hold)
+            return
+        found = last_check(blank, verdict, present, self._parts.limits)
+        if found.check is Check.UNSEEN:
+            self._record(Happened.FAILED, blank, verdict, why=found.why)
+            self._put_off(blank, hold)
+        if found.check is Check.KEEP:
+            self._keep(task, hold, found.kept_until)
+        if found.check is not Check.GO or present is None:
+            return
+        following_hold = marked(blank, verdict, present, now)
+        if hold is None:
+            following_hold = replace(following_hold, version=1)
+            if not self._holds.create(following_hold):
+                return
+        elif not self._holds.replace(following_hold):
+            return
+        yield self._tag(following_hold, verdict, present)
+
+    def _tag(self, hold: Hold, verdict: Verdict, present: Present) -> _Marked:
+        due_at = present.at + verdict.warning
+        text = mark_text(due_at, verdict.rule, verdict.why)
+        event = self._event(Happened.MARKED, hold, verdict, due_at=due_at)
+        try:
+            self._parts.actor.mark(hold.run, present.arn, text)
+        except AwsError as error:
+            self._failed(hold, verdict, error)
+        else:
+            hold = replace(hold, mark=text)
+        return _Marked(hold, verdict, event)
+
+    def _tell(self, waiting: list[_Marked]) -> None:
+        """Tells of all marks at once, and lets their warnings begin."""
+        if not waiting:
+            return
+        notices = [_notice(each.event) for each in waiting]
+        told = self._notify(notices)
+        for each in waiting:
+            hold, now = each.hold, self._parts.now()
+            if not told and not hold.mark:
+                self._holds.replace(back_off(hold, now))  # nobody knows of it
+                continue
+            # On SageMaker's clock, as far as it went on since the app was described.
+            passed = max(now - hold.changed_at, timedelta(0))
+            due_at = (hold.marked_at or now) + passed + each.verdict.warning
+            self._append(replace(each.event, due_at=due_at))
+            self._holds.replace(following(hold, Phase.MARKED, now, told=True, due_at=due_at))
+
+    def _put_off(self, blank: Hold, hold: Hold | None) -> None:
+        """A mark that failed: tried again later."""
+        later = back_off(blank, self._parts.now())
+        if hold is None:
+            self._holds.create(replace(later, version=1))
+        else:
+            self._holds.replace(later)
+
+    # -- shutting down
+
+    def _stop(self, task: Task, hold: Hold | None) -> None:
+        now = self._parts.now()
+        verdict = _usable(task, now)
+        if hold is None or verdict is None:
+            return
+        if hold.phase not in (Phase.MARKED, Phase.ACTING) or not hold.told:
+            return
+        if not is_free(hold, now):
+            return
+        taken_over = hold.phase is Phase.ACTING
+        acting = following(hold, Phase.ACTING, now, holder=self._parts.by, lease_until=now + LEASE)
+        if not self._holds.replace(acting):
+            return
+        try:
+            found = self._observe_and_stop(acting, verdict)
+        except AwsError as error:
+            if error.kind is ErrorKind.NOT_FOUND:
+                found = LastCheck(Check.GONE)
+            else:
+                self._failed(acting, verdict, error)
+                self._holds.replace(back_off(acting, self._parts.now()))
+                return
+        self._after(found, acting, verdict, task, taken_over)
+
+    def _observe_and_stop(self, acting: Hold, verdict: Verdict) -> LastCheck:
+        parts = self._parts
+        for _ in range(_OBSERVATIONS):
+            present = parts.actor.describe(acting.run, acting.arn)
+            observed = parts.monotonic()
+            found = last_check(acting, verdict, present, parts.limits)
+            if found.check is not Check.GO:
+                return found
+            if parts.monotonic() - observed <= WINDOW:
+                parts.actor.stop(acting.run)
+                return found
+        return LastCheck(Check.UNSEEN, "SageMaker's answers took too long")
+
+    def _after(
+        self, found: LastCheck, acting: Hold, verdict: Verdict, task: Task, taken_over: bool
+    ) -> None:
+        now = self._parts.now()
+        if found.check is Check.GO:
+            self._end(acting, Happened.STOPPED, verdict)
+        elif found.check is Check.GONE:
+            tried = taken_over or acting.attempts > 0
+            self._end(acting, Happened.STOPPED if tried else Happened.GONE, verdict)
+        elif found.check is Check.SPARE:
+            self._spare(acting, found.why)
+        elif found.check is Check.KEEP:
+            self._keep(task, acting, found.kept_until)
+        elif found.check is Check.WAIT:
+            self._holds.replace(following(acting, Phase.MARKED, now))
+        else:
+            self._record(Happened.FAILED, acting, verdict, why=found.why)
+            self._holds.replace(back_off(acting, now))
+
+    def _end(self, hold: Hold, what: Happened, verdict: Verdict | None) -> None:
+        # The audit first: after a crash here the event comes again, with the same id.
+        self._record(what, hold, verdict)
+        if what is Happened.STOPPED:
+            self._notify([_notice(self._events[-1])])
+        self._holds.replace(following(hold, Phase.DONE, self._parts.now(), mark=""))
+
+    def _finish(self, hold: Hold) -> None:
+        """A sweep saw that the run has ended."""
+        if hold.phase in (Phase.NOTED, Phase.KEPT):
+            self._holds.replace(following(hold, Phase.DONE, self._parts.now()))
+            return
+        tried = hold.phase is Phase.ACTING or hold.attempts > 0
+        self._end(hold, Happened.STOPPED if tried else Happened.GONE, None)
+
+    # -- not shutting down
+
+    def _spare(self, hold: Hold, why: str) -> None:
+        """Ends a hold; what was marked loses its mark."""
+        spared = following(
+            hold, Phase.SPARED, self._parts.now(), told=False, due_at=None, kept_since=None
+        )
+        if not self._holds.replace(spared):
+            return
+        if hold.phase in (Phase.MARKED, Phase.ACTING):
+            self._record(Happened.SPARED, hold, None, why=why)
+            if hold.told:
+                self._notify([_notice(self._events[-1])])
+        self._unmark(spared)
+
+    def _keep(self, task: Task, hold: Hold | None, until: datetime | None = None) -> None:
+        verdict, parts, now = task.verdict, self._parts, self._parts.now()
+        if hold is not None and not is_free(hold, now) and hold.holder != parts.by:
+            return
+        if until is None:
+            if verdict is None or verdict.kept_until is None or is_stale(verdict, now):
+                return
+            until = kept_until(hold, verdict.kept_until, now, parts.limits)
+        if verdict is None:
+            return
+        changes = {
+            "kept_since": (hold.kept_since if hold else None) or now,
+            "kept_until": until,
+            "told": False,
+            "due_at": None,
+        }
+        kept = _with_rule(
+            following(hold or first(verdict, Phase.KEPT, now), Phase.KEPT, now, **changes), verdict
+        )
+        if hold is None:
+            kept = replace(kept, version=1)
+            is_stored = self._holds.create(kept)
+        else:
+            is_stored = self._holds.replace(kept)
+        if not is_stored:
+            return
+        if hold is None or hold.phase is not Phase.KEPT or hold.kept_until != until:
+            why = f"a keep-alive or an exception holds it until {to_iso(until)}"
+            self._record(Happened.KEPT, kept, verdict, why=why)
+        self._unmark(kept)
+
+    def _unmark(self, hold: Hold) -> None:
+        if not hold.mark:
+            return
+        try:
+            self._parts.actor.unmark(hold.run, hold.arn)
+        except AwsError as error:
+            self._failed(hold, None, error)
+            return
+        self._holds.replace(following(hold, hold.phase, self._parts.now(), mark=""))
+
+    # -- telling
+
+    def _notify(self, notices: list[Notice]) -> bool:
+        if self._parts.notifier is None:
+            return False
+        try:
+            self._parts.notifier.tell(notices)
+        except Unavailable as error:
+            now = self._parts.now()
+            run = notices[0].run
+            name, why = f"{run}#untold#{to_iso(now)}", f"nobody could be told: {error}"
+            self._append(Event(name, now, run.scope, Happened.FAILED, why=why, by=self._parts.by))
+            return False
+        return True
+
+    def _failed(self, hold: Hold, verdict: Verdict | None, error: AwsError) -> None:
+        self._record(Happened.FAILED, hold, verdict, why=f"{error}. {error.remedy}")
+
+    def _record(self, what: Happened, hold: Hold, verdict: Verdict | None, why: str = "") -> None:
+        self._append(self._event(what, hold, verdict, why=why))
+
+    def _event(
+        self,
+        what: Happened,
+        hold: Hold,
+        verdict: Verdict | None,
+        *,
+        why: str = "",
+        due_at: datetime | None = None,
+    ) -> Event:
+        # Two tries of the same step record the same id.
+        number = hold.attempts if what is Happened.FAILED else hold.marked_at or hold.run.up_since
+        part = number if isinstance(number, int) else to_iso(number)
+        return Event(
+            f"{hold.run}#{what.value}#{part}",
+            self._parts.now(),
+            hold.run.scope,
+            what,
+            hold.run,
+            verdict.rule if verdict else hold.rule,
+            verdict.grade if verdict else hold.grade,
+            why or (verdict.why if verdict else hold.why),
+            verdict.evidence if verdict else {},
+            due_at or hold.due_at,
+            verdict.owner if verdict else "",
+            verdict.nano_usd_per_hour if verdict else 0,
+            self._parts.by,
+        )
+
+    def _append(self, event: Event) -> None:
+        self._parts.audit.write([event])
+        self._events.append(event)
+
+
+def _usable(task: Task, now: datetime) -> Verdict | None:
+    """The verdict to act on, if it is recent. Dry run and late messages end here."""
+    verdict = task.verdict
+    if verdict is None or not verdict.acts or verdict.answer is not Answer.DUE:
+        return None
+    return None if is_stale(verdict, now) else verdict
+
+
+def _with_rule(hold: Hold, verdict: Verdict) -> Hold:
+    return replace(hold, rule=verdict.rule, grade=verdict.grade, why=verdict.why)
+
+
+def _notice(event: Event) -> Notice:
+    if event.run is None:
+        raise ValueError("this event is about no run")
+    return Notice(event.what, event.run, event.owner, event.rule, event.why, event.at, event.due_at)

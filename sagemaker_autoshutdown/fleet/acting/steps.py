@@ -1,0 +1,153 @@
+"""The steps of a hold, and the last check before a shutdown. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum
+
+from ...clock import from_iso, to_iso
+from .model import EXCEPTION_TAG, Hold, Limits, Phase, Present, Verdict
+
+#: For how long who holds a run may call SageMaker. Longer than all its calls can take.
+LEASE = timedelta(minutes=3)
+#: A verdict that is older must be made again: a message may arrive late.
+FRESH = timedelta(minutes=5)
+#: Between two tries; doubles with each.
+BACK_OFF, LONGEST_BACK_OFF = timedelta(minutes=2), timedelta(hours=1)
+#: For how long an ended hold is kept. The audit is kept for longer.
+KEPT_FOR = timedelta(days=7)
+
+_IN_SERVICE = "InService"
+_GOING = frozenset({"Deleting", "Stopping", "Deleted", "Stopped"})
+_MARK_LENGTH = 256
+
+
+def is_free(hold: Hold, now: datetime) -> bool:
+    """Whether nobody else is at it, and it is not put off after a failure."""
+    lease_ended = hold.lease_until is None or hold.lease_until <= now
+    return lease_ended and (hold.not_before is None or hold.not_before <= now)
+
+
+def is_stale(verdict: Verdict, now: datetime) -> bool:
+    """Whether a verdict is too old to act on."""
+    return now - verdict.at > FRESH
+
+
+def first(verdict: Verdict, phase: Phase, now: datetime) -> Hold:
+    """The first hold of a run."""
+    return Hold(verdict.run, phase, 1, verdict.created_at, now)
+
+
+def following(hold: Hold, phase: Phase, now: datetime, **changes: object) -> Hold:
+    """The next version of a hold. A lease and a back-off last for one step, unless given again."""
+    cleared: dict[str, object] = {"holder": "", "lease_until": None, "not_before": None}
+    return replace(
+        hold,
+        phase=phase,
+        version=hold.version + 1,
+        changed_at=now,
+        **{**cleared, **changes},  # type: ignore[arg-type]
+    )
+
+
+def marked(hold: Hold, verdict: Verdict, present: Present, now: datetime) -> Hold:
+    """Chosen to be marked; nobody has been told yet."""
+    return following(
+        hold,
+        Phase.MARKED,
+        now,
+        created_at=verdict.created_at,
+        rule=verdict.rule,
+        grade=verdict.grade,
+        why=verdict.why,
+        marked_at=present.at,
+        due_at=None,
+        told=False,
+        arn=present.arn,
+        attempts=0,
+        kept_until=None,
+    )
+
+
+def back_off(hold: Hold, now: datetime) -> Hold:
+    """A try that failed: *marked* again, and put off."""
+    wait = min(BACK_OFF * 2 ** min(hold.attempts, 16), LONGEST_BACK_OFF)
+    return following(hold, Phase.MARKED, now, attempts=hold.attempts + 1, not_before=now + wait)
+
+
+def kept_until(hold: Hold | None, wanted: datetime, now: datetime, limits: Limits) -> datetime:
+    """Until when an exception holds: at most ``limits.max_keep`` after it first held the run while
+    it was due."""
+    since = (hold.kept_since if hold else None) or now
+    return min(wanted, since + limits.max_keep)
+
+
+def mark_text(due_at: datetime, rule: str, why: str) -> str:
+    """The value of the mark, in the characters and the length that a tag allows."""
+    text = f"at={to_iso(due_at.replace(microsecond=0))} rule={rule} why={why}"
+    return re.sub(r"[^\w .:/=+\-@]", "-", text)[:_MARK_LENGTH].rstrip()
+
+
+def exception_of(tag: str | None) -> datetime | None:
+    """The end of an exception, out of a tag's value such as ``keep-until:2026-12-01T18:00Z``, or
+    ``keep-until:2026-12-01`` for the end of that day in UTC. None for anything else."""
+    name, _, value = (tag or "").strip().partition(":")
+    if name.strip().lower() != "keep-until":
+        return None
+    value = value.strip()
+    try:
+        moment = from_iso(value)
+    except ValueError:
+        return None
+    is_day = re.fullmatch(r"\d{4}-\d\d-\d\d", value) is not None
+    return moment + timedelta(days=1) if is_day else moment
+
+
+class Check(str, Enum):
+    """What the last check says."""
+
+    GO = "go"
+    WAIT = "wait"
+    SPARE = "spare"
+    KEEP = "keep"
+    GONE = "gone"
+    UNSEEN = "unseen"
+
+
+@dataclass(frozen=True)
+class LastCheck:
+    """What the last check says, and why."""
+
+    check: Check
+    why: str = ""
+    kept_until: datetime | None = None
+
+
+def last_check(hold: Hold, verdict: Verdict, present: Present | None, limits: Limits) -> LastCheck:
+    """Whether an app may be marked or shut down, as SageMaker describes it now.
+
+    *wait* and *go* differ by SageMaker's clock. Only a hold that was told can *go*.
+    """
+    if present is None or present.status in _GOING:
+        return LastCheck(Check.GONE)
+    if present.status != _IN_SERVICE:
+        return LastCheck(Check.SPARE, f"its status is {present.status}")
+    if present.created_at != verdict.created_at:
+        return LastCheck(Check.SPARE, "it is another run by now")
+    if present.tags is None:
+        return LastCheck(Check.UNSEEN, "its tags, which may hold an exception, could not be read")
+    if hold.mark and present.mark != hold.mark:
+        return LastCheck(
+            Check.SPARE, "its mark is gone: somebody removed it, or started the app again"
+        )
+    wanted = exception_of(present.tags.get(EXCEPTION_TAG))
+    ends = [each for each in (wanted, verdict.kept_until) if each is not None]
+    if ends:
+        until = kept_until(hold, max(ends), present.at, limits)
+        if until > present.at:
+            return LastCheck(Check.KEEP, "a keep-alive or an exception holds it", until)
+    if hold.due_at is not None and present.at < hold.due_at:
+        return LastCheck(Check.WAIT)
+    return LastCheck(Check.GO)
