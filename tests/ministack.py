@@ -1,0 +1,168 @@
+"""ministack: AWS's engines (Scheduler, SQS, Lambda, DynamoDB, CloudFormation ...) on this machine.
+
+It lives in an environment of its own, since it pins another botocore than the development tools;
+the environment is made once and kept under ``.venvs``. It listens on 127.0.0.1 only. ``AUTH`` makes
+it check each call against the policies of the caller's role, so that a right that is missing shows.
+It has no SageMaker: that is the local Studio, by ``AWS_ENDPOINT_URL_SAGEMAKER``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.paths import ROOT
+
+REQUIREMENTS = Path(__file__).with_name("ministack-requirements.txt")
+FOLDER = ROOT / ".venvs" / "ministack"
+#: Seconds for it to start, and for anything to happen in it.
+LIMIT = 150.0
+REGION = "us-east-1"
+ACCOUNT = "111122223333"
+
+
+def program() -> str:
+    """The program, installed if it is not there. CalledProcessError where it can't be had."""
+    FOLDER.parent.mkdir(exist_ok=True)
+    made = FOLDER / "installed.txt"
+    with (FOLDER.parent / "ministack.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists() or made.read_text() != REQUIREMENTS.read_text():
+            uv = [sys.executable, "-m", "uv", "--quiet"]
+            subprocess.run(
+                [*uv, "venv", "--clear", "--python", sys.executable, str(FOLDER)], check=True
+            )
+            python = str(FOLDER / "bin" / "python")
+            command = [*uv, "pip", "install", "--python", python, "-r", str(REQUIREMENTS)]
+            subprocess.run(command, check=True)
+            made.write_text(REQUIREMENTS.read_text())
+    return str(FOLDER / "bin" / "ministack")
+
+
+@dataclass
+class Ministack:
+    """A ministack that runs. ``url`` is the endpoint of every service that it has."""
+
+    url: str
+    log: Path
+    pid: int
+    account: str = ACCOUNT
+    _clients: dict[str, Any] = field(default_factory=dict)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Environment variables by which any process's boto3 talks to it, as an account's root."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AWS_", "SAGEMAKER_"))
+        }
+        return {**kept, **environment(self.url), **more}
+
+    def client(self, service: str) -> Any:
+        """A boto3 client."""
+        if service not in self._clients:
+            import boto3
+            from botocore.config import Config
+
+            self._clients[service] = boto3.session.Session().client(
+                service,
+                region_name=REGION,
+                endpoint_url=self.url,
+                aws_access_key_id=self.account,
+                aws_secret_access_key="test",
+                config=Config(retries={"mode": "standard", "total_max_attempts": 2}),
+            )
+        return self._clients[service]
+
+    def logs(self, group: str) -> list[str]:
+        """The messages of a log group."""
+        client = self.client("logs")
+        try:
+            streams = client.describe_log_streams(logGroupName=group)["logStreams"]
+        except client.exceptions.ResourceNotFoundException:
+            return []
+        return [
+            event["message"]
+            for stream in streams
+            for event in client.get_log_events(
+                logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True
+            )["events"]
+        ]
+
+
+def environment(url: str, account: str = ACCOUNT) -> dict[str, str]:
+    """What points boto3 to it."""
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": account,
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+
+
+@contextmanager
+def running_ministack(folder: Path, functions: Mapping[str, str] | None = None) -> Iterator[Ministack]:
+    """A ministack until the block ends; ``functions`` are variables that its Lambda functions get
+    beside their own."""
+    folder.mkdir(parents=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    env = {
+        **kept,
+        "BIND_HOST": "127.0.0.1",
+        "MINISTACK_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "MINISTACK_ACCOUNT_ID": ACCOUNT,
+        "AUTH": "true",
+        "IOT_MTLS_ENABLED": "0",
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        **(functions or {}),
+    }
+    log = folder / "ministack.log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [program()], env=env, stdout=out, stderr=out, cwd=folder, start_new_session=True
+        )
+    try:
+        end = time.monotonic() + LIMIT
+        while not _is_ready(url):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < end, log.read_text()
+            time.sleep(0.1)
+        yield Ministack(url, log, process.pid)
+    finally:
+        # Its functions are processes of its own: all of its session ends with it.
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/_ministack/health", timeout=5) as reply:  # noqa: S310
+            return bool(json.load(reply))
+    except OSError:
+        return False
