@@ -81,7 +81,7 @@ class Ministack:
                 region_name=REGION,
                 endpoint_url=self.url,
                 aws_access_key_id=self.account,
-                aws_secret_access_key="test",
+                aws_secret_access_key="test",  # noqa: S106
                 config=Config(retries={"mode": "standard", "total_max_attempts": 2}),
             )
         return self._clients[service]
@@ -117,7 +117,9 @@ def environment(url: str, account: str = ACCOUNT) -> dict[str, str]:
 
 
 @contextmanager
-def running_ministack(folder: Path, functions: Mapping[str, str] | None = None) -> Iterator[Ministack]:
+def running_ministack(
+    folder: Path, functions: Mapping[str, str] | None = None
+) -> Iterator[Ministack]:
     """A ministack until the block ends; ``functions`` are variables that its Lambda functions get
     beside their own."""
     folder.mkdir(parents=True)

@@ -16,12 +16,9 @@ from typing import Any, NamedTuple
 from ...costs.microseconds import from_us, to_us
 from ..advance import Charge, ChargeKey, Step
 from ..model import Key, ReportKey, Run, Scope, State
+from ..record import StoreError
 
 VERSION = 1
-
-
-class UnknownVersion(Exception):
-    """The record was made by a newer version of this package."""
 
 
 class Payer(NamedTuple):
@@ -113,7 +110,7 @@ def pack_book(book: Book) -> bytes:
 
 
 def unpack_book(scope: Scope, body: bytes) -> Book:
-    """The book that was packed. Raises :class:`UnknownVersion`."""
+    """The book that was packed. Raises :class:`StoreError`."""
     found = _inflate(body)
     state = State(
         scope,
@@ -135,7 +132,7 @@ def pack_charges(charges: Charges) -> bytes:
 
 
 def unpack_charges(body: bytes) -> dict[Payer, Charge]:
-    """The costs that were packed. Raises :class:`UnknownVersion`."""
+    """The costs that were packed. Raises :class:`StoreError`."""
     return _uncharge(_inflate(body)["charges"])
 
 
@@ -163,7 +160,7 @@ def _deflate(document: dict[str, Any]) -> bytes:
 def _inflate(body: bytes) -> Any:
     document = json.loads(zlib.decompress(body))
     if document["version"] > VERSION:
-        raise UnknownVersion(
+        raise StoreError(
             "The record was made by a newer version of sagemaker-autoshutdown: deploy that one."
         )
     return document

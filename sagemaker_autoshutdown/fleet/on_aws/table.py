@@ -24,12 +24,12 @@ from typing import Any
 from ...aws import Aws, AwsError, ErrorKind
 from ..advance import Charge, ChargeKey, Step
 from ..model import Scope, State
-from ..store import DAYS_KEPT, Cost, StoreError, Total
+from ..record import Cost, StoreError, Total
+from ..store import DAYS_KEPT
 from .pack import (
     Book,
     Charges,
     Payer,
-    UnknownVersion,
     add,
     day_keys,
     pack_book,
@@ -85,7 +85,7 @@ class Table:
                 return self._book
             body = self._body(item)
             if body is not None:
-                self._book, self._item = self._unpack(lambda: unpack_book(scope, body)), item
+                self._book, self._item = unpack_book(scope, body), item
                 return self._book
         raise StoreError(f"The record of {'/'.join(scope)} changes faster than it can be read.")
 
@@ -259,7 +259,7 @@ class Table:
         body = self._body(item)
         for _ in range(_READS):
             if body is not None:
-                return self._unpack(lambda: unpack_charges(body or b""))
+                return unpack_charges(body)
             account_id, _, region = _text(item, "scope").partition("/")
             item = self._read(Scope(account_id, region), _text(item, "item"))
             body = self._body(item)
@@ -269,9 +269,9 @@ class Table:
         """A body; None where the item has been replaced since it was read."""
         if "body" in item:
             return bytes(item["body"]["B"])
-        key = _text(item, "object")
+        wanted = {"Bucket": self._bucket, "Key": _text(item, "object")}
         try:
-            answer = self._aws.call_blocking("s3", "GetObject", {"Bucket": self._bucket, "Key": key})
+            answer = self._aws.call_blocking("s3", "GetObject", wanted)
             return bytes(answer["Body"].read())
         except AwsError as error:
             if error.code == "NoSuchKey":
@@ -279,12 +279,6 @@ class Table:
             raise StoreError(f"The record can't be read: {error}.") from None
         except Exception as error:  # the body's connection broke
             raise StoreError(f"The record can't be read: {type(error).__name__}.") from None
-
-    def _unpack(self, unpack: Any) -> Any:
-        try:
-            return unpack()
-        except UnknownVersion as error:
-            raise StoreError(str(error)) from None
 
     def _read(self, scope: Scope, item: str, projection: str = "") -> Mapping[str, Any]:
         """An item as it is now; empty where there is none."""

@@ -14,7 +14,7 @@ from sagemaker_autoshutdown.aws import Aws, AwsError, ErrorKind
 from sagemaker_autoshutdown.fleet.model import Key, ReportKey, Run, State
 from sagemaker_autoshutdown.fleet.on_aws import table as module
 from sagemaker_autoshutdown.fleet.on_aws.table import PREFIX, Table
-from sagemaker_autoshutdown.fleet.store import StoreError
+from sagemaker_autoshutdown.fleet.record import StoreError
 from tests.ministack import REGION, Ministack
 from tests.unit.fleet.scenes import NOON, SCOPE, app, stepped, sweep, volume
 
