@@ -239,10 +239,17 @@ class Aws:
         return str(botocore.__version__)
 
     def pages_blocking(
-        self, service: str, operation: str, key: str, parameters: dict[str, Any]
+        self,
+        service: str,
+        operation: str,
+        key: str,
+        parameters: dict[str, Any],
+        token: str = "NextToken",  # noqa: S107 - the name of a member
     ) -> Iterator[Any]:
-        """All items under ``key`` of a paged operation, on the calling thread, as they come."""
-        following = _Tokens(f"{service}:{operation}")
+        """All items under ``key`` of a paged operation, on the calling thread, as they come.
+
+        ``token`` is what the operation calls the mark of the next page."""
+        following = _Tokens(f"{service}:{operation}", token)
         while following.token is not None:
             answer = self.call_blocking(service, operation, {**parameters, **following.token})
             yield from _items(answer, key, f"{service}:{operation}")
@@ -306,19 +313,20 @@ def _session(role: Role | None) -> Any:
 class _Tokens:
     """What asks for the next page; ``token`` is None after the last one."""
 
-    def __init__(self, operation: str) -> None:
+    def __init__(self, operation: str, name: str = "NextToken") -> None:
         self.token: dict[str, str] | None = {}
         self._operation = operation
+        self._name = name
         self._seen: set[str] = set()
 
     def take(self, answer: dict[str, Any]) -> None:
         """Takes what an answer says of the next page. Raises :class:`AwsError` for one that was
         there before: such a listing would never end."""
-        token = answer.get("NextToken")
+        token = answer.get(self._name)
         if token in self._seen:
             raise AwsError(ErrorKind.OTHER, self._operation, "MalformedAnswer", "its pages repeat")
         self._seen.add(token or "")
-        self.token = {"NextToken": token} if token else None
+        self.token = {self._name: token} if token else None
 
 
 def member(answer: dict[str, Any], key: str, operation: str) -> Any:

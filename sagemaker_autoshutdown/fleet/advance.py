@@ -152,7 +152,8 @@ class _Bill(NamedTuple):
 
 def _run(known: Run | None, resource: Resource, since: datetime | None, now: datetime) -> Run:
     """The run that a resource is in: the one that is known, unless it has begun anew."""
-    began_anew = since is not None and resource.changed_at > since
+    # A notebook instance that stops was changed too, and has not begun.
+    began_anew = since is not None and resource.changed_at > since and resource.status != "Stopping"
     if (
         known is not None
         and known.instance_type == resource.instance_type

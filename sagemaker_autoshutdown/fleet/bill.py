@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from ..model import Price, PriceSource, VolumePrice
 from .model import (
+    CANVAS,
     JUPYTER_SERVER,
     KERNEL_GATEWAY,
     RSTUDIO_SERVER,
@@ -89,9 +90,9 @@ class Rates:
         return known
 
     def _look_up(self, app_type: str, instance_type: str) -> Rate:
-        if app_type == JUPYTER_SERVER or (
-            app_type == RSTUDIO_SERVER and instance_type in (SYSTEM, "")
-        ):
+        if app_type == JUPYTER_SERVER or (app_type == RSTUDIO_SERVER and not instance_type):
+            return _FREE
+        if instance_type == SYSTEM and app_type != CANVAS:
             return _FREE
         return _rate(self._prices.price(instance_type, app_type))
 

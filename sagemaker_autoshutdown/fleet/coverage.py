@@ -45,7 +45,7 @@ def report_key(key: Key) -> ReportKey | None:
     if host_kind is None:
         return None
     owner = key.name if key.app_type == NOTEBOOK_INSTANCE else key.owner
-    return ReportKey(key.domain, owner, host_kind)
+    return ReportKey(key.domain, key.owner_kind, owner, host_kind)
 
 
 def is_ours(config: str) -> bool:
@@ -88,7 +88,9 @@ class Judge:
         if defaults is not None and key.app_type in defaults.native:
             return Coverage.NATIVE
         # A server that has just started needs time before anybody can have heard of it.
-        is_new = run is None or sweep.at - run.up_since <= self._policy.reports_within
+        # Where nobody watched before, its CreationTime is the best that is known.
+        since = run.up_since if run is not None else resource.changed_at
+        is_new = sweep.at - since <= self._policy.reports_within
         if asked and heard is not None and not is_new:
             return Coverage.SILENT
         if self._is_orphan(key):

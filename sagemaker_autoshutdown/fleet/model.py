@@ -28,10 +28,11 @@ SYSTEM = "system"
 
 SPACE, USER_PROFILE = "space", "user-profile"
 
-#: Statuses in which something is there, and those in which it is billed. SageMaker does not say
-#: whether ``Deleting`` and ``Stopping`` are billed: they are counted.
-UP = frozenset({"Pending", "InService", "Updating", "Deleting", "Stopping"})
-BILLED = frozenset({"InService", "Deleting", "Stopping"})
+#: Statuses in which nothing runs, and those in which something is there and costs nothing yet. All
+#: others are billed: SageMaker does not say whether ``Deleting`` and ``Stopping`` are, and of a
+#: status that is new to this package, too much is noticed sooner than too little.
+DOWN = frozenset({"Deleted", "Failed", "Stopped"})
+UNBILLED = frozenset({"Pending", "Updating"})
 
 
 class Coverage(str, Enum):
@@ -90,12 +91,14 @@ class Resource(NamedTuple):
     @property
     def is_up(self) -> bool:
         """Whether it is there: starting, running or on its way out."""
-        return self.status in UP
+        return self.status not in DOWN
 
     @property
     def is_billed(self) -> bool:
         """Whether it costs something now, as far as its status tells."""
-        return self.status in BILLED
+        if self.key.app_type == NOTEBOOK_INSTANCE and self.status == "Deleting":
+            return False  # only one that was stopped can be deleted
+        return self.is_up and self.status not in UNBILLED
 
 
 class Space(NamedTuple):
@@ -119,7 +122,8 @@ class Defaults:
 
 @dataclass(frozen=True)
 class Domain:
-    """A domain, and what its settings say for users' own apps and for those of shared spaces.
+    """A domain, and what its settings say for users' own apps and for those of shared spaces; None
+    where they could not be read.
 
     A user profile or a space can override them. Sweeps do not read those: it would take a call for
     each.
@@ -127,14 +131,18 @@ class Domain:
 
     domain_id: str
     name: str
-    users: Defaults = field(default_factory=Defaults)
-    shared: Defaults = field(default_factory=Defaults)
+    users: Defaults | None = field(default_factory=Defaults)
+    shared: Defaults | None = field(default_factory=Defaults)
 
 
 class ReportKey(NamedTuple):
-    """The labels by which a server's metrics are known: ``host_kind`` is that of the extension."""
+    """The labels by which a server's metrics are known: ``host_kind`` is that of the extension.
+
+    A user profile and a space can have the same name, so ``owner_kind`` tells them apart.
+    """
 
     domain: str
+    owner_kind: str
     owner: str
     host_kind: str
 
@@ -167,6 +175,8 @@ class Sweep:
 
 #: The parts of a sweep that can be unseen. Without the apps there is no sweep.
 APPS, NOTEBOOKS, SPACES, DOMAINS = "apps", "notebook instances", "spaces", "domains"
+#: Of the domains, where they can be listed and not described.
+SETTINGS = "settings of domains"
 #: Of the apps, where boto3 is too old to pass them on.
 INSTANCE_TYPES = "instance types"
 TAGS = "tags"

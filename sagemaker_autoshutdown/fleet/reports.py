@@ -25,7 +25,7 @@ TIMEOUT = 60.0
 #: More than thousands of servers come to.
 _READ = 64 * 1024 * 1024
 
-_LABELS = "account_id, region, domain, owner, host_kind"
+_LABELS = "account_id, region, domain, owner_kind, owner, host_kind"
 
 
 class NotAsked(Exception):

@@ -43,9 +43,9 @@ CREATE TABLE runs (
   PRIMARY KEY (account, region, domain, owner_kind, owner, app_type, name)
 ) WITHOUT ROWID;
 CREATE TABLE heard (
-  account TEXT NOT NULL, region TEXT NOT NULL, domain TEXT NOT NULL, owner TEXT NOT NULL,
-  host_kind TEXT NOT NULL, at INTEGER NOT NULL,
-  PRIMARY KEY (account, region, domain, owner, host_kind)
+  account TEXT NOT NULL, region TEXT NOT NULL, domain TEXT NOT NULL, owner_kind TEXT NOT NULL,
+  owner TEXT NOT NULL, host_kind TEXT NOT NULL, at INTEGER NOT NULL,
+  PRIMARY KEY (account, region, domain, owner_kind, owner, host_kind)
 ) WITHOUT ROWID;
 CREATE TABLE days (
   account TEXT NOT NULL, region TEXT NOT NULL, day TEXT NOT NULL, domain TEXT NOT NULL,
@@ -146,7 +146,9 @@ class Store:
             scope,
         )
         heard = self._db.execute(
-            "SELECT domain, owner, host_kind, at FROM heard WHERE account = ? AND region = ?", scope
+            "SELECT domain, owner_kind, owner, host_kind, at FROM heard "
+            "WHERE account = ? AND region = ?",
+            scope,
         )
         return State(
             scope,
@@ -156,7 +158,7 @@ class Store:
                 Key(*found[:5]): Run(from_us(found[5]), from_us(found[6]), found[7], found[8])
                 for found in runs
             },
-            {ReportKey(*found[:3]): from_us(found[3]) for found in heard},
+            {ReportKey(*found[:4]): from_us(found[4]) for found in heard},
         )
 
     def apply(self, step: Step, before: str) -> bool:
@@ -213,12 +215,12 @@ class Store:
             ),
         )
         write(
-            "DELETE FROM heard WHERE account = ? AND region = ? AND domain = ? AND owner = ? "
-            "AND host_kind = ?",
+            "DELETE FROM heard WHERE account = ? AND region = ? AND domain = ? AND owner_kind = ? "
+            "AND owner = ? AND host_kind = ?",
             ((*scope, *name) for name in step.forgotten),
         )
         write(
-            "INSERT OR REPLACE INTO heard VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO heard VALUES (?, ?, ?, ?, ?, ?, ?)",
             ((*scope, *name, to_us(at)) for name, at in step.heard.items()),
         )
         write(_ADD_DAY, ((*scope, *key, *charge) for key, charge in step.charges.items()))

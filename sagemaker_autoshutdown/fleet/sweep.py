@@ -8,7 +8,8 @@ at once, so that no more than one page of answers is in memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from sys import intern
 from typing import Any
@@ -19,11 +20,13 @@ from .model import (
     APPS,
     CODE_EDITOR,
     DOMAINS,
+    DOWN,
     INSTANCE_TYPES,
     JUPYTER_LAB,
     JUPYTER_SERVER,
     NOTEBOOK_INSTANCE,
     NOTEBOOKS,
+    SETTINGS,
     SPACE,
     SPACES,
     TAGS,
@@ -47,6 +50,8 @@ TAGGED = [
 ]
 #: For how long the settings of a domain are not read again.
 FRESH = timedelta(hours=1)
+#: The CreationTime of what has none: always the same, so that no run begins anew.
+LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 #: Told of progress: what is being listed, and how many there are so far.
 Progress = Callable[[str, int], None]
@@ -67,7 +72,9 @@ class Sweeper:
         self._tag_keys = frozenset(tags)
         self._account_id = account_id
         self._progress = progress or (lambda what, count: None)
-        self._settings: dict[str, tuple[datetime, tuple[Defaults, Defaults]]] = {}
+        self._settings: dict[
+            str, tuple[datetime | None, tuple[Defaults | None, Defaults | None]]
+        ] = {}
 
     def sweep(self, sweep_id: str, now: datetime, reports: Reports | None) -> Sweep:
         """Everything that is there now. Raises ``AwsError`` where the apps can't be listed.
@@ -75,15 +82,8 @@ class Sweeper:
         Where something else can't be, the sweep says so and goes on without.
         """
         unseen: dict[str, str] = {}
-        domains: dict[str, Domain] = {}
-        try:
-            for item in self._pages("ListDomains", "Domains", DOMAINS):
-                self._account_id = self._account_id or _account_of(item.get("DomainArn"))
-                domain_id = intern(str(item["DomainId"]))
-                domains[domain_id] = self._domain(domain_id, str(item.get("DomainName", "")), now)
-        except AwsError as error:
-            unseen[DOMAINS] = _why(error)
-        resources = list(self._apps())
+        domains = self._domains(now, unseen)
+        resources = _once(self._apps())
         if not self._aws.tells("sagemaker", "ListApps", "Apps.ResourceSpec"):
             unseen[INSTANCE_TYPES] = (
                 f"botocore {self._aws.botocore_version} leaves them out; boto3 1.34 does not"
@@ -97,7 +97,7 @@ class Sweeper:
                 volume = _volume(item, space)
                 if volume is not None:
                     volumes.append(volume)
-            resources += volumes
+            resources += _once(volumes)
         except AwsError as error:
             unseen[SPACES] = _why(error)
         notebooks: list[Resource] = []
@@ -105,7 +105,7 @@ class Sweeper:
             for item in self._pages("ListNotebookInstances", "NotebookInstances", NOTEBOOKS):
                 self._account_id = self._account_id or _account_of(item.get("NotebookInstanceArn"))
                 notebooks.append(_notebook(item))
-            resources += notebooks
+            resources += _once(notebooks)
         except AwsError as error:
             unseen[NOTEBOOKS] = _why(error)
         tags: dict[str, Mapping[str, str]] = {}
@@ -114,28 +114,50 @@ class Sweeper:
                 tags.update(self._tags())
         except AwsError as error:
             unseen[TAGS] = _why(error)
-        scope = Scope(self._account_id, self._aws.effective_region)
-        return Sweep(scope, sweep_id, now, tuple(resources), spaces, domains, reports, unseen, tags)
+        return Sweep(
+            self.scope(), sweep_id, now, tuple(resources), spaces, domains, reports, unseen, tags
+        )
+
+    def scope(self) -> Scope:
+        """The account and region, as far as they can be known."""
+        if not self._account_id:
+            # No domain and no notebook instance has told. This takes no right.
+            with contextlib.suppress(AwsError):
+                answer = self._aws.call_blocking("sts", "GetCallerIdentity", {})
+                self._account_id = str(answer.get("Account") or "")
+        region = ""
+        with contextlib.suppress(AwsError):
+            region = self._aws.effective_region
+        return Scope(self._account_id, region)
+
+    def _domains(self, now: datetime, unseen: dict[str, str]) -> dict[str, Domain]:
+        domains: dict[str, Domain] = {}
+        try:
+            for item in self._pages("ListDomains", "Domains", DOMAINS):
+                self._account_id = self._account_id or _account_of(item.get("DomainArn"))
+                domain_id = intern(str(item["DomainId"]))
+                settings = self._settings_of(domain_id, now, unseen)
+                domains[domain_id] = Domain(domain_id, str(item.get("DomainName", "")), *settings)
+        except AwsError as error:
+            unseen[DOMAINS] = _why(error)
+        return domains
 
     def _tags(self) -> Iterator[tuple[str, Mapping[str, str]]]:
         """Pages of whatever has tags: ListApps tells none, and ListTags takes a call for each."""
-        wanted: dict[str, Any] = {"ResourceTypeFilters": TAGGED, "ResourcesPerPage": PAGE}
-        token: dict[str, str] = {}
-        while True:
-            answer = self._aws.call_blocking(
-                "resourcegroupstaggingapi", "GetResources", {**wanted, **token}
-            )
-            for item in answer.get("ResourceTagMappingList") or ():
-                kept = {
-                    tag["Key"]: tag["Value"]
-                    for tag in item.get("Tags") or ()
-                    if tag["Key"] in self._tag_keys
-                }
-                if kept:
-                    yield item["ResourceARN"].split(":", 5)[5], kept
-            if not answer.get("PaginationToken"):
-                return
-            token = {"PaginationToken": answer["PaginationToken"]}
+        for item in self._aws.pages_blocking(
+            "resourcegroupstaggingapi",
+            "GetResources",
+            "ResourceTagMappingList",
+            {"ResourceTypeFilters": TAGGED, "ResourcesPerPage": PAGE},
+            "PaginationToken",
+        ):
+            kept = {
+                tag["Key"]: tag["Value"]
+                for tag in item.get("Tags") or ()
+                if tag["Key"] in self._tag_keys
+            }
+            if kept:
+                yield item["ResourceARN"].split(":", 5)[5], kept
 
     def _pages(self, operation: str, key: str, what: str) -> Iterator[Mapping[str, Any]]:
         items = self._aws.pages_blocking("sagemaker", operation, key, {"MaxResults": PAGE})
@@ -146,28 +168,42 @@ class Sweeper:
 
     def _apps(self) -> Iterator[Resource]:
         for item in self._pages("ListApps", "Apps", APPS):
-            status = str(item["Status"])
-            if status not in ("Deleted", "Failed"):
+            status = str(item.get("Status", ""))
+            if status not in DOWN:
                 yield _app(item, status)
 
-    def _domain(self, domain_id: str, name: str, now: datetime) -> Domain:
-        known = self._settings.get(domain_id)
-        if known is None or now - known[0] >= FRESH:
+    def _settings_of(
+        self, domain_id: str, now: datetime, unseen: dict[str, str]
+    ) -> tuple[Defaults | None, Defaults | None]:
+        """For users' own apps and for shared spaces, as last read; None where they never were."""
+        read_at, known = self._settings.get(domain_id, (None, (None, None)))
+        # Where one can't be read, the others are not asked for in this sweep: most often a right
+        # is missing.
+        if SETTINGS in unseen or (read_at is not None and timedelta(0) <= now - read_at < FRESH):
+            return known
+        try:
             answer = self._aws.call_blocking("sagemaker", "DescribeDomain", {"DomainId": domain_id})
-            known = (
-                now,
-                (
-                    _defaults(answer.get("DefaultUserSettings") or {}),
-                    _defaults(answer.get("DefaultSpaceSettings") or {}),
-                ),
-            )
-            self._settings[domain_id] = known
-        return Domain(domain_id, name, *known[1])
+        except AwsError as error:
+            if error.kind is not ErrorKind.NOT_FOUND:  # it was deleted meanwhile
+                unseen[SETTINGS] = _why(error)
+            return known
+        known = (
+            _defaults(answer.get("DefaultUserSettings") or {}),
+            _defaults(answer.get("DefaultSpaceSettings") or {}),
+        )
+        self._settings[domain_id] = (now, known)
+        return known
+
+
+def _once(resources: Iterable[Resource]) -> list[Resource]:
+    """Each but once: where something comes or goes during a listing, the pages shift. The last
+    word counts."""
+    return list({resource.key: resource for resource in resources}.values())
 
 
 def _app(item: Mapping[str, Any], status: str) -> Resource:
     spec = item.get("ResourceSpec") or {}
-    in_space = "SpaceName" in item
+    in_space = bool(item.get("SpaceName"))
     # The same few words come a hundred thousand times: each is kept once.
     key = Key(
         intern(str(item["DomainId"])),
@@ -180,7 +216,7 @@ def _app(item: Mapping[str, Any], status: str) -> Resource:
         key,
         intern(status),
         intern(str(spec.get("InstanceType", ""))),
-        _utc(item["CreationTime"]),
+        _utc(item.get("CreationTime") or LONG_AGO),
         intern(str(spec.get("LifecycleConfigArn") or "")),
     )
 
@@ -203,7 +239,9 @@ def _volume(item: Mapping[str, Any], space: Space) -> Resource | None:
     if not isinstance(size, int) or size <= 0:
         return None
     key = Key(space.domain, SPACE, space.name, VOLUME, space.name)
-    return Resource(key, "InService", "gp3", _utc(item["CreationTime"]), size_gb=size)
+    return Resource(
+        key, "InService", "gp3", _utc(item.get("CreationTime") or LONG_AGO), size_gb=size
+    )
 
 
 def _notebook(item: Mapping[str, Any]) -> Resource:
@@ -211,7 +249,7 @@ def _notebook(item: Mapping[str, Any]) -> Resource:
         Key("", "", "", NOTEBOOK_INSTANCE, str(item["NotebookInstanceName"])),
         intern(str(item["NotebookInstanceStatus"])),
         intern(str(item.get("InstanceType", ""))),
-        _utc(item.get("LastModifiedTime") or item["CreationTime"]),
+        _utc(item.get("LastModifiedTime") or item.get("CreationTime") or LONG_AGO),
         str(item.get("NotebookInstanceLifecycleConfigName") or ""),
     )
 

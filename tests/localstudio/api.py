@@ -12,6 +12,7 @@ from typing import Any
 
 from tornado import web
 
+from . import names
 from .errors import ApiError
 from .faults import Fault, Faults, drop_connection
 from .journal import Journal
@@ -21,6 +22,10 @@ from .protocol import format_answer, format_error, parse_request
 log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/x-amz-json-1.1"
+#: STS speaks XML; it is asked only who somebody is.
+WHO_AM_I = f"""<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
+<GetCallerIdentityResult><Arn>{names.ROLE_ARN}</Arn><UserId>A:b</UserId>
+<Account>{names.ACCOUNT}</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"""
 
 
 class ApiHandler(web.RequestHandler):
@@ -34,6 +39,11 @@ class ApiHandler(web.RequestHandler):
 
     async def post(self) -> None:
         """One call of the API."""
+        if self.request.body.startswith(b"Action=GetCallerIdentity"):
+            self.journal.ended(self.journal.arrived("GetCallerIdentity", {}), "ok")
+            self.set_header("Content-Type", "text/xml")
+            self.finish(WHO_AM_I)
+            return
         self.set_header("Content-Type", CONTENT_TYPE)
         self.set_header("x-amzn-RequestId", str(uuid.uuid4()))
         prefix, _, name = self.request.headers.get("X-Amz-Target", "").partition(".")

@@ -160,7 +160,7 @@ def _servers(made: fleet.Fleet, domain_id: str) -> list[ReportKey]:
     """The servers of a domain that could report."""
     kinds = {"JupyterLab": "space", "JupyterServer": "classic"}
     return [
-        ReportKey(key.domain_id, key.owner_name, kinds[key.app_type])
+        ReportKey(key.domain_id, key.owner_kind, key.owner_name, kinds[key.app_type])
         for key in made.apps
         if key.domain_id == domain_id and key.app_type in kinds
     ]
@@ -223,7 +223,10 @@ def _changes(
 
     def orphan() -> None:
         if reporters is not None:
-            gone = {ReportKey(key.domain_id, key.owner_name, "classic") for key in servers}
+            gone = {
+                ReportKey(key.domain_id, key.owner_kind, key.owner_name, "classic")
+                for key in servers
+            }
             reporters.set(reporters.names - gone)
         end(servers)()
 

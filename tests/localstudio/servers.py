@@ -130,6 +130,7 @@ def aws_environment(endpoint_url: str, folder: Path) -> dict[str, str]:
         "AWS_ENDPOINT_URL_PRICING": endpoint_url,
         "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS": endpoint_url,
         "AWS_ENDPOINT_URL_SSM": endpoint_url,
+        "AWS_ENDPOINT_URL_STS": endpoint_url,
         "AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API": endpoint_url,
         # No profile of the developer, no instance role: what is not served here fails.
         "AWS_CONFIG_FILE": str(folder / "no-aws-config"),

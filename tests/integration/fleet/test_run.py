@@ -127,7 +127,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     with running_studio(folder / "studio") as studio, serving(reporters) as servers:
         made = fill(studio, apps=5000, domains=30)
         labs = [
-            ReportKey(key.domain_id, key.owner_name, "space")
+            ReportKey(key.domain_id, key.owner_kind, key.owner_name, "space")
             for key in made.apps
             if key.app_type == "JupyterLab" and int(key.domain_id[-7:]) % 3 == 2
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -123,6 +124,8 @@ def test_deleted_and_failed_apps_are_not_up(studio: BlockingStudio, run: Run) ->
 def test_an_account_without_anything_is_one_document_too(studio: BlockingStudio, run: Run) -> None:
     found = document(run("status", "--json"))
     assert (found["apps"], found["notebook_instances"], found["volumes"]) == ([], [], [])
+    # Nothing there tells which account it is.
+    assert found["accounts"] == [{"account_id": names.ACCOUNT, "region": names.REGION}]
     assert found["totals"]["up"] == 0
 
 
@@ -148,6 +151,94 @@ def test_without_the_right_to_list_apps_it_says_so_and_fails(
     assert done.returncode == 1
     assert "sagemaker:ListApps" in done.stderr
     assert "Ask your administrator to allow" in done.stderr
+
+
+def app_item(**changes: object) -> dict[str, object]:
+    """An app as ListApps gives it."""
+    return {
+        "DomainId": "d-1",
+        "UserProfileName": "ada",
+        "AppType": "KernelGateway",
+        "AppName": "one",
+        "Status": "InService",
+        "CreationTime": 1_700_000_000,
+        "ResourceSpec": {"InstanceType": "ml.t3.medium"},
+        **changes,
+    }
+
+
+def answer(studio: BlockingStudio, operation: str, **body: object) -> None:
+    studio.fault(Fault(operation, body=json.dumps(body)))
+
+
+def test_an_app_that_two_pages_show_is_counted_once(studio: BlockingStudio, run: Run) -> None:
+    """Pages shift where something comes or goes during the listing."""
+    twice = [app_item(AppType="Canvas", Status="Pending"), app_item(AppType="Canvas")]
+    answer(studio, "ListApps", Apps=twice)
+    found = document(run("status", "--json"))
+    assert [(app["app_name"], app["status"]) for app in found["apps"]] == [("one", "InService")]
+    assert found["totals"]["usd_per_hour"] == "1.9"
+
+
+def test_types_and_statuses_that_nobody_knows_yet_are_shown_and_counted(
+    studio: BlockingStudio, run: Run
+) -> None:
+    apps = [
+        app_item(AppType="Zeppelin", Status="Hibernating"),
+        app_item(AppName="bare", AppType="Zeppelin", ResourceSpec=None, CreationTime=None),
+        app_item(AppName="free", AppType="Zeppelin", ResourceSpec={"InstanceType": "system"}),
+        app_item(AppName="unpriced", ResourceSpec={"InstanceType": "ml.z9.mega"}),
+    ]
+    answer(studio, "ListApps", Apps=apps)
+    done = run("status", "--json")
+    found = {app["app_name"]: app for app in document(done)["apps"]}
+    assert (found["one"]["app_type"], found["one"]["status"]) == ("Zeppelin", "Hibernating")
+    assert found["one"]["usd_per_hour"] == "0.05"
+    assert found["free"]["usd_per_hour"] == "0"
+    assert found["bare"]["usd_per_hour"] is found["unpriced"]["usd_per_hour"] is None
+    assert document(done)["totals"]["unpriced"] == 2
+    assert "Zeppelin" in run("status").stdout
+
+
+@pytest.mark.parametrize("operation", ["ListApps", "GetResources"])
+def test_pages_that_repeat_end_with_an_error(
+    studio: BlockingStudio, run: Run, tmp_path: Path, operation: str
+) -> None:
+    config = tmp_path / "fleet.toml"
+    config.write_text('tags = ["team"]\n')
+    if operation == "ListApps":
+        answer(studio, operation, Apps=[app_item()], NextToken="again")
+    else:
+        answer(studio, operation, ResourceTagMappingList=[], PaginationToken="again")
+    done = run("status", "--config", str(config))
+    assert done.returncode == (operation == "ListApps")
+    assert "its pages repeat" in done.stderr
+
+
+def test_a_domain_that_is_deleted_during_the_sweep_leaves_the_others_as_they_are(
+    studio: BlockingStudio, run: Run
+) -> None:
+    fill(studio, apps=60)
+    studio.fault(Fault("DescribeDomain", code="ResourceNotFound", times=1))
+    found = document(run("status", "--json"))
+    assert not found["problems"]
+    assert {app["domain_name"] for app in found["apps"]} == {"team-0", "team-1", "team-2"}
+
+
+def test_settings_that_may_not_be_read_cost_one_call_and_leave_the_domains_names(
+    studio: BlockingStudio, run: Run
+) -> None:
+    fill(studio, apps=60)
+    studio.fault(Fault("DescribeDomain", code="AccessDeniedException"))
+    found = document(run("status", "--json"))
+    assert calls(studio)["DescribeDomain"] == 1
+    (problem,) = found["problems"]
+    assert "sagemaker:DescribeDomain is not allowed" in problem
+    assert {app["domain_name"] for app in found["apps"]} == {"team-0", "team-1", "team-2"}
+    # Whether Studio's own idle shutdown applies is not known.
+    assert all(
+        app["coverage"] == "unknown" for app in found["apps"] if app["app_type"] == "CodeEditor"
+    )
 
 
 def test_throttling_is_waited_out_and_nothing_is_counted_twice(

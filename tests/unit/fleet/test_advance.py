@@ -121,6 +121,23 @@ def test_a_run_that_was_replaced_between_two_sweeps_begins_anew() -> None:
     assert step.state.runs[app().key].up_since == after(45)
 
 
+def test_a_notebook_instance_that_stops_has_not_begun_anew() -> None:
+    """Its LastModifiedTime moves then too."""
+    first = stepped(EMPTY, sweep(0, notebook()))
+    stopping = notebook(status="Stopping")._replace(changed_at=after(50))
+    step = stepped(first.state, sweep(60, stopping))
+    assert dollars(step) == 1
+    assert step.state.runs[stopping.key].up_since == NOON
+    again = notebook()._replace(changed_at=after(110))
+    assert stepped(step.state, sweep(120, again)).state.runs[again.key].up_since == after(110)
+
+
+def test_a_notebook_instance_that_is_deleted_was_stopped_before() -> None:
+    leaving = notebook(status="Deleting")
+    first = stepped(EMPTY, sweep(0, leaving))
+    assert not stepped(first.state, sweep(60, leaving)).charges
+
+
 def test_what_is_gone_is_charged_until_it_was_last_seen() -> None:
     first = stepped(EMPTY, sweep(0, app()))
     step = stepped(first.state, sweep(60))
@@ -202,7 +219,7 @@ def test_a_canvas_session_costs_by_the_hour_whatever_it_runs_on() -> None:
 
 
 def test_a_server_is_remembered_for_longer_than_prometheus_is_asked_about() -> None:
-    name = ReportKey("d-1", "ada", "classic")
+    name = ReportKey("d-1", "user-profile", "ada", "classic")
     first = stepped(EMPTY, sweep(0, reports={name: NOON}))
     later = stepped(first.state, sweep(24 * 60, reports={}))
     assert later.state.heard == {name: NOON}
@@ -211,7 +228,7 @@ def test_a_server_is_remembered_for_longer_than_prometheus_is_asked_about() -> N
 
 
 def test_a_server_that_reports_all_day_is_written_down_once_an_hour() -> None:
-    name = ReportKey("d-1", "ada", "classic")
+    name = ReportKey("d-1", "user-profile", "ada", "classic")
     state, written = EMPTY, 0
     for minutes in range(0, 240, 5):
         step = stepped(state, sweep(minutes, reports={name: after(minutes)}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -15,6 +16,7 @@ from sagemaker_autoshutdown.fleet.model import (
     KERNEL_GATEWAY,
     Coverage,
     Defaults,
+    Domain,
     ReportKey,
     Reports,
     Resource,
@@ -41,8 +43,10 @@ def judged(
     return Judge(state, found, POLICY).coverage(resource, run)
 
 
-def heard(at: datetime, owner: str = "team-a", kind: str = "space") -> Reports:
-    return {ReportKey("d-1", owner, kind): at}
+def heard(
+    at: datetime, owner: str = "team-a", kind: str = "space", owner_kind: str = "space"
+) -> Reports:
+    return {ReportKey("d-1", owner_kind, owner, kind): at}
 
 
 def test_a_server_that_was_heard_of_just_now_reports() -> None:
@@ -58,6 +62,23 @@ def test_a_server_stays_silent_when_prometheus_has_forgotten_it() -> None:
     assert judged(sweep(0, LAB, reports={}), LAB, state=state) is Coverage.SILENT
 
 
+def test_a_silent_server_is_told_where_nobody_watched_before() -> None:
+    """`fleet status` on a laptop has no record, and Prometheus remembers all the same."""
+    assert judged(sweep(0, LAB, reports=heard(after(-60))), LAB, run=None) is Coverage.SILENT
+    new = app(JUPYTER_LAB, owner="team-a", in_space=True, created=after(-5))
+    assert judged(sweep(0, new, reports=heard(after(-60))), new, run=None) is Coverage.NONE
+
+
+def test_a_space_is_not_looked_after_by_the_server_of_a_user_of_its_name() -> None:
+    server = app(JUPYTER_SERVER, owner="ada", in_space=True, instance_type="system")
+    kernel = app(KERNEL_GATEWAY, owner="ada", in_space=True)
+    found = sweep(
+        0, SERVER, app(), server, kernel, reports=heard(NOON, "ada", "classic", "user-profile")
+    )
+    assert judged(found, app()) is Coverage.REPORTS
+    assert judged(found, kernel) is Coverage.NONE
+
+
 def test_a_server_that_has_just_started_again_is_given_time_to_speak() -> None:
     new = Run(after(-5), LONG_AGO, "ml.t3.medium")
     found = sweep(
@@ -67,12 +88,12 @@ def test_a_server_that_has_just_started_again_is_given_time_to_speak() -> None:
 
 
 def test_the_server_of_another_space_of_that_name_is_not_taken_for_it() -> None:
-    reports = {ReportKey("d-2", "team-a", "space"): NOON}
+    reports = {ReportKey("d-2", "space", "team-a", "space"): NOON}
     assert judged(sweep(0, LAB, reports=reports), LAB) is Coverage.NONE
 
 
 def test_a_kernel_app_is_looked_after_by_its_owners_server() -> None:
-    found = sweep(0, SERVER, app(), reports=heard(NOON, "ada", "classic"))
+    found = sweep(0, SERVER, app(), reports=heard(NOON, "ada", "classic", "user-profile"))
     assert judged(found, app()) is Coverage.REPORTS
     assert judged(found, SERVER) is Coverage.REPORTS
 
@@ -127,8 +148,16 @@ def test_settings_that_could_not_be_read_are_not_taken_for_none() -> None:
     assert judged(sweep(0, found, reports={}, domains=False), found) is Coverage.UNKNOWN
 
 
+def test_settings_of_one_domain_that_could_not_be_read_are_not_taken_for_none() -> None:
+    found = app(CODE_EDITOR, owner="team-a", in_space=True)
+    unread = replace(
+        sweep(0, found, reports={}), domains={"d-1": Domain("d-1", "team", None, None)}
+    )
+    assert judged(unread, found) is Coverage.UNKNOWN
+
+
 def test_a_notebook_instance_is_known_by_its_name() -> None:
-    reports = {ReportKey("", "nb", "notebook-instance"): NOON}
+    reports = {ReportKey("", "", "nb", "notebook-instance"): NOON}
     assert judged(sweep(0, notebook(), reports=reports), notebook()) is Coverage.REPORTS
     scripted = notebook(config="sagemaker-autoshutdown-0-1-0-notebook-instance-00000000")
     assert judged(sweep(0, scripted), scripted) is Coverage.ATTACHED

@@ -43,7 +43,7 @@ def run_until(store: Store, *minutes: float) -> State:
 
 
 def test_what_was_stored_is_what_is_loaded(store: Store) -> None:
-    reports = {ReportKey("d-1", "ada", "classic"): NOON}
+    reports = {ReportKey("d-1", "user-profile", "ada", "classic"): NOON}
     step = stepped(store.load(SCOPE), sweep(0, app(), volume("s"), reports=reports))
     assert store.apply(step, "")
     assert store.load(SCOPE) == step.state
