@@ -120,7 +120,7 @@ def unpack_book(scope: Scope, body: bytes) -> Book:
             Key(*row[:5]): Run(from_us(row[5]), from_us(row[6]), row[7], row[8])
             for row in _rows(found["runs"])
         },
-        {ReportKey(*row[:3]): from_us(row[3]) for row in _rows(found["heard"])},
+        {ReportKey(*row[:4]): from_us(row[4]) for row in _rows(found["heard"])},
     )
     totals = {Payer(*row[:4]): row[4] for row in _rows(found["totals"])}
     return Book(state, totals, found["day"], _uncharge(found["charges"]), found["sweeps"])
