@@ -76,7 +76,7 @@ def spent(table: Table) -> int:
 
 def test_what_was_stored_is_what_is_loaded(place: Place, where: str) -> None:
     table = place.table()
-    reports = {ReportKey("d-1", "ada", "classic"): NOON}
+    reports = {ReportKey("d-1", "user-profile", "ada", "classic"): NOON}
     step = stepped(table.load(SCOPE), sweep(0, app(), volume("s"), reports=reports))
     assert table.apply(step, "")
     assert place.table().load(SCOPE) == step.state
