@@ -6,11 +6,14 @@
 #   make test-fast           the unit tests: under a minute
 #   make test                all tests
 #   make lint                formatters, linters, types
+#   make docs                the documentation, in build/docs
 #   make bench               how fast, how light
 #   make wheel               the wheel that users install
+#   make dist                the sdist and the wheel of a release
+#   make render              renews the files that the code writes: scripts, templates, dashboards
 #   make test-situations     in use or not: all lines of the table, real servers and kernels
 #   make upgrade             newer development dependencies, within what pyproject.toml allows
-#   make pictures            the README's pictures, anew
+#   make pictures            renews the pictures of README and docs
 #   make clean               back to a fresh clone
 
 PYTHON ?= python3
@@ -29,11 +32,13 @@ PANEL_INSTALLED := $(PANEL)/node_modules/.installed
 BROWSER := $(PANEL)/ui-tests
 BROWSER_INSTALLED := $(BROWSER)/node_modules/.installed
 
+LIFECYCLE := $(BIN)/jupyter-sagemaker-autoshutdown lifecycle-config
+
 # What `make test` consists of.
 PARTS := test-python test-panel test-browser
 
-.PHONY: all demo test test-fast test-situations test-images $(PARTS) pictures lint format bench wheel upgrade clean \
-	system-packages
+.PHONY: all demo test test-fast test-situations test-images $(PARTS) pictures lint docs format bench wheel dist \
+	render upgrade clean system-packages
 
 all: $(INSTALLED)
 
@@ -96,7 +101,7 @@ test-browser: $(BROWSER_INSTALLED) $(PANEL_INSTALLED) system-packages
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.images studio-classic-jupyterlab3 -- \
 		sh -c 'cd $(BROWSER) && jlpm test'
 
-# The README's pictures. The panel that is installed is shown: build it first.
+# The pictures of README and docs. They show the installed panel, so build it first.
 pictures: $(BROWSER_INSTALLED) $(PANEL_INSTALLED) system-packages
 	cd $(BROWSER) && $(JLPM) docs
 
@@ -107,6 +112,10 @@ lint: $(INSTALLED) $(PANEL_INSTALLED) $(BROWSER_INSTALLED)
 	$(BIN)/lint-imports
 	cd $(PANEL) && $(JLPM) lint
 	cd $(BROWSER) && $(JLPM) typecheck
+
+# A warning, such as a link that leads nowhere, is an error.
+docs: $(INSTALLED)
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --doctree-dir build/doctrees docs build/docs
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .
@@ -122,6 +131,19 @@ wheel: $(PANEL_INSTALLED)
 	rm -rf dist
 	cd $(PANEL) && $(JLPM) build:prod
 	$(BIN)/uv build --wheel --python $(BIN)/python
+
+# A build keeps a panel that is already there: run `make clean` before a release.
+dist: $(PANEL_INSTALLED)
+	rm -rf dist
+	$(BIN)/uv build --python $(BIN)/python
+
+# Tests compare these files with the code.
+render: $(PANEL_INSTALLED)
+	$(LIFECYCLE) template cloudformation --output lifecycle-config
+	$(LIFECYCLE) template terraform --output lifecycle-config
+	$(BIN)/python -m tests.generators.build_dashboard
+	$(BIN)/python -m tests.generators.build_fleet_dashboard
+	cd $(PANEL) && $(JLPM) generate:api
 
 upgrade: $(INSTALLED)
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-emit-index-url \

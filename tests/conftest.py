@@ -12,7 +12,7 @@ os.environ.setdefault("AWS_ENDPOINT_URL_PRICING", "http://127.0.0.1:9")
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
-#: Why a test may be skipped; the README says so too. Any other skip is a failure in CI.
+#: Why a test may be skipped; CONTRIBUTING.md says so too. Any other skip is a failure in CI.
 MAY_BE_MISSING = ("is not on this machine", "terraform")
 
 
@@ -31,5 +31,5 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     for report in reporter.stats.get("skipped", []):
         reason = str(report.longrepr)
         if not any(known in reason for known in MAY_BE_MISSING):
-            reporter.write_line(f"a skip that the README does not explain: {reason}", red=True)
+            reporter.write_line(f"a skip that CONTRIBUTING.md does not explain: {reason}", red=True)
             session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -7,3 +7,4 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "sagemaker_autoshutdown"
 LIFECYCLE_CONFIG = ROOT / "lifecycle-config"
+DOCS = ROOT / "docs"

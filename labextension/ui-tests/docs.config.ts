@@ -1,4 +1,4 @@
 import config from './playwright.config';
 
-/** Makes the README's pictures anew: `jlpm docs`. */
+/** Renews the pictures of README and docs: `jlpm docs`. */
 export default { ...config, testDir: 'docs', testMatch: '*.ts' };

@@ -1,7 +1,7 @@
 """IAM policies: what the admin's command may do, and what the apps' execution role must.
 
 The one source: the command, the CloudFormation template, the Terraform module (its `policy.json`)
-and the README's excerpt are made from or compared with what this gives.
+and the excerpt in the documentation are made from or compared with what this gives.
 """
 
 from __future__ import annotations

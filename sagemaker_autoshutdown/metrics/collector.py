@@ -461,8 +461,8 @@ def _buckets(counts: list[int]) -> list[tuple[str, float]]:
     return found
 
 
-def readme_table() -> str:
-    """The README's table of metrics, which a test compares with this."""
+def docs_table() -> str:
+    """The table of metrics in the documentation. A test compares both."""
     rows = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
     for definition in DEFINITIONS:
         labels = ", ".join(f"`{label}`" for label in definition.labels)

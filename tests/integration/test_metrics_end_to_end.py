@@ -73,7 +73,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def scrape_config(scene: Scene) -> dict[str, Any]:
-    """As the README has it."""
+    """As the documentation has it."""
     parts = urlsplit(scene.server.url)
     return {
         "job_name": "jupyter",

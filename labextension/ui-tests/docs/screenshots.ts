@@ -1,5 +1,5 @@
 /**
- * The README's pictures: answers of the fixtures in a real JupyterLab.
+ * The pictures of README and docs: answers of the fixtures in a real JupyterLab.
  */
 
 import { join } from 'node:path';
@@ -17,7 +17,7 @@ import {
 } from '../helpers/lab';
 import { Studio } from '../helpers/studio';
 
-const FOLDER = join(__dirname, '../../docs');
+const FOLDER = join(__dirname, '../../../docs/images');
 
 test.use({ deviceScaleFactor: 2 });
 

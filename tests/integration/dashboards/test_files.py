@@ -20,7 +20,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from sagemaker_autoshutdown.metrics.collector import BASE_LABELS, DEFINITIONS
 from tests.generators import build_dashboard
 from tests.generators.build_dashboard import DASHBOARD
-from tests.paths import PACKAGE, ROOT
+from tests.paths import DOCS, PACKAGE
 
 RULES = DASHBOARD.with_name("prometheus-rules.yml")
 PRICES = PACKAGE / "prices" / "prices.csv"
@@ -159,11 +159,13 @@ def test_every_rule_has_a_test() -> None:
 
 
 def test_every_alert_leads_to_what_to_do_about_it() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = readme.split("### Dashboard and alerts")[1].split("\n## ")[0]
+    page = (DOCS / "metrics.md").read_text(encoding="utf-8")
+    section = page.split("## Dashboard and alerts")[1].split("\n## ")[0]
     for rule in rules():
         if "alert" in rule:
-            assert rule["annotations"]["runbook_url"].endswith("#dashboard-and-alerts")
+            assert rule["annotations"]["runbook_url"].endswith(
+                "/docs/metrics.md#dashboard-and-alerts"
+            )
             assert f"| `{rule['alert']}` |" in section
 
 

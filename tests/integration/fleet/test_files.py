@@ -20,12 +20,12 @@ from tests.generators import build_fleet_dashboard
 from tests.generators.build_dashboard import to_text
 from tests.generators.build_fleet_dashboard import DASHBOARD
 from tests.integration.dashboards.test_files import lost, names_in, promtool, through_the_sdk
-from tests.paths import ROOT
+from tests.paths import DOCS
 from tests.unit.fleet.scenes import NOON, POLICY, MadeUpPrices, app, stepped, sweep, volume
 
 RULES = DASHBOARD.with_name("fleet-rules.yml")
 MADE_UP = Path(__file__).with_name("rules_test.yml")
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "fleet.md").read_text(encoding="utf-8")
 
 
 def rules() -> list[dict[str, Any]]:
@@ -102,15 +102,15 @@ def test_promtool_finds_nothing_to_correct_in_the_metrics() -> None:
 
 
 def test_every_alert_leads_to_what_to_do_about_it() -> None:
-    section = README.split("## The whole account")[1].split("\n## ")[0]
+    section = PAGE.split("## Metrics and alerts")[1].split("\n## ")[0]
     for rule in rules():
         if "alert" in rule:
-            assert rule["annotations"]["runbook_url"].endswith("#the-whole-account")
+            assert rule["annotations"]["runbook_url"].endswith("/docs/fleet.md#metrics-and-alerts")
             assert f"| `{rule['alert']}` |" in section
 
 
 def metrics_table() -> str:
-    """The table of the metrics, as the README must hold it."""
+    """The table of the metrics, as the docs must hold it."""
     rows = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
     for each in DEFINITIONS:
         labels = ", ".join(f"`{label}`" for label in each.labels)
@@ -118,9 +118,9 @@ def metrics_table() -> str:
     return "\n".join(rows)
 
 
-def test_the_readmes_table_of_metrics_is_that_of_the_code() -> None:
+def test_the_docs_table_of_metrics_is_that_of_the_code() -> None:
     found = re.search(
-        r"<!-- fleet-metrics: begin[^>]*-->\n(.*?)\n<!-- fleet-metrics: end", README, re.S
+        r"<!-- fleet-metrics: begin[^>]*-->\n(.*?)\n<!-- fleet-metrics: end", PAGE, re.S
     )
     assert found
     assert found[1].strip() == metrics_table()
