@@ -18,7 +18,7 @@ release = version = __version__
 extensions = ["myst_parser", "sphinx_copybutton", "command_line", "rest_api"]
 exclude_patterns = ["_ext"]
 html_theme = "furo"
-html_title = project
+html_title = "SageMaker AutoShutdown"
 html_show_sphinx = False
 html_theme_options = {
     "source_repository": "https://github.com/sagemaker-autoshutdown/sagemaker-autoshutdown/",
