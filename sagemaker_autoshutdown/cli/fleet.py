@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 from ..clock import to_iso, utcnow
 from ..errors import Failed, Misused
 from ..text import clean, span, table, usd
+from . import fleet_acting
 
 if TYPE_CHECKING:
     from ..fleet.config import Config
-    from ..fleet.service import Fleet, Observation
+    from ..fleet.service import Fleet, Observation, Target
     from ..fleet.store import Store
     from ..fleet.view import Line, Summary
 
@@ -62,6 +63,7 @@ def add_parser(subparsers: Any) -> None:
     _add_region(coverage)
     _add_form(coverage, csv_too=False)
     coverage.set_defaults(run=show_coverage)
+    fleet_acting.add_parsers(commands, _add_config, _add_region)
     costs = commands.add_parser(
         "costs",
         help="what was spent, as recorded by fleet run",
@@ -101,7 +103,7 @@ def _add_form(parser: argparse.ArgumentParser, *, csv_too: bool = True) -> None:
         form.add_argument("--csv", action="store_true", help="print CSV")
 
 
-def _config(arguments: argparse.Namespace) -> Config:
+def config_of(arguments: argparse.Namespace) -> Config:
     from dataclasses import replace
 
     from ..fleet.config import Config, InvalidConfig, read
@@ -131,7 +133,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..fleet.store import FILE_NAME, Store
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    config = _config(arguments)
+    config = config_of(arguments)
     fleet = Fleet(config, say=_say_aside, ask_price_list=True)
     try:
         store = Store(config.folder / FILE_NAME)
@@ -163,7 +165,7 @@ def show_status(arguments: argparse.Namespace) -> int:
     from ..fleet import document
     from ..fleet.view import Summary
 
-    seen = _Seen(arguments)
+    seen = Seen(arguments)
     summaries: dict[Any, Summary] = {}
     for observation in seen.observations:
         summary = summaries[observation.sweep.scope] = Summary()
@@ -186,35 +188,41 @@ def show_status(arguments: argparse.Namespace) -> int:
         _csv(seen)
     else:
         print("\n".join(_status_lines(seen, totals)))
-    _tell(seen.problems)
+    tell(seen.problems)
     return 1 if seen.failed else 0
 
 
-class _Seen:
+class Seen:
     """One observation of everything that the arguments name."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         from ..fleet.service import Failure, Fleet, problems_of
 
         self.now = utcnow()
-        self.fleet: Fleet = Fleet(_config(arguments), progress=_progress, say=_say_aside)
+        self.fleet: Fleet = Fleet(config_of(arguments), progress=_progress, say=_say_aside)
         heard, problem = self.fleet.heard()
         self.problems = [f"{problem}; coverage is not known."] if problem else []
-        self.observations: list[Observation] = []
+        self.found: list[tuple[Target, Observation]] = []
         self.failed = False
-        store = _record(self.fleet.config)
+        store = record_of(self.fleet.config)
         try:
             for target, found, seconds in self.fleet.sweep_all(to_iso(self.now), utcnow, heard):
                 if isinstance(found, Failure):
                     self.failed = True
                     self.problems.append(f"{found.name}: {found.message}. {found.remedy}")
                 else:
-                    self.observations.append(self.fleet.observation(target, found, seconds, store))
+                    observation = self.fleet.observation(target, found, seconds, store)
+                    self.found.append((target, observation))
         finally:
             _end_progress()
             if store is not None:
                 store.close()
         self.problems += problems_of(self.observations)
+
+    @property
+    def observations(self) -> list[Observation]:
+        """What each account and region showed."""
+        return [observation for _, observation in self.found]
 
     def lines(self) -> Iterator[tuple[Observation, Line]]:
         """Everything that was seen."""
@@ -232,7 +240,7 @@ class _Seen:
                 yield fields
 
 
-def _record(config: Config) -> Store | None:
+def record_of(config: Config) -> Store | None:
     """The record of ``fleet run``, if there is one: it knows since when an app is up."""
     from ..fleet.record import StoreError
     from ..fleet.store import FILE_NAME, Store
@@ -247,7 +255,7 @@ def _record(config: Config) -> Store | None:
         return None
 
 
-def _csv(seen: _Seen) -> None:
+def _csv(seen: Seen) -> None:
     from ..costs.billing.report import safe_cell
     from ..fleet.document import APP_FIELDS, row
 
@@ -270,7 +278,7 @@ def _cell(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _status_lines(seen: _Seen, totals: dict[str, Any]) -> Iterator[str]:
+def _status_lines(seen: Seen, totals: dict[str, Any]) -> Iterator[str]:
     rows = [
         _status_row(seen, line)
         for _, line in seen.lines()
@@ -284,7 +292,7 @@ def _status_lines(seen: _Seen, totals: dict[str, Any]) -> Iterator[str]:
     yield from _total_lines(totals)
 
 
-def _status_row(seen: _Seen, line: Line) -> tuple[str, ...]:
+def _status_row(seen: Seen, line: Line) -> tuple[str, ...]:
     key = line.resource.key
     return (
         key.domain or "-",
@@ -329,7 +337,7 @@ def show_coverage(arguments: argparse.Namespace) -> int:
     from ..fleet.view import Summary
 
     uncovered = (Coverage.NONE, Coverage.SILENT, Coverage.UNKNOWN)
-    seen = _Seen(arguments)
+    seen = Seen(arguments)
     summaries: dict[Any, Summary] = {}
     found: list[tuple[int, dict[str, Any]]] = []
     for observation in seen.observations:
@@ -347,7 +355,7 @@ def show_coverage(arguments: argparse.Namespace) -> int:
             sys.stdout.write(piece)
     else:
         print("\n".join(_coverage_lines(totals, [fields for _, fields in found])))
-    _tell(seen.problems)
+    tell(seen.problems)
     return 1 if seen.failed else 0
 
 
@@ -389,7 +397,7 @@ def show_costs(arguments: argparse.Namespace) -> int:
     from ..fleet.record import StoreError
     from ..fleet.store import FILE_NAME, Store
 
-    config = _config(arguments)
+    config = config_of(arguments)
     today = utcnow()
     start = _day(arguments.start) or f"{today:%Y-%m}-01"
     end = _day(arguments.end) or f"{today + timedelta(days=1):%Y-%m-%d}"
@@ -474,6 +482,6 @@ def _say_aside(message: str) -> None:
     print(message, file=sys.stderr)
 
 
-def _tell(problems: Iterable[str]) -> None:
+def tell(problems: Iterable[str]) -> None:
     for problem in problems:
         _say_aside(clean(problem))

@@ -18,16 +18,19 @@ from urllib.parse import urlsplit
 
 from ..aws import Role
 from ..prices.table import parse_usd
+from .acting.model import EXCEPTION_TAG
+from .acting.notify import Notify, read_notify
 from .model import Policy
 from .reports import PrometheusServer
+from .rules.file import read_rules
+from .rules.model import Rules
+from .tables import Table, Wrong, line_of, secret_in
 
 DEFAULT_LISTEN = "127.0.0.1:9850"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
 #: Sweeps that are missed until the time between two is charged as an estimate.
 GAP_SWEEPS = 3
 GAP_GRACE = timedelta(minutes=1)
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class InvalidConfig(Exception):
@@ -59,6 +62,16 @@ class Config:
     price_file: str = ""
     price_list_api: bool = True
     tags: tuple[str, ...] = ()
+    rules: Rules = field(default_factory=Rules)
+    notify: Notify = field(default_factory=Notify)
+    cloudtrail: bool = False
+
+    @property
+    def swept_tags(self) -> tuple[str, ...]:
+        """The tags that a sweep reads: those that are shown, and those that rules need."""
+        if not self.rules.rules:
+            return self.tags
+        return tuple(dict.fromkeys((*self.tags, EXCEPTION_TAG, *sorted(self.rules.tag_keys))))
 
     @property
     def policy(self) -> Policy:
@@ -88,7 +101,7 @@ def read(path: Path) -> Config:
         raise InvalidConfig(f"{path}: {error}.") from None
     try:
         return _config(document, path.parent)
-    except _Wrong as wrong:
+    except Wrong as wrong:
         line = line_of(text, wrong.path)
         raise InvalidConfig(f"{path}, line {line}: {wrong}.") from None
 
@@ -105,95 +118,11 @@ def _toml() -> Any:
     )
 
 
-class _Wrong(Exception):
-    """A value that can't be taken. ``path`` leads to it, such as ("accounts", 1, "regions")."""
-
-    def __init__(self, path: tuple[str | int, ...], message: str) -> None:
-        super().__init__(f"{_shown(path)} {message}")
-        self.path = path
-
-
-def _shown(path: tuple[str | int, ...]) -> str:
-    return "".join(
-        f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in path
-    ).lstrip(".")
-
-
-class _Table:
-    """A table of the file, whose keys are taken one by one; those that are left are mistakes."""
-
-    def __init__(self, values: Any, path: tuple[str | int, ...] = ()) -> None:
-        self.path = path
-        if not isinstance(values, dict):
-            raise _Wrong(path, "is a table")
-        self._left = dict(values)
-
-    def take(self, name: str, kind: type, what: str, default: Any) -> Any:
-        """A value of a kind."""
-        if name not in self._left:
-            return default
-        value = self._left.pop(name)
-        # True is an int to Python, and no number to anybody else.
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise self.wrong(name, f"is {what}, not {value!r}")
-        return value
-
-    def text(self, name: str, default: str = "") -> str:
-        """A text."""
-        found: str = self.take(name, str, "a text", default)
-        return found
-
-    def switch(self, name: str, default: bool) -> bool:
-        """True or false."""
-        found: bool = self.take(name, bool, "true or false", default)
-        return found
-
-    def duration(self, name: str, default: timedelta, least: timedelta) -> timedelta:
-        """A duration, as a text."""
-        if name not in self._left:
-            return default
-        value = self._left.pop(name)
-        seconds = _seconds(value)
-        if seconds is None:
-            raise self.wrong(name, f'is a duration such as "5m", "90s" or "1h", not {value!r}')
-        if timedelta(seconds=seconds) < least:
-            raise self.wrong(name, f"is at least {least.total_seconds():g} s")
-        return timedelta(seconds=seconds)
-
-    def table(self, name: str) -> _Table | None:
-        """A table within this one; None where there is none."""
-        if name not in self._left:
-            return None
-        return _Table(self._left.pop(name), (*self.path, name))
-
-    def items(self) -> list[tuple[str, Any]]:
-        """All that is left, as it is."""
-        items = list(self._left.items())
-        self._left.clear()
-        return items
-
-    def wrong(self, name: str, message: str) -> _Wrong:
-        """An error about a key."""
-        return _Wrong((*self.path, name), message)
-
-    def end(self, known: str) -> None:
-        """Refuses keys that nobody has taken."""
-        for name in self._left:
-            raise self.wrong(name, f"is not known here; known are {known}")
-
-
-def _seconds(value: Any) -> int | None:
-    if not isinstance(value, str):
-        return None
-    found = re.fullmatch(r"\s*(\d{1,9})\s*([smhd])\s*", value)
-    return int(found[1]) * _UNITS[found[2]] if found else None
-
-
 _SECOND = timedelta(seconds=1)
 
 
 def _config(document: Mapping[str, Any], folder: Path) -> Config:
-    top = _Table(document)
+    top = Table(document)
     accounts = _accounts(top)
     default = Config()
     interval = top.duration("interval", default.interval, _SECOND)
@@ -202,7 +131,7 @@ def _config(document: Mapping[str, Any], folder: Path) -> Config:
     host, _, port = listen.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
         raise top.wrong("listen", f'is an address and a port such as "{DEFAULT_LISTEN}"')
-    token = _secret(top, "token_file", folder)
+    token = secret_in(top, "token_file", folder)
     if host not in LOOPBACK and not token:
         raise top.wrong(
             "listen", "is open to other machines: name a token_file, or listen on 127.0.0.1"
@@ -217,8 +146,15 @@ def _config(document: Mapping[str, Any], folder: Path) -> Config:
     tags = top.take("tags", list, 'a list of keys such as ["team"]', [])
     if not all(isinstance(key, str) and key for key in tags):
         raise top.wrong("tags", 'is a list of keys such as ["team"]')
+    act = top.table("act")
+    rules = read_rules(top, act)
+    notify = read_notify(act, folder)
+    cloudtrail = act.switch("cloudtrail", False) if act is not None else False
+    if act is not None:
+        act.end("enabled, warning, limits, notify and cloudtrail")
     top.end(
-        "accounts, interval, data_dir, listen, token_file, metrics, prometheus, prices and tags"
+        "accounts, interval, data_dir, listen, token_file, metrics, prometheus, prices, tags, act "
+        "and rules"
     )
     return Config(
         accounts,
@@ -233,16 +169,19 @@ def _config(document: Mapping[str, Any], folder: Path) -> Config:
         price_file,
         price_list_api,
         tuple(tags),
+        rules,
+        notify,
+        cloudtrail,
     )
 
 
-def _accounts(top: _Table) -> tuple[Account, ...]:
+def _accounts(top: Table) -> tuple[Account, ...]:
     listed = top.take("accounts", list, "a list of tables, each begun by [[accounts]]", None)
     if listed is None:
         return (Account(),)
     accounts = []
     for number, values in enumerate(listed):
-        table = _Table(values, ("accounts", number))
+        table = Table(values, ("accounts", number))
         arn = table.text("role_arn")
         if arn and not re.fullmatch(r"arn:aws[a-z-]*:iam::\d{12}:role/\S+", arn):
             raise table.wrong(
@@ -268,7 +207,7 @@ def _accounts(top: _Table) -> tuple[Account, ...]:
 
 
 def _prometheus(
-    top: _Table, folder: Path, within: timedelta
+    top: Table, folder: Path, within: timedelta
 ) -> tuple[PrometheusServer | None, timedelta]:
     table = top.table("prometheus")
     if table is None:
@@ -289,7 +228,7 @@ def _prometheus(
             if not isinstance(value, str):
                 raise given.wrong(name, "is a text")
             headers[name] = value
-    token = _secret(table, "token_file", folder)
+    token = secret_in(table, "token_file", folder)
     if token:
         headers["Authorization"] = f"Bearer {token}"
     sigv4_region = table.text("sigv4_region")
@@ -299,7 +238,7 @@ def _prometheus(
     return PrometheusServer(url, headers, sigv4_region, lookback), within
 
 
-def _prices(top: _Table, folder: Path) -> tuple[Mapping[str, Decimal], str, bool]:
+def _prices(top: Table, folder: Path) -> tuple[Mapping[str, Decimal], str, bool]:
     table = top.table("prices")
     if table is None:
         return {}, "", True
@@ -315,49 +254,3 @@ def _prices(top: _Table, folder: Path) -> tuple[Mapping[str, Decimal], str, bool
                 raise given.wrong(name, f": {error}") from None
     table.end("file, price_list_api and usd_per_hour")
     return own, str(folder / Path(file).expanduser()) if file else "", price_list_api
-
-
-def _secret(table: _Table, name: str, folder: Path) -> str:
-    """What stands in a file, since a configuration is read by more people than may know it."""
-    path = table.text(name)
-    if not path:
-        return ""
-    try:
-        secret = (folder / Path(path).expanduser()).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise table.wrong(name, f"can't be read: {error}") from None
-    if not secret:
-        raise table.wrong(name, "is an empty file")
-    return secret
-
-
-def line_of(text: str, path: tuple[str | int, ...]) -> int:
-    """The line that a value stands on, or the one that the table begins on that it would stand in.
-
-    A TOML reader does not tell. This knows headings and keys at the start of lines; of an inline
-    table it finds the line that it begins on.
-    """
-    counts: dict[tuple[str | int, ...], int] = {}
-    table: tuple[str | int, ...] = ()
-    best, depth = 1, 0
-    for number, line in enumerate(text.splitlines(), 1):
-        heading = re.match(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]", line)
-        if heading:
-            table = _keys(heading[2])
-            if heading[1] == "[[":
-                counts[table] = counts.get(table, -1) + 1
-                table = (*table, counts[table])
-            found = table
-        else:
-            key = re.match(r"\s*((?:[\w-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*[\w\"'.-]+)*)\s*=", line)
-            if not key:
-                continue
-            found = (*table, *_keys(key[1]))
-        if len(found) > depth and path[: len(found)] == found:
-            best, depth = number, len(found)
-    return best
-
-
-def _keys(dotted: str) -> tuple[str, ...]:
-    parts = re.findall(r"\"[^\"]*\"|'[^']*'|[^.\s]+", dotted)
-    return tuple(part.strip("\"'") for part in parts)

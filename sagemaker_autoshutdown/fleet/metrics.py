@@ -8,16 +8,18 @@ thousands of users make many series, and names of people are not for everybody's
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from ..metrics.collector import PREFIX
+from .acting.model import Event, Grade, Happened
 from .bill import NANO
 from .model import VOLUME, Scope
 from .record import Total
+from .stopper import Proposal
 from .view import UNUSED, USED, Summary
 
 SCOPE_LABELS = ("account_id", "region")
@@ -92,6 +94,23 @@ DEFINITIONS: tuple[Definition, ...] = (
         "Lists that the last good sweep could not read, such as those of notebook instances.",
     ),
     Definition(
+        "due_runs",
+        "gauge",
+        "Runs that a rule says are due, by class, and by whether that class acts.",
+        ("class", "acts"),
+    ),
+    Definition(
+        "acting_events_total",
+        "counter",
+        "What became of runs that were due: marked, spared, stopped, failed and so on.",
+        ("event",),
+    ),
+    Definition(
+        "acting_halted",
+        "gauge",
+        "1 while nothing is shut down because more was due at once than the limits allow, else 0.",
+    ),
+    Definition(
         "coverage_known",
         "gauge",
         "1 if Prometheus could be asked which servers report, else 0.",
@@ -123,6 +142,8 @@ class FleetMetrics:
     _seen: dict[Scope, _Seen] = field(default_factory=dict)
     _totals: dict[tuple[str, ...], int] = field(default_factory=dict)
     _sweeps: dict[tuple[str, ...], int] = field(default_factory=dict)
+    _proposals: dict[Scope, Proposal] = field(default_factory=dict)
+    _events: dict[tuple[str, ...], int] = field(default_factory=dict)
 
     def labels_of(self, definition: Definition) -> tuple[str, ...]:
         """All labels of a metric, the owner's where it is asked for."""
@@ -162,6 +183,15 @@ class FleetMetrics:
                 labels = (*scope, each)
                 self._sweeps[labels] = self._sweeps.get(labels, 0) + (each == outcome)
 
+    def show_acting(self, scope: Scope, proposal: Proposal, events: Sequence[Event]) -> None:
+        """From now on show what the rules say of the scope; count what happened."""
+        with self._lock:
+            self._proposals[scope] = proposal
+            for each in Happened:
+                labels = (*scope, each.value)
+                count = sum(event.what is each for event in events)
+                self._events[labels] = self._events.get(labels, 0) + count
+
     def describe(self) -> Iterator[Metric]:
         """The metrics without samples."""
         for definition in DEFINITIONS:
@@ -173,6 +203,8 @@ class FleetMetrics:
             seen = dict(self._seen)
             totals = self._totals
             sweeps = dict(self._sweeps)
+            proposals = dict(self._proposals)
+            events = dict(self._events)
         samples: dict[str, dict[tuple[str, ...], float]] = {
             definition.name: {} for definition in DEFINITIONS
         }
@@ -182,6 +214,16 @@ class FleetMetrics:
             samples["cost_usd_total"][labels] = nano / NANO
         for labels, count in sweeps.items():
             samples["sweeps_total"][labels] = count
+        for scope, proposal in proposals.items():
+            due = samples["due_runs"]
+            for grade in Grade:
+                for acts in ("true", "false"):
+                    due[(*scope, grade.value, acts)] = 0
+            for verdict in proposal.due:
+                due[(*scope, verdict.grade.value, str(verdict.acts).lower())] += 1
+            samples["acting_halted"][scope] = bool(proposal.plan.halted)
+        for labels, count in events.items():
+            samples["acting_events_total"][labels] = count
         for definition in DEFINITIONS:
             family = self._family(definition)
             for labels, value in samples[definition.name].items():

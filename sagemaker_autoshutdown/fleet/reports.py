@@ -1,4 +1,4 @@
-"""Which servers report: one query to Prometheus. The edge.
+"""Which servers report, and what they say of their apps: a query to Prometheus each. The edge.
 
 It asks with POST, which can be signed for Amazon Managed Prometheus, and follows no redirect, which
 would carry credentials elsewhere. What goes wrong is told without the URL's password, the headers
@@ -19,6 +19,7 @@ from urllib.parse import urlencode, urlsplit
 from ..aws import sigv4_headers
 from ..metrics.collector import PREFIX
 from .model import ReportKey, Reports, Scope
+from .rules.model import Reported
 
 #: Seconds that an answer may take.
 TIMEOUT = 60.0
@@ -26,6 +27,14 @@ TIMEOUT = 60.0
 _READ = 64 * 1024 * 1024
 
 _LABELS = "account_id, region, domain, owner_kind, owner, host_kind"
+_IDLE, _DEADLINE, _KEPT = _OF_APPS = (
+    "idle_seconds",
+    "shutdown_timestamp_seconds",
+    "kept_until_timestamp_seconds",
+)
+
+#: What is reported of each app: by account, region, server, app type and app name.
+AppReports = Mapping[tuple[str, str, ReportKey, str, str], Reported]
 
 
 class NotAsked(Exception):
@@ -58,7 +67,7 @@ class PrometheusServer:
         """When each server last looked after its apps, by account and region too; these are empty
         for metrics that were scraped. Raises :class:`NotAsked`."""
         found: dict[tuple[str, str, ReportKey], datetime] = {}
-        for series in self._series():
+        for series in self._series(self.query):
             try:
                 labels = series["metric"]
                 at = datetime.fromtimestamp(float(series["value"][1]), timezone.utc)
@@ -68,10 +77,33 @@ class PrometheusServer:
             found[str(labels.get("account_id", "")), str(labels.get("region", "")), name] = at
         return found
 
-    def _series(self) -> list[dict[str, Any]]:
+    def ask_apps(self) -> AppReports:
+        """What servers say of their apps now, by account and region too. Raises
+        :class:`NotAsked`."""
+        found: dict[tuple[str, str, ReportKey, str, str], dict[str, float]] = {}
+        for series in self._series(f'{{__name__=~"{PREFIX}app_({"|".join(_OF_APPS)})"}}'):
+            try:
+                labels, value = series["metric"], float(series["value"][1])
+                name = labels["__name__"][len(PREFIX + "app_") :]
+            except (KeyError, IndexError, TypeError, ValueError):
+                continue
+            key = (
+                str(labels.get("account_id", "")),
+                str(labels.get("region", "")),
+                ReportKey(*(str(labels.get(each, "")) for each in ReportKey._fields)),
+                str(labels.get("app_type", "")),
+                str(labels.get("app_name", "")),
+            )
+            values = found.setdefault(key, {})
+            # Of two servers with one name the one in whose eyes the app is used counts.
+            best = min if name == _IDLE else max
+            values[name] = best(value, values.get(name, value))
+        return {key: _reported(values) for key, values in found.items()}
+
+    def _series(self, query: str) -> list[dict[str, Any]]:
         shown = urlsplit(self.url)
         where = f"{shown.scheme}://{shown.hostname or ''}{shown.path}"
-        body = urlencode({"query": self.query}).encode()
+        body = urlencode({"query": query}).encode()
         url = self.url.rstrip("/") + "/api/v1/query"
         headers = {"Content-Type": "application/x-www-form-urlencoded", **self.headers}
         try:
@@ -110,3 +142,28 @@ def of_scope(found: Mapping[tuple[str, str, ReportKey], datetime], scope: Scope)
             known = reports.get(name)
             reports[name] = at if known is None else max(known, at)
     return reports
+
+
+def apps_of_scope(found: AppReports, scope: Scope) -> Mapping[tuple[ReportKey, str, str], Reported]:
+    """The same of the apps."""
+    return {
+        (server, app_type, name): reported
+        for (account_id, region, server, app_type, name), reported in found.items()
+        if account_id in ("", scope.account_id) and region in ("", scope.region)
+    }
+
+
+def _reported(values: Mapping[str, float]) -> Reported:
+    idle = values.get(_IDLE)
+    return Reported(
+        None if idle is None else timedelta(seconds=idle),
+        _moment(values.get(_DEADLINE)),
+        _moment(values.get(_KEPT)),
+    )
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    try:
+        return None if seconds is None else datetime.fromtimestamp(seconds, timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -15,10 +15,14 @@ from tornado.netutil import bind_sockets
 
 from ..clock import utcnow
 from ..threads import in_thread
+from .acting.notify import notifier
+from .acting.protocols import Unavailable
+from .acting.sqlite import SqliteAudit, SqliteHolds
 from .config import Config
 from .metrics import FleetMetrics
 from .record import StoreError
 from .service import Fleet, Recorder, next_round
+from .stopper import Stopper
 from .store import Store
 
 
@@ -58,7 +62,8 @@ class Server:
         self._config: Config = fleet.config
         metrics = FleetMetrics(self._config.by_owner)
         metrics.show_totals(store.totals())
-        self._recorder = Recorder(fleet, store, metrics, utcnow)
+        self._holds = SqliteHolds(store)
+        self._recorder = Recorder(fleet, store, metrics, utcnow, self._stopper(fleet, store))
         self._registry = CollectorRegistry()
         self._registry.register(metrics)
         self._told = told
@@ -86,6 +91,20 @@ class Server:
             http.stop()
             await http.close_all_connections()
 
+    def _stopper(self, fleet: Fleet, store: Store) -> Stopper | None:
+        rules = self._config.rules
+        if not rules.rules:
+            return None
+        return Stopper(
+            rules,
+            self._holds,
+            SqliteAudit(store),
+            notifier(self._config.notify),
+            utcnow,
+            self._config.cloudtrail,
+            fleet.log,
+        )
+
     def stop(self) -> None:
         """Ends it after the round that is under way."""
         self._stop.set()
@@ -95,8 +114,9 @@ class Server:
         while not self._stop.is_set():
             try:
                 failures = await in_thread(self._recorder.round)
+                self._holds.forget(utcnow())
                 self._told([f"{failure.name}: {failure.message}" for failure in failures])
-            except StoreError as error:
+            except (StoreError, Unavailable) as error:
                 # What was spent meanwhile is charged when it can be written again.
                 self._told([str(error)])
             left = next_round(utcnow(), interval).total_seconds()

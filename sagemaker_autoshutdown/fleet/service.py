@@ -21,13 +21,17 @@ from ..aws import Aws, AwsError
 from ..clock import to_iso
 from ..lifecycle.throttling import Patient
 from ..prices.book import PriceBook, endpoint_region
+from .acting.protocols import Unavailable
 from .advance import advance
 from .bill import Rates
 from .config import Account, Config
+from .facts import gather
 from .metrics import FAILED, OK, FleetMetrics
 from .model import ReportKey, Scope, State, Sweep
 from .record import Record
-from .reports import NotAsked, of_scope
+from .reports import AppReports, NotAsked, of_scope
+from .rules.model import Facts
+from .stopper import Stopper
 from .sweep import Sweeper
 from .view import Line, lines, summarise
 
@@ -75,6 +79,8 @@ class Target:
     region: str
     aws: Aws
     sweeper: Sweeper
+    #: Makes each call once, where the other one waits and repeats.
+    once: Aws
     prices: PriceBook | None = None
 
     @property
@@ -117,9 +123,9 @@ class Fleet:
             aws,
             _account_id(account),
             lambda what, count: self.progress(name, what, count),
-            self.config.tags,
+            self.config.swept_tags,
         )
-        return Target(account, region, aws, sweeper)
+        return Target(account, region, aws, sweeper, Aws(region, role=account.role))
 
     def rates(self, target: Target) -> Rates:
         """What things cost in the region of a target that has been swept."""
@@ -140,6 +146,25 @@ class Fleet:
             return self.config.prometheus.ask(), ""
         except NotAsked as error:
             return None, str(error)
+
+    def reported(self) -> tuple[AppReports | None, str]:
+        """What the extensions say of their apps, if a rule may need it, and what is wrong."""
+        if self.config.prometheus is None or not self.config.rules.rules:
+            return None, ""
+        try:
+            return self.config.prometheus.ask_apps(), ""
+        except NotAsked as error:
+            return None, str(error)
+
+    def facts(self, target: Target, sweep: Sweep, reported: AppReports | None) -> tuple[Facts, str]:
+        """What the rules need beyond a sweep, and what is wrong."""
+        return gather(
+            target.aws,
+            sweep,
+            self.config.rules,
+            reported,
+            expects_reports=self.config.prometheus is not None,
+        )
 
     def sweep_all(
         self, sweep_id: str, now: Callable[[], datetime], heard: Heard | None
@@ -188,6 +213,7 @@ class Recorder:
     store: Record
     metrics: FleetMetrics
     now: Callable[[], datetime]
+    stopper: Stopper | None = None
     _states: dict[Scope, State] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -198,6 +224,9 @@ class Recorder:
         heard, problem = self.fleet.heard()
         if problem:
             log.warning("sagemaker_autoshutdown fleet: %s; coverage is not known", problem)
+        reported, problem = self.fleet.reported()
+        if problem:
+            log.warning("sagemaker_autoshutdown fleet: %s; what servers say is not known", problem)
         failures = []
         for target, found, seconds in self.fleet.sweep_all(sweep_id, self.now, heard):
             if isinstance(found, Failure):
@@ -207,11 +236,14 @@ class Recorder:
                 continue
             for part, why in found.unseen.items():
                 log.warning("sagemaker_autoshutdown fleet: %s: no %s: %s", target.name, part, why)
-            self._record(target, found, seconds)
+            self._record(target, found, seconds, reported)
         self.metrics.show_totals(self.store.totals())
         return failures
 
-    def _record(self, target: Target, sweep: Sweep, seconds: float) -> None:
+    def _record(
+        self, target: Target, sweep: Sweep, seconds: float, reported: AppReports | None
+    ) -> None:
+        is_stored = False
         policy = self.fleet.config.policy
         rates = self.fleet.rates(target)
         with self._lock:
@@ -223,7 +255,7 @@ class Recorder:
                 if step is None:
                     break
                 if self.store.apply(step, state.sweep_id):
-                    state = step.state
+                    state, is_stored = step.state, True
                     break
                 state = None  # another process was first: from what that has stored
             state = state or self.store.load(sweep.scope)
@@ -238,6 +270,30 @@ class Recorder:
             coverage_known=sweep.reports is not None,
         )
         self.metrics.count_sweep(sweep.scope, OK)
+        if is_stored and self.stopper is not None:
+            self._act(self.stopper, target, state, sweep, rates, reported)
+
+    def _act(
+        self,
+        stopper: Stopper,
+        target: Target,
+        state: State,
+        sweep: Sweep,
+        rates: Rates,
+        reported: AppReports | None,
+    ) -> None:
+        """What the rules call for. Only who stored a sweep does that."""
+        log = self.fleet.log
+        facts, problem = self.fleet.facts(target, sweep, reported)
+        if problem:
+            log.warning("sagemaker_autoshutdown fleet: %s: %s", target.name, problem)
+        found = lines(state, sweep, rates, self.fleet.config.policy)
+        try:
+            proposal, events = stopper.after(target.once, state, sweep, found, facts)
+        except Unavailable as error:
+            log.error("sagemaker_autoshutdown fleet: %s: %s", target.name, error)
+            return
+        self.metrics.show_acting(sweep.scope, proposal, events)
 
 
 def planned(now: datetime, interval: timedelta) -> str:

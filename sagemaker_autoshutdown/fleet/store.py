@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from ..costs.microseconds import from_us, to_us
 from .advance import Charge, ChargeKey, Step
@@ -20,7 +21,7 @@ from .model import Key, ReportKey, Run, Scope, State
 from .record import Cost, StoreError, Total
 
 FILE_NAME = "fleet.sqlite3"
-VERSION = 1
+VERSION = 2
 #: Seconds to wait for another process.
 BUSY_TIMEOUT = 30.0
 #: For how long costs are kept by day. Their totals are kept for ever.
@@ -60,6 +61,21 @@ CREATE TABLE totals (
   PRIMARY KEY (account, region, domain, owner, app_type, instance_type)
 ) WITHOUT ROWID;
 """
+
+#: Since version 2: what is being shut down, and what was.
+_ACTING = """
+CREATE TABLE holds (
+  account TEXT NOT NULL, region TEXT NOT NULL, run TEXT NOT NULL, version INTEGER NOT NULL,
+  changed_at INTEGER NOT NULL, open INTEGER NOT NULL, document TEXT NOT NULL,
+  PRIMARY KEY (account, region, run)
+) WITHOUT ROWID;
+CREATE TABLE history (
+  event TEXT NOT NULL PRIMARY KEY, at INTEGER NOT NULL, document TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX history_at ON history (at);
+"""
+#: What a version adds to the one before it.
+_ADDED = {1: _SCHEMA, 2: _ACTING}
 
 _ADD_DAY = """
 INSERT INTO days VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -115,10 +131,10 @@ class Store:
         with self._transaction():
             version = self._version()
             self._check(version)
-            if version == 0:
-                for statement in _SCHEMA.split(";"):
+            for number in range(version + 1, VERSION + 1):
+                for statement in _ADDED[number].split(";"):
                     self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {VERSION}")
+            self._db.execute(f"PRAGMA user_version = {VERSION}")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -233,6 +249,19 @@ class Store:
             "DELETE FROM days WHERE account = ? AND region = ? AND day < ?",
             (*scope, f"{oldest:%Y-%m-%d}"),
         )
+
+    # -- for other parts that keep something in the same file
+
+    def write(self, statement: str, values: Sequence[object]) -> int:
+        """One statement by itself; how many rows it changed. Raises ``sqlite3.Error``."""
+        return self._db.execute(statement, values).rowcount
+
+    def rows(self, statement: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        """What a query finds; nothing in a record that an older version made and nobody has
+        written to since."""
+        if self._version() < VERSION:
+            return []
+        return self._db.execute(statement, values).fetchall()
 
     # -- reading
 

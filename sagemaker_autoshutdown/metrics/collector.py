@@ -174,6 +174,12 @@ DEFINITIONS: tuple[Definition, ...] = (
         _APP,
     ),
     Definition(
+        "app_kept_until_timestamp_seconds",
+        "gauge",
+        "Until when a user keeps an app alive. Missing where nobody does.",
+        _APP,
+    ),
+    Definition(
         "shutdowns_total",
         "counter",
         "Shutdowns by why, and by whether SageMaker accepted them.",
@@ -431,6 +437,8 @@ def _apps(status: Status) -> Iterator[tuple[str, tuple[str, ...], float]]:
         yield "app_idle_timeout_seconds", limit, app.idle_timeout.total_seconds()
         if app.shutdown_at is not None:
             yield "app_shutdown_timestamp_seconds", labels, app.shutdown_at.timestamp()
+        if app.kept_until is not None:
+            yield "app_kept_until_timestamp_seconds", labels, app.kept_until.timestamp()
         for item in app.work:
             if item.kind is WorkKind.GPU and item.gpu_percent is not None:
                 yield "gpu_utilization_ratio", (*labels, item.id), item.gpu_percent / 100

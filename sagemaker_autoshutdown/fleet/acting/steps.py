@@ -19,6 +19,8 @@ BACK_OFF, LONGEST_BACK_OFF = timedelta(minutes=2), timedelta(hours=1)
 #: For how long an ended hold is kept. The audit is kept for longer.
 KEPT_FOR = timedelta(days=7)
 
+#: Two answers may round a time differently.
+_SAME = timedelta(seconds=1)
 _IN_SERVICE = "InService"
 _GOING = frozenset({"Deleting", "Stopping", "Deleted", "Stopped"})
 _MARK_LENGTH = 256
@@ -134,7 +136,7 @@ def last_check(hold: Hold, verdict: Verdict, present: Present | None, limits: Li
         return LastCheck(Check.GONE)
     if present.status != _IN_SERVICE:
         return LastCheck(Check.SPARE, f"its status is {present.status}")
-    if present.created_at != verdict.created_at:
+    if abs(present.created_at - verdict.created_at) >= _SAME:
         return LastCheck(Check.SPARE, "it is another run by now")
     if present.tags is None:
         return LastCheck(Check.UNSEEN, "its tags, which may hold an exception, could not be read")

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from sagemaker_autoshutdown.aws import Role
-from sagemaker_autoshutdown.fleet.config import Account, Config, InvalidConfig, line_of, read
+from sagemaker_autoshutdown.fleet.config import Account, Config, InvalidConfig, read
+from sagemaker_autoshutdown.fleet.tables import line_of
 
 WHOLE = """
 interval = "10m"
