@@ -261,6 +261,11 @@ def test_every_metric_that_is_defined_is_shown_and_no_other(server: Server) -> N
     server.spent = (Spent("ml.t3.medium", "KernelGateway", 1.5, 0.5, 0.25),)
     server.status = status(totals=Totals(), work=(gpu(2),))
     server.status = replace(server.status, presence=Presence(is_known=True))
+    assert "app_kept_until_timestamp_seconds" not in server.scrape(), "where nobody keeps it"
+    kept = replace(server.status.apps[0], kept_until=at(hours=5))
+    server.status = replace(server.status, apps=(kept,))
+    until = server.value("app_kept_until_timestamp_seconds", app_name="app", **MEDIUM)
+    assert until == at(hours=5).timestamp()
     assert "volume_usd_per_month" not in server.scrape(), "where there is none"
     server.volume = Decimal("5.6")
     assert server.value("volume_usd_per_month") == 5.6

@@ -15,6 +15,7 @@ from sagemaker_autoshutdown.fleet.bill import Rates
 from sagemaker_autoshutdown.fleet.metrics import DEFINITIONS, OK, FleetMetrics
 from sagemaker_autoshutdown.fleet.model import Scope, State
 from sagemaker_autoshutdown.fleet.record import Total
+from sagemaker_autoshutdown.fleet.stopper import Proposal
 from sagemaker_autoshutdown.fleet.view import lines, summarise
 from tests.generators import build_fleet_dashboard
 from tests.generators.build_dashboard import to_text
@@ -89,6 +90,7 @@ def test_promtool_finds_nothing_to_correct_in_the_metrics() -> None:
         metrics.show(found.scope, summary, NOON, seconds=1, unseen=0, coverage_known=True)
         metrics.show_totals([Total(Scope("1", "r"), "d", "ada", "JupyterLab", "ml.t3.medium", 5)])
         metrics.count_sweep(found.scope, OK)
+        metrics.show_acting(found.scope, Proposal(), [])
         registry = CollectorRegistry()
         registry.register(metrics)
         text = generate_latest(registry)
