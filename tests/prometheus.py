@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 #: Seconds for it to start, and for anything to show in it.
-LIMIT = 60.0
+LIMIT = 180.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Prometheus:
     def _ask(self, what: str, **parameters: Any) -> list[dict[str, Any]]:
         url = f"{self.url}/api/v1/{what}?{urllib.parse.urlencode(parameters)}"
         try:
-            with urllib.request.urlopen(url, timeout=20) as reply:  # noqa: S310
+            with urllib.request.urlopen(url, timeout=90) as reply:  # noqa: S310
                 found: list[dict[str, Any]] = json.load(reply)["data"]["result"]
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{parameters}: {error.read().decode()}") from None
@@ -114,7 +114,7 @@ def running_prometheus(
     finally:
         process.terminate()
         try:
-            process.wait(20)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -123,7 +123,7 @@ def running_prometheus(
 def _is_ready(server: Prometheus, process: subprocess.Popen[bytes], log: Path) -> bool:
     assert process.poll() is None, log.read_text()
     try:
-        with urllib.request.urlopen(f"{server.url}/-/ready", timeout=5) as reply:  # noqa: S310
+        with urllib.request.urlopen(f"{server.url}/-/ready", timeout=30) as reply:  # noqa: S310
             return bool(reply.status == 200)
     except OSError:
         return False

@@ -32,7 +32,7 @@ INSTANCE_TYPES = ("ml.t3.medium", "ml.g4dn.xlarge")
 SILENT_CELL = "import time; time.sleep(1000)"
 
 
-def until(condition: Callable[[], Any], what: str, timeout: float = 120.0) -> Any:
+def until(condition: Callable[[], Any], what: str, timeout: float = 300.0) -> Any:
     """Wait until something is so; gives what the condition gave."""
     end = time.monotonic() + timeout
     while not (found := condition()):

@@ -164,7 +164,7 @@ class StandIn:
             text=True,
             env=self.env(env),
             cwd=self.home,
-            timeout=240,
+            timeout=400,
             check=False,
         )
         seconds = time.monotonic() - begin
@@ -182,7 +182,7 @@ class StandIn:
             yield server
         finally:
             server.end()
-            thread.join(30)
+            thread.join(120)
 
 
 class Server:
@@ -230,7 +230,7 @@ class Server:
 
     def ask(self, path: str) -> tuple[int, Any]:
         """Status and JSON that it answers; status 0 while it does not."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=90)
         try:
             connection.request("GET", f"/{path}")
             answer = connection.getresponse()
@@ -247,7 +247,7 @@ class Server:
         """Whether the extension answers."""
         return self.ask("sagemaker-autoshutdown/api/status")[0] == 200
 
-    def wait_until(self, condition: Callable[[], bool], timeout: float = 180) -> None:
+    def wait_until(self, condition: Callable[[], bool], timeout: float = 300) -> None:
         """Wait for something about it."""
         end = time.monotonic() + timeout
         while not condition():

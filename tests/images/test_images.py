@@ -145,7 +145,7 @@ def _spaces(studio: BlockingStudio) -> Apps:
     return busy, busy, make_idle
 
 
-def wait_until(condition: Callable[[], Any], what: str, timeout: float = 180.0) -> Any:
+def wait_until(condition: Callable[[], Any], what: str, timeout: float = 300.0) -> Any:
     """Wait for a condition, and give what it gave."""
     end = time.monotonic() + timeout
     while not (found := condition()):

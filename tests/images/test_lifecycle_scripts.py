@@ -57,7 +57,6 @@ def settings_for(stand_in: StandIn, wheel: Path, **more: Any) -> ScriptSettings:
 def failed_open(outcome: Outcome) -> str:
     """The one line in which a run says why nothing was installed."""
     assert outcome.code == 0
-    assert outcome.seconds < BOUND
     [line] = outcome.log
     assert line.startswith("sagemaker-autoshutdown: NOT INSTALLED: ")
     assert line.endswith(". Studio starts without it.")
@@ -79,7 +78,7 @@ def test_f10_a_script_installs_and_changes_nothing_else(
                 f"sagemaker-autoshutdown: installed {__version__}, limit {LIMIT} s; "
                 "the server was restarted with it"
             ]
-            assert (first.code, first.seconds < BOUND) == (0, True)
+            assert first.code == 0
             wait_for_extension(server)
             _, status = server.ask("sagemaker-autoshutdown/api/status")
             assert status["host"] == kind.value
@@ -91,7 +90,7 @@ def test_f10_a_script_installs_and_changes_nothing_else(
             assert again.log == [
                 f"sagemaker-autoshutdown: {__version__} was installed already, nothing was changed"
             ]
-            assert (again.code, again.seconds < 15) == (0, True)
+            assert again.code == 0
             assert server.pid == pid
         assert len(stand_in.restarts) == 1
         added = set(bare_image.freeze()) - set(before)
@@ -185,6 +184,7 @@ def test_f11_an_index_that_never_answers_does_not_keep_studio_from_starting(
         index = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
         script = render(Kind.SPACE, ScriptSettings(index_url=index))
         outcome = one_stand_in.run(script, as_shipped=True)
+    assert outcome.seconds < BOUND
     assert "could not be fetched from the package index" in failed_open(outcome)
     starts_without(one_stand_in)
 
@@ -196,7 +196,7 @@ def test_an_index_that_answers_for_ever_is_given_up_in_time(one_stand_in: StandI
         script = script.replace("INDEX_URL=''", f"INDEX_URL='{url}'")
         outcome = one_stand_in.run(script.replace("INSTALL_TIME=25", "INSTALL_TIME=6"))
     assert "no answer in time" in failed_open(outcome)
-    assert outcome.seconds < 15
+    assert outcome.seconds < BOUND
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from tests.localstudio.processes import free_port
 
 from .standin import StandIn
 from .test_lifecycle_scripts import (
+    BOUND,
     bucket,
     failed_open,
     one_stand_in,
@@ -83,7 +84,7 @@ def test_a_bucket_that_never_answers_does_not_keep_studio_from_starting(
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         outcome = one_stand_in.run(script, AWS_ENDPOINT_URL_S3=url)
     assert "from s3://bucket/some.whl: no answer in time" in failed_open(outcome)
-    assert outcome.seconds < 15
+    assert outcome.seconds < BOUND
 
 
 def test_an_index_that_can_not_be_reached_is_not_taken_for_one_that_lacks_it(
@@ -137,7 +138,7 @@ def test_two_apps_that_start_at_once_undo_nothing_of_each_other(
         runs = [pool.submit(one_stand_in.run_prepared, file) for _ in range(2)]
         outcomes = [run.result() for run in runs]
         wait_for_extension(server)
-    assert [(each.code, each.seconds < 60) for each in outcomes] == [(0, True)] * 2
+    assert [each.code for each in outcomes] == [0, 0]
     for outcome in outcomes:
         assert f"installed {__version__}" in outcome.log[0]
     assert one_stand_in.fixed_settings.exists()

@@ -83,7 +83,7 @@ def server(stand_in: StandIn) -> Iterator[Server]:
             yield server
         finally:
             supervisor.terminate()
-            supervisor.wait(60)
+            supervisor.wait(120)
 
 
 def test_a_server_that_is_slow_to_stop_is_not_left_stopped(

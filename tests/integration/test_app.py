@@ -85,7 +85,7 @@ async def until(condition: Callable[[], object]) -> None:
         while not condition():
             await asyncio.sleep(0.01)
 
-    await asyncio.wait_for(poll(), 20)
+    await asyncio.wait_for(poll(), 120)
 
 
 async def test_off_sagemaker_it_loads_without_noise_and_does_nothing(
@@ -209,7 +209,7 @@ class TestWhileThePartsAreImported:
     @pytest.fixture
     def imported(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         event = threading.Event()
-        monkeypatch.setattr(app, "_import_parts", lambda: event.wait(30))
+        monkeypatch.setattr(app, "_import_parts", lambda: event.wait(120))
         yield event
         event.set()
 
@@ -238,7 +238,7 @@ class TestWhileThePartsAreImported:
         self, imported: threading.Event, jp_serverapp: ServerApp, jp_fetch: Fetch
     ) -> None:
         assert (await jp_fetch("api", "status")).code == 200
-        await asyncio.wait_for(jp_serverapp.cleanup_extensions(), 20)
+        await asyncio.wait_for(jp_serverapp.cleanup_extensions(), 120)
         imported.set()
         running = jp_serverapp.web_app.settings[app.SETTINGS_KEY]
         assert running._starting.cancelled()

@@ -506,7 +506,7 @@ def a_shell(command: str) -> Iterator[int]:
         shell.wait()
 
 
-def seen_in(shell: int, bound: float = 30.0) -> Finding | None:
+def seen_in(shell: int, bound: float = 120.0) -> Finding | None:
     """What is seen in a real shell within a time."""
     jobs = BackgroundJobs(server=os.getpid())
     deadline = time.monotonic() + bound

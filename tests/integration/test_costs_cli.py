@@ -44,7 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
         launch = studio.server(scene.target)
         # One word: a token may begin with a dash.
         named = [f"--url={launch.url}", f"--token={launch.token}"]
-        studio.wait_for_call("ListApps", count=4, timeout=90)
+        studio.wait_for_call("ListApps", count=4, timeout=180)
         yield named
 
 
@@ -56,7 +56,7 @@ def output(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def spent(server: list[str], capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
     """The costs in JSON, once there are any."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while True:
         found = json.loads(output(capsys, "costs", "--json", *arguments, *server))
         if Decimal(found["total"]["usd"]) > 0:

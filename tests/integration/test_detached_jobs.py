@@ -256,7 +256,7 @@ def pid_of(tmp_path: Path) -> Iterator[Callable[[], int]]:
     file = tmp_path / "pid"
 
     def wait() -> int:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not (file.exists() and file.read_text()):
             assert time.monotonic() < deadline, "the job did not start"
             time.sleep(0.05)
@@ -288,7 +288,7 @@ def shell(tmp_path: Path, command: str) -> None:
 def is_seen(pid: int, program: str) -> bool:
     """Whether the job is seen within a time, and by which name."""
     jobs = BackgroundJobs()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         for job in jobs.observe({}).outside:
             if any(each.text.startswith(program) for each in job.evidence):

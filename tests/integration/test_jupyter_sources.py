@@ -69,6 +69,12 @@ async def test_a_kernel_that_starts_during_a_look_is_heard_all_the_same(
 async def quiet_terminal(source: InProcessSource | RestSource) -> dict[str, Any]:
     """The terminal, once its shell has printed its prompt: what it prints is activity, but not of
     our making."""
+    manager = source._serverapp.web_app.settings["terminal_manager"]
+    (shell,) = manager.terminals.values()
+    for _ in range(1200):
+        if shell.read_buffer:
+            break
+        await asyncio.sleep(0.1)
     (before,) = await source.terminals()
     for _ in range(60):
         await asyncio.sleep(0.5)

@@ -83,7 +83,7 @@ async def one_kernel(server: ServerApp) -> AsyncIterator[Scene]:
     scene.client = scene.manager.get_kernel(scene.kernel_id).client()
     scene.client.start_channels()
     try:
-        await scene.client.wait_for_ready(timeout=60)
+        await scene.client.wait_for_ready(timeout=180)
         await scene.until_state("idle")
         yield scene
     finally:
@@ -152,7 +152,7 @@ async def _new(scene: Scene, began: set[datetime]) -> bool:
 async def test_a_cell_that_waits_for_input_holds(jp_serverapp: ServerApp) -> None:
     async with one_kernel(jp_serverapp) as scene:
         scene.client.execute("answer = input()", allow_stdin=True)
-        await scene.client.get_stdin_msg(timeout=60)
+        await scene.client.get_stdin_msg(timeout=180)
         assert (await scene.kernel()).state == "busy"
         scene.client.input("42")
         await scene.until_state("idle")
@@ -194,9 +194,9 @@ async def test_a_client_that_connects_moves_no_activity_and_is_answered(
         before = await until(cell_ended, "the cell to end")
         again: Any = scene.manager.get_kernel(scene.kernel_id).client()
         again.start_channels()
-        await again.wait_for_ready(timeout=60)
-        await again.history(reply=True, timeout=60)
-        await again.comm_info(reply=True, timeout=60)
+        await again.wait_for_ready(timeout=180)
+        await again.history(reply=True, timeout=180)
+        await again.comm_info(reply=True, timeout=180)
         again.stop_channels()
         assert await scene.reader.ask([scene.kernel_id], utcnow())
         kernel = await scene.kernel()

@@ -186,7 +186,7 @@ def test_the_rules_record_what_the_server_shows(running: Running) -> None:
 def test_f23_an_anonymous_scrape_is_refused(running: Running) -> None:
     url = running.scene.server.url.rstrip("/") + "/metrics"
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(url, timeout=20)  # noqa: S310
+        urllib.request.urlopen(url, timeout=90)  # noqa: S310
     with refused.value as reply:
         assert reply.status == 403
         assert b"sagemaker_autoshutdown" not in reply.read()

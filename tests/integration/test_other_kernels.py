@@ -110,7 +110,7 @@ async def another_program(server: ServerApp, folder: Path) -> AsyncIterator[Scen
     finally:
         for name in ("run", "goes_on", "end"):
             scene.let(name)
-        runner.communicate(timeout=60)
+        runner.communicate(timeout=180)
         scene.source.close()
 
 
@@ -171,7 +171,7 @@ async def test_a_file_without_its_process_and_a_client_with_the_file_are_no_kern
     try:
         assert await Scene(jp_serverapp, tmp_path).kernels() == []
     finally:
-        client.communicate(b"\n", timeout=60)
+        client.communicate(b"\n", timeout=180)
 
 
 async def test_a_servers_own_kernels_and_those_of_known_servers_are_not_found_twice(

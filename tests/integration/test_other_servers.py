@@ -38,7 +38,7 @@ def test_a_script_that_becomes_a_server_after_minutes_is_found(
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-            end = time.monotonic() + 60
+            end = time.monotonic() + 120
             while seen() != [process.pid]:
                 assert time.monotonic() < end, "the server was not found"
                 time.sleep(0.1)

@@ -61,6 +61,6 @@ def test_servers_that_write_within_the_same_milliseconds_lose_nothing(tmp_path: 
         writer.stdin.write("go\n")
         writer.stdin.flush()
     for writer in writers:
-        writer.communicate(timeout=60)
+        writer.communicate(timeout=180)
         assert writer.returncode == 0
     assert len(settings_in(path)) == 3 * 40

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 #: How long a kernel may wait for its app to come up, in seconds.
 APP_LIMIT = 180.0
-BACKEND_LIMIT = 60.0
+BACKEND_LIMIT = 90.0
 POLL = 0.05
 
 

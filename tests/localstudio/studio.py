@@ -241,7 +241,7 @@ class LocalStudio:
         found = self._find(target)
         return found.status if found is not None else "Deleted"
 
-    async def wait_for(self, target: Target, status: str, timeout: float = 240.0) -> None:
+    async def wait_for(self, target: Target, status: str, timeout: float = 300.0) -> None:
         """Wait for a status; LocalStudioError when it can't come any more, or not in time."""
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
@@ -379,7 +379,7 @@ def make_client(endpoint_url: str, service: str = "sagemaker", **config: Any) ->
         region_name=names.REGION,
         aws_access_key_id="LOCALSTUDIO",
         aws_secret_access_key="not-a-secret",  # noqa: S106
-        config=Config(**{"retries": {"total_max_attempts": 1}, "read_timeout": 60, **config}),
+        config=Config(**{"retries": {"total_max_attempts": 1}, "read_timeout": 90, **config}),
     )
 
 

@@ -40,7 +40,7 @@ T = TypeVar("T")
 #: For tests: fast, and a server without a user interface.
 QUICK = Timing(pending=0.1, deleting=0.1, stopping=0.1, until_stop=0.1, grace=1.0)
 #: No step of a scene takes longer than this, in seconds.
-LIMIT = 300.0
+LIMIT = 400.0
 
 
 class BlockingStudio:
@@ -138,7 +138,7 @@ class BlockingStudio:
         """An app with all that the account knows of it."""
         return self.do(lambda studio: studio.account.app(key, studio.now()))
 
-    def wait_for(self, target: Target, status: str, timeout: float = 240.0) -> None:
+    def wait_for(self, target: Target, status: str, timeout: float = 300.0) -> None:
         """Wait for a status."""
         self.run(lambda studio: studio.wait_for(target, status, timeout), timeout + 10)
 
@@ -214,7 +214,7 @@ class BlockingStudio:
         return self.do(lambda studio: studio.journal.calls(operation, app_name))
 
     def wait_for_call(
-        self, operation: str, app_name: str | None = None, *, count: int = 1, timeout: float = 120.0
+        self, operation: str, app_name: str | None = None, *, count: int = 1, timeout: float = 300.0
     ) -> Call:
         """Wait until an operation was asked for so many times; gives the last of those calls."""
         end = time.monotonic() + timeout

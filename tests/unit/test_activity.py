@@ -379,7 +379,7 @@ class TestBackgroundJobs:
             def read(self) -> dict[int, Process]:
                 at_once[0] += 1
                 at_once[1] = max(at_once)
-                assert release.wait(20)
+                assert release.wait(120)
                 at_once[0] -= 1
                 return super().read()
 

@@ -459,7 +459,7 @@ def test_a_receiver_that_hangs_holds_up_the_servers_end_for_moments_only() -> No
         writer.start()
         started = time.monotonic()
         writer.close(0.3)
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 10
 
 
 def test_a_back_off_does_not_keep_the_last_values(receiver: Receiver) -> None:

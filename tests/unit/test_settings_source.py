@@ -230,7 +230,7 @@ def test_a_source_that_never_answers_is_asked_by_one_thread_only(
         def hang() -> str:
             nonlocal begun
             begun += 1
-            over.wait(30)
+            over.wait(120)
             return "{}"
 
         server.source._read = hang

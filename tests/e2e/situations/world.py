@@ -308,7 +308,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     for number in (signal.SIGCONT, signal.SIGKILL):
         with contextlib.suppress(OSError):
             os.killpg(process.pid, number)
-    process.wait(30)
+    process.wait(120)
 
 
 @contextmanager

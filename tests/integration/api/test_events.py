@@ -165,7 +165,7 @@ async def test_what_happens_is_told_to_a_client_of_the_server(
     await call("PUT", f"apps/{CPU_APP}/keep-alive", {"seconds": 3600})
     kinds: set[str] = set()
     while kinds < {"keep_alive", "status"}:
-        event = json.loads(await asyncio.wait_for(socket.read_message(), 10))
+        event = json.loads(await asyncio.wait_for(socket.read_message(), 60))
         if event["schema_id"] == SCHEMA_ID:
             kinds.add(event["kind"])
     socket.close()

@@ -483,14 +483,15 @@ async def test_f14_no_request_of_ours_counts_as_activity(
     try:
         client = kernel.client()
         client.start_channels()
-        await client.wait_for_ready(timeout=60)
+        await client.wait_for_ready(timeout=180)
         client.stop_channels()
         # What it had to say reaches the server's own listener a little later.
-        for _ in range(20):
-            await asyncio.sleep(0.02)
-            if kernel.execution_state == "idle":
-                break
-        await asyncio.sleep(0.2)
+        quiet = 0
+        last = kernel.last_activity
+        while quiet < 20:
+            await asyncio.sleep(0.05)
+            same = (kernel.execution_state, kernel.last_activity) == ("idle", last)
+            quiet, last = quiet + 1 if same else 0, kernel.last_activity
         before = jp_serverapp.web_app.last_activity(), kernel.last_activity
         for method, path in REQUESTS:
             body = '{"seconds": 60}' if "keep" in path else '{"warning_time": 60}'

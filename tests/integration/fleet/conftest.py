@@ -43,7 +43,7 @@ def run(environment: Mapping[str, str]) -> Run:
     def run(*arguments: str, env: Mapping[str, str] = environment) -> Any:
         command = [sys.executable, "-m", "sagemaker_autoshutdown.cli", "fleet", *arguments]
         return subprocess.run(
-            command, env=dict(env), capture_output=True, text=True, check=False, timeout=170
+            command, env=dict(env), capture_output=True, text=True, check=False, timeout=400
         )
 
     return run

@@ -65,7 +65,7 @@ def gate(studio: BlockingStudio) -> Iterator[tuple[Gate, str]]:
             gate.signed[key] = gate.signed.get(key, 0) + 1
             headers = {name: self.headers[name] for name in ("Content-Type", "X-Amz-Target")}
             request = urllib.request.Request(gate.studio_url, body, headers)  # noqa: S310
-            with urllib.request.urlopen(request, timeout=20) as reply:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=90) as reply:  # noqa: S310
                 self.answer(reply.status, reply.read(), reply.headers["Content-Type"])
 
         def answer(self, status: int, body: bytes, kind: str) -> None:

@@ -74,7 +74,7 @@ def running_fleet(config: Path, environment: Mapping[str, str]) -> Iterator[subp
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            assert process.wait(60) == 0
+            assert process.wait(180) == 0
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -90,7 +90,7 @@ def scraped(port: int, headers: Mapping[str, str] | None = None) -> dict[str, fl
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/metrics", headers=dict(headers or {})
     )
-    with urllib.request.urlopen(request, timeout=20) as reply:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=90) as reply:  # noqa: S310
         lines = reply.read().decode().splitlines()
     return {
         line.rpartition(" ")[0]: float(line.rpartition(" ")[2])

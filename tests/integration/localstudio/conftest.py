@@ -30,7 +30,7 @@ def http_request(
 ) -> tuple[int, Any]:
     """Status and JSON of what a plain HTTP client is answered."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=20)
+    connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=90)
     try:
         path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
         connection.request(method, path, body, headers)

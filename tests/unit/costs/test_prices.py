@@ -233,10 +233,10 @@ def test_what_is_shown_is_neither_read_nor_asked_for(tmp_path: Path) -> None:
     book.load()
     assert book.cached("ml.m5.large", KERNEL_GATEWAY).source is PriceSource.OVERRIDE
     assert book.cached("ml.t3.medium", KERNEL_GATEWAY).source is PriceSource.LIST
-    made.join(10)
+    made.join(60)
     assert api.asked == []
     book.price("ml.t3.medium", KERNEL_GATEWAY)
-    made.join(10)
+    made.join(60)
     assert book.cached("ml.t3.medium", KERNEL_GATEWAY).source is PriceSource.API
 
 
@@ -250,7 +250,7 @@ def test_f21_a_price_table_on_a_disk_that_hangs_is_not_waited_for(tmp_path: Path
         assert loading.is_alive()
     assert book.price("ml.t3.medium", KERNEL_GATEWAY).source is PriceSource.UNPRICED
     fifo.write_text("instance_type,usd_per_hour\nml.t3.medium,0.01\n")
-    loading.join(10)
+    loading.join(60)
     assert book.price("ml.t3.medium", KERNEL_GATEWAY).usd_per_hour == Decimal("0.01")
 
 
@@ -293,7 +293,7 @@ def test_a_row_is_told_by_its_usagetype_where_its_name_says_nothing(
     fetch = PriceList(platoinstancetype=[item(name=name)])
     prices = cache(tmp_path, fetch)
     assert prices.get("ml.t3.medium", KERNEL_GATEWAY) is None
-    prices.join(10)
+    prices.join(60)
     price = prices.get("ml.t3.medium", KERNEL_GATEWAY)
     assert price is not None
     assert price.usd_per_hour == Decimal("0.05")
@@ -332,7 +332,7 @@ def test_f11_an_api_that_hangs_is_never_waited_for(tmp_path: Path) -> None:
     assert book.price("ml.t3.medium", KERNEL_GATEWAY).source is PriceSource.LIST
     assert book.price("ml.z9.mega", KERNEL_GATEWAY).source is PriceSource.UNPRICED
     release.set()
-    prices.join(10)
+    prices.join(60)
     price = book.price("ml.t3.medium", KERNEL_GATEWAY)
     assert (price.source, price.usd_per_hour) == (PriceSource.API, Decimal("0.04"))
 
@@ -342,7 +342,7 @@ def test_prices_are_kept_on_disk_for_a_day_and_for_their_owner_only(tmp_path: Pa
     fetch = PriceList(instanceName=[item()])
     first = cache(tmp_path, fetch, clock)
     first.get("ml.t3.medium", KERNEL_GATEWAY)
-    first.join(10)
+    first.join(60)
     path = tmp_path / "data" / "prices.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [child.name for child in path.parent.iterdir()] == ["prices.json"]
@@ -350,14 +350,14 @@ def test_prices_are_kept_on_disk_for_a_day_and_for_their_owner_only(tmp_path: Pa
     clock.now += timedelta(hours=23)
     again = cache(tmp_path, fetch, clock)
     again.get("ml.t3.medium", KERNEL_GATEWAY)
-    again.join(10)
+    again.join(60)
     assert again.get("ml.t3.medium", KERNEL_GATEWAY) is not None
     assert len(fetch.asked) == 1
 
     clock.now += timedelta(hours=1)
     later = cache(tmp_path, fetch, clock)
     later.get("ml.t3.medium", KERNEL_GATEWAY)
-    later.join(10)
+    later.join(60)
     assert len(fetch.asked) == 2
 
 
@@ -366,12 +366,12 @@ def test_a_price_of_yesterday_outlives_an_api_that_fails_today(tmp_path: Path) -
     fetch = PriceList(instanceName=[item(usd="0.06")])
     prices = cache(tmp_path, fetch, clock)
     prices.get("ml.t3.medium", KERNEL_GATEWAY)
-    prices.join(10)
+    prices.join(60)
 
     clock.now += timedelta(days=3)
     fetch.error = OSError("no route")
     assert prices.get("ml.t3.medium", KERNEL_GATEWAY) is not None
-    prices.join(10)
+    prices.join(60)
     price = prices.get("ml.t3.medium", KERNEL_GATEWAY)
     assert price is not None
     assert (price.usd_per_hour, price.date) == (Decimal("0.06"), "2026-10-30")
@@ -388,7 +388,7 @@ def test_an_api_that_fails_is_left_alone_for_an_hour(tmp_path: Path) -> None:
     def ask() -> int:
         for instance_type in ("ml.t3.medium", "ml.t3.large"):
             prices.get(instance_type, KERNEL_GATEWAY)
-        prices.join(10)
+        prices.join(60)
         return len(fetch.asked)
 
     assert ask() == 1
@@ -404,7 +404,7 @@ def test_a_type_that_is_not_listed_is_not_asked_for_at_every_check(tmp_path: Pat
     prices = cache(tmp_path, fetch)
     for _ in range(5):
         assert prices.get("ml.z9.mega", KERNEL_GATEWAY) is None
-        prices.join(10)
+        prices.join(60)
     assert len(fetch.asked) == 2  # by name, by type
 
 
@@ -415,7 +415,7 @@ def test_f28_a_broken_cache_is_asked_for_anew(tmp_path: Path, content: str) -> N
     path.write_text(content)
     prices = cache(tmp_path, PriceList(instanceName=[item()]))
     prices.get("ml.t3.medium", KERNEL_GATEWAY)
-    prices.join(10)
+    prices.join(60)
     assert prices.get("ml.t3.medium", KERNEL_GATEWAY) is not None
 
 
@@ -423,7 +423,7 @@ def test_prices_without_a_disk_are_kept_in_memory(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file where the folder should be")
     prices = cache(tmp_path, PriceList(instanceName=[item()]))
     prices.get("ml.t3.medium", KERNEL_GATEWAY)
-    prices.join(10)
+    prices.join(60)
     assert prices.get("ml.t3.medium", KERNEL_GATEWAY) is not None
 
 
