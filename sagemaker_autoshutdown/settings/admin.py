@@ -162,45 +162,55 @@ def parse_rule(raw: Any) -> Rule:
     )
 
 
+class Number(Float):  # type: ignore[type-arg]
+    """A number. To Python, True and False are some, too: a limit of ``True`` would be a second."""
+
+    def validate(self, obj: Any, value: Any) -> Any:
+        """Refuses True and False."""
+        if isinstance(value, bool):
+            self.error(obj, value)
+        return super().validate(obj, value)
+
+
 class SageMakerAutoShutdown(LoggingConfigurable):
     """The admin's settings, ``c.SageMakerAutoShutdown.*``. Times are in seconds.
 
     A value that does not pass is refused with a message; see :func:`load` for what applies then.
     """
 
-    idle_timeout = Float(
+    idle_timeout = Number(
         7200.0,
         help="Seconds without activity after which an app is shut down.",
     ).tag(config=True, live=True)
 
-    closed_idle_timeout = Float(
+    closed_idle_timeout = Number(
         None,
         allow_none=True,
         help="The limit, in seconds, that applies once the last browser tab of this server is "
         "closed. It runs from the last activity, or from when the tab was closed if that is later. "
         "None: the same as idle_timeout. Where it is not known whether a tab is open, idle_timeout "
         "applies.",
-    ).tag(config=True)
+    ).tag(config=True, live=True)
 
-    poll_interval = Float(
+    poll_interval = Number(
         60.0,
         help="Seconds between two looks at kernels, terminals and apps. Deadlines are kept to the "
         "second whatever this is; it bounds how late a new app or activity is noticed.",
     ).tag(config=True)
 
-    warning_time = Float(
+    warning_time = Number(
         600.0,
         help="Seconds before a shutdown at which users are warned. What is overdue when first "
         "seen is warned of first, too. For limits shorter than this, the limit.",
     ).tag(config=True, live=True)
 
-    active_time = Float(
+    active_time = Number(
         300.0,
         help="Seconds after its last activity during which an app is called active, not idle. "
         "It changes what is shown and what counts as idle cost, not when an app is shut down.",
     ).tag(config=True, live=True)
 
-    max_busy_time = Float(
+    max_busy_time = Number(
         0.0,
         help="Seconds that a kernel may stay busy before it no longer holds its app; 0 is off: a "
         "running cell is never interrupted. For kernels that crashed while busy.",
@@ -250,35 +260,35 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         "once they have left their terminal or notebook; ['*'] is all of them.",
     ).tag(config=True, live=True)
 
-    work_cpu_percent = Float(
+    work_cpu_percent = Number(
         5.0,
         help="From this share of one CPU on, a process works, and holds its app. An average "
         "since the check before, at least over work_interval.",
     ).tag(config=True)
 
-    work_group_cpu_percent = Float(
+    work_group_cpu_percent = Number(
         50.0,
         help="From this share of one CPU on, the processes of a kernel, a terminal or all that "
         "left theirs work together, however little each of them uses.",
     ).tag(config=True)
 
-    work_bytes_per_second = Float(
+    work_bytes_per_second = Number(
         100_000.0,
         help="From so many bytes per second on that it writes, or reads from a disk, a process "
         "works.",
     ).tag(config=True)
 
-    work_gpu_percent = Float(
+    work_gpu_percent = Number(
         5.0,
         help="From this utilization on, a GPU works, and holds its app.",
     ).tag(config=True)
 
-    work_interval = Float(
+    work_interval = Number(
         2.0,
         help="The shortest time, in seconds, that what a process uses is averaged over.",
     ).tag(config=True)
 
-    max_unknown_gpu_time = Float(
+    max_unknown_gpu_time = Number(
         14400.0,
         help="Seconds for which a GPU that does not tell whether it works (one divided by MIG) "
         "holds its app at most, counted from its last sign of life; 0 is not at all.",
@@ -310,21 +320,21 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         "may change (" + ", ".join(USER_SETTINGS) + ").",
     ).tag(config=True, live=True)
 
-    min_idle_timeout = Float(
+    min_idle_timeout = Number(
         None,
         allow_none=True,
         help="The shortest idle_timeout that users may set, in seconds; None is no bound. It "
         "does not bind the admin's own settings.",
     ).tag(config=True, live=True)
 
-    max_idle_timeout = Float(
+    max_idle_timeout = Number(
         None,
         allow_none=True,
         help="The longest idle_timeout that users may set, in seconds; None is no bound. It "
         "does not bind the admin's own settings.",
     ).tag(config=True, live=True)
 
-    max_keep_alive = Float(
+    max_keep_alive = Number(
         86400.0,
         help="The longest that a user may keep an app alive at a time, in seconds; 0 allows no "
         "keep-alive.",
@@ -347,7 +357,7 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         "applies.",
     ).tag(config=True)
 
-    avoided_cost_cap = Float(
+    avoided_cost_cap = Number(
         86400.0,
         help="Seconds after a shutdown for which it counts as avoided cost, at most: an estimate "
         "of how long the instance would have gone on otherwise. 0 counts none.",
@@ -358,7 +368,7 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         "Needs the extra remote-write.",
     ).tag(config=True, secret=True)
 
-    remote_write_interval = Float(
+    remote_write_interval = Number(
         60.0,
         help="Seconds between two sendings of metrics.",
     ).tag(config=True)
@@ -384,7 +394,7 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         "is not valid or can't be read leaves the last good ones in force. Empty: nowhere.",
     ).tag(config=True)
 
-    settings_source_interval = Float(
+    settings_source_interval = Number(
         300.0,
         help="Seconds between two readings of settings_source.",
     ).tag(config=True)

@@ -31,6 +31,8 @@ READ_TIMEOUT = 20
 FILE_TIMEOUT = 10
 #: Bytes that are read at most: rules for thousands of owners.
 MAX_BYTES = 1_000_000
+#: Characters that are said of what is wrong.
+MAX_SAID = 1000
 
 
 class InvalidSettings(ValueError):
@@ -49,31 +51,57 @@ def parse(text: str) -> dict[str, Any]:
     Jupyter's configuration has for it. Raises `InvalidSettings`.
     """
     try:
-        document = json.loads(text)
+        # Windows' editors begin a file with a byte order mark.
+        document = json.loads(text.lstrip("\ufeff"), object_pairs_hook=_without_repeats)
+    except RecursionError:
+        raise InvalidSettings("it is no JSON with settings: it is nested too deeply") from None
+    except InvalidSettings:
+        raise
     except ValueError as error:
         raise InvalidSettings(f"it is no JSON: {error}") from None
     if isinstance(document, dict) and set(document) == {SageMakerAutoShutdown.__name__}:
         document = document[SageMakerAutoShutdown.__name__]
     if not isinstance(document, dict):
         raise InvalidSettings(f"it is no JSON object with settings by name: {echo(document)}")
+    taken: dict[str, Any] = {}
     wrong = []
     names = live_names()
     for name, value in document.items():
         if name not in names:
             fixed = name in SageMakerAutoShutdown.class_trait_names(config=True)
             why = "is read when a server starts" if fixed else "is no setting"
-            wrong.append(f"{name} {why}; here there may be {', '.join(names)}")
+            wrong.append(f"{_shown(name)} {why}; here there may be {', '.join(names)}")
             continue
         try:
-            SageMakerAutoShutdown(**{name: value})
+            taken[name] = getattr(SageMakerAutoShutdown(**{name: value}), name)
         except Exception as error:  # a number too large for a float, and whatever else
             wrong.append(str(error))
-    low, high = document.get("min_idle_timeout"), document.get("max_idle_timeout")
-    if not wrong and low is not None and high is not None and low > high:
+    low, high = taken.get("min_idle_timeout"), taken.get("max_idle_timeout")
+    if low is not None and high is not None and low > high:
         wrong.append(f"min_idle_timeout ({low:g} s) is above max_idle_timeout ({high:g} s)")
     if wrong:
-        raise InvalidSettings("; ".join(wrong))
-    return document
+        raise InvalidSettings(_shortened("; ".join(wrong)))
+    return taken
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON. Of a name that stands there twice nobody knows which one was meant."""
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise InvalidSettings(f"{_shown(name)} stands there twice")
+        found[name] = value
+    return found
+
+
+def _shown(name: str) -> str:
+    """A name that may be anything."""
+    return echo(name).strip('"')
+
+
+def _shortened(text: str) -> str:
+    """For a log and a status, whatever somebody has put there."""
+    return text if len(text) <= MAX_SAID else f"{text[:MAX_SAID]}..."
 
 
 def fetch(aws: Aws, source: str) -> str:
@@ -194,12 +222,12 @@ class SettingsSource:
 
     def _put_in_force(self, settings: Mapping[str, Any]) -> list[str]:
         wanted = {**self._own, **settings}
+        low, high = wanted["min_idle_timeout"], wanted["max_idle_timeout"]
+        if low is not None and high is not None and low > high:
+            wanted["min_idle_timeout"] = high
         changed = [name for name in wanted if getattr(self._config, name) != wanted[name]]
         for name in changed:
             setattr(self._config, name, wanted[name])
-        low, high = self._config.min_idle_timeout, self._config.max_idle_timeout
-        if low is not None and high is not None and low > high:
-            self._config.min_idle_timeout = high
         return changed
 
     def _failed(self, why: str, remedy: str) -> None:

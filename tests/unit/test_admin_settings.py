@@ -44,7 +44,9 @@ def test_the_defaults_are_the_documented_ones() -> None:
 
 
 @pytest.mark.parametrize("name", [*SECONDS, *SECONDS_OR_OFF])
-@pytest.mark.parametrize("value", [-1, 0.5, 1e9, float("nan"), float("inf"), "2h", [1]], ids=repr)
+@pytest.mark.parametrize(
+    "value", [-1, 0.5, 1e9, float("nan"), float("inf"), "2h", [1], True], ids=repr
+)
 def test_a_time_that_makes_no_sense_is_refused_with_what_is_allowed(
     name: str, value: object
 ) -> None:

@@ -150,6 +150,14 @@ def test_the_emergency_stop_stops_all_shutdowns_and_nothing_else(
         ({"min_idle_timeout": 600, "max_idle_timeout": 60}, "is above"),
         ({"idle_timeout": 10**400}, ""),
         ('{"idle_timeout": NaN}', "in seconds"),
+        # To Python, true is 1: everything would be shut down a second after it was used.
+        ({"idle_timeout": True}, "expected a float, not the bool"),
+        ('{"stop_shutdowns": true, "stop_shutdowns": false}', "stop_shutdowns stands there twice"),
+        ('{"idle_timeout_rules": [{"owner": "a", "owner": "b"}]}', "owner stands there twice"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"idle_timeout":' * 100_000, "nested too deeply"),
+        ({"\udead": 1}, "\\udead is no setting"),
+        ({"idle_timeout_rules": ["x" * 900_000]}, "a rule of idle_timeout_rules is a dict"),
     ],
 )
 def test_what_is_not_valid_changes_nothing_and_is_said(
@@ -166,6 +174,7 @@ def test_what_is_not_valid_changes_nothing_and_is_said(
         assert problem.code == "settings_source"
         assert says in problem.message
         assert "what was read at 2026-03-02T09:00:00Z applies" in problem.message
+        assert len(problem.message) < 2000
         place.content = {"idle_timeout": 1234}
         await server.passes(300)
         assert server.settings.problems == ()
@@ -240,6 +249,30 @@ def test_a_source_that_never_answers_is_asked_by_one_thread_only(
         assert begun == 1
         assert "no answer in" in server.settings.problems[0].message
         over.set()
+
+    run(work)
+
+
+def test_a_file_that_windows_wrote_can_be_read() -> None:
+    assert parse('\ufeff{"dry_run": true}') == {"dry_run": True}
+
+
+def test_bounds_that_do_not_fit_what_the_server_was_started_with_are_no_change_each_time(
+    place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work() -> None:
+        server = Server(tmp_path, place, min_idle_timeout=3600)
+        place.content = {"max_idle_timeout": 1800, "ignored_programs": "htop"}
+        await server.settings.read()
+        assert server.config.min_idle_timeout == server.config.max_idle_timeout == 1800
+        assert server.config.ignored_programs == ["htop"]
+        caplog.clear()
+        await server.passes(300)
+        assert caplog.text == ""
+        assert server.changes == [[]]
+        place.content = {}
+        await server.passes(300)
+        assert (server.config.min_idle_timeout, server.config.max_idle_timeout) == (3600, None)
 
     run(work)
 
