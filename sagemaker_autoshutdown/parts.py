@@ -33,6 +33,7 @@ from .hosts import adapter_for, detect
 from .metrics.collector import Metrics
 from .model import Host, HostKind, Problem
 from .monitor import Monitor
+from .native_hold import NativeHold
 from .settings import admin as config_module
 from .settings.admin import SageMakerAutoShutdown
 from .settings.source import SettingsSource, fetch
@@ -105,7 +106,7 @@ def build(serverapp: ServerApp) -> Parts:
         settings=settings,
         config=config,
         costs=tracker,
-        listeners=(tracker, metrics, events),
+        listeners=(tracker, metrics, events, *_native_hold(host, config, serverapp)),
         problems=tuple(
             Problem("bad_setting", fault, "Correct it and restart the server.", utcnow())
             for fault in faults
@@ -144,6 +145,13 @@ def _background_jobs(config: SageMakerAutoShutdown) -> BackgroundJobs:
         holding=config.holding_programs,
         ignored_detached=config.ignore_detached_jobs,
     )
+
+
+def _native_hold(
+    host: Host, config: SageMakerAutoShutdown, serverapp: ServerApp
+) -> tuple[NativeHold, ...]:
+    is_held = host.kind is HostKind.SPACE and config.hold_off_native_idle
+    return (NativeHold(serverapp.log),) if is_held else ()
 
 
 def _describe(host: Host) -> str:

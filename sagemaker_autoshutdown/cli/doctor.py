@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
@@ -66,7 +65,10 @@ def findings(url: str | None, token: str | None) -> Iterator[Finding]:
     for there in client:
         yield from server.state(there)
     yield from _safely("aws", lambda: aws.access(host))
-    yield from _safely("other idle shutdowns", lambda: other_shutdowns.all_of(host, os.environ))
+    yield from _safely(
+        "other idle shutdowns",
+        lambda: other_shutdowns.all_of(host, native_is_held_off=config.hold_off_native_idle),
+    )
 
 
 def _safely(title: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:

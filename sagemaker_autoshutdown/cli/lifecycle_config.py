@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from ..aws import Aws, AwsError, ErrorKind
 from ..errors import Misused
 from ..lifecycle import bundle, groups, native_idle, policy, templates
 from ..lifecycle.groups import Group
+from ..lifecycle.native_idle import CODE_EDITOR, JUPYTERLAB, NativeApp
 from ..lifecycle.notebooks import Notebooks
 from ..lifecycle.plan import Lost, NotDeleted, Plan, Refused, together
 from ..lifecycle.script import STUDIO_KINDS, InvalidScript, Kind, ScriptSettings, normalized, render
@@ -27,6 +28,9 @@ from ..lifecycle.throttling import Patient
 from . import lifecycle_status
 from ._admin import NotDone, Progress, add_region, failed, say_aside
 from ._arguments import duration
+
+#: The setting by which servers keep Studio's own idle shutdown off while something runs.
+HOLD_OFF = "hold_off_native_idle"
 
 _DEFAULTS = {field.name: field.default for field in fields(ScriptSettings)}
 
@@ -68,6 +72,13 @@ def add_parser(subparsers: Any) -> None:
                 type=duration,
                 metavar="DURATION",
                 help="Studio's own idle shutdown for Code Editor of the domain, from 1h on",
+            )
+            command.add_argument(
+                "--native-idle-jupyterlab",
+                type=duration,
+                metavar="DURATION",
+                help="the same for JupyterLab, as a second net: what runs silently is safe from it "
+                "only while our server lives",
             )
             command.add_argument(
                 "--script", type=Path, metavar="FILE", help="a script of your own, for one kind"
@@ -265,8 +276,10 @@ def run_render(arguments: argparse.Namespace) -> int:
 def run_install(arguments: argparse.Namespace) -> int:
     """Attach it."""
     settings = _script_settings(arguments)
-    own = _own_script(arguments)
     native = _native_minutes(arguments)
+    own = _own_script(arguments)
+    if JUPYTERLAB in native:
+        settings = replace(settings, more={HOLD_OFF: True, **settings.more})
 
     def plan_domain(studio: Studio, target: Target) -> Plan:
         scripts = {kind: own or render(kind, settings) for kind in arguments.kind or STUDIO_KINDS}
@@ -377,15 +390,25 @@ def _script_settings(arguments: argparse.Namespace) -> ScriptSettings:
         raise Misused(str(error)) from None
 
 
-def _native_minutes(arguments: argparse.Namespace) -> int | None:
-    if arguments.native_idle is None:
-        return None
+def _native_minutes(arguments: argparse.Namespace) -> dict[NativeApp, int]:
+    given = {
+        app: seconds
+        for app, seconds in (
+            (CODE_EDITOR, arguments.native_idle),
+            (JUPYTERLAB, arguments.native_idle_jupyterlab),
+        )
+        if seconds is not None
+    }
+    if not given:
+        return {}
     if arguments.notebook_instance or _group(arguments).is_given:
         raise Misused("--native-idle is for a whole domain")
     if Kind.SPACE not in (arguments.kind or STUDIO_KINDS):
         raise Misused("--native-idle is remembered in the script for spaces: leave --kind space in")
+    if arguments.script is not None and JUPYTERLAB in given:
+        raise Misused(f"--native-idle-jupyterlab goes without --script, which may lack {HOLD_OFF}")
     try:
-        return native_idle.minutes_of(arguments.native_idle)
+        return {app: native_idle.minutes_of(seconds) for app, seconds in given.items()}
     except InvalidScript as error:
         raise Misused(f"--native-idle: {error}") from None
 

@@ -9,12 +9,10 @@ from typing import Any
 
 from ..aws import Aws, AwsError
 from ..model import Host, HostKind
+from ..native_hold import TIMESTAMP_FILE
 from .findings import Finding, Level
 from .server import installed_version
 
-#: Where anything in the app may tell Studio's own idle shutdown that it was active, as an ISO time
-#: in UTC (SageMaker Distribution's documentation).
-TIMESTAMP_FILE = "/tmp/.sagemaker-last-active-timestamp"  # noqa: S108 - SageMaker's, only looked at
 #: The package of AWS's samples for Studio Classic.
 CLASSIC_EXTENSION = "sagemaker_studio_autoshutdown"
 
@@ -27,9 +25,9 @@ _REMEDY = (
 )
 
 
-def all_of(host: Host, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Those that are known."""
-    found = [*installed(host), *native(host)]
+def all_of(host: Host, *, native_is_held_off: bool = False) -> Iterator[Finding]:
+    """Those that are known. ``native_is_held_off``: the setting hold_off_native_idle is on."""
+    found = [*installed(host, native_is_held_off), *native(host, native_is_held_off)]
     yield from found
     if (
         not any(finding.level is Level.WARNING for finding in found)
@@ -38,7 +36,7 @@ def all_of(host: Host, environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding(Level.OK, "other idle shutdowns", "none is known to be on")
 
 
-def installed(host: Host) -> Iterator[Finding]:
+def installed(host: Host, native_is_held_off: bool = False) -> Iterator[Finding]:
     """Packages and files of other idle shutdowns on this machine."""
     if importlib.util.find_spec(CLASSIC_EXTENSION) is not None:
         yield Finding(
@@ -56,7 +54,7 @@ def installed(host: Host) -> Iterator[Finding]:
             f"jupyter-activity-monitor-extension {version} is installed; by itself it shuts "
             "nothing down, but answers Studio's own idle shutdown",
         )
-    if Path(TIMESTAMP_FILE).exists():
+    if Path(TIMESTAMP_FILE).exists() and not native_is_held_off:
         yield Finding(
             Level.NOTE,
             "activity monitor",
@@ -65,8 +63,9 @@ def installed(host: Host) -> Iterator[Finding]:
         )
 
 
-def native(host: Host) -> Iterator[Finding]:
-    """Studio's own idle shutdown, which there is for spaces only."""
+def native(host: Host, is_held_off: bool = False) -> Iterator[Finding]:
+    """Studio's own idle shutdown, which there is for spaces only. One that is held off is meant to
+    be on."""
     if host.kind is not HostKind.SPACE:
         return
     aws = Aws(host.region)
@@ -81,7 +80,7 @@ def native(host: Host) -> Iterator[Finding]:
         except AwsError as error:
             unseen.append(error.iam_action or str(error))
             continue
-        yield from _idle_settings(where, answer)
+        yield from _idle_settings(where, answer, is_held_off)
         owner = (answer.get("OwnershipSettings") or {}).get("OwnerUserProfileName")
         if owner:
             try:
@@ -91,7 +90,7 @@ def native(host: Host) -> Iterator[Finding]:
             except AwsError as error:
                 unseen.append(error.iam_action or str(error))
             else:
-                yield from _idle_settings(f"the user profile {owner}", profile)
+                yield from _idle_settings(f"the user profile {owner}", profile, is_held_off)
     if unseen:
         yield Finding(
             Level.NOTE,
@@ -100,7 +99,7 @@ def native(host: Host) -> Iterator[Finding]:
         )
 
 
-def _idle_settings(where: str, answer: Mapping[str, Any]) -> Iterator[Finding]:
+def _idle_settings(where: str, answer: Mapping[str, Any], is_held_off: bool) -> Iterator[Finding]:
     for group in ("DefaultUserSettings", "DefaultSpaceSettings", "UserSettings", "SpaceSettings"):
         settings: Any = answer
         for key in (group, "JupyterLabAppSettings", "AppLifecycleManagement", "IdleSettings"):
@@ -111,9 +110,12 @@ def _idle_settings(where: str, answer: Mapping[str, Any]) -> Iterator[Finding]:
         ):
             minutes = settings.get("IdleTimeoutInMinutes")
             limit = f" after {minutes} minutes" if minutes else ""
-            yield Finding(
-                Level.WARNING,
-                NATIVE,
-                f"it is on in the {group} of {where}{limit}",
-                _REMEDY,
-            )
+            there = f"it is on in the {group} of {where}{limit}"
+            if is_held_off:
+                yield Finding(
+                    Level.NOTE,
+                    NATIVE,
+                    f"{there}. This server keeps it off while something is busy, kept or unknown",
+                )
+            else:
+                yield Finding(Level.WARNING, NATIVE, there, _REMEDY)

@@ -7,7 +7,7 @@ without that would lose it.
 from __future__ import annotations
 
 from ..aws import Aws
-from . import attach, native_idle
+from . import attach
 from .plan import Refused
 from .script import Kind
 from .target import Target
@@ -45,9 +45,8 @@ def _refuse(aws: Aws, lacking: list[str]) -> None:
         )
 
 
-def refuse_native(aws: Aws, target: Target, group: str, unknown: list[str]) -> None:
-    """Code Editor's settings are written back, too."""
-    path = f"{group}.{native_idle.MEMBER}"
+def refuse_native(aws: Aws, target: Target, path: str, unknown: list[str]) -> None:
+    """What Studio's own idle shutdown is set in is written back, too."""
     lacking = [each for each in unknown if each == path or each.startswith(f"{path}.")]
     if not aws.knows("sagemaker", f"Update{target.resource}", f"{path}.AppLifecycleManagement"):
         lacking.append(f"{path}.AppLifecycleManagement")

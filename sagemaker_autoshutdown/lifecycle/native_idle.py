@@ -1,7 +1,8 @@
-"""Studio's own idle shutdown for Code Editor, which no script of ours is for. Pure.
+"""Studio's own idle shutdown: for Code Editor, which no script of ours is for, and, where an admin
+wants a second net below ours, for JupyterLab. Pure.
 
-It stands in a domain's default user settings (``IdleSettings`` of ``CodeEditorAppSettings``). What
-stood there before is kept in a line of our JupyterLab script, by which it is taken back.
+It stands in a domain's default settings (``IdleSettings``). What stood there before is kept in a
+line of our JupyterLab script, by which it is taken back.
 """
 
 from __future__ import annotations
@@ -16,15 +17,88 @@ from typing import Any
 from . import attach
 from .script import InvalidScript, Kind
 
-#: The only settings that have it; there are no defaults of spaces for Code Editor.
-GROUP = "DefaultUserSettings"
-MEMBER = "CodeEditorAppSettings"
 #: Minutes that the API takes.
 SHORTEST, LONGEST = 60, 525_600
 
-_RECORD = re.compile(r"# Code Editor's idle shutdown: (\d+) minutes, before: (.+)")
-_MINUTES = f"{GROUP}.{MEMBER}.AppLifecycleManagement.IdleSettings.IdleTimeoutInMinutes"
 _OFF = {"LifecycleManagement": "DISABLED"}
+
+
+@dataclass(frozen=True)
+class NativeApp:
+    """A type of apps that Studio itself can shut down."""
+
+    #: For people, and in the script's line.
+    name: str
+    #: Where its settings are.
+    member: str
+    groups: tuple[str, ...]
+
+    @property
+    def _record(self) -> str:
+        return f"# {self.name}'s idle shutdown: "
+
+    def marked(self, script: str, record: Record | None) -> str:
+        """The script with the record in it."""
+        if record is None:
+            return script
+        first, _, rest = script.partition("\n")
+        before = json.dumps(dict(record.before), sort_keys=True)
+        return f"{first}\n{self._record}{record.minutes} minutes, before: {before}\n{rest}"
+
+    def read(self, script: str) -> Record | None:
+        """The record that `marked` left."""
+        for line in attach.head_of(script):
+            found = re.fullmatch(rf"{re.escape(self._record)}(\d+) minutes, before: (.+)", line)
+            if found is not None:
+                try:
+                    return Record(int(found[1]), dict(json.loads(found[2])))
+                except (TypeError, ValueError):
+                    return None  # edited by hand
+        return None
+
+    def record_of(self, settings: Mapping[str, Any], script_of: Any) -> Record | None:
+        """The record of one of ours that is attached there; `script_of` gives an ARN's script."""
+        arn = attach.current(Kind.SPACE, settings)
+        return self.read(script_of(arn)) if arn is not None and attach.is_ours(arn) else None
+
+    def changed(
+        self, group: str, settings: Mapping[str, Any], old: Record | None, minutes: int | None
+    ) -> Change:
+        """What an install with `minutes`, or without it, makes of a group of a domain's settings.
+
+        `old` is the record of what is attached there now. What somebody has changed since is left.
+        """
+        here = _idle(settings.get(self.member) or {})
+        is_ours = old is not None and here == _on(old.minutes)
+        may_stay: tuple[str, ...] = ()
+        before = old.before if old is not None and is_ours else here
+        if minutes is not None:
+            wanted, record = _on(minutes), Record(minutes, before)
+            note = f"Studio's own idle shutdown of {self.name}: after {minutes} minutes"
+        elif is_ours:
+            wanted, record = dict(before) or _OFF, None
+            if "IdleTimeoutInMinutes" not in wanted:
+                path = "AppLifecycleManagement.IdleSettings.IdleTimeoutInMinutes"
+                may_stay = (f"{group}.{self.member}.{path}",)
+            note = f"Studio's own idle shutdown of {self.name} is as it was before"
+        else:
+            return Change(None, None)
+        if wanted == here:
+            return Change(None, record)
+        return Change(wanted, record, f"{note} ({_described(here)} now)", may_stay)
+
+
+CODE_EDITOR = NativeApp("Code Editor", "CodeEditorAppSettings", ("DefaultUserSettings",))
+JUPYTERLAB = NativeApp(
+    "JupyterLab", "JupyterLabAppSettings", ("DefaultUserSettings", "DefaultSpaceSettings")
+)
+APPS = (CODE_EDITOR, JUPYTERLAB)
+#: What is to be known of a net below ours.
+NET = (
+    "Studio's own idle shutdown takes silent training in JupyterLab for idle. Our server keeps it "
+    "off while something is busy, kept or unknown (hold_off_native_idle), but only while that server "
+    "lives"
+)
 
 
 @dataclass(frozen=True)
@@ -39,12 +113,19 @@ class Record:
 class Change:
     """What becomes of it."""
 
-    #: The new settings of Code Editor's apps; None where they stay as they are.
-    app: Mapping[str, Any] | None
+    #: The new ``IdleSettings``; None where they stay as they are.
+    idle: Mapping[str, Any] | None
     record: Record | None
     note: str = ""
     #: The paths that an update may leave as they are, since it only adds.
     may_stay: tuple[str, ...] = ()
+
+    def made_in(self, app: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of the apps with the change."""
+        if self.idle is None:
+            return dict(app)
+        managed = dict(app.get("AppLifecycleManagement") or {})
+        return {**app, "AppLifecycleManagement": {**managed, "IdleSettings": dict(self.idle)}}
 
 
 def minutes_of(seconds: float) -> int:
@@ -57,70 +138,11 @@ def minutes_of(seconds: float) -> int:
     return minutes
 
 
-def marked(script: str, record: Record | None) -> str:
-    """The script with the record in it."""
-    if record is None:
-        return script
-    first, _, rest = script.partition("\n")
-    before = json.dumps(dict(record.before), sort_keys=True)
-    mark = f"# Code Editor's idle shutdown: {record.minutes} minutes, before: {before}"
-    return f"{first}\n{mark}\n{rest}"
-
-
-def read(script: str) -> Record | None:
-    """The record that `marked` left."""
-    for line in attach.head_of(script):
-        found = _RECORD.fullmatch(line)
-        if found is not None:
-            try:
-                return Record(int(found[1]), dict(json.loads(found[2])))
-            except (TypeError, ValueError):
-                return None  # edited by hand
-    return None
-
-
-def changed(settings: Mapping[str, Any], old: Record | None, minutes: int | None) -> Change:
-    """What an install with `minutes`, or without it, makes of a domain's settings.
-
-    `old` is the record of what is attached there now. What somebody has changed since is left.
-    """
-    here = _idle(settings)
-    is_ours = old is not None and here == _on(old.minutes)
-    may_stay: tuple[str, ...] = ()
-    before = old.before if old is not None and is_ours else here
-    if minutes is not None:
-        wanted, record = _on(minutes), Record(minutes, before)
-        note = f"Studio's own idle shutdown of Code Editor: after {minutes} minutes"
-    elif is_ours:
-        wanted, record = dict(before) or _OFF, None
-        may_stay = (_MINUTES,) if "IdleTimeoutInMinutes" not in wanted else ()
-        note = "Studio's own idle shutdown of Code Editor is as it was before"
-    else:
-        return Change(None, None)
-    if wanted == here:
-        return Change(None, record)
-    app = dict(settings.get(MEMBER) or {})
-    managed = dict(app.get("AppLifecycleManagement") or {})
-    return Change(
-        {**app, "AppLifecycleManagement": {**managed, "IdleSettings": wanted}},
-        record,
-        f"{note} ({_described(here)} now)",
-        may_stay,
-    )
-
-
-def record_of(settings: Mapping[str, Any], script_of: Any) -> Record | None:
-    """The record of one of ours that is attached there; `script_of` gives an ARN's script."""
-    arn = attach.current(Kind.SPACE, settings)
-    return read(script_of(arn)) if arn is not None and attach.is_ours(arn) else None
-
-
 def _on(minutes: int) -> dict[str, Any]:
     return {"LifecycleManagement": "ENABLED", "IdleTimeoutInMinutes": minutes}
 
 
-def _idle(settings: Mapping[str, Any]) -> dict[str, Any]:
-    app = settings.get(MEMBER) or {}
+def _idle(app: Mapping[str, Any]) -> dict[str, Any]:
     return dict((app.get("AppLifecycleManagement") or {}).get("IdleSettings") or {})
 
 

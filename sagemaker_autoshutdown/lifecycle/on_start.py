@@ -15,14 +15,15 @@ from ..diagnostics import other_shutdowns
 from ..diagnostics.findings import Level
 from ..hosts import detect
 from ..model import Host, HostKind
-from ..settings.admin import DEFAULT_METADATA_FILE
+from ..settings.admin import DEFAULT_METADATA_FILE, fixed_settings
 from . import switched_off
 
 
 def find(host: Host) -> Iterator[str]:
     """What else shuts down this host's apps, in words, and what could not be looked at."""
     advice = "Whichever limit is reached first applies; better switch one of the two off."
-    for finding in other_shutdowns.all_of(host, os.environ):
+    is_held_off = fixed_settings([]).get("hold_off_native_idle") is True
+    for finding in other_shutdowns.all_of(host, native_is_held_off=is_held_off):
         if finding.level is Level.WARNING:
             yield f"{finding.title}: {finding.detail}. {advice}"
         elif finding.title == other_shutdowns.NATIVE:

@@ -10,6 +10,7 @@ from typing import Any
 from ..aws import Aws, AwsError
 from . import attach, inherited_settings, native_idle, script_summary
 from .botocore_gaps import refuse_native, refuse_unknown, refuse_unseen
+from .native_idle import NativeApp
 from .ownership import as_text, is_templates, made_by_template
 from .plan import Plan, Refused, Step, gone, if_gone_or_used, if_there
 from .script import STUDIO_KINDS, Kind, config_name, encode, fitted
@@ -61,10 +62,13 @@ class Studio:
     # -- planning
 
     def plan_install(
-        self, target: Target, scripts: Mapping[Kind, str], native_minutes: int | None = None
+        self,
+        target: Target,
+        scripts: Mapping[Kind, str],
+        native_minutes: Mapping[NativeApp, int] | None = None,
     ) -> Plan:
         """Create what is not there yet, attach it, and leave all else as it is. For a domain,
-        `native_minutes` switches on Studio's own idle shutdown of Code Editor."""
+        `native_minutes` switches on Studio's own idle shutdown of some of its apps."""
         description, unknown = self._read.settled(target)
         domain = self._domain_above(target)
         creates: dict[str, Step] = {}
@@ -80,19 +84,17 @@ class Studio:
                 )
                 continue
             settings = settings or {}
-            notes += _native_notes(
-                f"{group} of {target}", settings, domain.settings if domain else None
-            )
-            record = None
-            if group == native_idle.GROUP and Kind.SPACE in scripts:
-                old = native_idle.record_of(settings, self._text)
-                native = native_idle.changed(settings, old, native_minutes)
-                record = native.record
-                if native.app is not None:
-                    refuse_native(self.aws, target, group, unknown)
-                    notes.append(native.note)
-                    changes.setdefault(group, {})[native_idle.MEMBER] = dict(native.app)
-                    may_stay += native.may_stay
+            native: dict[NativeApp, native_idle.Change] = {}
+            if Kind.SPACE in scripts:
+                native = self._native(target, group, settings, native_minutes or {}, unknown)
+                notes += _native_changes(native, group, changes, settings)
+                may_stay += [path for change in native.values() for path in change.may_stay]
+            lab = native.get(native_idle.JUPYTERLAB)
+            if lab is None or lab.record is None:
+                inherited = domain.settings if domain else None
+                notes += _native_notes(f"{group} of {target}", settings, inherited)
+            else:
+                notes.append(native_idle.NET)
             for kind, script in scripts.items():
                 refuse_unseen(self.aws, target, group, kind, unknown)
                 place = self._place(target, kind, settings, domain)
@@ -102,11 +104,14 @@ class Studio:
                 else:
                     script = inherited_settings.marked(script, place.copied)
                 if kind is Kind.SPACE:
-                    script = native_idle.marked(script, record)
+                    for app, change in native.items():
+                        script = app.marked(script, change.record)
                 script = fitted(script)
                 name = config_name(kind, script)
                 arn = self._arn_prefix(target) + name
                 value = attach.attached(kind, place.app, arn)
+                if kind is Kind.SPACE and lab is not None:
+                    value = lab.made_in(value)
                 if attach.without_nothing(value) == attach.without_nothing(
                     attach.of_apps(kind, settings)
                 ):
@@ -137,15 +142,10 @@ class Studio:
         may_stay: list[str] = []
         for group in target.groups:
             settings = description.get(group) or {}
-            if group == native_idle.GROUP:
-                native = native_idle.changed(
-                    settings, native_idle.record_of(settings, self._text), None
-                )
-                if native.app is not None:
-                    refuse_native(self.aws, target, group, unknown)
-                    notes.append(native.note)
-                    changes.setdefault(group, {})[native_idle.MEMBER] = dict(native.app)
-                    may_stay += native.may_stay
+            native = self._native(target, group, settings, {}, unknown)
+            notes += _native_changes(native, group, changes, settings)
+            may_stay += [path for change in native.values() for path in change.may_stay]
+            lab = native.get(native_idle.JUPYTERLAB)
             for kind in STUDIO_KINDS:
                 refuse_unseen(self.aws, target, group, kind, unknown)
                 here = attach.current(kind, settings)
@@ -169,12 +169,31 @@ class Studio:
                     )
                 may_stay += [f"{path}.{name}" for name in record.members]
                 removed.append(here)
-                changes.setdefault(group, {})[attach.member(kind)] = _taken_back(
-                    kind, settings, before, record
-                )
+                value = _taken_back(kind, settings, before, record)
+                if kind is Kind.SPACE and lab is not None:
+                    value = lab.made_in(value)
+                changes.setdefault(group, {})[attach.member(kind)] = value
         return self._plan(target, description, [], changes, removed, notes, may_stay)
 
     # -- the parts
+
+    def _native(
+        self,
+        target: Target,
+        group: str,
+        settings: Mapping[str, Any],
+        minutes: Mapping[NativeApp, int],
+        unknown: list[str],
+    ) -> dict[NativeApp, native_idle.Change]:
+        """What becomes of Studio's own idle shutdown of each type of apps that a group has."""
+        found = {}
+        for app in native_idle.APPS:
+            if group in app.groups:
+                old = app.record_of(settings, self._text)
+                found[app] = app.changed(group, settings, old, minutes.get(app))
+                if found[app].idle is not None:
+                    refuse_native(self.aws, target, f"{group}.{app.member}", unknown)
+        return found
 
     def _plan(
         self,
@@ -334,6 +353,24 @@ def _delete(arn: str) -> Step:
         if_gone_or_used,
         "aws sagemaker delete-studio-lifecycle-config --studio-lifecycle-config-name " + name,
     )
+
+
+def _native_changes(
+    native: Mapping[NativeApp, native_idle.Change],
+    group: str,
+    changes: dict[str, dict[str, Any]],
+    settings: Mapping[str, Any],
+) -> Iterator[str]:
+    """Adds what changes for apps that no script of ours is for; gives what is to be said of all.
+    JupyterLab's settings change together with its script."""
+    for app, change in native.items():
+        if change.idle is None:
+            continue
+        yield change.note
+        if app is native_idle.CODE_EDITOR:
+            changes.setdefault(group, {})[app.member] = change.made_in(
+                settings.get(app.member) or {}
+            )
 
 
 def _native_notes(

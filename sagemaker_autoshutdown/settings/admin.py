@@ -399,6 +399,13 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         help="Seconds between two readings of settings_source.",
     ).tag(config=True)
 
+    hold_off_native_idle = Bool(
+        False,
+        help="Whether to keep Studio's own idle shutdown of a JupyterLab space off while something "
+        "is busy, kept or unknown here, by the file that it reads "
+        "(/tmp/.sagemaker-last-active-timestamp). It lasts only while this server lives.",
+    ).tag(config=True)
+
     resource_metadata_file = Unicode(
         help="Where SageMaker says which app this is. By default $RESOURCE_METADATA_FILE, else "
         f"{DEFAULT_METADATA_FILE}.",
@@ -544,7 +551,7 @@ def load(parent: LoggingConfigurable) -> tuple[SageMakerAutoShutdown, list[str]]
     if not isinstance(own, Mapping):
         problems.append(f"SageMakerAutoShutdown takes settings by name, got {own!r}")
         own = {}
-    section = {**own, **_fixed_settings(problems)}
+    section = {**own, **fixed_settings(problems)}
     traits = settings.traits(config=True)
     for name, value in section.items():
         if name not in traits:
@@ -580,7 +587,7 @@ def load(parent: LoggingConfigurable) -> tuple[SageMakerAutoShutdown, list[str]]
     return settings, problems
 
 
-def _fixed_settings(problems: list[str]) -> dict[str, Any]:
+def fixed_settings(problems: list[str]) -> dict[str, Any]:
     """What the first ``FIXED_SETTINGS_FILE`` says that can be read; a problem for any other."""
     for file in (Path(FIXED_SETTINGS_FILE), Path(sys.prefix + FIXED_SETTINGS_FILE)):
         try:
@@ -588,6 +595,6 @@ def _fixed_settings(problems: list[str]) -> dict[str, Any]:
             return dict(document[SageMakerAutoShutdown.__name__])
         except FileNotFoundError:
             continue
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             problems.append(f"{file} can't be read, so what it fixes does not apply: {error!r}")
     return {}

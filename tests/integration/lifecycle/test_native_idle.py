@@ -75,9 +75,78 @@ def test_what_somebody_else_has_set_since_is_left(account: Account) -> None:
     assert idle(account) == theirs
 
 
+# ---- JupyterLab: a second net below ours
+
+
+def lab(account: Account, group: str = "DefaultUserSettings") -> dict[str, Any]:
+    """JupyterLab's settings of the domain."""
+    return dict(account.domain[group].get("JupyterLabAppSettings") or {})
+
+
+def lab_idle(account: Account, group: str = "DefaultUserSettings") -> dict[str, Any]:
+    """When Studio shuts it down."""
+    managed = lab(account, group).get("AppLifecycleManagement") or {}
+    return dict(managed.get("IdleSettings") or {})
+
+
+BEFORE = USER_SETTINGS["JupyterLabAppSettings"]["AppLifecycleManagement"]["IdleSettings"]
+NET = {"LifecycleManagement": "ENABLED", "IdleTimeoutInMinutes": 300}
+
+
+def test_a_net_for_jupyterlab_is_held_off_by_our_server_and_taken_back(account: Account) -> None:
+    code, out, _ = account.run("install", "--yes", "--native-idle-jupyterlab", "5h")
+    assert code == 0
+    assert "Studio's own idle shutdown of JupyterLab: after 300 minutes (after 120 minutes" in out
+    assert "only while that server lives" in out
+    assert "Better switch one of the two off" not in out
+    for group in ("DefaultUserSettings", "DefaultSpaceSettings"):
+        assert lab_idle(account, group) == NET
+        script = account.script(lab(account, group)["BuiltInLifecycleConfigArn"])
+        assert '"hold_off_native_idle":true' in script
+    assert idle(account) == {}
+    again, out, _ = account.run("install", "--yes", "--native-idle-jupyterlab", "5h")
+    assert (again, "Nothing needs to be changed" in out) == (0, True)
+
+    assert account.run("uninstall", "--yes")[0] == 0
+    assert lab_idle(account) == BEFORE
+    assert lab_idle(account, "DefaultSpaceSettings")["LifecycleManagement"] == "DISABLED"
+    assert (
+        lab(account)["DefaultResourceSpec"]
+        == (USER_SETTINGS["JupyterLabAppSettings"]["DefaultResourceSpec"])
+    )
+
+
+def test_an_install_without_it_takes_the_net_back_and_the_hold_too(account: Account) -> None:
+    account.run("install", "--yes", "--native-idle-jupyterlab", "5h", "--native-idle", "2h")
+    account.run("install", "--yes", "--native-idle-jupyterlab", "6h", "--native-idle", "3h")
+    assert lab_idle(account)["IdleTimeoutInMinutes"] == 360
+    assert idle(account)["IdleTimeoutInMinutes"] == 180
+    code, out, _ = account.run("install", "--yes")
+    assert (code, "Better switch one of the two off" in out) == (0, True)
+    assert lab_idle(account) == BEFORE
+    assert idle(account)["LifecycleManagement"] == "DISABLED"
+    assert "hold_off" not in account.script(lab(account)["BuiltInLifecycleConfigArn"])
+
+
+def test_what_somebody_else_has_set_for_jupyterlab_since_is_left(account: Account) -> None:
+    account.run("install", "--yes", "--native-idle-jupyterlab", "5h")
+    theirs = {"LifecycleManagement": "ENABLED", "IdleTimeoutInMinutes": 90}
+    settings = account.domain["DefaultUserSettings"]
+    settings["JupyterLabAppSettings"]["AppLifecycleManagement"]["IdleSettings"] = theirs
+    account.client.update_domain(DomainId=account.domain_id, DefaultUserSettings=settings)
+    assert account.run("uninstall", "--yes")[0] == 0
+    assert lab_idle(account) == theirs
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (("--native-idle-jupyterlab", "30m"), "from 60 to 525600 minutes"),
+        (("--native-idle-jupyterlab", "2h", "--user-profile", "ada"), "for a whole domain"),
+        (
+            ("--native-idle-jupyterlab", "2h", "--kind", "space", "--script", "x.sh"),
+            "goes without --script",
+        ),
         (("--native-idle", "30m"), "from 60 to 525600 minutes"),
         (("--native-idle", "2h", "--user-profile", "ada"), "for a whole domain"),
         (("--native-idle", "2h", "--kind", "classic"), "in the script for spaces"),
