@@ -96,8 +96,8 @@ APPS = (CODE_EDITOR, JUPYTERLAB)
 #: What is to be known of a net below ours.
 NET = (
     "Studio's own idle shutdown takes silent training in JupyterLab for idle. Our server keeps it "
-    "off while something is busy, kept or unknown (hold_off_native_idle), but only while that server "
-    "lives"
+    "off while something is busy, kept or unknown (hold_off_native_idle), but only while that "
+    "server lives"
 )
 
 
