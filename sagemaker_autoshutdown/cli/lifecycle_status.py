@@ -6,9 +6,16 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ..aws import AwsError
+from ..clock import utcnow
+from ..errors import Misused
+from ..fleet.config import Config, InvalidConfig, read
+from ..fleet.model import ReportKey
+from ..fleet.reports import NotAsked
 from ..lifecycle import rollout
 from ..lifecycle.notebooks import Notebooks
 from ..lifecycle.plan import Refused
@@ -43,6 +50,13 @@ def add_parser(commands: Any) -> None:
         help="also what each app's start came to, from CloudWatch Logs",
     )
     status.add_argument(
+        "--reports",
+        type=Path,
+        metavar="FILE",
+        help="also whose metrics arrive, from the Prometheus server that this configuration of "
+        "`fleet` names",
+    )
+    status.add_argument(
         "--only", choices=_ONLY, help="only those with something to do, not covered, or in dry run"
     )
     status.add_argument("--summary", action="store_true", help="only how many")
@@ -58,32 +72,70 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show who has it."""
-    rows = _read(arguments)
+    fleet = None if arguments.reports is None else _fleet(arguments.reports)
+    rows = _read(arguments, fleet)
     selected = [row for row in rows if arguments.only is None or _ONLY[arguments.only](row)]
     if arguments.json:
         document = _summary(rows) if arguments.summary else [_to_json(row) for row in selected]
         print(json.dumps(document, indent=2))
     else:
         if not arguments.summary:
-            print(f"{_table(selected, logs=arguments.logs)}\n")
-        print("\n".join(_in_words(rows, logs=arguments.logs)))
+            print(f"{_table(selected, logs=arguments.logs, reports=fleet is not None)}\n")
+        print("\n".join(_in_words(rows, logs=arguments.logs, reports=fleet is not None)))
     if any(row.error for row in rows):
         raise NotDone("Not all could be read: give the command again for the rest.")
     return TO_DO if arguments.exit_code and any(map(_ONLY["outdated"], rows)) else 0
 
 
-def _read(arguments: argparse.Namespace) -> list[Row]:
+def _read(arguments: argparse.Namespace, fleet: Config | None) -> list[Row]:
     aws = Patient(arguments.region, say_aside)
     try:
         if arguments.notebook_instances:
-            return list(rollout.of_notebooks(Notebooks(aws)))
-        domain_id = arguments.domain_id or Studio(aws).only_domain()
-        return list(rollout.of_domain(aws, domain_id, logs=arguments.logs, tell=Progress().tell))
+            domain_id = ""
+            rows = list(rollout.of_notebooks(Notebooks(aws)))
+        else:
+            domain_id = arguments.domain_id or Studio(aws).only_domain()
+            told = Progress().tell
+            rows = list(rollout.of_domain(aws, domain_id, logs=arguments.logs, tell=told))
+        if fleet is not None:
+            rows = _with_reports(rows, fleet, domain_id, aws.effective_region)
     except (AwsError, Refused) as error:
         raise failed(error, "status") from error
+    except NotAsked as error:
+        raise NotDone(f"{error}.") from None
+    return rows
 
 
-def _table(rows: Sequence[Row], *, logs: bool) -> str:
+def _fleet(path: Path) -> Config:
+    try:
+        config = read(path)
+    except InvalidConfig as error:
+        raise Misused(f"--reports: {error}") from None
+    if config.prometheus is None:
+        raise Misused(f"--reports: {path} has no [prometheus], so nobody knows whom to ask")
+    return config
+
+
+def _with_reports(rows: list[Row], fleet: Config, domain_id: str, region: str) -> list[Row]:
+    """Which servers report by now. One that was just started has yet to."""
+    heard: set[ReportKey] = set()
+    now = utcnow()
+    for (_, where, key), at in fleet.prometheus.ask().items() if fleet.prometheus else ():
+        # Metrics that were scraped name no region.
+        if where in ("", region) and now - at <= fleet.reports_within:
+            heard.add(key)
+
+    def reports(row: Row) -> bool | None:
+        if not (row.covered and row.is_up):
+            return None
+        is_heard = ReportKey(domain_id, row.owner, row.kind) in heard
+        is_new = row.created_at is None or now - row.created_at <= fleet.reports_within
+        return is_heard or (None if is_new else False)
+
+    return [replace(row, reports=reports(row)) for row in rows]
+
+
+def _table(rows: Sequence[Row], *, logs: bool, reports: bool) -> str:
     heading = ["OWNER", "KIND", "APP", "STARTED WITH", "NEXT START", "LIMIT", "FROM"]
     cells = []
     for row in rows:
@@ -105,8 +157,11 @@ def _table(rows: Sequence[Row], *, logs: bool) -> str:
             ]
         if logs:
             line.append(_log(row))
+        if reports:
+            line.append({True: "arrive", False: "none", None: "-"}[row.reports])
         cells.append((*line, row.advice))
-    return table((*heading, *(["LOG"] if logs else []), ""), cells)
+    more = [*(["LOG"] if logs else []), *(["METRICS"] if reports else [])]
+    return table((*heading, *more, ""), cells)
 
 
 def _version(row: Row) -> str:
@@ -148,6 +203,8 @@ def _summary(rows: Sequence[Row]) -> dict[str, Any]:
         "not_read": sum(bool(row.error) for row in rows),
         "log": dict(sorted(said.items())),
         "log_says_nothing": len(up) - sum(said.values()),
+        "metrics_arrive": sum(row.reports is True for row in up),
+        "metrics_missing": sum(row.reports is False for row in up),
     }
 
 
@@ -155,7 +212,7 @@ def _counted(values: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(values).items()))
 
 
-def _in_words(rows: Sequence[Row], *, logs: bool) -> Iterable[str]:
+def _in_words(rows: Sequence[Row], *, logs: bool, reports: bool) -> Iterable[str]:
     told = _summary(rows)
     have = sum(told["next_start"].values())
     versions = told["next_start"]
@@ -174,7 +231,12 @@ def _in_words(rows: Sequence[Row], *, logs: bool) -> Iterable[str]:
     if logs:
         said = [f"{count} {outcome}" for outcome, count in told["log"].items()]
         yield f"The log of those that run: {', '.join([*said, _nothing(told)])}."
-    elif any(row.is_up and row.started_with for row in rows):
+    if reports:
+        yield (
+            f"Metrics arrive from {told['metrics_arrive']} of those that run, and not from "
+            f"{told['metrics_missing']}."
+        )
+    if not (logs or reports) and any(row.is_up and row.started_with for row in rows):
         yield (
             "STARTED WITH says which script an app was given, not what came of it: --logs reads "
             "what the script said."
@@ -215,6 +277,7 @@ def _to_json(row: Row) -> dict[str, Any]:
             "line": start.line,
             "is_installed": start.outcome is Outcome.INSTALLED,
         },
+        "metrics_arrive": row.reports,
         "advice": row.advice,
         "error": row.error,
     }

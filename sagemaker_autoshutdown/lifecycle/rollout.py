@@ -64,6 +64,10 @@ class Row:
     #: Where what the next start runs is attached.
     source: str = ""
     start: Start | None = None
+    #: When the app was made, as the list has it.
+    created_at: datetime | None = None
+    #: Whether metrics of its server arrive; None where nobody asked, or it is too early to tell.
+    reports: bool | None = None
     #: Whether there is a script of ours for apps of this type.
     covered: bool = True
     #: After how many minutes Studio's own idle shutdown ends what is not covered.
@@ -106,6 +110,8 @@ class Row:
         else:
             if self.start is not None and self.start.outcome is not Outcome.INSTALLED:
                 yield self.start.line
+            if self.reports is False and self.started_with:
+                yield "no metrics arrive"
             if self.is_up and not self.current:
                 yield "must restart"
             if self.is_dry_run:
@@ -255,6 +261,7 @@ class _Domain:
         return replace(
             row,
             started_with=version_of(running or ""),
+            created_at=app.get("CreationTime"),
             current=running == coming,
             start=self.starts.get((owner, app["AppType"], app["AppName"])),
         )

@@ -6,14 +6,20 @@ import contextlib
 import json
 import time
 from collections import Counter
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sagemaker_autoshutdown import __version__, aws
+from sagemaker_autoshutdown.cli import lifecycle_status
+from sagemaker_autoshutdown.fleet.model import ReportKey
 from sagemaker_autoshutdown.lifecycle import start_logs, throttling
 from tests.localstudio import AppKey, Fault, space, user
 from tests.localstudio.state import Resource
+from tests.prometheus import running_prometheus
+from tests.reporters import Reporters, serving
 
 from .conftest import Account
 
@@ -96,6 +102,7 @@ def test_it_tells_who_runs_which_version_and_who_must_restart(account: Account) 
         "from": "space defaults",
         "native_idle_minutes": None,
         "log": None,
+        "metrics_arrive": None,
         "advice": "",
         "error": "",
     }
@@ -213,6 +220,46 @@ def test_a_start_that_installed_nothing_is_not_taken_for_one_that_did(account: A
     assert "1 installed, 1 not installed, 1 switched off, 1 without a line of ours." in out
     _, out, _ = account.run("status", "--summary")
     assert "not what came of it: --logs" in out
+
+
+def test_metrics_that_arrive_are_proof_and_such_that_do_not_stand_out(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.run("install", "--yes")
+    for owner_kind, owner, app_type in (
+        ("user-profile", "ada", "JupyterServer"),
+        ("user-profile", "grace", "JupyterServer"),
+        ("space", "team-a", "JupyterLab"),
+    ):
+        start_app(account, owner_kind, owner, app_type)
+    reporters = Reporters()
+    others = ReportKey("d-other", "grace", "classic")
+    reporters.set(frozenset({ReportKey(account.domain_id, "ada", "classic"), others}))
+    config = tmp_path / "fleet.toml"
+    with serving(reporters) as servers:
+        scrapes = [{"job_name": "servers", "static_configs": [{"targets": [servers]}]}]
+        with running_prometheus(tmp_path / "prometheus", scrapes) as prometheus:
+            prometheus.wait("count(sagemaker_autoshutdown_last_check_timestamp_seconds) == 2")
+            config.write_text(f'[prometheus]\nurl = "{prometheus.url}"\n')
+            told = rows(account, "--reports", str(config))
+            assert told["ada", "classic"]["metrics_arrive"] is True
+            # They have just been started: no metrics yet is no news.
+            assert told["grace", "classic"]["metrics_arrive"] is None
+            assert told["grace", "classic"]["advice"] == ""
+            later = datetime.now(timezone.utc) + timedelta(minutes=9)  # of ten
+            monkeypatch.setattr(lifecycle_status, "utcnow", lambda: later)
+            code, out, _ = account.run("status", "--reports", str(config))
+            assert code == 0
+            assert "Metrics arrive from 1 of those that run, and not from 0." in out
+            monkeypatch.setattr(lifecycle_status, "utcnow", lambda: later + timedelta(minutes=2))
+            told = rows(account, "--reports", str(config))
+            assert told["grace", "classic"]["advice"] == "no metrics arrive"
+            assert told["team-a", "space"]["advice"] == "no metrics arrive"
+    code, _, err = account.run("status", "--reports", str(config))
+    assert (code, "could not be reached" in err) == (1, True)
+    config.write_text("")
+    code, _, err = account.run("status", "--reports", str(config))
+    assert (code, "has no [prometheus]" in err) == (2, True)
 
 
 def test_a_log_that_is_not_there_says_nothing(account: Account) -> None:
