@@ -128,7 +128,8 @@ def _with_reports(rows: list[Row], fleet: Config, domain_id: str, region: str) -
     def reports(row: Row) -> bool | None:
         if not (row.covered and row.is_up):
             return None
-        is_heard = ReportKey(domain_id, row.owner, row.kind) in heard
+        owner_kind = row.owner_kind if domain_id else ""
+        is_heard = ReportKey(domain_id, owner_kind, row.owner, row.kind) in heard
         is_new = row.created_at is None or now - row.created_at <= fleet.reports_within
         return is_heard or (None if is_new else False)
 

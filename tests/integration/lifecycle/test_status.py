@@ -233,8 +233,9 @@ def test_metrics_that_arrive_are_proof_and_such_that_do_not_stand_out(
     ):
         start_app(account, owner_kind, owner, app_type)
     reporters = Reporters()
-    others = ReportKey("d-other", "grace", "classic")
-    reporters.set(frozenset({ReportKey(account.domain_id, "ada", "classic"), others}))
+    others = ReportKey("d-other", "user-profile", "grace", "classic")
+    ada = ReportKey(account.domain_id, "user-profile", "ada", "classic")
+    reporters.set(frozenset({ada, others}))
     config = tmp_path / "fleet.toml"
     with serving(reporters) as servers:
         scrapes = [{"job_name": "servers", "static_configs": [{"targets": [servers]}]}]
