@@ -17,8 +17,9 @@
 #   make clean               back to a fresh clone
 
 PYTHON ?= python3
-# One worker a core, hyperthreads included.
-PYTEST = $(BIN)/python -m pytest --numprocesses logical --dist loadgroup
+# One worker a core, hyperthreads included. A module stays on one worker, with what it has set up,
+# until another has nothing else to do.
+PYTEST = $(BIN)/python -m pytest --numprocesses logical --dist worksteal
 VENV := .venv
 BIN := $(VENV)/bin
 HOST ?= classic
@@ -77,11 +78,11 @@ test-fast: $(INSTALLED)
 system-packages:
 	@tests/install-system-packages.sh
 
-test-python: $(INSTALLED) system-packages
+test-python: $(INSTALLED) $(BROWSER_INSTALLED) system-packages
 	$(PYTEST)
 
 # The product in stand-ins of the images of the field.
-test-images: $(INSTALLED)
+test-images: $(INSTALLED) $(BROWSER_INSTALLED) system-packages
 	$(PYTEST) tests/images
 
 $(PANEL_INSTALLED): $(PANEL)/package.json $(PANEL)/yarn.lock $(INSTALLED)

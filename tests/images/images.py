@@ -137,8 +137,10 @@ def environment(image: Image, python: str) -> Iterator[Environment]:
             _make(found, python)
             complete.touch()
         found.uninstall()
-        yield found
-        found.uninstall()
+        try:
+            yield found
+        finally:
+            found.uninstall()
 
 
 def _make(target: Environment, python: str) -> None:

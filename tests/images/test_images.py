@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tornado.httpclient import HTTPRequest
 
 from tests.localstudio import AppKey, LocalStudio, ServerOptions, space
@@ -188,10 +187,3 @@ def server_off_sagemaker(image: Environment, home: Path) -> Iterator[Path]:
 def _own_lines(log: str) -> list[str]:
     """What the extension itself has said."""
     return [line for line in log.splitlines() if "] sagemaker_autoshutdown: " in line]
-
-
-@pytest.fixture(autouse=True)
-def _the_image_does_not_stay_changed(bare_image: Environment) -> Iterator[None]:
-    """Whatever a test left behind must not be there for the next."""
-    yield
-    bare_image.uninstall()

@@ -17,7 +17,7 @@ from sagemaker_autoshutdown.lifecycle.script import Kind
 from tests.localstudio import AppKey, LocalStudioError, ServerOptions, space, user
 from tests.localstudio.testing import BlockingStudio, running_studio
 
-from .conftest import one_environment
+from .conftest import environment_named
 from .images import Environment
 from .standin import StandIn
 from .test_images import wait_until
@@ -35,7 +35,7 @@ QUICK = [
 @pytest.fixture(params=IMAGES, ids=lambda kind: kind.value)
 def stand_in(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StandIn]:
     """A host without the product, with the image that it may have."""
-    for environment in one_environment(IMAGES[request.param]):
+    for environment in environment_named(IMAGES[request.param]):
         yield StandIn(request.param, environment, tmp_path / "root")
 
 
@@ -90,7 +90,7 @@ def test_an_image_with_an_old_botocore_refuses_to_write_what_it_does_not_know(
     wheel: Path, tmp_path: Path
 ) -> None:
     install = ("install", "--yes")
-    for environment in one_environment("sagemaker-distribution-1.0.0"):
+    for environment in environment_named("sagemaker-distribution-1.0.0"):
         environment.install(wheel)
         with running_studio(tmp_path) as studio:
             studio.create_domain(

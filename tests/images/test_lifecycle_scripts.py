@@ -9,7 +9,7 @@ import socket
 import tarfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -468,17 +468,15 @@ def test_an_environment_is_changed_by_its_owner(
     assert re.match("-n -u ec2-user timeout -k 2 [0-9]+ env ", line)
     assert " -m pip --isolated " in line
     assert " install --no-deps --no-index " in line
-    one_image.uninstall()
 
 
 # ---- helpers ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def one_stand_in(one_image: Environment, tmp_path: Path) -> Iterator[StandIn]:
+def one_stand_in(one_image: Environment, tmp_path: Path) -> StandIn:
     """A JupyterLab space of one of the images."""
-    yield StandIn(Kind.SPACE, one_image, tmp_path / "root")
-    one_image.uninstall()
+    return StandIn(Kind.SPACE, one_image, tmp_path / "root")
 
 
 def without_root(stand_in: StandIn) -> None:

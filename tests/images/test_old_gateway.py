@@ -10,26 +10,21 @@ import pytest
 from tests.localstudio import AppKey, ServerOptions
 from tests.localstudio.testing import BlockingStudio, running_studio
 
-from .conftest import one_environment
-from .images import CONSTRAINTS, Environment, environment, find_python, read_image
+from .conftest import environment_named, environment_of
+from .images import CONSTRAINTS, Environment, read_image
 from .test_images import API, LIMIT, QUICK_POLICY, ask_debugger, wait_until
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def classic() -> Iterator[Environment]:
     """The stand-in of Classic's JupyterServer."""
-    yield from one_environment("studio-classic-jupyterlab3")
+    yield from environment_named("studio-classic-jupyterlab3")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def old_gateway() -> Iterator[Environment]:
     """The stand-in of an app's image."""
-    image = read_image(CONSTRAINTS / "apps" / "kernel-gateway-2.txt")
-    python = find_python(image.python)
-    if python is None:
-        pytest.skip(f"Python {image.python}, which {image.name} runs on, is not on this machine")
-    with environment(image, python) as found:
-        yield found
+    yield from environment_of(read_image(CONSTRAINTS / "apps" / "kernel-gateway-2.txt"))
 
 
 def test_a_cell_that_its_gateway_forgot_is_not_killed_and_an_idle_kernel_is(

@@ -43,7 +43,7 @@ redirect_stderr = true
 
 
 @pytest.fixture
-def stand_in(one_image: Environment, tmp_path: Path) -> Iterator[StandIn]:
+def stand_in(one_image: Environment, tmp_path: Path) -> StandIn:
     """A space with the two programs that its image has."""
     space = StandIn(Kind.SPACE, one_image, tmp_path / "root")
     conf = space.root / "etc/supervisor/conf.d/supervisord.conf"
@@ -51,8 +51,7 @@ def stand_in(one_image: Environment, tmp_path: Path) -> Iterator[StandIn]:
     space.add_program(
         "restart-jupyter-server", f"exec supervisorctl -c {conf} restart jupyterlabserver"
     )
-    yield space
-    one_image.uninstall()
+    return space
 
 
 @pytest.fixture
