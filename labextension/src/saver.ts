@@ -113,7 +113,7 @@ export class DocumentSaver implements IDocumentSaver {
   }
 
   /** Nobody tells a hidden page of a deadline where there are no events: ask before one that came
-   * about just now is near. Asking is no activity. */
+   * about just now is near. Asking does not count as activity. */
   private _lookAgain(): void {
     const { model } = this._options;
     if (this.isNeeded) {

@@ -70,7 +70,7 @@ class Handler(APIHandler):
     """What all of ours share."""
 
     auth_resource = "sagemaker_autoshutdown"
-    # Watching is no activity: a panel that polls would keep its own server up for ever.
+    # Watching does not count as activity: a panel that polls would keep its own server up for ever.
     _track_activity = False
 
     served: Served

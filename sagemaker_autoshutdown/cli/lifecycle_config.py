@@ -488,7 +488,9 @@ def _group(arguments: argparse.Namespace) -> Group:
 
 def _agreed() -> bool:
     if not sys.stdin.isatty():
-        raise Misused("nobody can be asked here: give --yes to go ahead, or --dry-run to look")
+        raise Misused(
+            "there is no terminal to ask: pass --yes to go ahead, or --dry-run to see the plan"
+        )
     try:
         return input("Go ahead? [y/N] ").strip().lower() in ("y", "yes")
     except (EOFError, KeyboardInterrupt):
@@ -507,16 +509,19 @@ def _do(plan: Plan, aws: Aws) -> None:
     try:
         plan.carry_out(aws, say)
     except KeyboardInterrupt:
-        raise NotDone(f"Interrupted; whether the first that is not done was done {_LOOK}") from None
+        raise NotDone(f"Interrupted. {_MAY_BE_DONE}") from None
     except AwsError as error:
         stands = "Nothing was changed."
         if error.kind in (ErrorKind.TIMEOUT, ErrorKind.UNREACHABLE):
-            stands = f"Whether the first that is not done was done {_LOOK}"
+            stands = _MAY_BE_DONE
         elif any(line.startswith("  done") for line in told):
-            stands = "What is done stays; the same command, given again, goes on from there."
+            stands = "Finished steps stay. Run the command again: it checks and continues."
         raise NotDone(f"{failed(error)}\n{stands}") from error
     except (Refused, Lost, NotDeleted) as error:
         raise failed(error) from error
 
 
-_LOOK = "is not known. The same command, given again, looks, and goes on from there."
+_MAY_BE_DONE = (
+    'The first step marked "not done" may have gone through. Run the command again: it checks and '
+    "continues."
+)

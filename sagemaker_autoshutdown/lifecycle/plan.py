@@ -140,8 +140,8 @@ class Plan:
             errors = "\n".join(dict.fromkeys(str(error) for _, error in failed))
             commands = "\n".join(f"  {step.by_hand}" for step, _ in failed)
             raise NotDeleted(
-                f"All is as it was to be and was read back, but what nothing needs any more could "
-                f"not be deleted:\n{errors}\nIt does no harm. To delete it by hand:\n{commands}"
+                "All changes are made and verified. Some resources that are no longer used could "
+                f"not be deleted:\n{errors}\nThey do no harm. To delete them by hand:\n{commands}"
             )
 
     def _do(self, step: Step, aws: Aws, say: Callable[[str], None]) -> None:

@@ -35,8 +35,9 @@ def until_settled(read: Callable[[], T], under_way: Callable[[T], bool]) -> T:
 
 
 class Patient(Aws):
-    """Calls for a command that thousands of them must not fail for one; a throttled call has done
-    nothing, so that each can be made again. `say` is told of each wait."""
+    """Retries throttled calls, so that one of thousands cannot fail the command.
+
+    A throttled call has done nothing, so it can be repeated. `say` gets a line for each wait."""
 
     def __init__(self, region: str, say: Callable[[str], None], role: Role | None = None) -> None:
         super().__init__(region, role=role)

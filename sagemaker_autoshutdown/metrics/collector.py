@@ -86,11 +86,16 @@ _INSTANCE = ("instance_type", "app_type")
 _APP = ("app_name", *_INSTANCE)
 
 DEFINITIONS: tuple[Definition, ...] = (
-    Definition("info", "gauge", "Always 1; its labels say what runs where.", ("version", "region")),
+    Definition(
+        "info",
+        "gauge",
+        "Always 1. The labels name the version and the region.",
+        ("version", "region"),
+    ),
     Definition(
         "instance_usd_per_hour",
         "gauge",
-        "What an instance that is up costs per hour. Missing where its type is unpriced.",
+        "Price of a running instance in USD per hour. Missing for unpriced instance types.",
         (*_INSTANCE, "price_source"),
     ),
     Definition(
@@ -102,128 +107,132 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "unpriced_instances",
         "gauge",
-        "Instances that are up whose type has no known price; they are in no cost.",
+        "Running instances whose type has no known price. Their cost is missing from all totals.",
     ),
     Definition(
         "cost_usd_total",
         "counter",
-        "What instances cost since records began, over restarts too. What is not yet known to be "
-        "idle or in use is added when it is, after active_time.",
+        "Cost of instances since records began, kept over restarts. Time that may still turn "
+        "out to be idle or in use is added after active_time.",
         (*_INSTANCE, "state"),
     ),
     Definition(
         "avoided_cost_usd_total",
         "counter",
-        "Estimate: what shut down instances would have cost since records began.",
+        "Avoided cost since records began: an estimate of the cost that instances would have "
+        "caused after their shutdown.",
         _INSTANCE,
     ),
     Definition(
         "today_cost_usd",
         "gauge",
-        "Cost since midnight UTC, by what it is for: in_use, idle, volume, or avoided (an "
-        "estimate, and not spent).",
+        "Cost since midnight UTC by kind: in_use, idle, volume, or avoided (an estimate, not "
+        "spent).",
         ("kind",),
     ),
     Definition(
         "month_cost_usd",
         "gauge",
-        "Cost since the first of the month UTC, by what it is for, as in today_cost_usd.",
+        "Cost since the first of the month UTC, by the same kinds as today_cost_usd.",
         ("kind",),
     ),
     Definition(
         "volume_usd_per_month",
         "gauge",
-        "What the volume of a space or notebook instance costs a month, whether its app is up or "
-        "not. Missing where there is none.",
+        "Price of the volume of a space or notebook instance in USD per month, whether its app "
+        "is up or not. Missing where there is no volume.",
     ),
     Definition("apps", "gauge", "Apps by state.", ("state",)),
     Definition(
         "app_idle_seconds",
         "gauge",
-        "For how long an app has not been used; 0 while something holds it.",
+        "Seconds since the last activity of an app; 0 while something holds it.",
         _APP,
     ),
     Definition(
         "gpu_utilization_ratio",
         "gauge",
-        "How busy a GPU was at the last look, from 0 to 1. Missing where it does not tell, and on "
-        "Classic, where GPUs are on other machines.",
+        "Utilization of a GPU at the last check, from 0 to 1. Missing where the GPU does not "
+        "report it, and in Classic, where GPUs are on other machines.",
         (*_APP, "gpu"),
     ),
     Definition(
         "gpu_idle_seconds",
         "gauge",
-        "For how long no work of a GPU was seen, since this server began to look at most.",
+        "Seconds since a GPU was last seen at work, at most since this server started.",
         (*_APP, "gpu"),
     ),
     Definition(
         "app_idle_timeout_seconds",
         "gauge",
-        "The limit that applies to an app. The label limit names its setting.",
+        "The idle limit of an app. The label limit names its setting.",
         (*_APP, "limit"),
     ),
     Definition(
         "browser_connected",
         "gauge",
-        "Whether somebody has the server open in a browser. Missing while that is not known.",
+        "1 while somebody has the server open in a browser, else 0. Missing while that is not "
+        "known.",
     ),
     Definition(
         "app_shutdown_timestamp_seconds",
         "gauge",
-        "When an app will be shut down if nothing happens. Missing where there is no deadline.",
+        "The deadline of an app. Missing while it has none.",
         _APP,
     ),
     Definition(
         "app_kept_until_timestamp_seconds",
         "gauge",
-        "Until when a user keeps an app alive. Missing where nobody does.",
+        "The end of the keep-alive of an app. Missing while it has none.",
         _APP,
     ),
     Definition(
         "shutdowns_total",
         "counter",
-        "Shutdowns by why, and by whether SageMaker accepted them.",
+        "Shutdowns by reason and by outcome: accepted by SageMaker, or failed.",
         ("reason", "outcome"),
     ),
-    Definition("events_total", "counter", "What happened, by kind.", ("kind",)),
+    Definition(
+        "events_total", "counter", "Events by kind, such as warnings and shutdowns.", ("kind",)
+    ),
     Definition(
         "api_calls_total",
         "counter",
-        "Calls to AWS by operation and outcome: ok, or the error's code.",
+        "Calls to AWS by operation and outcome: ok, or the error code.",
         ("operation", "outcome"),
     ),
-    Definition("check_duration_seconds", "histogram", "How long a look at apps and kernels took."),
+    Definition("check_duration_seconds", "histogram", "Duration of a check of apps and kernels."),
     Definition(
         "last_check_timestamp_seconds",
         "gauge",
-        "When apps and kernels were last seen without an error. Missing until they were.",
+        "Time of the last check without an error. Missing until there was one.",
     ),
-    Definition("check_overdue", "gauge", "1 while there was no good check for too long, else 0."),
-    Definition("problems", "gauge", "Problems that keep it from doing its work."),
+    Definition("check_overdue", "gauge", "1 while the last good check is too long ago, else 0."),
+    Definition("problems", "gauge", "Problems that keep the extension from working."),
     Definition(
         "recording_failed",
         "gauge",
-        "1 while costs and history are not recorded or were put aside, else 0.",
+        "1 while costs and history are not recorded or the record was set aside, else 0.",
     ),
-    Definition("dry_run", "gauge", "1 while nothing is shut down because dry run is on, else 0."),
-    Definition("setting_seconds", "gauge", "Settings in force that are times.", ("setting",)),
+    Definition("dry_run", "gauge", "1 while dry run is on, so nothing is shut down, else 0."),
+    Definition("setting_seconds", "gauge", "Durations among the settings in force.", ("setting",)),
     Definition(
-        "setting_enabled", "gauge", "Settings in force that are switches, 1 for on.", ("setting",)
+        "setting_enabled", "gauge", "Switches among the settings in force, 1 for on.", ("setting",)
     ),
     Definition(
         "remote_write_samples_total",
         "counter",
-        "Samples for remote write by what became of them: sent, or dropped for lack of room, for "
-        "their age or because the receiver refused them.",
+        "Samples for remote write by outcome: sent, or dropped because they were too many, too "
+        "old or refused by the receiver.",
         ("outcome",),
     ),
     Definition(
         "remote_write_requests_total",
         "counter",
-        "Requests of remote write by outcome: ok, failed (tried again), or refused.",
+        "Requests of remote write by outcome: ok, failed (they are retried), or refused.",
         ("outcome",),
     ),
-    Definition("remote_write_pending_samples", "gauge", "Samples that wait for being sent."),
+    Definition("remote_write_pending_samples", "gauge", "Samples that wait to be sent."),
 )
 
 SENT, DROPPED = "sent", "dropped"

@@ -1,7 +1,7 @@
 """What an instance costs an hour: the admin's own table, the Price List API, the bundled table.
 
 The first that knows the type wins, and the price says which it was. A type that none knows is
-unpriced: that is shown as such and left out of sums, never counted as 0.
+unpriced: that is shown as such and excluded from totals, never counted as 0.
 """
 
 from __future__ import annotations

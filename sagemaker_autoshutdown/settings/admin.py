@@ -180,52 +180,53 @@ class SageMakerAutoShutdown(LoggingConfigurable):
 
     idle_timeout = Number(
         7200.0,
-        help="Seconds without activity after which an app is shut down.",
+        help="The idle limit, in seconds. An app without activity for this long is shut down.",
     ).tag(config=True, live=True)
 
     closed_idle_timeout = Number(
         None,
         allow_none=True,
-        help="The limit, in seconds, that applies once the last browser tab of this server is "
-        "closed. It runs from the last activity, or from when the tab was closed if that is later. "
-        "None: the same as idle_timeout. Where it is not known whether a tab is open, idle_timeout "
-        "applies.",
+        help="The idle limit, in seconds, once the last browser tab of this server is closed. It "
+        "counts from the last activity, or from the moment the tab was closed if that is later. "
+        "None: idle_timeout applies. While it is not known whether a tab is open, idle_timeout "
+        "applies, too.",
     ).tag(config=True, live=True)
 
     poll_interval = Number(
         60.0,
-        help="Seconds between two looks at kernels, terminals and apps. Deadlines are kept to the "
-        "second whatever this is; it bounds how late a new app or activity is noticed.",
+        help="Seconds between two checks of kernels, terminals and apps. Deadlines are kept to "
+        "the second in any case. A new app or new activity is noticed this much later at most.",
     ).tag(config=True)
 
     warning_time = Number(
         600.0,
-        help="Seconds before a shutdown at which users are warned. What is overdue when first "
-        "seen is warned of first, too. For limits shorter than this, the limit.",
+        help="Seconds before a shutdown at which users are warned. Apps that are already overdue "
+        "when first seen get a warning, too. If the idle limit is shorter than this, the warning "
+        "is as long as the limit.",
     ).tag(config=True, live=True)
 
     active_time = Number(
         300.0,
-        help="Seconds after its last activity during which an app is called active, not idle. "
-        "It changes what is shown and what counts as idle cost, not when an app is shut down.",
+        help="Seconds after its last activity for which an app is shown as active, not idle. This "
+        "time counts as in use in the costs. It does not change the deadline.",
     ).tag(config=True, live=True)
 
     max_busy_time = Number(
         0.0,
-        help="Seconds that a kernel may stay busy before it no longer holds its app; 0 is off: a "
-        "running cell is never interrupted. For kernels that crashed while busy.",
+        help="Seconds for which a kernel may stay busy before it no longer holds its app; for "
+        "kernels that crashed while busy. 0 is off: a running cell is never interrupted.",
     ).tag(config=True, live=True)
 
     keep_terminals = Bool(
         False,
-        help="Whether an open terminal holds its app. If not, it counts by its last input or "
-        "output, like a kernel.",
+        help="Whether an open terminal holds its app. If not, a terminal counts by the last key "
+        "typed in it.",
     ).tag(config=True, live=True)
 
     ignore_connections = Bool(
         True,
-        help="Whether an open browser tab is no activity. If False, a kernel with a connected "
-        "client holds its app.",
+        help="Whether an open browser tab does not count as activity. If False, a kernel with a "
+        "connected browser holds its app.",
     ).tag(config=True, live=True)
 
     ignored_programs: List[str] = List(
@@ -238,10 +239,11 @@ class SageMakerAutoShutdown(LoggingConfigurable):
             *("code-server", "*/code-server*/lib/*", "*/code-server*/out/*"),
             *("*/share/code-server/*", "*-langserver*", "*-language-server*", "pylsp", "texlab"),
         ],
-        help="Programs that never count, wherever they run and whatever they use: monitors, "
-        "services that never rest, language servers (shell-style patterns). A pattern names a "
-        "program, or the script or module that an interpreter runs; with a slash, a path; with a "
-        "blank, a program and a word after it ('aws s3'). What runs below them counts by itself.",
+        help="Programs that never count as work, wherever they run and whatever they use: "
+        "monitors, services that never rest, language servers. Each entry is a shell-style "
+        "pattern. It names a program, or the script or module that an interpreter runs. A pattern "
+        "with a slash is a path; one with a blank is a program and a word after it ('aws s3'). "
+        "Child processes count by themselves.",
     ).tag(config=True, live=True)
 
     holding_programs: List[str] = List(
@@ -250,48 +252,48 @@ class SageMakerAutoShutdown(LoggingConfigurable):
             *("aws s3", "jupyter-execute", "jupyter-nbconvert", "nbconvert", "papermill"),
             *("rsync", "scp"),
         ],
-        help="Programs that hold their app for as long as they run, even while they only wait "
-        "(patterns as for ignored_programs).",
+        help="Programs that hold their app for as long as they run, even while they only wait. "
+        "The patterns are as in ignored_programs.",
     ).tag(config=True, live=True)
 
     ignore_detached_jobs: List[str] = List(
         Unicode(),
-        help="The earlier form of ignored_programs, which is better: programs that do not count "
-        "once they have left their terminal or notebook; ['*'] is all of them.",
+        help="Deprecated, use ignored_programs. Programs that do not count once they have left "
+        "their terminal or notebook; ['*'] means all of them.",
     ).tag(config=True, live=True)
 
     work_cpu_percent = Number(
         5.0,
-        help="From this share of one CPU on, a process works, and holds its app. An average "
-        "since the check before, at least over work_interval.",
+        help="A process works, and holds its app, if it uses at least this share of one CPU, in "
+        "percent. The share is an average since the last check, over work_interval at least.",
     ).tag(config=True)
 
     work_group_cpu_percent = Number(
         50.0,
-        help="From this share of one CPU on, the processes of a kernel, a terminal or all that "
-        "left theirs work together, however little each of them uses.",
+        help="The processes of a kernel, of a terminal, or all that left theirs, work if they use "
+        "at least this share of one CPU together, in percent.",
     ).tag(config=True)
 
     work_bytes_per_second = Number(
         100_000.0,
-        help="From so many bytes per second on that it writes, or reads from a disk, a process "
-        "works.",
+        help="A process works if it writes at least this many bytes per second, or reads them "
+        "from a disk.",
     ).tag(config=True)
 
     work_gpu_percent = Number(
         5.0,
-        help="From this utilization on, a GPU works, and holds its app.",
+        help="A GPU works, and holds its app, from this utilization on, in percent.",
     ).tag(config=True)
 
     work_interval = Number(
         2.0,
-        help="The shortest time, in seconds, that what a process uses is averaged over.",
+        help="The shortest time, in seconds, over which the use of CPU, disk and GPU is averaged.",
     ).tag(config=True)
 
     max_unknown_gpu_time = Number(
         14400.0,
-        help="Seconds for which a GPU that does not tell whether it works (one divided by MIG) "
-        "holds its app at most, counted from its last sign of life; 0 is not at all.",
+        help="Seconds for which a GPU that does not report its utilization (one divided by MIG) "
+        "may hold its app, counted from the last sign of work. 0: it holds nothing.",
     ).tag(config=True)
 
     dry_run = Bool(
@@ -301,119 +303,120 @@ class SageMakerAutoShutdown(LoggingConfigurable):
 
     stop_shutdowns = Bool(
         False,
-        help="An emergency stop: nothing is shut down, by itself or by a user's command, and "
-        "nothing else changes. Meant for settings_source, from which it reaches all servers in "
-        "minutes.",
+        help="The emergency stop: no app is shut down, neither at its deadline nor by a user's "
+        "command. Everything else goes on. Set it in settings_source, from where it reaches all "
+        "servers within minutes.",
     ).tag(config=True, live=True)
 
     idle_timeout_rules: List[Any] = List(
-        help="Limits for some apps, the first that matches wins: dicts with instance_type, owner "
-        "and app_type (shell-style patterns, each '*' by default), idle_timeout and, if wanted, "
-        "closed_idle_timeout (seconds). "
-        "Users can shorten the limit of a rule, not lengthen it.",
+        help="Idle limits for some apps. The first rule that matches applies. A rule is a dict "
+        "with instance_type, owner and app_type (shell-style patterns, each '*' by default), "
+        "idle_timeout and, optionally, closed_idle_timeout (in seconds). Users can shorten a "
+        "rule's limit, but not lengthen it.",
     ).tag(config=True, live=True)
 
     allow_user_settings = Union(
         [Bool(), List(Unicode())],
         default_value=True,
-        help="Whether users may change their settings: True, False, or a list of those that they "
-        "may change (" + ", ".join(USER_SETTINGS) + ").",
+        help="Whether users may change their settings: True, False, or a list of the settings that "
+        "they may change (" + ", ".join(USER_SETTINGS) + ").",
     ).tag(config=True, live=True)
 
     min_idle_timeout = Number(
         None,
         allow_none=True,
-        help="The shortest idle_timeout that users may set, in seconds; None is no bound. It "
+        help="The shortest idle_timeout that users may set, in seconds; None means no bound. It "
         "does not bind the admin's own settings.",
     ).tag(config=True, live=True)
 
     max_idle_timeout = Number(
         None,
         allow_none=True,
-        help="The longest idle_timeout that users may set, in seconds; None is no bound. It "
+        help="The longest idle_timeout that users may set, in seconds; None means no bound. It "
         "does not bind the admin's own settings.",
     ).tag(config=True, live=True)
 
     max_keep_alive = Number(
         86400.0,
-        help="The longest that a user may keep an app alive at a time, in seconds; 0 allows no "
-        "keep-alive.",
+        help="The longest keep-alive that a user may ask for, in seconds; 0 allows none.",
     ).tag(config=True, live=True)
 
     prices: Dict[str, Any] = Dict(
-        help="Your own prices, in USD per hour by instance type, such as {'ml.t3.medium': 0.045}. "
-        "They win over all others.",
+        help="Your own prices in USD per hour by instance type, such as {'ml.t3.medium': 0.045}. "
+        "They replace all other prices.",
     ).tag(config=True)
 
     price_file = Unicode(
-        help="Your own price table: a CSV file with the columns instance_type and usd_per_hour, "
-        "and, if you like, region and date. Empty: none. The setting prices wins over it.",
+        help="Your own price table: a CSV file with the columns instance_type and usd_per_hour "
+        "and, optionally, region and date. Empty: none. The setting prices takes precedence over "
+        "it.",
     ).tag(config=True)
 
     price_list_api = Bool(
         True,
-        help="Whether to ask the AWS Price List API for prices (pricing:GetProducts), at most once "
-        "a day for each instance type. Without it, or while it can't be reached, the bundled table "
-        "applies.",
+        help="Whether to ask the AWS Price List API for prices (pricing:GetProducts), at most "
+        "once a day for each instance type. If not, or while the API can't be reached, the "
+        "bundled prices apply.",
     ).tag(config=True)
 
     avoided_cost_cap = Number(
         86400.0,
-        help="Seconds after a shutdown for which it counts as avoided cost, at most: an estimate "
-        "of how long the instance would have gone on otherwise. 0 counts none.",
+        help="Seconds after a shutdown that may count as avoided cost. The instance might have "
+        "run on for longer or shorter, so avoided cost is an estimate. 0 counts none.",
     ).tag(config=True)
 
     remote_write_url = Unicode(
-        help="Where to send metrics by Prometheus remote write, an https:// URL; empty: nowhere. "
-        "Needs the extra remote-write.",
+        help="The https:// URL to which metrics are sent by Prometheus remote write. Empty: "
+        "metrics are not sent. Needs the extra remote-write.",
     ).tag(config=True, secret=True)
 
     remote_write_interval = Number(
         60.0,
-        help="Seconds between two sendings of metrics.",
+        help="Seconds between two requests that send metrics.",
     ).tag(config=True)
 
     remote_write_headers: Dict[str, Any] = Dict(
-        help="Headers for the receiver of metrics, such as {'X-Scope-OrgID': 'team'} or an "
-        "Authorization. Whoever can read the server's configuration can read them.",
+        help="Headers for the metrics receiver, such as {'X-Scope-OrgID': 'team'} or an "
+        "Authorization. Anyone who can read the server's configuration can read them.",
     ).tag(config=True, secret=True)
 
     remote_write_sigv4 = Bool(
         False,
-        help="Whether to sign what is sent with this app's AWS credentials, as Amazon Managed "
-        "Prometheus asks for (aps:RemoteWrite).",
+        help="Whether to sign remote write with this app's AWS credentials, as Amazon Managed "
+        "Prometheus requires (aps:RemoteWrite).",
     ).tag(config=True)
 
     remote_write_region = Unicode(
-        help="The region of the Amazon Managed Prometheus workspace. Empty: this app's.",
+        help="The region of the Amazon Managed Prometheus workspace. Empty: this app's region.",
     ).tag(config=True)
 
     settings_source = Unicode(
-        help="Where servers read settings that win over these, as JSON by name: s3://BUCKET/KEY or "
-        "ssm:/PARAMETER. Only settings that can change while a server runs may stand there. What "
-        "is not valid or can't be read leaves the last good ones in force. Empty: nowhere.",
+        help="Where servers read settings that take precedence over these, as a JSON object: "
+        "s3://BUCKET/KEY or ssm:/PARAMETER. It may hold only settings that can change while a "
+        "server runs. If it is invalid or can't be read, the last good ones stay in force. Empty: "
+        "nowhere.",
     ).tag(config=True)
 
     settings_source_interval = Number(
         300.0,
-        help="Seconds between two readings of settings_source.",
+        help="Seconds between two reads of settings_source.",
     ).tag(config=True)
 
     hold_off_native_idle = Bool(
         False,
-        help="Whether to keep Studio's own idle shutdown of a JupyterLab space off while something "
-        "is busy, kept or unknown here, by the file that it reads "
-        "(/tmp/.sagemaker-last-active-timestamp). It lasts only while this server lives.",
+        help="Whether to hold off Studio's own idle shutdown of a JupyterLab space while an app "
+        "here is busy, kept or unknown. The extension does that with the file that Studio reads "
+        "(/tmp/.sagemaker-last-active-timestamp), for as long as this server runs.",
     ).tag(config=True)
 
     resource_metadata_file = Unicode(
-        help="Where SageMaker says which app this is. By default $RESOURCE_METADATA_FILE, else "
-        f"{DEFAULT_METADATA_FILE}.",
+        help="The file in which SageMaker describes this app. Default: $RESOURCE_METADATA_FILE, "
+        f"else {DEFAULT_METADATA_FILE}.",
     ).tag(config=True)
 
     data_dir = Unicode(
-        help="Where settings and records are kept. By default sagemaker_autoshutdown below "
-        "Jupyter's data directory.",
+        help="The folder for settings and records. Default: sagemaker_autoshutdown in Jupyter's "
+        "data directory.",
     ).tag(config=True)
 
     @default("resource_metadata_file")

@@ -131,7 +131,7 @@ def test_what_can_not_be_deleted_is_named_with_the_command_for_it(account: Accou
     account.studio.fault(Fault("DeleteStudioLifecycleConfig", code="AccessDeniedException"))
     code, _, err = account.run("install", "--yes", *NEWER)
     assert code == 1
-    assert "All is as it was to be" in err
+    assert "made and verified" in err
     for name in old:
         assert f"delete-studio-lifecycle-config --studio-lifecycle-config-name {name}" in err
     assert_all_start(account)
