@@ -9,10 +9,18 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { countdown, secondsUntil, time } from './format';
 import { endOf } from './keeping';
 import type { App, Status } from './openapi';
-import { appTitle, canAct, distinctTitle, isUnseen } from './wording';
+import {
+  appTitle,
+  canAct,
+  distinctTitle,
+  fileName,
+  isCounting,
+  isUnseen
+} from './wording';
 
 export type AnswerKind =
   | 'unseen'
+  | 'stalled'
   | 'nothing'
   | 'dry_run'
   | 'deadline'
@@ -47,8 +55,11 @@ export function answerOf(status: Status): IAnswer {
   if (status.dry_run) {
     return { kind: 'dry_run', ...none };
   }
+  if (status.check_overdue) {
+    return { kind: 'stalled', ...none };
+  }
   const ends = apps
-    .filter(app => canAct(app) && app.state !== 'failed')
+    .filter(app => canAct(app) && isCounting(app))
     .flatMap(app => {
       const at = endOf(app);
       return at === null ? [] : [{ app, at }];
@@ -73,7 +84,8 @@ export function answerOf(status: Status): IAnswer {
       return { kind, app, at: null };
     }
   }
-  return { kind: 'busy', app: apps[0] ?? null, at: null };
+  const busy = first(app => app.state === 'busy') ?? apps[0] ?? null;
+  return { kind: 'busy', app: busy, at: null };
 }
 
 /** The panel's headline. */
@@ -86,6 +98,8 @@ export function headline(
   switch (kind) {
     case 'unseen':
       return trans.__('Not yet known');
+    case 'stalled':
+      return trans.__('Checks have stopped');
     case 'nothing':
       return trans.__('Nothing running');
     case 'dry_run':
@@ -102,7 +116,7 @@ export function headline(
     case 'stuck':
       return trans.__('Could not be shut down');
     case 'unknown':
-      return trans.__('Not seen, so not shut down');
+      return trans.__('Activity unknown: not shut down');
     case 'starting':
       return trans.__('Starting');
     case 'busy': {
@@ -134,7 +148,7 @@ export function shortAnswer(
     case 'stuck':
       return trans.__('Not shut down');
     case 'unknown':
-      return trans.__('Not seen');
+      return trans.__('Activity unknown');
     default:
       return headline(answer, now, trans);
   }
@@ -160,7 +174,7 @@ function busyWith(app: App | null): string {
     work => work.state === 'busy' || work.background_job
   );
   const what = app.subject || busy?.label;
-  return what ? (what.split('/').pop() ?? what) : appTitle(app);
+  return what ? fileName(what) : appTitle(app);
 }
 
 function left(
@@ -169,7 +183,8 @@ function left(
   trans: TranslationBundle
 ): string {
   const iso = new Date(at ?? now).toISOString();
-  return countdown(secondsUntil(iso, now), trans);
+  // Not to be torn apart at the end of a line.
+  return countdown(secondsUntil(iso, now), trans).replace(/ /g, '\u00a0');
 }
 
 function isNow(at: number | null, now: number): boolean {

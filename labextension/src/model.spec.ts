@@ -88,17 +88,48 @@ test('nothing is asked while the page is hidden, and at once when it is seen aga
   expect(client.count('status')).toBe(2);
 });
 
-test('an event is followed at once, even while hidden, and makes asking rarer', async () => {
+test('an event is followed at once, and makes asking rarer', async () => {
   await start({ events: true });
+  emit('warning');
+  await pass(0.1);
+  expect(client.count('status')).toBe(2);
+  const before = client.count('status');
+  await pass(50);
+  expect(client.count('status')).toBe(before);
+});
+
+test('a hidden page asks for nothing, whatever it is told, but that it was closed; then for all of it', async () => {
+  await start({ events: true });
+  await model.loadSettings();
+  const watching = model.watchDetails();
+  await pass(1);
+  setHidden(true);
+  const asked = client.asked.length;
+  for (const kind of ['warning', 'settings', 'status', 'shutdown']) {
+    emit(kind);
+    await pass(100);
+  }
+  window.dispatchEvent(new Event('online'));
+  await pass(100);
+  expect(client.asked.slice(asked)).toEqual([]);
+  window.dispatchEvent(new Event('pagehide'));
+  expect(client.asked.slice(asked)).toEqual([['pageClosed']]);
+  setHidden(false);
+  await pass(1);
+  const later = client.asked.slice(asked + 1).map(([what]) => what);
+  expect(later).toEqual(
+    expect.arrayContaining(['status', 'settings', 'history'])
+  );
+  watching.dispose();
+});
+
+test('a hidden page that has something to save follows an event', async () => {
+  await start({ events: true });
+  model.askWhileHidden(() => true);
   setHidden(true);
   emit('warning');
   await pass(0.1);
   expect(client.count('status')).toBe(2);
-  setHidden(false);
-  await pass(0.1);
-  const before = client.count('status');
-  await pass(50);
-  expect(client.count('status')).toBe(before);
 });
 
 test('events of others are none of ours', async () => {

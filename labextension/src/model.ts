@@ -165,6 +165,10 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
     return this._checkingNext;
   }
 
+  askWhileHidden(isNeeded: () => boolean): void {
+    this._isNeededWhileHidden = isNeeded;
+  }
+
   watchDetails(): IDisposable {
     this._watchers += 1;
     // Nobody told of changes while nobody looked, if there are no events.
@@ -207,6 +211,9 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
       await pause(check_in_seconds * SECOND);
       for (let look = 0; look < CHECK_LOOKS; look += 1) {
         await pause(CHECK_WAIT);
+        if (document.hidden) {
+          return;
+        }
         await this.refresh();
         if (this.isDisposed || this._status?.checked_at !== before) {
           return;
@@ -380,24 +387,37 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
     const schema = emission.schema_id;
     if (typeof schema === 'string' && schema.startsWith(EVENT_SCHEMA)) {
       this._toldSinceAsked = true;
+      if (document.hidden) {
+        this._wasToldWhileHidden = true;
+        if (this._isNeededWhileHidden()) {
+          void this.refresh();
+        }
+        return;
+      }
       if (emission.kind === 'settings' && this._settings !== null) {
         void this._fetchSettings();
       }
-      if (emission.kind !== 'status' && !document.hidden) {
+      if (emission.kind !== 'status') {
         void this._updateDetails({ history: true });
       }
-      // Also while hidden: a warning, or saving, must not wait for somebody to look.
       void this.refresh();
     }
   };
 
   private readonly _askAgain = (): void => {
-    void this._poll.refresh();
+    if (!document.hidden) {
+      void this._poll.refresh();
+    }
   };
 
   private readonly _onVisible = (): void => {
-    if (!document.hidden) {
-      this._askAgain();
+    this._askAgain();
+    if (!document.hidden && this._wasToldWhileHidden) {
+      this._wasToldWhileHidden = false;
+      if (this._settings !== null) {
+        void this._fetchSettings();
+      }
+      void this._updateDetails({ history: true });
     }
   };
 
@@ -435,6 +455,8 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
   private _askingNext: Promise<void> | null = null;
   private _toldSinceAsked = false;
   private _eventsWork = false;
+  private _wasToldWhileHidden = false;
+  private _isNeededWhileHidden = (): boolean => false;
 }
 
 export namespace AutoShutdownModel {

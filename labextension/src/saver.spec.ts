@@ -202,6 +202,15 @@ describe('a page that nothing tells of a deadline, hidden in JupyterLab 3', () =
     expect(model.refresh).toHaveBeenCalledTimes(1);
   });
 
+  test('asks for nothing where there is nothing to save', async () => {
+    jest.spyOn(window.document, 'hidden', 'get').mockReturnValue(true);
+    const watching = saver().watch();
+    await pass(idleAt + 2 * busy.idle_timeout);
+    expect(model.refresh).not.toHaveBeenCalled();
+    watching.dispose();
+    jest.restoreAllMocks();
+  });
+
   test('asks at most every half minute, however short the limit', async () => {
     idleAt = Infinity;
     model.show(

@@ -77,6 +77,7 @@ export class DocumentSaver implements IDocumentSaver {
   /** Save at the right times before every deadline, until the result is disposed of. */
   watch(): IDisposable {
     const { model, display } = this._options;
+    model.askWhileHidden(() => this._hasToAsk());
     const update = (): void => this._update();
     model.stateChanged.connect(update);
     display.changed.connect(update);
@@ -112,6 +113,11 @@ export class DocumentSaver implements IDocumentSaver {
     }
   }
 
+  /** Whether something would be lost. A hidden page with nothing to save asks for nothing. */
+  private _hasToAsk(): boolean {
+    return this.isNeeded && (!document.hidden || this._unsaved().length > 0);
+  }
+
   /** Nobody tells a hidden page of a deadline where there are no events: ask before one that came
    * about just now is near. Asking does not count as activity. */
   private _lookAgain(): void {
@@ -123,13 +129,18 @@ export class DocumentSaver implements IDocumentSaver {
       this._timer = setTimeout(() => {
         // Also if there is no answer.
         this._lookAgain();
-        void model.refresh();
+        if (this._hasToAsk()) {
+          void model.refresh();
+        }
       }, wait * 1000);
     }
   }
 
   /** A page that was hidden may not know of activity since: ask before saving. */
   private async _saveIfStillDue(deadline: string): Promise<void> {
+    if (!this._hasToAsk()) {
+      return;
+    }
     await this._options.model.refresh();
     const { connection } = this._options.model;
     if (connection !== 'connected' || this._deadline() === deadline) {

@@ -48,6 +48,8 @@ export interface IAutoShutdown {
   check(): Promise<void>;
   /** Whether somebody calls `watchDetails`, as the panel does while it is open. */
   readonly isWatched: boolean;
+  /** A hidden page asks the server for nothing, except while `isNeeded` says so. */
+  askWhileHidden(isNeeded: () => boolean): void;
   /** Keep limits, costs and history fresh until the result is disposed of. */
   watchDetails(): IDisposable;
   /** The limits in force, asked for if they are not known. Null if they can't be had. */

@@ -66,7 +66,9 @@ export class Warnings {
     this._dismissAllBut(new Set(warned.map(({ key }) => key)));
     if (warned.length > 0 && !this._mayKeepKnown) {
       // Whether "Keep 1 h" can be offered is up to the administrator.
-      void this._learnSettings();
+      if (!document.hidden) {
+        void this._learnSettings();
+      }
       return;
     }
     for (const each of warned) {

@@ -91,7 +91,7 @@ export function stateLabel(state: State, trans: TranslationBundle): string {
     kept: trans.__('Kept'),
     shutting_down: trans.__('Shutting down'),
     failed: trans.__('Not shut down'),
-    unknown: trans.__('Not seen')
+    unknown: trans.__('Unknown')
   };
   // A newer server may know more states than this panel.
   return (labels as Partial<typeof labels>)[state] ?? state;
@@ -115,19 +115,21 @@ export function kernelStateLabel(
   return labels[state] ?? state;
 }
 
-/** Why an app is in its state, as a sentence. `now` is in milliseconds of Unix time. */
+/** Why an app is in its state, as a sentence. `now` is in milliseconds of Unix time; `shorten` makes
+ * short what it is about, a document's path for example. */
 export function reasonSentence(
   app: App,
   now: number,
-  trans: TranslationBundle
+  trans: TranslationBundle,
+  shorten = (subject: string): string => subject
 ): string {
-  const about = app.subject;
+  const about = shorten(app.subject);
   const since = app.since === null ? null : secondsSince(app.since, now);
   const lasted = since === null ? '' : roughly(since, trans);
   switch (app.reason) {
     case 'kernel_busy':
       if (about && lasted) {
-        return trans.__('A cell has been running in %1 for %2.', about, lasted);
+        return trans.__('A cell has been running for %1 in %2.', lasted, about);
       }
       return about
         ? trans.__('A cell is running in %1.', about)
@@ -277,6 +279,21 @@ export function isUnseen(status: Status): boolean {
 /** Whether an app is up and nothing is yet ending it, so that it can be kept or shut down. */
 export function canAct(app: App): boolean {
   return app.status === 'InService' && app.state !== 'shutting_down';
+}
+
+/** States in which the clock runs: nothing holds the app but a keep-alive, which has an end. A busy
+ * app may be kept as well, but does not go when that ends. */
+const COUNTING: readonly State[] = ['active', 'idle', 'warned', 'kept'];
+
+export function isCounting(app: App): boolean {
+  return COUNTING.includes(app.state);
+}
+
+/** A document without its folders; what is no document, a command line for example, as it is. */
+export function fileName(subject: string): string {
+  return /\.ipynb$|^[^\s:]+$/.test(subject)
+    ? subject.split('/').pop() || subject
+    : subject;
 }
 
 /** Whether the server itself ends with its app. */

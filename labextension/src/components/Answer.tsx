@@ -32,6 +32,7 @@ export function Answer(props: {
         <span
           role={counts ? 'timer' : undefined}
           className="jp-AutoShutdown-large"
+          title={answer.kind === 'busy' ? answer.app?.subject : undefined}
         >
           <Ticking
             context={context}
@@ -44,7 +45,9 @@ export function Answer(props: {
           </span>
         )}
       </p>
-      {name && <p className="jp-AutoShutdown-aside">{name}</p>}
+      {name && (
+        <p className="jp-AutoShutdown-aside jp-AutoShutdown-clamped">{name}</p>
+      )}
       {money.length > 0 && (
         <p className="jp-AutoShutdown-money">{money.join(' · ')}</p>
       )}

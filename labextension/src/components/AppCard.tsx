@@ -10,7 +10,13 @@ import {
 } from '../format';
 import { endOf, keptAfterPress } from '../keeping';
 import type { App } from '../openapi';
-import { appTitle, canAct, reasonSentence } from '../wording';
+import {
+  appTitle,
+  canAct,
+  fileName,
+  isCounting,
+  reasonSentence
+} from '../wording';
 import { AppDetails, type IPrice } from './AppDetails';
 import type { IContext } from './context';
 import { useUniqueId } from './hooks';
@@ -26,11 +32,14 @@ export function AppCard(props: {
   /** Of its instance. */
   price: IPrice | null;
   dryRun: boolean;
+  /** Whether nothing is shut down at its time, as checks have stopped. */
+  isStalled: boolean;
   /** The longest keep-alive in seconds; null while it is not known. */
   longestKeepAlive: number | null;
   context: IContext;
 }): React.JSX.Element {
-  const { app, name, price, dryRun, longestKeepAlive, context } = props;
+  const { app, name, price, dryRun, isStalled, longestKeepAlive, context } =
+    props;
   const { trans, actions } = context;
   const [error, setError] = React.useState('');
   const [isBusy, setBusy] = React.useState(false);
@@ -54,6 +63,7 @@ export function AppCard(props: {
 
   const isUp = canAct(app);
   const isKept = isUp && app.kept_until !== null;
+  const isIdle = isUp && !isKept && countsIdleTime(app);
   return (
     <li className="jp-AutoShutdown-app" data-state={app.state}>
       <div className="jp-AutoShutdown-appHeader">
@@ -65,7 +75,8 @@ export function AppCard(props: {
       {(app.error === null || app.state !== 'failed') && (
         <Story
           app={app}
-          dryRun={dryRun}
+          isIdle={isIdle}
+          isCounted={!dryRun && !isStalled}
           context={context}
           undo={
             <button
@@ -128,6 +139,7 @@ export function AppCard(props: {
             app={app}
             name={name}
             price={price}
+            isWhyTold={!isKept && !isIdle}
             longestKeepAlive={isUp ? longestKeepAlive : 0}
             context={context}
             keep={end => void run(() => actions.keepAlive(app, end))}
@@ -180,23 +192,28 @@ function KeepButton(props: {
   );
 }
 
-/** States in which the clock runs, and all that there is to say is for how long. */
-const IDLE: readonly string[] = ['active', 'idle', 'warned'];
+/** Whether all that there is to say is how long it has been idle. */
+function countsIdleTime(app: App): boolean {
+  return (
+    app.idle_since !== null && app.reason !== 'busy_too_long' && isCounting(app)
+  );
+}
 
 /** One line: how long it has been idle, of how long it may be; or else why it is up. */
 function Story(props: {
   app: App;
-  dryRun: boolean;
+  isIdle: boolean;
+  /** Whether it goes at its time. */
+  isCounted: boolean;
   context: IContext;
   /** Takes a keep-alive back. */
   undo: React.ReactNode;
 }): React.JSX.Element {
-  const { app, dryRun, context, undo } = props;
+  const { app, isIdle, isCounted, context, undo } = props;
   const { trans } = context;
-  const { idle_since } = app;
-  const isUp = canAct(app) && app.state !== 'failed';
+  const { idle_since, shutdown_at } = app;
   const end = endOf(app);
-  if (isUp && app.kept_until !== null) {
+  if (canAct(app) && app.kept_until !== null) {
     return (
       <div className="jp-AutoShutdown-idle">
         <span>{trans.__('Kept until %1', time(end ?? 0, context.now()))}</span>
@@ -204,18 +221,27 @@ function Story(props: {
       </div>
     );
   }
-  if (!isUp || idle_since === null || !IDLE.includes(app.state)) {
+  if (!isIdle || idle_since === null) {
     return (
-      <p>
+      <p
+        className={app.state === 'busy' ? 'jp-AutoShutdown-clamped' : undefined}
+        title={app.subject || undefined}
+      >
         <Ticking
           context={context}
-          text={now => reasonSentence(app, now, trans)}
+          text={now => reasonSentence(app, now, trans, fileName)}
         />
       </p>
     );
   }
-  const share = (now: number): number =>
-    Math.min(1, secondsSince(idle_since, now) / app.idle_timeout);
+  // The limit of who has no browser open counts from when it was closed, not from the last use.
+  const isClosed = app.limit === 'closed_idle_timeout';
+  const limit = app.idle_timeout * 1000;
+  const from =
+    isClosed && shutdown_at !== null
+      ? Date.parse(shutdown_at) - limit
+      : Date.parse(idle_since);
+  const share = Math.min(1, Math.max(0, (context.now() - from) / limit));
   return (
     <>
       <p className="jp-AutoShutdown-idle">
@@ -223,15 +249,20 @@ function Story(props: {
           <Ticking
             context={context}
             text={now =>
-              trans.__(
-                'Idle %1 of %2',
-                roughly(secondsSince(idle_since, now), trans),
-                duration(app.idle_timeout, trans)
-              )
+              isClosed
+                ? trans.__(
+                    'Idle %1, no browser open',
+                    roughly(secondsSince(idle_since, now), trans)
+                  )
+                : trans.__(
+                    'Idle %1 of %2',
+                    roughly(secondsSince(idle_since, now), trans),
+                    duration(app.idle_timeout, trans)
+                  )
             }
           />
         </span>
-        {end !== null && !dryRun && (
+        {end !== null && isCounted && (
           <span className="jp-AutoShutdown-left">
             <Ticking
               context={context}
@@ -249,7 +280,7 @@ function Story(props: {
         )}
       </p>
       <div className="jp-AutoShutdown-meter" aria-hidden="true">
-        <div style={{ width: `${(share(context.now()) * 100).toFixed(1)}%` }} />
+        <div style={{ width: `${(share * 100).toFixed(1)}%` }} />
       </div>
     </>
   );

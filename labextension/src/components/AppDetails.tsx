@@ -19,21 +19,26 @@ export function AppDetails(props: {
   app: App;
   name: string;
   price: IPrice | null;
+  /** Whether the card says already why it is up. */
+  isWhyTold: boolean;
   longestKeepAlive: number | null;
   context: IContext;
   keep: (end: KeepAliveEnd) => void;
   isBusy: boolean;
 }): React.JSX.Element {
-  const { app, name, price, longestKeepAlive, context, keep, isBusy } = props;
+  const { app, name, price, isWhyTold, context, keep, isBusy } = props;
+  const { longestKeepAlive } = props;
   const { trans } = context;
   return (
     <div className="jp-AutoShutdown-details">
-      <p>
-        <Ticking
-          context={context}
-          text={now => reasonSentence(app, now, trans)}
-        />
-      </p>
+      {!isWhyTold && (
+        <p>
+          <Ticking
+            context={context}
+            text={now => reasonSentence(app, now, trans)}
+          />
+        </p>
+      )}
       {app.work.length > 0 && (
         <ul>
           {app.work.map(work => (

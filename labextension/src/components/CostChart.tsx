@@ -68,77 +68,83 @@ export function CostChart(props: {
           <span>{usdRound(top)}</span>
           <span>{usdRound(0)}</span>
         </div>
-        <div
-          role="slider"
-          tabIndex={0}
-          aria-label={trans.__('Cost by day')}
-          aria-valuemin={0}
-          aria-valuemax={last}
-          aria-valuenow={picked ?? last}
-          aria-valuetext={shown && readout(shown, context)}
-          onKeyDown={onKeyDown}
-          onPointerMove={onPoint}
-          onPointerLeave={() => setPicked(null)}
-          onBlur={() => setPicked(null)}
-        >
-          <svg
-            viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
-            preserveAspectRatio="none"
-            aria-hidden="true"
-            focusable="false"
+        <div className="jp-AutoShutdown-plotArea">
+          <div
+            role="slider"
+            tabIndex={0}
+            aria-label={trans.__('Cost by day')}
+            aria-valuemin={0}
+            aria-valuemax={last}
+            aria-valuenow={picked ?? last}
+            aria-valuetext={shown && readout(shown, context)}
+            onKeyDown={onKeyDown}
+            onPointerMove={onPoint}
+            onPointerLeave={() => setPicked(null)}
+            onBlur={() => setPicked(null)}
           >
-            <defs>
-              <pattern
-                id={pattern}
-                width="4"
-                height="4"
-                patternUnits="userSpaceOnUse"
-                patternTransform="rotate(45)"
-              >
-                <rect
-                  className="jp-AutoShutdown-hatchBack"
+            <svg
+              viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+              preserveAspectRatio="none"
+              aria-hidden="true"
+              focusable="false"
+            >
+              <defs>
+                <pattern
+                  id={pattern}
                   width="4"
                   height="4"
-                />
-                <rect className="jp-AutoShutdown-hatch" width="2" height="4" />
-              </pattern>
-            </defs>
-            {days.map(({ key, inUse, idle }, index) => (
-              <g key={key}>
-                {(isWeekend(key) || index === picked) && (
+                  patternUnits="userSpaceOnUse"
+                  patternTransform="rotate(45)"
+                >
                   <rect
-                    className={
-                      index === picked
-                        ? 'jp-AutoShutdown-picked'
-                        : 'jp-AutoShutdown-weekend'
-                    }
-                    x={index * step - GAP / 2}
-                    width={step}
-                    height={HEIGHT}
+                    className="jp-AutoShutdown-hatchBack"
+                    width="4"
+                    height="4"
                   />
-                )}
-                <rect
-                  className="jp-AutoShutdown-inUse"
-                  x={index * step}
-                  y={HEIGHT - inUse * scale}
-                  width={step - GAP}
-                  height={inUse * scale}
-                />
-                <rect
-                  fill={`url(#${pattern})`}
-                  x={index * step}
-                  y={HEIGHT - (inUse + idle) * scale}
-                  width={step - GAP}
-                  height={idle * scale}
-                />
-              </g>
-            ))}
-          </svg>
+                  <rect
+                    className="jp-AutoShutdown-hatch"
+                    width="2"
+                    height="4"
+                  />
+                </pattern>
+              </defs>
+              {days.map(({ key, inUse, idle }, index) => (
+                <g key={key}>
+                  {(isWeekend(key) || index === picked) && (
+                    <rect
+                      className={
+                        index === picked
+                          ? 'jp-AutoShutdown-picked'
+                          : 'jp-AutoShutdown-weekend'
+                      }
+                      x={index * step - GAP / 2}
+                      width={step}
+                      height={HEIGHT}
+                    />
+                  )}
+                  <rect
+                    className="jp-AutoShutdown-inUse"
+                    x={index * step}
+                    y={HEIGHT - inUse * scale}
+                    width={step - GAP}
+                    height={inUse * scale}
+                  />
+                  <rect
+                    fill={`url(#${pattern})`}
+                    x={index * step}
+                    y={HEIGHT - (inUse + idle) * scale}
+                    width={step - GAP}
+                    height={idle * scale}
+                  />
+                </g>
+              ))}
+            </svg>
+          </div>
+          <div className="jp-AutoShutdown-axis" aria-hidden="true">
+            <span>{day(days[0]?.key ?? '')}</span>
+            <span>{trans.__('today')}</span>
+          </div>
         </div>
-      </div>
-      <div className="jp-AutoShutdown-axis" aria-hidden="true">
-        <span>{day(days[0]?.key ?? '')}</span>
-        <span>{trans.__('today')}</span>
       </div>
       <figcaption>
         {picked === null ? (

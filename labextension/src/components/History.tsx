@@ -30,7 +30,7 @@ export function History(props: {
       <h3 tabIndex={-1}>{trans.__('What happened')}</h3>
       <ul className="jp-AutoShutdown-history">
         {lines.slice(0, all ? MANY : FEW).map(({ event, text }) => (
-          <li key={event.at}>
+          <li key={`${event.at} ${event.app_name} ${event.kind}`}>
             <time dateTime={event.at}>{moment(Date.parse(event.at), now)}</time>
             {' · '}
             {text}

@@ -31,6 +31,7 @@ export function Instances(props: {
           name={distinctTitle(app, apps, trans)}
           price={price}
           dryRun={status.dry_run}
+          isStalled={status.check_overdue}
           longestKeepAlive={settings?.max_keep_alive ?? null}
           context={context}
         />

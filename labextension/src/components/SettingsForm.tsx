@@ -37,25 +37,27 @@ export function SettingsForm(props: {
           </span>
         </summary>
         <p className="jp-AutoShutdown-hint">
-          {trans.__('They are kept on the server and hold without a browser.')}
+          {trans.__(
+            'The server keeps them. They apply with no browser open, too.'
+          )}
         </p>
         <SecondsField
           name="idle_timeout"
-          label={trans.__('Shut down after an idle time of')}
+          label={trans.__('Idle limit')}
           setting={settings.idle_timeout}
           context={context}
           change={change}
         />
         <SecondsField
           name="closed_idle_timeout"
-          label={trans.__('Once no browser has it open, after')}
+          label={trans.__('Idle limit with no browser open')}
           setting={settings.closed_idle_timeout}
           context={context}
           change={change}
         />
         <SecondsField
           name="warning_time"
-          label={trans.__('Warn before a shutdown by')}
+          label={trans.__('Warning before a shutdown')}
           setting={settings.warning_time}
           context={context}
           change={change}
@@ -169,9 +171,13 @@ function SecondsField(props: {
   React.useEffect(() => show(setting.value), [setting.value]);
 
   const bounds = boundsText(setting, trans);
-  const seconds = text.trim() === '' ? NaN : Number(text) * unit;
-  const isChanged =
-    text.trim() === '' ? setting.value !== null : seconds !== setting.value;
+  const isEmpty = text.trim() === '';
+  // What may be left out is: then it is the idle limit.
+  const mayBeEmpty = name === 'closed_idle_timeout';
+  const seconds = isEmpty ? NaN : Number(text) * unit;
+  const isChanged = isEmpty
+    ? setting.value !== null
+    : seconds !== setting.value;
 
   const submit = (event: React.FormEvent): void => {
     event.preventDefault();
@@ -179,6 +185,10 @@ function SecondsField(props: {
     const low = setting.min ?? 0;
     const high = setting.max ?? Infinity;
     if (!isChanged) {
+      return;
+    }
+    if (isEmpty && mayBeEmpty) {
+      void saving.save(null);
       return;
     }
     if (!(seconds >= low && seconds <= high)) {
@@ -233,7 +243,11 @@ function SecondsField(props: {
       </div>
       <FieldFooter
         id={id}
-        hint={setting.editable ? trans.__('Allowed: %1.', bounds) : ''}
+        hint={
+          mayBeEmpty
+            ? trans.__('Allowed: %1, or empty for the idle limit.', bounds)
+            : trans.__('Allowed: %1.', bounds)
+        }
         adminText={
           setting.admin === null
             ? trans.__('as the idle limit')

@@ -95,7 +95,7 @@ describe('apps', () => {
     [
       'busy',
       fixtures.busyApp,
-      'A cell has been running in train.ipynb for 2 h.'
+      'A cell has been running for 2 h in train.ipynb.'
     ],
     [
       'busy',
@@ -305,6 +305,60 @@ describe('apps', () => {
     );
   });
 
+  test('a busy app that is kept as well does not go when that ends', () => {
+    const kept_until = at(1800);
+    for (const held of [fixtures.busyApp, fixtures.unseenApp]) {
+      const panel = show(status({ apps: [{ ...held, kept_until }] }));
+      expect(panel).not.toHaveTextContent(/Shuts down in| left/);
+      expect(panel).toHaveTextContent('Kept until 12:30 PM');
+    }
+  });
+
+  test('what keeps it up is in the details where the card tells something else', async () => {
+    const kept_until = at(1800);
+    const panel = show(status({ apps: [{ ...fixtures.busyApp, kept_until }] }));
+    expect(panel).not.toHaveTextContent('A cell has been running');
+    await openDetails();
+    expect(panel).toHaveTextContent('A cell has been running for 2 h');
+  });
+
+  test('no sentence stands twice in a card', async () => {
+    const panel = show(status({ apps: [fixtures.busyApp] }));
+    await openDetails();
+    expect(panel.textContent?.match(/A cell has been running/g)).toHaveLength(
+      1
+    );
+  });
+
+  test('while checks have stopped, nothing is said to go', () => {
+    const panel = show(status({ check_overdue: true }));
+    expect(panel).toHaveTextContent('Checks have stopped $0.05/h');
+    expect(panel).not.toHaveTextContent(/Shuts down in| left/);
+  });
+
+  test('a limit that counts from when the browser was closed is not told as idle time', () => {
+    const closed = app({
+      limit: 'closed_idle_timeout',
+      idle_timeout: 600,
+      shutdown_at: at(300)
+    });
+    const panel = show(status({ apps: [closed] }));
+    expect(panel).toHaveTextContent('Idle 1 h, no browser open');
+    expect(panel.querySelector('.jp-AutoShutdown-meter div')).toHaveStyle({
+      width: '50.0%'
+    });
+  });
+
+  test.each([
+    ['deep/in/folders/train.ipynb', 'Busy: train.ipynb'],
+    ['my work/the first.ipynb', 'Busy: the first.ipynb'],
+    ['rsync -a /data host:/backup/x', 'Busy: rsync -a /data host:/backup/x'],
+    ['http://127.0.0.1:8889/lab', 'Busy: http://127.0.0.1:8889/lab']
+  ])('%s is named as short as it can be', (subject, headline) => {
+    const busy = { ...fixtures.busyApp, subject };
+    expect(show(status({ apps: [busy] }))).toHaveTextContent(headline);
+  });
+
   test('dry run warns of nothing that comes soon', () => {
     const shown = show(status({ dry_run: true, apps: [fixtures.warnedApp] }));
     expect(shown).toHaveTextContent('Overdue');
@@ -491,21 +545,21 @@ describe('the focus', () => {
   test("goes to the field once the administrator's value is taken", async () => {
     const { show: change } = panel(status());
     document.querySelectorAll('details').forEach(each => (each.open = true));
-    await press(/^Use the administrator's value: Warn before/);
+    await press(/^Use the administrator's value: Warning before/);
     const { warning_time } = settings();
     change(status(), {
       settings: settings({
         warning_time: { ...warning_time, source: 'admin', user: null }
       })
     });
-    const field = screen.getByLabelText('Warn before a shutdown by');
+    const field = screen.getByLabelText('Warning before a shutdown');
     await waitFor(() => expect(field).toHaveFocus());
   });
 
   test('stays on "Save" once it is saved', async () => {
     const { show: change } = panel(status());
     document.querySelectorAll('details').forEach(each => (each.open = true));
-    const label = 'Shut down after an idle time of';
+    const label = 'Idle limit';
     await userEvent.clear(screen.getByLabelText(label));
     await userEvent.type(screen.getByLabelText(label), '3');
     const button = await press(`Save: ${label}`);
@@ -682,7 +736,7 @@ describe('what happened', () => {
 });
 
 describe('limits', () => {
-  const LABEL = 'Shut down after an idle time of';
+  const LABEL = 'Idle limit';
 
   function form(shown: Settings = settings()): void {
     const { container } = render(
@@ -738,9 +792,19 @@ describe('limits', () => {
     expect(screen.getByLabelText(LABEL)).toBeValid();
   });
 
+  test('what may be left out is left out by emptying its field', async () => {
+    const { closed_idle_timeout } = settings();
+    const set = { ...closed_idle_timeout, value: 1800, user: 1800 };
+    form(settings({ closed_idle_timeout: { ...set, source: 'user' } }));
+    const label = 'Idle limit with no browser open';
+    await userEvent.clear(screen.getByLabelText(label));
+    await userEvent.click(screen.getByLabelText(`Save: ${label}`));
+    expect(change).toHaveBeenCalledWith({ closed_idle_timeout: null });
+  });
+
   test("the administrator's value is one press away", async () => {
     form();
-    const name = "Use the administrator's value: Warn before a shutdown by";
+    const name = "Use the administrator's value: Warning before a shutdown";
     await userEvent.click(screen.getByLabelText(name));
     expect(change).toHaveBeenCalledWith({ warning_time: null });
   });
@@ -802,7 +866,7 @@ describe('the status bar', () => {
     [{ apps: [fixtures.goingApp] }, /^Shutting down · /],
     [{ dry_run: true }, /^Dry run · \$0\.05\/h$/],
     [{ apps: [] }, /^Nothing running$/],
-    [{ apps: [fixtures.unseenApp] }, /^Not seen · /],
+    [{ apps: [fixtures.unseenApp] }, /^Activity unknown · /],
     [{ apps: [fixtures.undeletableApp] }, /^! Not shut down · \$0\.05\/h$/],
     [{ apps: [], checked_at: null }, /^Not yet known$/],
     [

@@ -70,7 +70,7 @@ export const endingPlugin: JupyterFrontEndPlugin<void> = {
     model.stateChanged.connect(update);
     app.serviceManager.connectionFailure.connect(() => {
       // It may be the end: the status tells, and the dialog is closed then.
-      if (model.ended === null) {
+      if (model.ended === null && !document.hidden) {
         void model.refresh();
       }
     });

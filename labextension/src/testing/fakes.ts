@@ -108,6 +108,7 @@ export class FakeModel implements IAutoShutdown {
   costs: Costs | null = null;
   history: readonly Event[] | null = null;
   ended: IEnd | null = null;
+  readonly askWhileHidden = jest.fn();
   /** Seconds since the fixtures' `NOW`. */
   seconds = 0;
   watchers = 0;

@@ -1,9 +1,11 @@
 /**
- * Each state of the panel, in each theme, is accessible; screenshots of them are attached.
+ * Each state of the panel, in each theme, at both widths: accessible, not cut off, and short.
+ *
+ * `PICTURES=1 jlpm test states` leaves a screenshot of each in `test-results`, to be looked at.
  */
 
-import AxeBuilder from '@axe-core/playwright';
 import { expect, test, type Page } from '@playwright/test';
+import axe from 'axe-core';
 
 import * as fixtures from '../../src/testing/fixtures';
 import { answerWith, type IAnswers } from '../helpers/answers';
@@ -18,10 +20,28 @@ import {
 } from '../helpers/lab';
 import { Studio } from '../helpers/studio';
 
-const THEMES: Theme[] = [
-  'JupyterLab Light',
-  'JupyterLab Dark',
-  'JupyterLab Dark High Contrast'
+interface ILook {
+  theme: Theme;
+  /** Colours of the system's in place of the page's, as in Windows' high contrast. */
+  forcedColors?: 'active';
+}
+
+const LOOKS: ILook[] = [
+  { theme: 'JupyterLab Light' },
+  { theme: 'JupyterLab Dark' },
+  { theme: 'JupyterLab Dark High Contrast' },
+  // A dark theme under light colours.
+  { theme: 'JupyterLab Dark', forcedColors: 'active' }
+];
+
+/** As long as SageMaker allows. */
+const LONG_NAME = `${'sagemaker-data-science-and-more-'.repeat(2)}`;
+
+const fourApps = [
+  fixtures.app(),
+  fixtures.app({ app_name: 'b', image: `image/${'a'.repeat(40)}` }),
+  { ...fixtures.warnedApp, instance_type: 'ml.t3.medium' },
+  { ...fixtures.busyApp, app_name: 'd', image: 'image/sagemaker-base' }
 ];
 
 const STATES: Record<string, IAnswers> = {
@@ -60,6 +80,95 @@ const STATES: Record<string, IAnswers> = {
     })
   },
   'dry run': { status: fixtures.status({ dry_run: true }) },
+  'four apps': {
+    status: fixtures.status({
+      apps: fourApps,
+      instances: [
+        fixtures.instance({ app_names: fourApps.map(each => each.app_name) })
+      ]
+    })
+  },
+  'busy and kept': {
+    status: fixtures.status({
+      apps: [{ ...fixtures.busyApp, kept_until: fixtures.at(3600) }]
+    })
+  },
+  'no browser open': {
+    status: fixtures.status({
+      apps: [
+        fixtures.app({
+          limit: 'closed_idle_timeout',
+          idle_timeout: 600,
+          shutdown_at: fixtures.at(300)
+        })
+      ]
+    })
+  },
+  'checks stalled': { status: fixtures.status({ check_overdue: true }) },
+  'before the first check': {
+    status: fixtures.status({ apps: [], checked_at: null, totals: null })
+  },
+  unpriced: {
+    status: fixtures.status({
+      instances: [
+        fixtures.instance({ usd_per_hour: null, price_source: 'unpriced' })
+      ]
+    })
+  },
+  'long and dear': {
+    status: fixtures.status({
+      apps: [
+        fixtures.app({
+          app_name: LONG_NAME,
+          image: `image/${LONG_NAME}`,
+          instance_type: 'ml.p4d.24xlarge',
+          shutdown_at: fixtures.at(30 * 24 * 3600 + 3540),
+          idle_timeout: 31 * 24 * 3600
+        }),
+        {
+          ...fixtures.busyApp,
+          subject: `work/${'a-very-long-name-of-a-notebook_'.repeat(6)}.ipynb`
+        }
+      ],
+      instances: [
+        fixtures.instance({
+          app_names: [LONG_NAME],
+          instance_type: 'ml.p4d.24xlarge',
+          usd_per_hour: '100',
+          price_source: 'estimate'
+        }),
+        fixtures.instance()
+      ],
+      totals: {
+        today: fixtures.money({ usd: '2400.00', idle_usd: '1200.00' }),
+        month: fixtures.money({
+          usd: '72000.00',
+          idle_usd: '36000.00',
+          estimated: true
+        }),
+        last_30_days: fixtures.money({
+          usd: '72000.00',
+          idle_usd: '36000.00',
+          avoided_usd: '12345.67',
+          estimated: true
+        })
+      }
+    })
+  },
+  'notebook instance': {
+    status: fixtures.status({
+      host: 'notebook-instance',
+      owner: '',
+      domain_id: '',
+      apps: [
+        fixtures.app({
+          app_name: 'my-notebook-instance',
+          app_type: 'NotebookInstance' as 'JupyterLab',
+          image: ''
+        })
+      ]
+    })
+  },
   space: {
     status: fixtures.status({
       host: 'space',
@@ -83,7 +192,21 @@ const STATES: Record<string, IAnswers> = {
 };
 
 /** Those that a user sees every day: a card is a few lines then. */
-const SHORT = ['busy and warned', 'active', 'kept', 'starting', 'dry run'];
+const SHORT = [
+  'busy and warned',
+  'active',
+  'kept',
+  'busy and kept',
+  'starting',
+  'shutting down',
+  'dry run',
+  'four apps',
+  'no browser open',
+  'space',
+  'unpriced',
+  'long and dear',
+  'notebook instance'
+];
 
 /** What the panel says where there is no status. */
 const SAID: Record<number, string> = {
@@ -105,11 +228,16 @@ test.beforeAll(async () => {
 
 test.afterAll(() => studio.stop());
 
-/** Let the panel ask again, and wait until it shows what it was answered. */
-async function show(page: Page, answers: IAnswers): Promise<void> {
+/** Let the panel ask again. */
+async function ask(page: Page): Promise<void> {
   const answered = page.waitForResponse(/sagemaker-autoshutdown\/api\/status/);
   await page.evaluate(() => window.dispatchEvent(new Event('online')));
   await answered;
+}
+
+/** Let the panel ask again, and wait until it shows what it was answered. */
+async function show(page: Page, answers: IAnswers): Promise<void> {
+  await ask(page);
   const panel = page.locator(PANEL);
   if (typeof answers.status === 'number') {
     await expect(panel).toContainText(SAID[answers.status] ?? '');
@@ -130,32 +258,49 @@ async function show(page: Page, answers: IAnswers): Promise<void> {
 }
 
 async function violations(page: Page): Promise<string[]> {
-  const axe = new AxeBuilder({ page }).include(PANEL);
-  if (await page.locator('.jp-AutoShutdown-statusBar').count()) {
-    axe.include('.jp-AutoShutdown-statusBar');
-  }
-  const { violations: found } = await axe.analyze();
-  return found.flatMap(({ id, nodes }) =>
-    nodes.map(node => `${id}: ${node.html}\n${node.failureSummary ?? ''}`)
+  await page.evaluate(
+    `globalThis.axe === undefined && (() => { ${axe.source} })()`
+  );
+  return page.evaluate(
+    async ([panel, bar]) => {
+      const { axe: here } = globalThis as unknown as { axe: typeof axe };
+      const include = [panel, bar].filter(each => document.querySelector(each));
+      const { violations: found } = await here.run(
+        { include },
+        { resultTypes: ['violations'] }
+      );
+      return found.flatMap(({ id, nodes }) =>
+        nodes.map(node => `${id}: ${node.html}\n${node.failureSummary ?? ''}`)
+      );
+    },
+    [PANEL, '.jp-AutoShutdown-statusBar'] as const
   );
 }
 
-/** In pixels, of each instance's box with the apps on it. */
+/** In pixels, of each card: an instance's box with the app on it, or one of several apps on it. */
 function heights(page: Page): Promise<number[]> {
-  return page
-    .locator('.jp-AutoShutdown-instance')
-    .evaluateAll(boxes => boxes.map(box => box.getBoundingClientRect().height));
+  return page.locator('.jp-AutoShutdown-instance').evaluateAll(boxes =>
+    boxes.flatMap(box => {
+      const apps = [...box.querySelectorAll('.jp-AutoShutdown-app')];
+      const cards = apps.length === 1 ? [box] : apps;
+      return cards.map(card => card.getBoundingClientRect().height);
+    })
+  );
 }
 
-/** Whether something sticks out to the right. */
+/** Whether something sticks out to the right, or below another. */
 async function isCut(page: Page): Promise<boolean> {
-  return page
-    .locator(PANEL)
-    .evaluate(panel => panel.scrollWidth > panel.clientWidth);
+  return page.locator(PANEL).evaluate(panel => {
+    const right = panel.getBoundingClientRect().left + panel.clientWidth;
+    return [...panel.querySelectorAll('*')].some(
+      each => each.getBoundingClientRect().right > right + 0.5
+    );
+  });
 }
 
-for (const theme of THEMES) {
-  test(`every state is accessible in ${theme}, and none is cut off`, async ({
+for (const { theme, forcedColors } of LOOKS) {
+  const name = forcedColors ? 'forced colours' : theme;
+  test(`every state is accessible in ${name}, and none is cut off`, async ({
     page
   }, info) => {
     test.slow();
@@ -169,25 +314,27 @@ for (const theme of THEMES) {
       expect(theme).toBe('JupyterLab Dark High Contrast');
       return;
     }
+    await page.emulateMedia({ forcedColors: forcedColors ?? null });
 
-    const look = async (name: string, width: number): Promise<void> => {
-      const file = `${name} ${theme} ${width}.png`.replace(/[ ,]+/g, '-');
-      await panel.screenshot({ path: info.outputPath(file) });
-      expect.soft(await isCut(page), `${name} at ${width} px`).toBe(false);
-      expect.soft(await violations(page)).toEqual([]);
+    const look = async (state: string, width: number): Promise<void> => {
+      if (process.env.PICTURES) {
+        const file = `${state} ${name} ${width}.png`.replace(/[ ,]+/g, '-');
+        await panel.screenshot({ path: info.outputPath(file) });
+      }
+      expect.soft(await isCut(page), `${state} at ${width} px`).toBe(false);
+      expect.soft(await violations(page), state).toEqual([]);
     };
 
-    await page.getByText('Limits', { exact: true }).click();
     for (const width of WIDTHS) {
       await setPanelWidth(page, width);
-      for (const [name, state] of Object.entries(STATES)) {
-        await test.step(`${name}, ${width} px`, async () => {
-          answers.status = state.status;
-          await show(page, state);
-          await look(name, width);
-          if (SHORT.includes(name)) {
+      for (const [state, shown] of Object.entries(STATES)) {
+        await test.step(`${state}, ${width} px`, async () => {
+          answers.status = shown.status;
+          await show(page, shown);
+          await look(state, width);
+          if (SHORT.includes(state)) {
             const tallest = Math.max(0, ...(await heights(page)));
-            expect.soft(tallest, name).toBeLessThanOrEqual(130);
+            expect.soft(tallest, state).toBeLessThanOrEqual(130);
           }
         });
       }
@@ -195,20 +342,39 @@ for (const theme of THEMES) {
       await show(page, answers);
     }
 
-    await test.step('no extension on the server', async () => {
-      answers.status = 404;
-      // Once it was there, it is lost: a server that restarts behind a proxy looks the same.
-      await show(page, { status: 502 });
+    await test.step('the server ended with its app', async () => {
+      const going = { state: 'shutting_down' as const, idle_since: null };
+      answers.status = fixtures.status({
+        host: 'space',
+        apps: [{ ...fixtures.spaceApp, ...going, shutdown_at: null }]
+      });
+      await show(page, answers);
+      answers.status = 502;
+      await ask(page);
+      await expect(panel).toContainText('This JupyterLab was shut down at');
+      await look('ended', WIDTHS[1] ?? 0);
+    });
+
+    await test.step('no extension on the server, and before any answer', async () => {
       await page.reload();
       await whenUp(page);
       await openPanel(page);
+      await expect(panel).toContainText('The server does not answer');
+      answers.status = 404;
+      await ask(page);
       await expect(panel).toContainText(SAID[404] ?? '');
-      await look('no extension', WIDTHS[0] ?? 0);
+      await look('no extension', WIDTHS[1] ?? 0);
+      await page.route('**/sagemaker-autoshutdown/api/**', () => undefined);
+      await page.reload();
+      await whenUp(page);
+      await openPanel(page);
+      await expect(panel).toContainText('Loading…');
+      await look('loading', WIDTHS[1] ?? 0);
     });
   });
 }
 
-for (const theme of THEMES.slice(0, 2)) {
+for (const { theme } of LOOKS.slice(0, 2)) {
   test(`what is opened, and what is refused, is accessible in ${theme}`, async ({
     page
   }, info) => {
@@ -237,9 +403,11 @@ for (const theme of THEMES.slice(0, 2)) {
       .getByLabel('Keep until', { exact: true })
       .fill('2099-01-01T10:00');
     await panel.getByRole('button', { name: 'Keep', exact: true }).click();
-    const limit = 'Shut down after an idle time of';
+    const limit = 'Idle limit';
     await panel.getByLabel(limit, { exact: true }).fill('9');
-    await panel.getByRole('button', { name: `Save: ${limit}` }).click();
+    await panel
+      .getByRole('button', { name: `Save: ${limit}`, exact: true })
+      .click();
     await expect(panel.getByRole('alert').filter({ hasText: /./ })).toHaveCount(
       2
     );
