@@ -105,7 +105,7 @@ test('the panel and the status bar show what runs and what it costs', async () =
   await expect(panel).toContainText('$0.05/h');
   await expect(panel).toContainText('datascience-1.0');
   await expect(panel.getByRole('timer')).toHaveText(
-    /^Shuts down in (1 h|\d\d min)$/
+    /^Shuts down in (1\sh|\d\d\smin)$/
   );
   const item = page.getByRole('button', { name: /SageMaker AutoShutdown:/ });
   await expect(item).toContainText('$0.05/h');

@@ -35,7 +35,7 @@ const LOOKS: ILook[] = [
 ];
 
 /** As long as SageMaker allows. */
-const LONG_NAME = `${'sagemaker-data-science-and-more-'.repeat(2)}`;
+const LONG_NAME = 'sagemaker-data-science-and-more-'.repeat(2);
 
 const fourApps = [
   fixtures.app(),
