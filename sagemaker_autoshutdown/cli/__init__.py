@@ -34,9 +34,9 @@ COMMANDS = (
 EXIT_CODES = """\
 exit codes:
   0  done
-  1  refused, failed, or (doctor) something would keep it from working
+  1  refused, failed, or doctor found a problem
   2  the command line is wrong
-  3  no Jupyter server with this extension could be reached
+  3  no Jupyter server with this extension answers; lifecycle-config status: something to do
 """
 
 

@@ -14,7 +14,9 @@ class NotDone(Failed):
 
 
 def add_region(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--region", default="", help="default: that of the AWS configuration")
+    parser.add_argument(
+        "--region", default="", help="the AWS region (default: that of your AWS configuration)"
+    )
 
 
 def say_aside(line: str) -> None:

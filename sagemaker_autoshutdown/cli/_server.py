@@ -16,10 +16,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("server")
     group.add_argument(
         "--url",
-        help="the Jupyter server's address, with its base URL (default: found, or "
-        "$JUPYTER_SERVER_URL)",
+        help="the address of the Jupyter server, with its base URL (default: "
+        "$JUPYTER_SERVER_URL, else the server of this app)",
     )
-    group.add_argument("--token", help="its token (default: found, or $JUPYTER_TOKEN)")
+    group.add_argument("--token", help="the server's token (default: $JUPYTER_TOKEN, else found)")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

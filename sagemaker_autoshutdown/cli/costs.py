@@ -23,32 +23,32 @@ def add_parser(subparsers: Any) -> None:
     """Add the command."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "costs",
-        help="what the instances cost, idle and in use",
-        description="What the instances cost. Days are days in UTC. Times without an offset are "
-        "this machine's, a day alone begins at midnight UTC.",
+        help="show what instances cost, in use and idle",
+        description="Shows what instances cost. Days are days in UTC. A time without an offset is "
+        "in this machine's time zone; a date alone means midnight UTC.",
     )
     parser.add_argument(
         "--from",
         dest="start",
         type=_moment,
         metavar="TIME",
-        help="as 2026-09-01 or 2026-09-01T18:00 (default: the first of the month)",
+        help="the start, such as 2026-09-01 or 2026-09-01T18:00 (default: the first of the month)",
     )
     parser.add_argument(
-        "--to", dest="end", type=_moment, metavar="TIME", help="not included (default: now)"
+        "--to", dest="end", type=_moment, metavar="TIME", help="the end, exclusive (default: now)"
     )
     parser.add_argument(
         "--group-by",
         choices=[group.value.replace("_", "-") for group in GroupBy],
         default=GroupBy.DAY.value,
-        help="one row for each (default: day). An instance's cost is divided evenly among the "
-        "apps that are up on it",
+        help="one row for each of these (default: day). The cost of an instance is divided "
+        "evenly among its running apps",
     )
     parser.add_argument(
         "--repair",
         action="store_true",
-        help="take out of the record what lies in the future, where a clock was ahead for a while "
-        "and nothing is recorded since; the record as it was is kept beside it",
+        help="if a clock was ahead and nothing has been recorded since: delete entries of the "
+        "future from the record. A copy of the record stays beside it",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--csv", action="store_true", help="print CSV")

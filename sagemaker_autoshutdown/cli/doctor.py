@@ -27,9 +27,10 @@ def add_parser(subparsers: Any) -> None:
     """Add the command."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "doctor",
-        help="what would keep it from working here, and what to do about it",
-        description="Looks at the machine, the server and AWS. Changes nothing and shuts nothing "
-        "down: rights are tried on names that do not exist. Exits with 1 if there is a problem.",
+        help="check the installation and say what to fix",
+        description="Checks the machine, the server and AWS. It changes nothing and shuts nothing "
+        "down: it tries each permission on a name that does not exist. Exits with 1 if there is a "
+        "problem.",
     )
     add_json(parser)
     add_options(parser)

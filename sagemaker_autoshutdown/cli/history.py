@@ -14,10 +14,10 @@ from ._server import add_json, add_options, connect
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
-        "history", help="what was shut down, warned of and changed, newest first"
+        "history", help="list past shutdowns, warnings and changes, newest first"
     )
-    parser.add_argument("--limit", type=int, default=20, help="how many events (default: 20)")
-    parser.add_argument("--app", help="only those of this app")
+    parser.add_argument("--limit", type=int, default=20, help="the number of events (default: 20)")
+    parser.add_argument("--app", help="only events of this app")
     add_json(parser)
     add_options(parser)
     parser.set_defaults(run=run)

@@ -18,11 +18,13 @@ def add_parser(subparsers: Any) -> None:
     """Add the command."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "keep-alive",
-        help="keep an app up until a time, or let it go",
-        description="Keeps an app from being shut down for being idle. It ends by itself.",
+        help="keep an app up until a given time",
+        description="Keeps an idle app up until a given time.",
     )
     parser.add_argument(
-        "app", nargs="?", help="its name, or how it begins; may be left out if there is one only"
+        "app",
+        nargs="?",
+        help="the app's name, or its beginning; not needed if there is only one app",
     )
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
@@ -31,10 +33,12 @@ def add_parser(subparsers: Any) -> None:
         type=duration,
         default=DEFAULT,
         metavar="DURATION",
-        help=f"from now on, as 30m or 4h (default: {DEFAULT})",
+        help=f"how long from now, such as 30m or 4h (default: {DEFAULT})",
     )
-    how.add_argument("--until", metavar="TIME", help="as 18:00 or 2026-09-01T18:00 (local time)")
-    how.add_argument("--end", action="store_true", help="take the keep-alive back")
+    how.add_argument(
+        "--until", metavar="TIME", help="the end, such as 18:00 or 2026-09-01T18:00 (local time)"
+    )
+    how.add_argument("--end", action="store_true", help="end the keep-alive now")
     add_json(parser)
     add_options(parser)
     parser.set_defaults(run=run, parser=parser)

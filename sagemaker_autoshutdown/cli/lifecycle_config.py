@@ -39,20 +39,24 @@ def add_parser(subparsers: Any) -> None:
     """Add the command with its own commands."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "lifecycle-config",
-        help="install it for a whole domain",
-        description="Installs the extension by lifecycle configurations of SageMaker.",
+        help="install the extension for a whole domain",
+        description="Installs the extension with SageMaker's lifecycle configurations.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     printed = commands.add_parser("render", help="print a script", description="Prints a script.")
     printed.add_argument("kind", type=_kind_of(Kind), metavar="KIND", help=_kinds(Kind))
-    printed.add_argument("--output", "-o", type=Path, metavar="FILE", help="write it there instead")
+    printed.add_argument("--output", "-o", type=Path, metavar="FILE", help="write it to this file")
     _add_script_options(printed)
     printed.set_defaults(run=run_render)
 
     for name, run, what in (
-        ("install", run_install, "attach it to a domain, user profiles or notebook instances"),
-        ("uninstall", run_uninstall, "take back exactly what install attached"),
+        (
+            "install",
+            run_install,
+            "install the extension for a domain, user profiles or notebook instances",
+        ),
+        ("uninstall", run_uninstall, "remove exactly what install attached"),
     ):
         command = commands.add_parser(name, help=what, description=f"{what.capitalize()}.")
         _add_targets(command)
@@ -71,17 +75,20 @@ def add_parser(subparsers: Any) -> None:
                 "--native-idle",
                 type=duration,
                 metavar="DURATION",
-                help="Studio's own idle shutdown for Code Editor of the domain, from 1h on",
+                help="switch on Studio's own idle shutdown for Code Editor, 1h or longer",
             )
             command.add_argument(
                 "--native-idle-jupyterlab",
                 type=duration,
                 metavar="DURATION",
-                help="the same for JupyterLab, as a second net: what runs silently is safe from it "
-                "only while our server lives",
+                help="the same for JupyterLab, as a safety net. Silent work is safe from it only "
+                "while the extension's server runs",
             )
             command.add_argument(
-                "--script", type=Path, metavar="FILE", help="a script of your own, for one kind"
+                "--script",
+                type=Path,
+                metavar="FILE",
+                help="register your own script, for one --kind",
             )
             _add_script_options(command)
 
@@ -89,18 +96,25 @@ def add_parser(subparsers: Any) -> None:
 
     packed = commands.add_parser(
         "bundle",
-        help="one file to be put into S3 or an image",
+        help="pack wheel and scripts into one file for S3 or an image",
         description="Writes a wheel, its checksum and the scripts into one .tar.gz file.",
     )
     packed.add_argument("wheel_file", type=Path, metavar="WHEEL", help="a wheel of this product")
-    packed.add_argument("--output", "-o", type=Path, metavar="FILE", help="default: beside it")
+    packed.add_argument(
+        "--output",
+        "-o",
+        type=Path,
+        metavar="FILE",
+        help="the file to write (default: beside the wheel)",
+    )
     _add_script_options(packed)
     packed.set_defaults(run=run_bundle)
 
     coded = commands.add_parser(
         "template",
-        help="the CloudFormation template or the Terraform module",
-        description="Writes what `install` creates as infrastructure code. It attaches nothing.",
+        help="write the CloudFormation template or the Terraform module",
+        description="Writes infrastructure code that creates what `install` creates. It attaches "
+        "nothing.",
     )
     coded.add_argument("which", choices=("cloudformation", "terraform"))
     coded.add_argument(
@@ -108,32 +122,44 @@ def add_parser(subparsers: Any) -> None:
         "-o",
         type=Path,
         metavar="FOLDER",
-        help="write it there; needed for the Terraform module, which has several files",
+        help="the folder to write to; required for the Terraform module, which has several files",
     )
     coded.set_defaults(run=run_template)
 
     allowed = commands.add_parser(
-        "policy", help="the IAM policies", description="Prints an IAM policy."
+        "policy", help="print an IAM policy", description="Prints an IAM policy."
     )
     allowed.add_argument(
         "whose",
         choices=("admin", "status", "execution-role"),
-        help="of whoever gives these commands, of whoever only looks, or of the apps' roles",
+        help="whose policy: of admins who run these commands, of people who only run `status`, or "
+        "of the apps' execution roles",
     )
     allowed.add_argument(
-        "--domain-id", metavar="ID", help="for this domain only, which is asked for its account"
+        "--domain-id",
+        metavar="ID",
+        help="only for this domain; its account and region are filled in",
     )
     add_region(allowed)
-    allowed.add_argument("--wheel", default="", metavar="S3", help="where the apps get the wheel")
     allowed.add_argument(
-        "--settings-source", default="", metavar="WHERE", help="where they read their settings"
+        "--wheel",
+        default="",
+        metavar="S3",
+        help="where apps get the wheel; adds the right to read it",
+    )
+    allowed.add_argument(
+        "--settings-source",
+        default="",
+        metavar="WHERE",
+        help="where apps read settings; adds the right to read them",
     )
     allowed.add_argument(
         "--notebook-instance",
         action="append",
         default=[],
         metavar="NAME",
-        help=f"it may be stopped (default: those with a tag {policy.NOTEBOOK_TAG})",
+        help=f"a notebook instance that may be stopped (default: those with the tag "
+        f"{policy.NOTEBOOK_TAG})",
     )
     allowed.set_defaults(run=run_policy)
 
@@ -153,7 +179,7 @@ def _kind_of(kinds: Iterable[Kind]) -> Callable[[str], Kind]:
 
 
 def _add_targets(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--domain-id", metavar="ID", help="default: the only one")
+    parser.add_argument("--domain-id", metavar="ID", help="the domain (default: the only one)")
     parser.add_argument(
         "--user-profile",
         action="append",
@@ -162,7 +188,10 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
         help="only this user profile of the domain (may be repeated)",
     )
     parser.add_argument(
-        "--profiles-from", type=Path, metavar="FILE", help="those that it names, one a line"
+        "--profiles-from",
+        type=Path,
+        metavar="FILE",
+        help="only user profiles that this file names, one per line",
     )
     parser.add_argument(
         "--tag", type=_tag, metavar="KEY=VALUE", help="only user profiles with this tag"
@@ -172,7 +201,7 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
         type=_percent,
         default=100.0,
         metavar="N",
-        help="only so many of a hundred user profiles; more of them include the same ones",
+        help="only this percentage of user profiles; a larger one includes the smaller one",
     )
     parser.add_argument(
         "--everywhere-it-is-mine",
@@ -184,7 +213,7 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PATTERN",
-        help="without user profiles of such a name, as 'team-*' (may be repeated)",
+        help="leave out user profiles with such a name, such as 'team-*' (may be repeated)",
     )
     parser.add_argument(
         "--notebook-instance",
@@ -216,16 +245,24 @@ def _percent(text: str) -> float:
 def _add_script_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the script's settings")
     group.add_argument(
-        "--idle-timeout", type=duration, metavar="DURATION", help="as 2h (default) or 90m"
+        "--idle-timeout",
+        type=duration,
+        metavar="DURATION",
+        help="the idle limit, such as 90m (default: 2h)",
     )
-    group.add_argument("--warning-time", type=duration, metavar="DURATION", help="default: 10m")
     group.add_argument(
-        "--keep-terminals", action="store_true", default=None, help="a terminal holds its app"
+        "--warning-time",
+        type=duration,
+        metavar="DURATION",
+        help="how long before a shutdown users get a warning (default: 10m)",
+    )
+    group.add_argument(
+        "--keep-terminals", action="store_true", default=None, help="an open terminal holds its app"
     )
     group.add_argument(
         "--settings-source",
         metavar="WHERE",
-        help="s3://BUCKET/KEY or ssm:/PARAMETER, from which servers take changes while they run",
+        help="s3://BUCKET/KEY or ssm:/PARAMETER, from where running servers read their limits",
     )
     group.add_argument(
         "--set",
@@ -238,14 +275,25 @@ def _add_script_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--wheel",
         metavar="WHERE",
-        help="s3://BUCKET/KEY, https://... or a path in the image (default: the package index)",
+        help="the wheel: s3://BUCKET/KEY, https://... or a path in the image (default: the package "
+        "index)",
     )
-    group.add_argument("--sha256", metavar="HEX", help="of the wheel")
+    group.add_argument("--sha256", metavar="HEX", help="the SHA-256 that the wheel must have")
     group.add_argument(
-        "--checksum-of", type=Path, metavar="WHEEL", help="take it from this copy of the wheel"
+        "--checksum-of",
+        type=Path,
+        metavar="WHEEL",
+        help="take the SHA-256 from this copy of the wheel",
     )
-    group.add_argument("--index-url", metavar="URL", help="another package index than pip's own")
-    group.add_argument("--package-version", dest="version", metavar="VERSION", help="another one")
+    group.add_argument(
+        "--index-url", metavar="URL", help="another package index (default: the image's)"
+    )
+    group.add_argument(
+        "--package-version",
+        dest="version",
+        metavar="VERSION",
+        help="the version to install (default: this command's)",
+    )
 
 
 def _setting(text: str) -> tuple[str, Any]:

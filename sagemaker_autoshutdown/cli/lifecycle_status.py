@@ -39,33 +39,42 @@ _ONLY: dict[str, Callable[[Row], bool]] = {
 
 def add_parser(commands: Any) -> None:
     """Add the command."""
-    status = commands.add_parser("status", help="who has it", description="Shows who has it.")
-    status.add_argument("--domain-id", metavar="ID", help="default: the only one")
+    status = commands.add_parser(
+        "status",
+        help="show who has the extension",
+        description="Shows every user profile and space: the version that its app was started "
+        "with, the next one, and what is left to do.",
+    )
+    status.add_argument("--domain-id", metavar="ID", help="the domain (default: the only one)")
     status.add_argument(
-        "--notebook-instances", action="store_true", help="notebook instances, not a domain"
+        "--notebook-instances",
+        action="store_true",
+        help="show notebook instances instead of a domain",
     )
     status.add_argument(
         "--logs",
         action="store_true",
-        help="also what each app's start came to, from CloudWatch Logs",
+        help="also show the result of each app's last start, from CloudWatch Logs",
     )
     status.add_argument(
         "--reports",
         type=Path,
         metavar="FILE",
-        help="also whose metrics arrive, from the Prometheus server that this configuration of "
-        "`fleet` names",
+        help="also show whose metrics arrive, from the Prometheus server that this configuration "
+        "file of `fleet` names",
     )
     status.add_argument(
-        "--only", choices=_ONLY, help="only those with something to do, not covered, or in dry run"
+        "--only",
+        choices=_ONLY,
+        help="show only rows with something to do, not covered, or in dry run",
     )
-    status.add_argument("--summary", action="store_true", help="only how many")
+    status.add_argument("--summary", action="store_true", help="show only the totals")
     status.add_argument(
         "--exit-code",
         action="store_true",
-        help=f"end with {TO_DO} where there is something to do, for cron",
+        help=f"exit with {TO_DO} if there is something to do, for cron",
     )
-    status.add_argument("--json", action="store_true", help="machine-readable")
+    status.add_argument("--json", action="store_true", help="print JSON")
     add_region(status)
     status.set_defaults(run=run)
 

@@ -17,19 +17,22 @@ def add_parser(subparsers: Any) -> None:
     """Add the command."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "settings",
-        help="show the settings, or change yours",
-        description="Without options, shows the settings. Durations are written as 90s, 30m, 2h "
-        "or 1h30m; 'default' goes back to the administrator's value.",
+        help="show or change your settings",
+        description="Shows the settings, or changes those that you name. Write durations as 90s, "
+        "30m, 2h or 1h30m. 'default' restores the administrator's value.",
     )
     for option, what in (
         ("--idle-timeout", "how long an app may be idle before it is shut down"),
-        ("--closed-idle-timeout", "how long it may be idle once your last browser tab is closed"),
-        ("--warning-time", "how long before the shutdown you are warned"),
+        (
+            "--closed-idle-timeout",
+            "how long an app may be idle once your last browser tab is closed",
+        ),
+        ("--warning-time", "how long before a shutdown you get a warning"),
     ):
         parser.add_argument(option, type=_duration, metavar="DURATION", help=what)
     for option, what in (
         ("--keep-terminals", "whether an open terminal keeps its app up"),
-        ("--ignore-connections", "whether an open browser tab is no activity"),
+        ("--ignore-connections", "whether an open browser tab does not count as activity"),
     ):
         parser.add_argument(option, type=_switch, metavar="on|off", help=what)
     add_json(parser)

@@ -17,10 +17,10 @@ def add_parser(subparsers: Any) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "shut-down",
         help="shut an app down now",
-        description="Shuts an app down, whatever runs in it. Files stay; what was not saved is "
-        "lost. In a space or on a notebook instance, this ends the Jupyter server as well.",
+        description="Shuts an app down, whatever runs in it. Files stay; unsaved changes are lost. "
+        "In a space or on a notebook instance, the Jupyter server ends with the app.",
     )
-    parser.add_argument("app", help="its name, or how it begins")
+    parser.add_argument("app", help="the app's name, or its beginning")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     add_json(parser)
     add_options(parser)

@@ -22,7 +22,7 @@ _HOSTS = {
 def add_parser(subparsers: Any) -> None:
     """Add the command."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
-        "status", help="what runs, when it will be shut down, and what it costs"
+        "status", help="show what runs, why, until when, and what it costs"
     )
     add_json(parser)
     add_options(parser)

@@ -31,11 +31,11 @@ def add_parser(subparsers: Any) -> None:
     """Add the command."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "what-if",
-        help="what other idle limits would have saved",
-        description="Replays what was recorded under other idle limits: what each would have "
-        "saved, and how often it would have interrupted. Each limit stands for all limits, those "
-        "of rules too, and dry run counts as off. An app that was shut down for being idle is "
-        "taken to have gone on idle. Each shutdown takes as long as shutdowns have taken.",
+        help="show what other idle limits would have saved",
+        description="Replays the record with other idle limits. Shows what each limit would have "
+        "saved and how often it would have interrupted somebody. Each limit replaces all limits, "
+        "also those of rules, and dry run counts as off. The replay assumes that an idle app that "
+        "was shut down would have stayed idle, and that shutdowns take as long as they did.",
     )
     parser.add_argument(
         "--idle-timeout",
@@ -43,27 +43,27 @@ def add_parser(subparsers: Any) -> None:
         type=_limit,
         default=[_limit(text) for text in DEFAULT_LIMITS],
         metavar="DURATION",
-        help=f"limits to try, as 30m 1h 2h (default: {' '.join(DEFAULT_LIMITS)})",
+        help=f"limits to try, such as 30m 1h 2h (default: {' '.join(DEFAULT_LIMITS)})",
     )
     parser.add_argument(
         "--closed-idle-timeout",
         nargs="+",
         type=_limit,
         metavar="DURATION",
-        help="limits to try that apply once the last browser tab is closed, each with every idle "
-        "timeout that is longer (default: the administrator's, if there is one)",
+        help="limits to try for the time after the last browser tab is closed, each together with "
+        "every longer idle timeout (default: the administrator's, if there is one)",
     )
     parser.add_argument(
         "--days",
         type=_days,
         default=DEFAULT_DAYS,
-        help=f"how far to look back (default: {DEFAULT_DAYS})",
+        help=f"the number of days to replay (default: {DEFAULT_DAYS})",
     )
     parser.add_argument(
         "--ledger",
         type=Path,
         metavar="FILE",
-        help="the ledger (default: ledger.sqlite3 in data_dir)",
+        help="the record (default: ledger.sqlite3 in data_dir)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
