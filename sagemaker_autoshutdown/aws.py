@@ -139,6 +139,8 @@ class Aws:
         self._clients: dict[str, Any] = {}
         # boto3's default session is not thread safe while it makes a client.
         self._lock = threading.Lock()
+        #: The last answer that each thread got, as it was sent.
+        self._received = threading.local()
 
     async def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """One call, for example ``call("sagemaker", "DescribeApp", DomainId=...)``.
@@ -190,20 +192,10 @@ class Aws:
         An older botocore knows fewer members than the service answers with. To write an answer
         back without them may lose them.
         """
-        unknown: list[str] = []
-        client = self._client(service)
-        shape = client.meta.service_model.operation_model(operation).output_shape
-
-        def note_unknown(response_dict: dict[str, Any] | None, **_: Any) -> None:
-            if response_dict is not None and response_dict["status_code"] == 200:
-                unknown[:] = _unknown_members(shape, json.loads(response_dict["body"] or b"{}"))
-
-        event = f"response-received.{service}.{operation}"
-        client.meta.events.register(event, note_unknown)
-        try:
-            return self.call_blocking(service, operation, parameters), unknown
-        finally:
-            client.meta.events.unregister(event, note_unknown)
+        shape = self._client(service).meta.service_model.operation_model(operation).output_shape
+        answer = self.call_blocking(service, operation, parameters)
+        body = self._received.response["body"]
+        return answer, _unknown_members(shape, json.loads(body or b"{}"))
 
     def knows(self, service: str, operation: str, path: str) -> bool:
         """Whether this botocore can send a parameter, such as ``DefaultUserSettings.X.Y``."""
@@ -261,7 +253,7 @@ class Aws:
             if key not in self._clients:
                 from botocore.config import Config
 
-                self._clients[key] = _session(self._role).client(
+                client = _session(self._role).client(
                     service,
                     region_name=self.region or None,
                     config=Config(
@@ -271,7 +263,13 @@ class Aws:
                         user_agent_extra="sagemaker-autoshutdown",
                     ),
                 )
+                # Before it is used: what is registered while another thread calls may not be told.
+                client.meta.events.register("response-received", self._receive)
+                self._clients[key] = client
             return self._clients[key]
+
+    def _receive(self, response_dict: dict[str, Any] | None = None, **_: Any) -> None:
+        self._received.response = response_dict
 
 
 def _session(role: Role | None) -> Any:

@@ -9,18 +9,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from ..aws import Aws, AwsError, ErrorKind
 from ..errors import Misused
-from ..lifecycle import bundle, groups, native_idle, policy, templates
+from ..lifecycle import bundle, groups, native_idle, parallel, policy, templates
 from ..lifecycle.groups import Group
 from ..lifecycle.native_idle import CODE_EDITOR, JUPYTERLAB, NativeApp
 from ..lifecycle.notebooks import Notebooks
-from ..lifecycle.plan import Lost, NotDeleted, Plan, Refused, together
+from ..lifecycle.plan import Lost, NotDeleted, Plan, Refused, gone, together
 from ..lifecycle.script import STUDIO_KINDS, InvalidScript, Kind, ScriptSettings, normalized, render
 from ..lifecycle.studio import Studio
 from ..lifecycle.target import Target
@@ -499,7 +499,7 @@ def _carry_out(
             studio = Studio(aws)
             domain_id = arguments.domain_id or studio.only_domain()
             chosen = groups.targets(aws, domain_id, group, Progress().tell)
-            plan = together(*(plan_domain(studio, target) for target in chosen))
+            plan = together(*_plans(chosen, lambda target: plan_domain(studio, target), group))
     except (AwsError, Refused, InvalidScript) as error:
         raise failed(error) from error
     print(plan.described())
@@ -513,6 +513,25 @@ def _carry_out(
     if plan.waits:
         raise NotDone("What is named above as not yet possible was not done.")
     return 0
+
+
+def _plans(
+    targets: Sequence[Target], plan: Callable[[Target], Plan], group: Group
+) -> Iterator[Plan]:
+    """The plan for each; none for those that were listed and have been deleted since then."""
+
+    def unless_gone(target: Target) -> Plan:
+        try:
+            return plan(target)
+        except AwsError as error:
+            if group.is_given and group.names is None and gone(error):
+                return Plan()
+            raise
+
+    progress = Progress()
+    for number, found in enumerate(parallel.each(unless_gone, targets), 1):
+        progress.tell(number, len(targets), "planned")
+        yield found
 
 
 def _group(arguments: argparse.Namespace) -> Group:
@@ -555,7 +574,7 @@ def _do(plan: Plan, aws: Aws) -> None:
         print(line, flush=True)
 
     try:
-        plan.carry_out(aws, say)
+        plan.carry_out(aws, say, Progress().tell)
     except KeyboardInterrupt:
         raise NotDone(f"Interrupted. {_MAY_BE_DONE}") from None
     except AwsError as error:

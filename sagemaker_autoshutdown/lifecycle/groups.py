@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ..aws import Aws
+from ..aws import Aws, AwsError
 from . import attach
 from .parallel import each
-from .plan import Refused
+from .plan import Refused, Told, gone
 from .script import STUDIO_KINDS
 from .target import Target
 
@@ -41,9 +41,10 @@ def targets(
     aws: Aws,
     domain_id: str,
     group: Group,
-    tell: Callable[[int, int, str], None] = lambda *_: None,
+    tell: Told = lambda *_: None,
 ) -> list[Target]:
-    """The user profiles of a group, or the domain where none is chosen.
+    """The user profiles of a group, or the domain where none is chosen. Those that are deleted
+    meanwhile are in none, unless they were named.
 
     Raises `Refused` where nobody is left, and `AwsError`.
     """
@@ -52,21 +53,32 @@ def targets(
     names = list(dict.fromkeys(_all(aws, domain_id) if group.names is None else group.names))
     names = [name for name in names if not _is_excluded(name, group.excluded)]
     names = [name for name in names if _share_of(name) < group.percent]
+    is_listed = group.names is None
     if group.tag is not None:
         key, value = group.tag
-        names = _having(names, lambda name: _tags(aws, domain_id, name).get(key) == value, tell)
+        names = _having(
+            names, lambda name: _tags(aws, domain_id, name).get(key) == value, is_listed, tell
+        )
     if group.with_own:
-        names = _having(names, lambda name: _has_own(aws, domain_id, name), tell)
+        names = _having(names, lambda name: _has_own(aws, domain_id, name), is_listed, tell)
     if not names:
         raise Refused("no user profile of the domain is in that group")
     return [Target(domain_id, name) for name in names]
 
 
 def _having(
-    names: Sequence[str], has: Callable[[str], bool], tell: Callable[[int, int, str], None]
+    names: Sequence[str], has: Callable[[str], bool], may_be_gone: bool, tell: Told
 ) -> list[str]:
+    def is_one_of_them(name: str) -> bool:
+        try:
+            return has(name)
+        except AwsError as error:
+            if may_be_gone and gone(error):
+                return False
+            raise
+
     found = []
-    for number, (name, is_one) in enumerate(zip(names, each(has, names)), 1):
+    for number, (name, is_one) in enumerate(zip(names, each(is_one_of_them, names)), 1):
         tell(number, len(names), "user profiles")
         if is_one:
             found.append(name)

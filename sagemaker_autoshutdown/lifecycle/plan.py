@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..aws import Aws, AwsError, ErrorKind
+from .parallel import each
+
+#: Told how many of how many things are done, and what they are.
+Told = Callable[[int, int, str], None]
 
 
 class Refused(Exception):
@@ -103,22 +107,24 @@ class Plan:
         lines += [f"  Not yet: {wait}" for wait in self.waits]
         return "\n".join([head, *lines, *(f"  Note: {note}" for note in self.notes)])
 
-    def carry_out(self, aws: Aws, say: Callable[[str], None]) -> None:
-        """Do it, and `say` what was done, line by line; where it stops, what was not, too.
+    def carry_out(self, aws: Aws, say: Callable[[str], None], tell: Told = lambda *_: None) -> None:
+        """Do it, and `say` what was done, line by line; where it stops, what was not, too. `tell`
+        is told how far what only reads has come.
 
         Raises `Refused` before anything is changed, `AwsError` where a call fails, `Lost`, and
         `NotDeleted` at the end. What was done until then stays done, and the same command can be
         given again.
         """
-        for guard in self.guards:
-            guard()
+        for number, _ in enumerate(each(_call, self.guards), 1):
+            tell(number, len(self.guards), "read again")
         left = [*self.steps, *self.deletes]
         try:
             for step in self.steps:
                 self._do(step, aws, say)
                 left.remove(step)
-            for check in self.checks:
-                for remark in check():
+            for number, remarks in enumerate(each(_list, self.checks), 1):
+                tell(number, len(self.checks), "read back")
+                for remark in remarks:
                     say(f"  note: {remark}")
         except BaseException:
             for step in left:
@@ -155,6 +161,14 @@ class Plan:
             say(f"  left: {step.text}: {reason}{later}")
         else:
             say(f"  done: {step.text}")
+
+
+def _call(guard: Callable[[], None]) -> None:
+    guard()
+
+
+def _list(check: Callable[[], Iterable[str]]) -> list[str]:
+    return list(check())
 
 
 def together(*plans: Plan) -> Plan:

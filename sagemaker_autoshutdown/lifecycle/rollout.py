@@ -14,7 +14,7 @@ from . import attach, start_logs
 from .botocore_gaps import refuse_blind
 from .notebooks import Notebooks
 from .parallel import each
-from .plan import gone
+from .plan import Told, gone
 from .script import Kind, version_of
 from .script_summary import Limits, limits_of
 from .start_logs import Outcome, Start
@@ -27,8 +27,6 @@ _WITH_ANOTHER = ("KernelGateway",)
 #: What waiting for others does not mend.
 _FATAL = (ErrorKind.ACCESS_DENIED, ErrorKind.NO_CREDENTIALS)
 
-#: Told how many of how many things have been looked at, and what they are.
-Told = Callable[[int, int, str], None]
 App = Mapping[str, Any]
 T = TypeVar("T")
 

@@ -84,6 +84,7 @@ def last_start(lines: Iterable[str]) -> Start | None:
 def _events(aws: Aws, domain_id: str, since: datetime) -> Iterable[Mapping[str, Any]]:
     events: list[Mapping[str, Any]] = []
     token: dict[str, str] = {}
+    seen: set[str] = set()
     while True:
         answer = aws.call_blocking(
             "logs",
@@ -98,9 +99,10 @@ def _events(aws: Aws, domain_id: str, since: datetime) -> Iterable[Mapping[str, 
         )
         events += answer.get("events") or []
         following = answer.get("nextToken")
-        if not following or {"nextToken": following} == token:
+        if not following or following in seen:
             # Those of several streams come in the order of pages, not of time.
             return sorted(events, key=lambda event: event.get("timestamp", 0))
+        seen.add(following)
         token = {"nextToken": following}
 
 

@@ -15,7 +15,7 @@ from .ownership import as_text, is_templates, made_by_template
 from .plan import Plan, Refused, Step, gone, if_gone_or_used, if_there
 from .script import STUDIO_KINDS, Kind, config_name, encode, fitted
 from .target import Target
-from .target_settings import SettingsReader
+from .target_settings import UNCHANGEABLE, SettingsReader
 
 
 @dataclass
@@ -24,6 +24,8 @@ class Studio:
 
     aws: Aws
     _contents: dict[str, bytes | None] = field(default_factory=dict)
+    #: The domains, as they were when they were first read.
+    _domains: dict[str, tuple[dict[str, Any], list[str]]] = field(default_factory=dict)
 
     @property
     def _read(self) -> SettingsReader:
@@ -70,6 +72,8 @@ class Studio:
         """Create what is not there yet, attach it, and leave all else as it is. For a domain,
         `native_minutes` switches on Studio's own idle shutdown of some of its apps."""
         description, unknown = self._read.settled(target)
+        if description.get("Status") in UNCHANGEABLE:
+            return Plan(waits=(_unchangeable(target, description),))
         domain = self._domain_above(target)
         creates: dict[str, Step] = {}
         changes: dict[str, dict[str, Any]] = {}
@@ -136,6 +140,8 @@ class Studio:
     def plan_uninstall(self, target: Target) -> Plan:
         """Take back what was attached there, and only that."""
         description, unknown = self._read.settled(target)
+        if description.get("Status") in UNCHANGEABLE:
+            return Plan(waits=(_unchangeable(target, description),))
         changes: dict[str, dict[str, Any]] = {}
         removed: list[str] = []
         notes: list[str] = []
@@ -220,8 +226,13 @@ class Studio:
         """What a user profile has of the domain; None for the domain itself."""
         if target.user_profile is None:
             return None
-        description, unknown = self._read.describe(Target(target.domain_id))
+        description, unknown = self._domain(target)
         return _Inherited(description.get("DefaultUserSettings") or {}, unknown)
+
+    def _domain(self, target: Target) -> tuple[dict[str, Any], list[str]]:
+        if target.domain_id not in self._domains:
+            self._domains[target.domain_id] = self._read.describe(Target(target.domain_id))
+        return self._domains[target.domain_id]
 
     def _record(self, arn: str) -> tuple[str | None, inherited_settings.CopiedSettings]:
         """What one of ours puts back in its place, and what it has from the domain."""
@@ -263,7 +274,7 @@ class Studio:
         return _Place(here, first or above, seeded, record)
 
     def _arn_prefix(self, target: Target) -> str:
-        description, _ = self._read.describe(Target(target.domain_id))
+        description, _ = self._domain(target)
         partition, service, region, account = str(description["DomainArn"]).split(":")[1:5]
         return f"arn:{partition}:{service}:{region}:{account}:studio-lifecycle-config/"
 
@@ -329,6 +340,11 @@ def _copy_notes(target: Target, kind: Kind, place: _Place) -> list[str]:
         f"{target} has no {attach.member(kind)} of its own for {', '.join(names)}: copied from the "
         "domain, whose they would hide. Another install renews the copy, uninstall takes it away"
     ]
+
+
+def _unchangeable(target: Target, description: Mapping[str, Any]) -> str:
+    why = description.get("FailureReason")
+    return f"{target} is {description['Status']}" + (f" ({why})" if why else "")
 
 
 def _create(kind: Kind, name: str, script: str) -> Step:

@@ -15,6 +15,8 @@ from .throttling import until_settled
 
 #: Statuses of a domain or user profile that pass.
 UNDER_WAY = ("Pending", "Updating")
+#: Those in which SageMaker takes no change. After a failed update it takes another one.
+UNCHANGEABLE = ("Deleting", "Delete_Failed", "Failed")
 
 
 @dataclass(frozen=True)

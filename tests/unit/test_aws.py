@@ -14,6 +14,7 @@ import pytest
 
 from sagemaker_autoshutdown import aws as aws_module
 from sagemaker_autoshutdown.aws import SENT_ONCE, Aws, AwsError, ErrorKind
+from sagemaker_autoshutdown.lifecycle.parallel import each
 from sagemaker_autoshutdown.threads import in_thread
 from tests.localstudio import AppKey, Fault, user
 from tests.localstudio.testing import QUICK, BlockingStudio, enter_app, running_studio
@@ -271,3 +272,22 @@ async def test_in_thread_hands_on_what_goes_wrong() -> None:
 
     with pytest.raises(KeyError):
         await in_thread(fail)
+
+
+def test_what_one_thread_is_not_told_is_not_said_to_another(studio: BlockingStudio) -> None:
+    """Settings are read by several threads at once, and written back only where all is known."""
+    for name in ("a", "b"):
+        body = f'{{"AppName": "{name}", "Future{name}": 1}}'
+        studio.fault(Fault("DescribeApp", app_name=name, body=body, delay=0.01))
+    aws = Aws("us-east-2")
+
+    def unknown(name: str) -> tuple[str, list[str]]:
+        named = {"DomainId": "d-1", "UserProfileName": "ada", "AppType": "JupyterServer"}
+        answer, unknown = aws.call_seeing_all(
+            "sagemaker", "DescribeApp", {**named, "AppName": name}
+        )
+        return answer["AppName"], unknown
+
+    names = ["a", "b"] * 20
+    assert list(each(unknown, names)) == [(name, [f"Future{name}"]) for name in names]
+    studio.faults_off()

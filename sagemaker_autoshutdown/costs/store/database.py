@@ -122,13 +122,15 @@ def free_name(folder: Path, stem: str) -> Path:
 
 
 def put_aside(path: Path, now: datetime) -> Path:
-    """Renames a broken ledger, with its journal, so that a new one can begin.
+    """Renames a broken ledger, with what SQLite keeps beside it, so that a new one can begin.
 
     Raises ``OSError``.
     """
     aside = free_name(path.parent, f"ledger-broken-{now:%Y-%m-%d}")
     path.rename(aside)
-    journal = path.with_name(f"{path.name}-journal")
-    if journal.exists():
-        journal.rename(aside.with_name(f"{aside.name}-journal"))
+    # Those of a write-ahead log are somebody else's, who opened it with another program.
+    for end in ("-journal", "-wal", "-shm"):
+        beside = path.with_name(f"{path.name}{end}")
+        if beside.exists():
+            beside.rename(aside.with_name(f"{aside.name}{end}"))
     return aside

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,15 @@ import pytest
 
 from sagemaker_autoshutdown.lifecycle.attach import current, is_ours
 from sagemaker_autoshutdown.lifecycle.groups import _share_of
+from sagemaker_autoshutdown.lifecycle.parallel import AT_ONCE
 from sagemaker_autoshutdown.lifecycle.script import Kind
-from tests.localstudio import user
+from tests.localstudio import Fault, user
+from tests.localstudio.operations import SERVICES, Backend
 
 from .conftest import Account
+
+NEWER = ("--package-version", "9.9.9")
+NOBODY = "no user profile of the domain is in that group\n"
 
 
 def having(account: Account) -> set[str]:
@@ -44,6 +50,55 @@ def test_a_tag_names_a_team(account: Account) -> None:
     assert having(account) == {"lin"}
     code, _, err = account.run("install", "--yes", "--tag", "team=none")
     assert (code, "no user profile of the domain is in that group" in err) == (1, True)
+
+
+ALL = ("--percent", "99.999999")
+
+
+def test_who_is_deleted_meanwhile_keeps_nobody_else_waiting(account: Account) -> None:
+    account.studio.create_owner(user("lin"), Tags=[{"Key": "team", "Value": "ml"}])
+    for options in (ALL, ("--tag", "team=ml"), ("--everywhere-it-is-mine",)):
+        account.studio.fault(Fault("DescribeUserProfile", code="ResourceNotFound", times=1))
+        code, out, err = account.run("install", "--yes", *options, *NEWER)
+        assert (code, err) == ((0, "") if "Done" in out else (1, NOBODY))
+        account.run("install", "--yes", *ALL)
+    # Of one that was named it is said.
+    account.studio.fault(Fault("DescribeUserProfile", code="ResourceNotFound", times=1))
+    code, _, err = account.run("install", "--yes", "--user-profile", "ada", *NEWER)
+    assert (code, "there is no such thing" in err) == (1, True)
+
+
+def test_a_user_profile_that_takes_no_change_keeps_nobody_else_waiting(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    functions = SERVICES[0].functions
+    describe = functions["DescribeUserProfile"]
+
+    async def broken(backend: Backend, p: dict[str, Any]) -> Any:
+        described = dict(await describe(backend, p) or {})
+        if p["UserProfileName"] == "grace":
+            described |= {"Status": "Failed", "FailureReason": "its home could not be made"}
+        return described
+
+    monkeypatch.setitem(functions, "DescribeUserProfile", broken)
+    for command in ("install", "uninstall"):
+        code, out, err = account.run(command, "--yes", *ALL)
+        assert code == 1
+        grace = f"user profile grace of {account.domain_id}"
+        assert f"Not yet: {grace} is Failed (its home could not be made)" in out
+        assert "Done, and read back." in out
+        assert "not yet possible" in err
+        assert having(account) == ({"ada"} if command == "install" else set())
+
+
+def test_a_group_is_read_a_few_at_once_and_its_domain_once(account: Account) -> None:
+    for number in range(30):
+        account.studio.create_owner(user(f"u-{number:02}"))
+    begin = len(account.studio.calls())
+    assert account.run("install", "--yes", *ALL)[0] == 0
+    made = Counter(call.operation for call in account.studio.calls()[begin:])
+    assert made["DescribeDomain"] <= AT_ONCE
+    assert made["DescribeUserProfile"] == 3 * 32  # for the plan, before and after the change
 
 
 def test_a_larger_share_includes_the_smaller_one(account: Account) -> None:

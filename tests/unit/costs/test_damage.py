@@ -257,6 +257,39 @@ def test_a_value_that_can_not_be_is_damage(
     assert "put aside" in line
 
 
+def test_a_write_ahead_log_that_somebody_left_is_put_aside_too_and_replayed_into_no_new_ledger(
+    damaged: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = sqlite3.connect(damaged, isolation_level=None)
+    other.execute("PRAGMA journal_mode = WAL")
+    other.execute("UPDATE events SET message = 'from another life'")
+    wal = damaged.with_name(f"{FILE_NAME}-wal")
+    log, content = wal.read_bytes(), damaged.read_bytes()
+    other.close()
+    damaged.write_bytes(content.replace(b"CREATE TABLE runs", b"CREATE\xff\xfeABLE runs"))
+    wal.write_bytes(log[: len(log) // 2])
+    (line,) = live_through(damaged, caplog)
+    assert "put aside" in line
+    assert not wal.exists()
+
+
+def test_a_ledger_that_another_program_left_in_a_write_ahead_log_is_whole(
+    damaged: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = sqlite3.connect(damaged, isolation_level=None)
+    other.execute("PRAGMA journal_mode = WAL")
+    other.execute("UPDATE events SET message = 'edited'")
+    kept = {
+        path: path.read_bytes() for path in damaged.parent.iterdir() if path.name != "ledger.lock"
+    }
+    other.close()
+    for path, content in kept.items():
+        path.write_bytes(content)  # as after a kill
+    with _tracker(damaged) as tracker:
+        assert {event.message for event in asyncio.run(tracker.read(50))} >= {"edited"}
+    assert live_through(damaged, caplog) == []
+
+
 def test_text_that_is_no_utf_8_is_shown_as_far_as_it_is(
     damaged: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
