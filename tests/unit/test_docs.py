@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -144,14 +145,18 @@ def test_every_command_is_in_the_table_of_commands() -> None:
         assert f"\n## {name}\n" in f"\n{command_line.reference()}"
 
 
+def code_of(path: Path) -> str:
+    """The blocks of code of a page."""
+    text = path.read_text(encoding="utf-8")
+    return "\n".join(re.findall(r"^ *```.*?\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL))
+
+
 def commands_of_the_docs() -> list[Any]:
     """Each command line of this product in a block of code."""
     found = []
     for path in PAGES:
-        blocks = re.findall(r"^```.*?\n(.*?)^```", path.read_text(encoding="utf-8"), re.M | re.S)
-        for line in re.findall(
-            r"^(?:\$ )?jupyter sagemaker-autoshutdown (.*)$", "\n".join(blocks), re.MULTILINE
-        ):
+        commands = r"^ *(?:\$ )?jupyter sagemaker-autoshutdown (.*)$"
+        for line in re.findall(commands, code_of(path), re.MULTILINE):
             found.append(pytest.param(line, id=f"{path.name}: {line}"[:80]))
     return found
 
@@ -168,9 +173,13 @@ def test_every_target_of_make_that_is_named_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     phony = makefile.partition(".PHONY:")[2].replace("\\\n", " ").partition("\n")[0]
     targets = {*phony.split(), *makefile.partition("\nPARTS := ")[2].partition("\n")[0].split()}
-    for path in [*PAGES, *(ROOT / ".github" / "workflows").glob("*.yml")]:
+    workflows = [*(ROOT / ".github" / "workflows").glob("*.yml"), ROOT / ".pre-commit-config.yaml"]
+    assert len(workflows) > 2
+    for path in [*PAGES, *workflows]:
         text = path.read_text(encoding="utf-8")
-        for target in re.findall(r"(?:`|^ *|run: )make ([a-z-]+)", text, re.MULTILINE):
+        named = re.findall(r"(?:`|run: |entry: )make ([a-z-]+)", text)
+        named += re.findall(r"^ *make ([a-z-]+)", code_of(path), re.MULTILINE)
+        for target in named:
             assert target in targets, f"{path.name} names `make {target}`, which is not there"
 
 
@@ -190,3 +199,9 @@ def test_the_links_and_pictures_of_the_readme_work_on_the_package_index() -> Non
 
 def test_the_readme_stays_short() -> None:
     assert len(README.splitlines()) <= 140, "longer texts belong into docs/"
+
+
+def test_the_settings_that_can_change_on_running_servers_are_listed() -> None:
+    traits = SageMakerAutoShutdown.class_traits(config=True)
+    live = {name for name, trait in traits.items() if trait.metadata.get("live")}
+    assert set(re.findall(r"`(\w+)`", section(page("rollout"), "live"))) == live
