@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from .activity.background_jobs import BackgroundJobs
 from .activity.browser_requests import BrowserRequests
 from .activity.gpu_watch import GpuWatch
+from .activity.ide_saves import last_save
 from .activity.jupyter import InProcessSource, RestSource
 from .activity.other_servers import OtherServers
 from .activity.process_groups import WorkRule
@@ -101,6 +102,7 @@ def build(serverapp: ServerApp) -> Parts:
             gpus,
             OtherServers(),
             browsers,
+            ide_save=last_save,
             is_held=lambda apps, work, now: is_held(apps, work, settings.policy, now),
         ),
         settings=settings,

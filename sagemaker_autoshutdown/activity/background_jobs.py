@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -34,6 +34,7 @@ from .process_groups import (
 )
 from .process_table import Process, ProcessTable, Traffic, below, children_of, this_machine
 from .programs import Program, is_named, program
+from .terminal_input import last_input_of
 
 K = TypeVar("K", bound=Hashable)
 
@@ -74,11 +75,23 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class OtherTerminal:
+    """A terminal that is none of Jupyter's: of tmux, of a remote IDE, of a login. ``program`` keeps
+    it, and ``typed_at`` is when input was last read from it."""
+
+    number: int
+    program: str
+    typed_at: datetime
+
+
+@dataclass(frozen=True)
 class Jobs:
-    """What holds its app: by kernel or terminal, and all the rest."""
+    """What holds its app: by kernel or terminal, and all the rest; and the terminals that other
+    programs of the user's keep."""
 
     below: Mapping[Hashable, Finding] = field(default_factory=dict)
     outside: tuple[Finding, ...] = ()
+    terminals: tuple[OtherTerminal, ...] = ()
 
 
 @dataclass
@@ -200,8 +213,30 @@ class BackgroundJobs:
             self._finding(pids, grouped, before[_NEVER])
             for pids in (grouped.servers, grouped.detached)
         )
+        holding = tuple(each for each in outside if each is not None)
+        terminals = tuple(self._terminals(grouped, roots.values()))
         self._forget(grouped.sample)
-        return Jobs(found, tuple(each for each in outside if each is not None))
+        return Jobs(found, holding, terminals)
+
+    def _terminals(
+        self, grouped: _GroupedSample[K], roots: Collection[int]
+    ) -> Iterator[OtherTerminal]:
+        """Those of programs that the user runs, but for Jupyter's own."""
+        processes = grouped.sample.processes
+        seen = {None, *(processes[pid].terminal for pid in roots if pid in processes)}
+        seen.update(each.terminal for each in map(processes.get, (self._server,)) if each)
+        for pid in sorted({*grouped.servers, *grouped.detached}.union(*grouped.below.values())):
+            number = processes[pid].terminal
+            if number is None or number in seen:
+                continue
+            seen.add(number)
+            typed_at = last_input_of(number)
+            if typed_at is not None:
+                keeper = processes[pid].session
+                above = processes[keeper].parent if keeper in processes else 0
+                known = above if above in processes and above > 1 else pid
+                label = self._facts_of(known, processes[known]).program.label
+                yield OtherTerminal(number, label, typed_at)
 
     # ---- readings ------------------------------------------------------------------------------
 

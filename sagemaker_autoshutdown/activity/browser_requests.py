@@ -1,9 +1,9 @@
-"""What people do in their browsers that no kernel and no terminal shows: documents that they save,
-files that they upload, and programs behind jupyter-server-proxy that they use.
+"""What people do in their browsers that no kernel and no terminal shows: documents that they save
+or edit together, files that they upload, and programs behind jupyter-server-proxy that they use.
 
 The server tells of every request once it is answered (tornado's ``log_function``). A message over
-a proxied websocket is seen where jupyter-server-proxy takes it. Both only listen: what goes wrong
-here never reaches the request.
+a websocket is seen where jupyter-server-proxy or jupyter-collaboration takes it. This module only
+listens: what goes wrong here never reaches the request.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 import logging
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import wraps
@@ -31,13 +31,23 @@ CONTENTS = "/api/contents/"
 #: Bytes. A message up to this size over a proxied websocket is a heartbeat or an acknowledgement:
 #: VS Code's are 13 bytes, a header with nothing behind it.
 HEARTBEAT = 16
-#: So many times in a row at the same interval, and something is done by a program.
+#: So many bursts in a row at the same interval, and something is done by a program.
 PERIODIC = 3
-#: By how much intervals may differ that are the same.
+#: By how much intervals may differ that are the same: by a quarter of one, within these bounds.
 JITTER = timedelta(seconds=1)
+LEAST_JITTER = timedelta(seconds=0.2)
+#: What comes sooner after the last of its kind belongs to the same burst.
+PAUSE = timedelta(seconds=2)
+#: So many intervals that are the same, and then for so long, and a program keeps that pace.
+STEADY = 8
+STEADY_FOR = timedelta(seconds=10)
 #: Addresses of proxied programs that are remembered.
 MOST_ADDRESSES = 500
 _PROXY = "jupyter_server_proxy"
+#: Where jupyter-collaboration takes what people edit together, in its versions.
+_COLLABORATION = ("jupyter_server_ydoc.handlers", "jupyter_collaboration.handlers")
+#: How a change begins in Yjs's protocol: a message of the kind "sync", an "update".
+_CHANGE = b"\x00\x02"
 
 
 @dataclass(frozen=True)
@@ -49,22 +59,64 @@ class Use:
 
 
 @dataclass
-class Periodic:
-    """Tells what recurs at a fixed interval, as a page that reloads itself, from what people do."""
+class _Rhythm:
+    """When the same thing came last, and when the last bursts of it began; since when its pace has
+    been steady, None if it is not."""
 
-    _times: dict[object, deque[datetime]] = field(default_factory=dict)
+    times: deque[datetime] = field(default_factory=lambda: deque(maxlen=STEADY + 1))
+    bursts: deque[datetime] = field(default_factory=lambda: deque(maxlen=PERIODIC + 1))
+    steady_since: datetime | None = None
+
+    def note(self, now: datetime) -> None:
+        """It came once more."""
+        if not self.times or now - self.times[-1] >= PAUSE:
+            self.bursts.append(now)
+        self.times.append(now)
+        # One that comes late makes one interval longer and the next one shorter.
+        if len(self.times) <= STEADY or not _are_equal(_intervals(self.times)[1:-1]):
+            self.steady_since = None
+        elif self.steady_since is None:
+            self.steady_since = now
+
+    def recurs(self, now: datetime) -> bool:
+        """Whether it comes at a fixed interval."""
+        if self.steady_since is not None and now - self.steady_since >= STEADY_FOR:
+            return True
+        is_burst_short = now - self.bursts[-1] < PAUSE
+        is_known = len(self.bursts) > PERIODIC
+        return is_burst_short and is_known and _are_equal(_intervals(self.bursts))
+
+
+def _intervals(times: Iterable[datetime]) -> list[timedelta]:
+    """The lengths of the intervals, the shortest first."""
+    ordered = list(times)
+    return sorted(after - before for before, after in zip(ordered, ordered[1:]))
+
+
+def _are_equal(intervals: list[timedelta]) -> bool:
+    usual = intervals[len(intervals) // 2]
+    return intervals[-1] - intervals[0] <= min(JITTER, max(LEAST_JITTER, usual / 4))
+
+
+@dataclass
+class Periodic:
+    """Tells what recurs at a fixed interval, as a page that reloads itself, from what people do.
+
+    A page may ask for several things at once, so what comes within a ``PAUSE`` of the one before is
+    one burst, and the bursts recur. A page that never pauses keeps a steady pace for longer than
+    anybody clicks.
+    """
+
+    _rhythms: dict[object, _Rhythm] = field(default_factory=dict)
 
     def recurs(self, key: object, now: datetime) -> bool:
         """Take note of one more of the same; whether it comes at a fixed interval."""
-        times = self._times.pop(key, None) or deque(maxlen=PERIODIC + 1)
-        times.append(now)
-        self._times[key] = times  # the latest is last
-        while len(self._times) > MOST_ADDRESSES:
-            del self._times[next(iter(self._times))]
-        if len(times) <= PERIODIC:
-            return False
-        intervals = [after - before for before, after in zip(times, list(times)[1:])]
-        return max(intervals) - min(intervals) <= JITTER and min(intervals) >= JITTER
+        rhythm = self._rhythms.pop(key, None) or _Rhythm()
+        self._rhythms[key] = rhythm  # the latest is last
+        while len(self._rhythms) > MOST_ADDRESSES:
+            del self._rhythms[next(iter(self._rhythms))]
+        rhythm.note(now)
+        return rhythm.recurs(now)
 
 
 @dataclass(frozen=True)
@@ -105,7 +157,7 @@ class BrowserRequests:
         self._notebooks: dict[str, Notebook] = {}
         self._periodic = Periodic()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_proxy_heard = False
+        self._heard: set[tuple[str, str]] = set()
         #: What was last saved or uploaded, and used behind the proxy; None if nothing was.
         self.document: Use | None = None
         self.web_app: Use | None = None
@@ -133,15 +185,18 @@ class BrowserRequests:
         if self.web_app is not None:
             self.web_app = replace(self.web_app, at=self.web_app.at + jump)
 
-    def hear_proxy(self) -> None:
-        """Hear of messages over websockets of jupyter-server-proxy, once that is loaded."""
-        if self._is_proxy_heard or f"{_PROXY}.handlers" not in sys.modules:
-            return
-        self._is_proxy_heard = True
-        self._wrap(sys.modules[f"{_PROXY}.handlers"], "ProxyHandler")
-        self._wrap(sys.modules.get(f"{_PROXY}.rawsocket"), "RawSocketHandler")
+    def hear_websockets(self) -> None:
+        """Hear of messages over the websockets of extensions, once these are loaded."""
+        for module, name, hear in (
+            (f"{_PROXY}.handlers", "ProxyHandler", self._web_message),
+            (f"{_PROXY}.rawsocket", "RawSocketHandler", self._web_message),
+            *((module, "YDocWebSocketHandler", self._edited) for module in _COLLABORATION),
+        ):
+            if module in sys.modules and (module, name) not in self._heard:
+                self._heard.add((module, name))
+                self._wrap(sys.modules[module], name, hear)
 
-    def _wrap(self, module: Any, name: str) -> None:
+    def _wrap(self, module: Any, name: str, hear: Callable[[str, str | bytes], None]) -> None:
         cls: Any = getattr(module, name, None)
         on_message = getattr(cls, "__dict__", {}).get("on_message")
         if on_message is None:
@@ -150,7 +205,7 @@ class BrowserRequests:
         @wraps(on_message)
         def hear_too(handler: Any, message: Any) -> Any:
             try:
-                self._web_message(handler.request.path, message)
+                hear(handler.request.path, message)
             except Exception:
                 log.debug("a message could not be looked at", exc_info=True)
             return on_message(handler, message)
@@ -193,6 +248,12 @@ class BrowserRequests:
                 return
         if self.document is None or self.document.at < now:
             self.document = Use(path, now)
+
+    def _edited(self, path: str, message: str | bytes) -> None:
+        """Over a document that several people may edit at once, a page sends what its user has
+        changed, and much else."""
+        if message[:2] == _CHANGE:
+            self.document = Use("a shared document", self._now())
 
     def _web_request(self, address: str) -> None:
         now = self._now()

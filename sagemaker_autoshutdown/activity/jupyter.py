@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -28,6 +29,7 @@ from . import kernel_probe
 from .kernel_probe import Answer, Told
 from .kernel_requests import KernelRequests, KernelUse, listen
 from .other_kernels import OtherKernels
+from .process_table import ProcFs
 from .terminal_input import last_input
 
 if TYPE_CHECKING:
@@ -92,6 +94,7 @@ class InProcessSource:
         self._requests = KernelRequests()
         listen(serverapp.kernel_manager, self._requests)
         self._other_kernels = OtherKernels(self._requests)
+        self._table = ProcFs()
 
     async def kernels(self, listed_elsewhere: Collection[str] = ()) -> Models:
         """With those on this machine that no server started. Nobody has to look for these anew
@@ -104,6 +107,11 @@ class InProcessSource:
         uses = (self._requests.use_of(kernel_id) for kernel_id in own_ids)
         if not any(use is not None and use.running for use in uses):
             await self._other_kernels.observe({*own_ids, *listed_elsewhere})
+        for model in own:
+            use = self._requests.use_of(str(model.get("id")))
+            if use is not None and use.running and self._has_ended(str(model.get("id"))):
+                # Nothing starts it again, so nobody else takes note.
+                model["execution_state"] = "dead"
         models = [*own, *self._other_kernels.models]
         # What is heard of a kernel that was started meanwhile, or could not be listed, is not lost.
         there = {*own_ids, *manager.list_kernel_ids()}
@@ -189,12 +197,8 @@ class InProcessSource:
         if not _gateway_enabled():
             manager = self._serverapp.kernel_manager
             for kernel_id in manager.list_kernel_ids():
-                try:
-                    pid = getattr(manager.get_kernel(kernel_id).provisioner, "pid", None)
-                except Exception as error:  # gone meanwhile, or not a local process
-                    log.debug("kernel %s has no process here: %s", kernel_id, error)
-                    continue
-                if isinstance(pid, int):
+                pid = self._process_of(kernel_id)
+                if pid is not None:
                     found["kernel", kernel_id] = pid
             for kernel_id, pid in self._other_kernels.processes.items():
                 found["kernel", kernel_id] = pid
@@ -204,6 +208,22 @@ class InProcessSource:
             if isinstance(pid, int):
                 found["terminal", name] = pid
         return found
+
+    def _process_of(self, kernel_id: str) -> int | None:
+        try:
+            kernel: Any = self._serverapp.kernel_manager.get_kernel(kernel_id)
+            pid = getattr(kernel.provisioner, "pid", None)
+        except Exception as error:  # gone meanwhile, or not a local process
+            log.debug("kernel %s has no process here: %s", kernel_id, error)
+            return None
+        return pid if isinstance(pid, int) else None
+
+    def _has_ended(self, kernel_id: str) -> bool:
+        pid = self._process_of(kernel_id)
+        if pid is None or not sys.platform.startswith("linux"):
+            return False
+        process = self._table.one(pid)
+        return process is None or process.ended
 
     @property
     def _terminal_manager(self) -> Any:

@@ -52,8 +52,8 @@ RESTORING_TARGET = "jupyter.widget.control"
 RESTORING_METHODS = frozenset({"request_state", "request_states"})
 #: What takes less is not work by its length alone.
 SHORT = timedelta(seconds=1)
-#: So many silent executions in a row count as use. The next ones are a client's polling (a
-#: variable inspector): people see what they run.
+#: So many executions in a row that are silent, or in no history, count as use. The next ones are a
+#: client's polling (a variable inspector): people see what they run, and find it again.
 SILENT_IN_A_ROW = 2
 #: How long a request that was passed on counts before its kernel begins with it.
 BEGINS_WITHIN = timedelta(seconds=10)
@@ -108,6 +108,8 @@ class _Request:
     #: An ``execute_input`` showed its code to all clients: it was not sent silently.
     is_shown: bool = False
     is_restoring: bool = False
+    #: Its sender wanted it in no history: a program's, seldom a person's.
+    is_unrecorded: bool = False
     #: Its end may have been lost, since when: the kernel began with another, or went quiet.
     doubt: _ClockTime | None = None
     is_overtaken: bool = False
@@ -315,9 +317,11 @@ class KernelRequests:
 
     @staticmethod
     def _overtake(kernel: _Kernel, request: _Request) -> None:
-        """Kernels work on one request of a shell at a time, with few exceptions."""
+        """Kernels run one cell of a shell at a time, with few exceptions. But a cell may let its
+        kernel take a widget's messages meanwhile."""
         for other in kernel.running.values():
-            if other.subshell == request.subshell and not other.is_overtaken:
+            is_within = other.type == EXECUTE != request.type and not other.is_flooding
+            if other.subshell == request.subshell and not other.is_overtaken and not is_within:
                 other.is_overtaken, other.doubt = True, request.opened
 
     @staticmethod
@@ -339,7 +343,7 @@ class KernelRequests:
         if ended.monotonic - request.opened.monotonic < SHORT.total_seconds():
             if request.type in COMING_AND_GOING or request.is_restoring:
                 return
-            is_silent = request.type == EXECUTE and not request.is_shown
+            is_silent = request.type == EXECUTE and (request.is_unrecorded or not request.is_shown)
             kernel.silent_in_a_row = kernel.silent_in_a_row + 1 if is_silent else 0
             if kernel.silent_in_a_row > SILENT_IN_A_ROW:
                 return
@@ -357,6 +361,7 @@ class KernelRequests:
                 return
             request = _Request(header["msg_type"], self._clock_time())
             request.is_restoring = _is_restoring(request.type, frames[3])
+            request.is_unrecorded = _is_unrecorded(request.type, frames[3])
             if header["msg_id"] not in kernel.running:
                 kernel.queued[header["msg_id"]] = request
                 kernel.heard += 1
@@ -376,6 +381,12 @@ def _is_restoring(request_type: str, content: bytes) -> bool:
         content_read.get("target_name") == RESTORING_TARGET
         or data.get("method") in RESTORING_METHODS
     )
+
+
+def _is_unrecorded(request_type: str, content: bytes) -> bool:
+    if request_type != EXECUTE or len(content) > SMALL:
+        return False
+    return json.loads(content).get("store_history") is False
 
 
 def _name(request_type: str) -> str:

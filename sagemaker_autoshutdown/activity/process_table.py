@@ -27,7 +27,8 @@ _ONE_READ = 1024
 class Process:
     """One process: its parent, its start in seconds (since when, only its table knows; it tells a
     reused id), CPU seconds used by itself and by those of its children that have ended, its
-    program's name, cut to 15 characters by Linux, and its session's id (0 if not known)."""
+    program's name, cut to 15 characters by Linux, its session's id (0 if not known), and the number
+    of its pseudoterminal (None if it has none)."""
 
     parent: int
     started: float
@@ -37,6 +38,7 @@ class Process:
     session: int = 0
     ended: bool = False
     """Whether it has ended and only waits for its parent to take note (a zombie)."""
+    terminal: int | None = None
 
     @property
     def cpu(self) -> float:
@@ -106,8 +108,8 @@ class ProcFs:
         name, bracket, rest = stat.partition(b"(")[2].rpartition(b")")
         if not bracket:
             return None
-        # proc(5): state, ppid, pgrp, session, then utime, stime, cutime, cstime, and starttime
-        # since boot.
+        # proc(5): state, ppid, pgrp, session, tty_nr, then utime, stime, cutime, cstime, and
+        # starttime since boot.
         values = rest.split(maxsplit=20)
         return Process(
             int(values[1]),
@@ -117,6 +119,7 @@ class ProcFs:
             name.decode(errors="replace"),
             int(values[3]),
             values[0] in (b"Z", b"X"),
+            _pseudoterminal(int(values[4])),
         )
 
     def environment(self, pid: int) -> Mapping[str, str]:
@@ -175,6 +178,12 @@ class ProcFs:
             return b""
         finally:
             os.close(opened)
+
+
+def _pseudoterminal(device: int) -> int | None:
+    """The number behind a device of ``/dev/pts`` (major 136), by the device's number."""
+    major, minor = device >> 8 & 0xFFF, device & 0xFF | device >> 12 & 0xFFF00
+    return minor if major == 136 else None
 
 
 class Psutil:

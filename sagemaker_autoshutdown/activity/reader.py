@@ -20,7 +20,7 @@ from ..hosts import HostAdapter
 from ..model import TRANSIENT_STATES, App, Evidence, EvidenceKind, Presence, Reason, Work, WorkKind
 from ..text import span
 from ..threads import in_thread
-from .background_jobs import BackgroundJobs, Finding, Jobs
+from .background_jobs import BackgroundJobs, Finding, Jobs, OtherTerminal
 from .browser_requests import BrowserRequests, Use
 from .gpu_watch import GpuWatch
 from .jupyter import Source, Unreadable
@@ -79,6 +79,8 @@ class ActivityReader:
     other_servers: OtherServers | None = None
     browsers: BrowserRequests | None = None
     presence: PresenceTracker = field(default_factory=PresenceTracker)
+    #: Gives what was last saved in a remote IDE.
+    ide_save: Callable[[datetime], Use | None] | None = None
     #: Whether every one of these apps is in use by what was seen so far: then nobody needs to
     #: read what runs on the machine.
     is_held: Callable[[tuple[App, ...], Collection[Work], datetime], bool] = lambda *_: False
@@ -110,7 +112,12 @@ class ActivityReader:
                 terminal = self._terminal(model, apps, now)
                 if terminal is not None:
                     other_work.append(terminal)
-            jobs, notes = await self._background_jobs((*work, *other_work), servers, apps, now)
+            held = self.is_held(apps, (*work, *other_work), now)
+            jobs = Jobs()
+            notes: tuple[str, ...] = ()
+            if not held:
+                other_work += await self._ide_save(apps, now)
+                jobs, notes = await self._background_jobs(work, servers, now)
             gpus = await self._gpus(apps, now)
             # Kernels last: theirs is the state that changes by the second.
             if time.monotonic() - began > STALE_AFTER:
@@ -119,6 +126,7 @@ class ActivityReader:
                 work = await self._kernels(kernels, apps, now)
             work = [_with_job(item, jobs.below) for item in (*work, *other_work)]
             work += [self._process(job, apps, now) for job in jobs.outside]
+            work += self._other_terminals(jobs.terminals, apps, now)
             work += gpus
             presence = self.presence.observe(sum(item.connections for item in work), now)
         except Unreadable as error:
@@ -205,7 +213,7 @@ class ActivityReader:
         """What people did last in their browsers that no kernel and no terminal shows."""
         if self.browsers is None:
             return
-        self.browsers.hear_proxy()
+        self.browsers.hear_websockets()
         document, web_app = self.browsers.document, self.browsers.web_app
         all_apps = self.adapter.kernel_apps({}, apps)
         if document is not None:
@@ -253,15 +261,23 @@ class ActivityReader:
             evidence=(Evidence(EvidenceKind.SERVER, told, now),),
         )
 
+    async def _ide_save(self, apps: tuple[App, ...], now: datetime) -> tuple[Work, ...]:
+        """The last file that somebody saved in an IDE on this machine."""
+        last_save = self.ide_save
+        if last_save is None or self.source.processes() is None:
+            return ()
+        save = await in_thread(lambda: last_save(now))
+        if save is None:
+            return ()
+        told = Evidence(EvidenceKind.SAVE, f"{save.label} was saved in a remote IDE", save.at)
+        held = self.adapter.kernel_apps({}, apps)
+        return (_used(WorkKind.DOCUMENT, save, held, told, now),)
+
     async def _background_jobs(
-        self,
-        work: Collection[Work],
-        servers: Iterable[ServerSeen],
-        apps: tuple[App, ...],
-        now: datetime,
+        self, work: Collection[Work], servers: Iterable[ServerSeen], now: datetime
     ) -> tuple[Jobs, tuple[str, ...]]:
         own = self.source.processes()
-        if own is None or self.is_held(apps, work, now):
+        if own is None:
             return Jobs(), ()
         unasked = [seen.server.pid for seen in servers if seen.is_locked]
         roots = {**own, **{("server", str(pid)): pid for pid in unasked}}
@@ -383,6 +399,15 @@ class ActivityReader:
             hold=job.reason,
             evidence=job.evidence,
         )
+
+    def _other_terminals(
+        self, terminals: Iterable[OtherTerminal], apps: tuple[App, ...], now: datetime
+    ) -> Iterator[Work]:
+        for each in terminals:
+            model = {"name": f"pts/{each.number}", "last_input": to_iso(each.typed_at)}
+            terminal = self._terminal(model, apps, now)
+            if terminal is not None:
+                yield replace(terminal, label=f"terminal of {each.program}")
 
     def _terminal(self, model: dict[str, Any], apps: tuple[App, ...], now: datetime) -> Work | None:
         name = str(model.get("name") or "")

@@ -29,9 +29,16 @@ def last_input(descriptor: int) -> datetime | None:
     import fcntl
 
     try:
-        answer = fcntl.ioctl(descriptor, _GET_NUMBER, b"\0" * 4)
-        device = Path(f"/dev/pts/{struct.unpack('I', answer)[0]}")
-        read_at = datetime.fromtimestamp(device.stat().st_atime, timezone.utc)
+        number = struct.unpack("I", fcntl.ioctl(descriptor, _GET_NUMBER, b"\0" * 4))[0]
     except OSError:
         return None
-    return read_at + EXACT_TO
+    return last_input_of(number)
+
+
+def last_input_of(number: int) -> datetime | None:
+    """The same of the terminal with this number, ``/dev/pts/NUMBER``."""
+    try:
+        read_at = Path(f"/dev/pts/{number}").stat().st_atime
+    except OSError:
+        return None
+    return datetime.fromtimestamp(read_at, timezone.utc) + EXACT_TO

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -329,3 +330,28 @@ def test_a_real_job_that_waits_is_not_seen(tmp_path: Path, pid_of: Callable[[], 
     jobs = BackgroundJobs()
     for _ in range(2):
         assert [job for job in jobs.observe({}).outside if job.pid == pid] == []
+
+
+def test_a_terminal_of_another_program_tells_when_somebody_typed_into_it() -> None:
+    """One of a remote IDE, say; it counts by its input, like Jupyter's own."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv("/bin/cat", ["cat"])  # noqa: S606
+    try:
+        jobs = BackgroundJobs()
+        (before,) = (each for each in jobs.observe({}).terminals if each.program)
+        device = Path(f"/dev/pts/{before.number}")
+        past = time.time() - 3600
+        os.utime(device, (past, past))
+        (quiet,) = jobs.observe({}).terminals
+        assert quiet.typed_at < before.typed_at
+        os.write(terminal, b"x\r")
+        os.read(terminal, 100)
+        (typed,) = jobs.observe({}).terminals
+        assert typed.typed_at > quiet.typed_at
+        # A terminal of Jupyter's is counted as such, and not again.
+        assert jobs.observe({"terminal": pid}).terminals == ()
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -139,6 +140,50 @@ def test_what_recurs_at_a_fixed_interval_is_told_from_what_does_not() -> None:
     assert not any(irregular.recurs("a", at(seconds=each)) for each in times)
 
 
+@pytest.mark.parametrize(
+    ("every", "at_once"),
+    [
+        *((every, 1) for every in (0.2, 0.5, 1.0, 1.5, 2.0, 2.1, 3.0, 30.0, 300.0)),
+        *((every, 4) for every in (2.5, 3.0, 30.0, 300.0)),
+    ],
+)
+def test_a_page_that_asks_again_and_again_is_told_at_any_pace(every: float, at_once: int) -> None:
+    """A clock of its own, an answer that takes a moment, and one that once comes late."""
+    periodic = Periodic()
+    last_use = 0.0
+    for n in range(max(20, round(60 / every))):
+        for k in range(at_once):
+            moment = n * every + 0.02 * (n * 7 % 5) + 0.03 * k
+            if not periodic.recurs("a", at(seconds=moment)):
+                last_use = moment
+    assert last_use < max(25.0, 4 * every)
+
+
+@pytest.mark.parametrize(
+    "intervals",
+    [
+        (2.1, 2.8, 3.0, 2.2, 3.4, 2.0, 2.9),
+        (0.3, 0.4, 1.2, 0.2, 5.0, 0.7, 0.4),
+        (0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1),  # a slider that is dragged, and dragged again
+    ],
+)
+def test_what_people_click_is_not_taken_for_a_program(intervals: tuple[float, ...]) -> None:
+    periodic, now = Periodic(), 0.0
+    for _ in range(4):
+        for interval in intervals:
+            now += interval
+            assert not periodic.recurs("a", at(seconds=now))
+        now += 37.0 * (1 + now % 1)
+
+
+def test_somebody_who_clicks_is_seen_beside_a_page_that_asks_every_second() -> None:
+    periodic = Periodic()
+    for second in range(60):
+        is_program = periodic.recurs("a", at(seconds=second))
+    assert is_program
+    assert not periodic.recurs("a", at(seconds=59.4)) or not periodic.recurs("a", at(seconds=60))
+
+
 def test_a_request_that_can_not_be_looked_at_is_answered_all_the_same() -> None:
     told: list[object] = []
     web_app = SimpleNamespace(settings={"log_function": told.append})
@@ -152,4 +197,27 @@ def test_keys_that_are_remembered_are_bounded() -> None:
     periodic = Periodic()
     for number in range(2 * browser_requests.MOST_ADDRESSES):
         periodic.recurs(number, START + timedelta(seconds=number))
-    assert len(periodic._times) == browser_requests.MOST_ADDRESSES
+    assert len(periodic._rhythms) == browser_requests.MOST_ADDRESSES
+
+
+@pytest.mark.parametrize("name", ["jupyter_server_ydoc", "jupyter_collaboration"])
+def test_what_people_edit_together_is_use_and_their_cursors_are_not(
+    here: Listening, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    class YDocWebSocketHandler:
+        request = SimpleNamespace(path="/api/collaboration/room/json:notebook:1")
+
+        def on_message(self, message: bytes) -> int:
+            return len(message)
+
+    module = SimpleNamespace(YDocWebSocketHandler=YDocWebSocketHandler)
+    monkeypatch.setitem(sys.modules, f"{name}.handlers", module)
+    for _ in range(2):  # as every check does
+        here.heard.hear_websockets()
+    handler = YDocWebSocketHandler()
+    # Both sides tell what they have, and who is where; a page asks to save.
+    for message in (b"\x00\x00\x01", b"\x00\x01\x05", b"\x01\x20cursor", b"\x02\x04save", b""):
+        assert handler.on_message(message) == len(message)
+    assert here.heard.document is None
+    assert handler.on_message(b"\x00\x02\x07written") == 10
+    assert here.heard.document == browser_requests.Use("a shared document", START)

@@ -137,6 +137,29 @@ class TestWhatRuns:
         assert (kernel.is_running, kernel.use.silent_since) == (False, None)
         assert kernel.use.used_at == at(hours=1)
 
+    def test_a_cell_that_lets_its_kernel_answer_widgets_meanwhile_goes_on(self) -> None:
+        kernel = Kernel()
+        cell = kernel.begin()
+        kernel.wait(hours=1)
+        kernel.end(kernel.begin("comm_msg"))
+        assert (kernel.use.running, kernel.use.silent_since) == ("cell", None)
+        # Such a kernel also answers when it is asked.
+        kernel.requests.answered("k")
+        assert kernel.use.running == "cell"
+        kernel.end(cell)
+        assert not kernel.is_running
+
+    def test_a_cell_whose_end_a_flood_of_output_took_along_is_in_doubt_after_a_widgets_message(
+        self,
+    ) -> None:
+        kernel = Kernel()
+        cell = kernel.begin()
+        for _ in range(FLOOD):
+            kernel.say("stream", cell, text="x")
+        kernel.wait(hours=1)
+        kernel.end(kernel.begin("comm_msg"))
+        assert (kernel.is_running, kernel.use.silent_since) == (False, at(hours=1))
+
     def test_a_cell_that_went_quiet_after_a_flood_of_output_is_in_doubt(self) -> None:
         kernel = Kernel()
         cell = kernel.begin()
@@ -303,6 +326,17 @@ class TestWhatCountsAsUse:
         assert kernel.is_running
         kernel.end(long)
         assert kernel.use.used_at == kernel.now()
+
+    def test_shown_executions_that_go_into_no_history_do_not_count_for_ever(self) -> None:
+        kernel = Kernel()
+        kernel.wait(hours=1)
+        for _ in range(100):
+            request = kernel.pass_on(code="dir()", silent=False, store_history=False)
+            kernel.say("status", request, execution_state="busy")
+            kernel.say("execute_input", request, code="dir()")
+            kernel.end(request)
+            kernel.wait(minutes=1)
+        assert kernel.use.used_at == at(hours=1, minutes=SILENT_IN_A_ROW - 1)
 
     def test_a_late_answer_to_our_own_question_ends_what_nobody_saw(self) -> None:
         kernel = Kernel()

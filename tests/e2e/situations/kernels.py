@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 from tests.e2e.conftest import SILENT_CELL, until
 
+from .people import notebook
 from .table import situation
 from .world import Space
 
 #: What papermill and nbclient do: a kernel of one's own, and a cell in it.
 RUNNER = """
 import pathlib, sys, time
-from jupyter_client.manager import start_new_kernel
-manager, client = start_new_kernel()
+from jupyter_client.manager import KernelManager
+{start}
+manager.start_kernel()
+client = manager.client()
+client.start_channels()
+client.wait_for_ready()
 client.execute_interactive("1")
 pathlib.Path(sys.argv[1]).touch()
 {then}
+time.sleep(1000)
+"""
+#: What ``jupyter console --existing`` does.
+CONSOLE = """
+import pathlib, sys, time
+from jupyter_client import BlockingKernelClient
+client = BlockingKernelClient(connection_file=sys.argv[1])
+client.load_connection_file()
+client.start_channels()
+client.wait_for_ready()
+message = client.session.msg("execute_request", {"code": sys.argv[2], "silent": False})
+if sys.argv[3:]:
+    client.control_channel.send(client.session.msg("create_subshell_request"))
+    reply = client.get_control_msg(timeout=10)
+    message["header"]["subshell_id"] = reply["content"]["subshell_id"]
+client.shell_channel.send(message)
+pathlib.Path("sent").touch()
 time.sleep(1000)
 """
 
@@ -30,10 +53,19 @@ def _comm_opened(here: Space, kernel: str, handler: str, target: str = "slow") -
     here.send(kernel, "comm_open", {"comm_id": "c", "target_name": target, "data": {}})
 
 
-def _another_program(here: Space, then: str) -> None:
+def _console(here: Space, kernel: str, code: str, *options: str) -> None:
+    """A console that is attached to a kernel of the server, and has sent it a cell."""
+    here.run(kernel, "1")
+    file = Path(here.launch.env["JUPYTER_RUNTIME_DIR"]) / f"kernel-{kernel}.json"
+    here.start(*here.python(CONSOLE, "console.py"), str(file), code, *options)
+    until((here.home / "sent").exists, "the console has sent its cell", 60)
+
+
+def _another_program(here: Space, then: str, start: str = "manager = KernelManager()") -> None:
     """A program with a kernel of its own, which has run a cell when this returns."""
     ready = here.home / "ready"
-    here.start(*here.python(RUNNER.format(then=then), "run_notebook.py"), str(ready))
+    program = RUNNER.format(start=start, then=then)
+    here.start(*here.python(program, "run_notebook.py"), str(ready))
     until(ready.exists, "the program has a kernel", 60)
 
 
@@ -97,6 +129,50 @@ def _(here: Space) -> None:
     )
 
 
+@situation("an async cell that waits", in_use=True)
+def _(here: Space) -> None:
+    here.run(here.kernel(), "import asyncio; await asyncio.sleep(1000)", wait=False)
+
+
+@situation("a cell that waits for input", in_use=True)
+def _(here: Space) -> None:
+    cell = {"code": "input()", "silent": False, "store_history": True, "allow_stdin": True}
+    here.send(here.kernel(), "execute_request", cell)
+
+
+@situation("a cell that answers its widgets while it runs", in_use=True)
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    _comm_opened(here, kernel, "pass")
+    here.run(kernel, "import asyncio; await asyncio.sleep(1000)", wait=False)
+    here.send(kernel, "comm_open", {"comm_id": "d", "target_name": "slow", "data": {}})
+
+
+@situation("a silent cell on a subshell", in_use=True)
+def _(here: Space) -> None:
+    _console(here, here.kernel(), SILENT_CELL, "subshell")
+
+
+@situation("a silent cell from a console that is attached to the kernel", in_use=True)
+def _(here: Space) -> None:
+    _console(here, here.kernel(), SILENT_CELL)
+
+
+@situation("a cell that fails, and those that waited for it", in_use=False)
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    here.run(kernel, "import time; time.sleep(4); 1 / 0", wait=False)
+    for _ in range(2):
+        here.send(kernel, "execute_request", {"code": SILENT_CELL, "stop_on_error": True})
+
+
+@situation("a kernel that nobody starts again, killed in a cell", in_use=False)
+def _(here: Space) -> None:
+    here.configure("c.KernelManager.autorestart = False")
+    kernel = here.kernel()
+    here.run(kernel, "import os, time; time.sleep(2); os.kill(os.getpid(), 9)", wait=False)
+
+
 @situation("a kernel that was restarted in a cell", in_use=False)
 def _(here: Space) -> None:
     kernel = here.kernel()
@@ -140,6 +216,14 @@ def _(here: Space) -> None:
     here.again_and_again(lambda: here.send(kernel, "execute_request", polling), 3)
 
 
+@situation("a variable inspector that polls with code that is not silent", in_use=False)
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    here.run(kernel, "1")
+    polling = {"code": "dir()", "silent": False, "store_history": False}
+    here.again_and_again(lambda: here.send(kernel, "execute_request", polling), 3)
+
+
 @situation("a page with widgets that is loaded again and again", in_use=False)
 def _(here: Space) -> None:
     kernel = here.kernel()
@@ -170,6 +254,23 @@ def _(here: Space) -> None:
 @situation("a silent cell in a kernel of another program", in_use=True, in_sample=True)
 def _(here: Space) -> None:
     _another_program(here, f"client.execute_interactive({SILENT_CELL!r})")
+
+
+@situation("a notebook that nbconvert executes", in_use=True)
+def _(here: Space) -> None:
+    here.request("PUT", "api/contents/slow.ipynb", notebook(source=SILENT_CELL))
+    command = f"{sys.executable} -m nbconvert --execute --to notebook --output o slow.ipynb"
+    here.type(here.terminal(), f"{command} &")
+
+
+@situation("a silent cell in a kernel that a debugger's editor started", in_use=True)
+def _(here: Space) -> None:
+    # VS Code names its files otherwise, and joins option and name.
+    _another_program(
+        here,
+        f"client.execute_interactive({SILENT_CELL!r})",
+        start="manager = KernelManager(connection_file='kernel-v3{}.json'.format('ab' * 16))",
+    )
 
 
 @situation("an idle kernel of another program", in_use=False)

@@ -3,8 +3,9 @@ there at all."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from itertools import count
+from itertools import count, cycle
 from typing import Any
 
 from tests.e2e.conftest import until
@@ -29,8 +30,22 @@ web.Application([("/socket", Socket), ("/.*", Page)]).listen(int(sys.argv[1]), "
 ioloop.IOLoop.current().start()
 """
 
+#: What tells those who come over SSH.
+LOGIN = {"SSH_CONNECTION": "10.0.0.1 50000 10.0.0.2 22"}
+#: A terminal as an IDE's server keeps one, into which somebody types now and then.
+IDE_TERMINAL = """
+import os, pty, sys, time
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execvp("bash", ["bash", "--norc"])
+while True:
+    time.sleep(float(sys.argv[1]))
+    os.write(terminal, b"true\\r")
+    os.read(terminal, 10000)
+"""
 
-def _notebook(*outputs: str, source: str = "train()") -> dict[str, Any]:
+
+def notebook(*outputs: str, source: str = "train()") -> dict[str, Any]:
     cell = {
         "cell_type": "code",
         "id": "a",
@@ -95,6 +110,21 @@ def _(here: Space) -> None:
     here.type(here.terminal(), "true")
 
 
+@situation("an editor that was left open in a terminal", in_use=False)
+def _(here: Space) -> None:
+    here.type(here.terminal(), "vi notes.txt")
+
+
+@situation("somebody who types into a terminal of a remote IDE", in_use=True)
+def _(here: Space) -> None:
+    here.start(*here.python(IDE_TERMINAL, "server-main.py"), "3", env=LOGIN)
+
+
+@situation("a terminal of a remote IDE into which nobody types", in_use=False)
+def _(here: Space) -> None:
+    here.start(*here.python(IDE_TERMINAL, "server-main.py"), "100000", env=LOGIN)
+
+
 @situation(
     "an open terminal where the admin says that it holds its app", in_use=True, keep_terminals=True
 )
@@ -105,6 +135,15 @@ def _(here: Space) -> None:
 # -- documents
 
 
+@situation("somebody who saves files in a remote IDE", in_use=True)
+def _(here: Space) -> None:
+    copies = here.home / ".vscode-server" / "data" / "User" / "History" / "1a2b"
+    copies.mkdir(parents=True)
+    (copies / "entries.json").write_text('{"resource": "vscode-remote://x/train.py"}')
+    numbers = count()
+    here.again_and_again(lambda: (copies / f"{next(numbers)}.py").touch(), 3)
+
+
 @situation("somebody who writes a text", in_use=True, in_sample=True)
 def _(here: Space) -> None:
     _saves(here, "notes.md", lambda n: {"type": "file", "format": "text", "content": f"line {n}"})
@@ -112,12 +151,12 @@ def _(here: Space) -> None:
 
 @situation("a notebook that is saved since its outputs have changed", in_use=False, in_sample=True)
 def _(here: Space) -> None:
-    _saves(here, "a.ipynb", lambda n: _notebook(*map(str, range(n))))
+    _saves(here, "a.ipynb", lambda n: notebook(*map(str, range(n))))
 
 
 @situation("somebody who edits a notebook and runs nothing", in_use=True)
 def _(here: Space) -> None:
-    _saves(here, "a.ipynb", lambda n: _notebook(source=f"x = {n}"))
+    _saves(here, "a.ipynb", lambda n: notebook(source=f"x = {n}"))
 
 
 @situation("somebody who uploads files", in_use=True)
@@ -156,6 +195,37 @@ def _(here: Space) -> None:
 def _(here: Space) -> None:
     address = _web_app(here)
     here.again_and_again(lambda: here.post(f"{address}/data/scalars"), 3)
+
+
+@situation("a web app whose page asks every second", in_use=False)
+def _(here: Space) -> None:
+    # As Dash does for an interval.
+    address = _web_app(here)
+    here.again_and_again(lambda: here.post(f"{address}/_dash-update-component"), 1)
+
+
+@situation("a web app whose page reloads several things at once", in_use=False)
+def _(here: Space) -> None:
+    address = _web_app(here)
+
+    def reload() -> None:
+        for _ in range(3):
+            here.post(f"{address}/timeseries")
+
+    here.again_and_again(reload, 4)
+
+
+@situation("somebody who uses a web app whose page asks every second", in_use=True)
+def _(here: Space) -> None:
+    address = _web_app(here)
+    here.again_and_again(lambda: here.post(f"{address}/update"), 1)
+    waits = cycle((3.1, 4.4, 2.3))
+
+    def click() -> None:
+        here.post(f"{address}/update")
+        time.sleep(next(waits))
+
+    here.again_and_again(click, 0.1)
 
 
 @situation("a web app that nobody uses", in_use=False)

@@ -23,6 +23,22 @@ with open("download.part", "wb") as file:
         time.sleep(0.2)
 """
 
+POOL = (
+    "from concurrent.futures import ProcessPoolExecutor; import multiprocessing; "
+    "pool = ProcessPoolExecutor(2, multiprocessing.get_context('fork'))"
+)
+#: Workers that use a few per cent of a CPU each, as those of a cluster do.
+FEW_PERCENT = """
+import os, time
+for _ in range({workers}):
+    if os.fork() == 0:
+        while True:
+            began, used = time.monotonic(), time.process_time()
+            while time.process_time() - used < {each}: pass
+            time.sleep(max(0.0, 1.0 - time.monotonic() + began))
+time.sleep(1000)
+"""
+
 
 def _line(command: list[str]) -> str:
     return " ".join(command)
@@ -121,6 +137,73 @@ def _(here: Space) -> None:
     here.type(here.terminal(), f"{sys.executable} -m tensorboard.main &")
 
 
+@situation("a loop of commands that only look", in_use=False)
+def _(here: Space) -> None:
+    here.type(here.terminal(), "while :; do ps > /dev/null; date; sleep 1; done")
+
+
+@situation("a command that waits for one that sleeps", in_use=False)
+def _(here: Space) -> None:
+    here.type(here.terminal(), "sleep 1000 && make")
+
+
+@situation("a loop of programs that each take no time", in_use=True)
+def _(here: Space) -> None:
+    here.type(here.terminal(), f"while :; do {sys.executable} -c pass; sleep 0.3; done")
+
+
+@situation("a job that was stopped", in_use=False)
+def _(here: Space) -> None:
+    here.type(here.terminal(), f"{_line(here.python(BURN, 'train.py'))} & kill -STOP $!")
+
+
+@situation("a child that has ended and that nobody took note of", in_use=False)
+def _(here: Space) -> None:
+    code = "import subprocess; child = subprocess.Popen(['true']); None"
+    here.run(here.kernel(), code)
+
+
+@situation("workers of a pool that rest", in_use=False)
+def _(here: Space) -> None:
+    here.run(here.kernel(), f"{POOL}; pool.submit(abs, 1).result()")
+
+
+@situation("workers of a pool that work for no cell", in_use=True)
+def _(here: Space) -> None:
+    here.run(here.kernel(), f"{POOL}; pool.submit(sum, range(10**12)); None")
+
+
+@situation("a thread in the kernel that wakes every second", in_use=False)
+def _(here: Space) -> None:
+    code = "import threading, time\ndef beat():\n    while True: time.sleep(1)\n"
+    here.run(here.kernel(), f"{code}threading.Thread(target=beat, daemon=True).start()")
+
+
+@situation("a job in a session of its own whose kernel was shut down", in_use=True)
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    job = here.python(f"open('begun', 'w').close()\n{BURN}", "train.py")
+    here.run(
+        kernel,
+        f"import subprocess; subprocess.Popen({job!r}, cwd={str(here.home)!r}, "
+        "start_new_session=True); None",
+    )
+    _begun(here, "begun")
+    here.request("DELETE", f"api/kernels/{kernel}")
+
+
+@situation("many detached workers that each do little", in_use=True)
+def _(here: Space) -> None:
+    crawl = here.python(FEW_PERCENT.format(workers=30, each=0.03), "crawl.py")
+    here.type(here.terminal(), f"setsid {_line(crawl)} &")
+
+
+@situation("an idle cluster of any size", in_use=False)
+def _(here: Space) -> None:
+    cluster = here.python(FEW_PERCENT.format(workers=30, each=0.025), "ray/cluster.py")
+    here.type(here.terminal(), f"setsid {_line(cluster)} &")
+
+
 @situation("a process that the kernel's cell has left at work", in_use=True)
 def _(here: Space) -> None:
     kernel = here.kernel()
@@ -137,9 +220,5 @@ def _(here: Space) -> None:
 @situation("a child of the server at work", in_use=True)
 def _(here: Space) -> None:
     # As an extension starts one; the server runs its configuration.
-    config = Path(here.launch.env["JUPYTER_CONFIG_DIR"]) / "jupyter_server_config.py"
     command = [sys.executable, "-c", BURN]
-    config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text(f"import subprocess\nsubprocess.Popen({command!r})\n")
-    here.studio.restart_server(here.server.target)
-    until(lambda: here.status, "the server is back", 60)
+    here.configure(f"import subprocess\nsubprocess.Popen({command!r})")

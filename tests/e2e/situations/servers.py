@@ -5,13 +5,47 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
 from tests.e2e.conftest import SILENT_CELL, until
 
 from .table import situation
-from .world import Space
+from .world import SecondServer, Space
+
+#: A kernel and a cell in a server that listens on a socket.
+OVER_SOCKET = f"""
+import http.client, json, pathlib, socket, sys, time
+from jupyter_client import BlockingKernelClient
+from jupyter_core.paths import jupyter_runtime_dir
+
+class Connection(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(sys.argv[1])
+
+while not pathlib.Path(sys.argv[1]).exists():
+    time.sleep(0.2)
+connection = Connection("localhost")
+connection.request("POST", "/api/kernels", "{{}}")
+kernel = json.loads(connection.getresponse().read())["id"]
+file = f"{{jupyter_runtime_dir()}}/kernel-{{kernel}}.json"
+client = BlockingKernelClient(connection_file=file)
+client.load_connection_file()
+client.start_channels()
+client.wait_for_ready()
+client.execute({SILENT_CELL!r})
+pathlib.Path("begun").touch()
+time.sleep(1000)
+"""
+
+
+def _locked(here: Space, other: SecondServer) -> None:
+    """From now on its token is not what its runtime file says."""
+    runtime = Path(here.launch.env["JUPYTER_RUNTIME_DIR"])
+    file = runtime / f"jpserver-{other.process.pid}.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "token": "another"}))
 
 
 @situation("a silent cell in a second server", in_use=True, in_sample=True)
@@ -70,12 +104,36 @@ def _(here: Space) -> None:
     until(lambda: other.get("sagemaker-autoshutdown/api/status")["apps"], "a picture", 60)
 
 
-@situation("a second server with a password, and a job in it", in_use=True)
+@situation("a silent cell in a second server on a socket", in_use=True)
 def _(here: Space) -> None:
-    # Its token is no longer what its runtime file says.
+    here.start(
+        *(sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root"),
+        f"--ServerApp.sock={here.home}/s",
+        *("--ServerApp.token=", "--ServerApp.disable_check_xsrf=True"),
+    )
+    here.start(*here.python(OVER_SOCKET, "browser.py"), f"{here.home}/s")
+    until((here.home / "begun").exists, "its cell runs", 90)
+
+
+@situation("a silent cell in a second server with a password", in_use=True)
+def _(here: Space) -> None:
     other = here.second_server()
     kernel = other.kernel()
-    runtime = Path(here.launch.env["JUPYTER_RUNTIME_DIR"])
-    file = runtime / f"jpserver-{other.process.pid}.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "token": "another"}))
+    _locked(here, other)
+    other.run(kernel, SILENT_CELL, wait=False)
+
+
+@situation("an idle kernel in a second server with a password", in_use=False)
+def _(here: Space) -> None:
+    other = here.second_server()
+    kernel = other.kernel()
+    _locked(here, other)
+    other.run(kernel, "1")
+
+
+@situation("a second server with a password, and a job in it", in_use=True)
+def _(here: Space) -> None:
+    other = here.second_server()
+    kernel = other.kernel()
+    _locked(here, other)
     other.run(kernel, "while True: pass", wait=False)
