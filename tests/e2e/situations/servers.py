@@ -34,7 +34,12 @@ file = f"{{jupyter_runtime_dir()}}/kernel-{{kernel}}.json"
 client = BlockingKernelClient(connection_file=file)
 client.load_connection_file()
 client.start_channels()
-client.wait_for_ready()
+while True:
+    try:
+        client.wait_for_ready()
+        break
+    except RuntimeError:  # its heart does not beat yet
+        time.sleep(0.5)
 client.execute({SILENT_CELL!r})
 pathlib.Path("begun").touch()
 time.sleep(1000)
