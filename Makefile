@@ -11,6 +11,7 @@
 #   make wheel               the wheel that users install
 #   make dist                the sdist and the wheel of a release
 #   make render              renews the files that the code writes: scripts, templates, dashboards
+#   make test-long           20,000 requests, 500 damaged records, 100 kills: an hour
 #   make test-situations     in use or not: all lines of the table, real servers and kernels
 #   make upgrade             newer development dependencies, within what pyproject.toml allows
 #   make pictures            renews the pictures of README and docs
@@ -38,7 +39,7 @@ LIFECYCLE := $(BIN)/jupyter-sagemaker-autoshutdown lifecycle-config
 # What `make test` consists of.
 PARTS := test-python test-panel test-browser
 
-.PHONY: all demo test test-fast test-situations test-images $(PARTS) pictures lint docs format bench wheel dist \
+.PHONY: all demo test test-fast test-long test-situations test-images $(PARTS) pictures lint docs format bench wheel dist \
 	render upgrade clean system-packages
 
 all: $(INSTALLED)
@@ -70,6 +71,12 @@ test:
 # In use or not: all lines of the table. `make test` tries a sample of them.
 test-situations: $(INSTALLED)
 	$(PYTEST) tests/e2e/situations -m ""
+
+# What `make test` tries a sample of, at full length: an hour.
+test-long: $(INSTALLED)
+	SAGEMAKER_AUTOSHUTDOWN_FUZZ=2000 SAGEMAKER_AUTOSHUTDOWN_DAMAGES=500 SAGEMAKER_AUTOSHUTDOWN_KILLS=100 \
+		$(PYTEST) --override-ini timeout=0 tests/integration/api/test_fuzz.py \
+		tests/unit/costs/test_damage.py tests/integration/test_ledger_after_a_crash.py
 
 test-fast: $(INSTALLED)
 	$(PYTEST) tests/unit
@@ -126,6 +133,7 @@ bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks
 	$(BIN)/python -m tests.benchmarks.bench_costs
 	$(BIN)/python -m tests.benchmarks.bench_fleet
+	$(BIN)/python -m tests.benchmarks.bench_rollout
 	$(BIN)/python -m tests.e2e.situations
 
 wheel: $(PANEL_INSTALLED)

@@ -1,0 +1,83 @@
+"""How long ``lifecycle-config status`` takes for a large domain whose every call takes its time.
+
+``python -m tests.benchmarks.bench_rollout [PROFILES] [MILLISECONDS]``. Printed, never asserted. The
+domain is the local Studio's; the command runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.localstudio import AppKey, Fault, space, user
+from tests.localstudio.state import Resource
+from tests.localstudio.studio import LocalStudio
+from tests.localstudio.testing import BlockingStudio, running_studio
+
+from .__main__ import say
+
+PROFILES = 2_000
+MILLISECONDS = 50
+#: Of five users, so many have a JupyterLab space that is up.
+UP_OF_FIVE = 4
+
+
+def fill(studio: BlockingStudio, profiles: int) -> None:
+    """A domain in which most users work in a space of their own."""
+    domain_id = studio.create_domain()
+
+    async def make(local: LocalStudio) -> None:
+        for number in range(profiles):
+            name = f"user-{number:04}"
+            await local.create_owner(user(name))
+            if number % 5 >= UP_OF_FIVE:
+                continue
+            await local.create_owner(
+                space(f"space-{number:04}"),
+                OwnershipSettings={"OwnerUserProfileName": name},
+                SpaceSharingSettings={"SharingType": "Private"},
+                SpaceSettings={"AppType": "JupyterLab"},
+            )
+            key = AppKey(domain_id, "space", f"space-{number:04}", "JupyterLab", "default")
+            now = local.now()
+            app = local.account.create_app(key, Resource("ml.t3.medium"), now)
+            local.account.app_is_up(key, app.run, now)
+
+    studio.run(make)
+
+
+def main(profiles: int = PROFILES, milliseconds: int = MILLISECONDS) -> None:
+    """Make the domain, ask for its status, say what that took."""
+    with tempfile.TemporaryDirectory() as folder, running_studio(Path(folder)) as studio:
+        fill(studio, profiles)
+        studio.fault(Fault(delay=milliseconds / 1000))
+        before, began, own = len(studio.calls()), time.perf_counter(), time.process_time()
+        command = [sys.executable, "-m", "sagemaker_autoshutdown.cli", "lifecycle-config", "status"]
+        done = subprocess.run(
+            [*command, "--summary"],
+            env={**os.environ, **studio.aws_environment()},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        wall, own = time.perf_counter() - began, time.process_time() - own
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        made = Counter(call.operation for call in studio.calls()[before:])
+    say(f"lifecycle-config status: {profiles} user profiles, {milliseconds} ms a call")
+    cpu = used.ru_utime + used.ru_stime
+    calls = ", ".join(f"{operation} {count}" for operation, count in made.most_common())
+    sys.stdout.write(
+        f"{done.stdout}{done.stderr}\n{sum(made.values())} calls in {wall:.1f} s: the command "
+        f"used {cpu:.1f} s of CPU and at most {used.ru_maxrss // 1024} MiB, the local Studio {own:.1f} s "
+        f"of CPU.\n{calls}\n"
+    )
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
