@@ -18,8 +18,9 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,11 @@ from jupyter_core.paths import jupyter_runtime_dir
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
+from ..clock import to_iso
 from ..threads import in_thread
 from .kernel_probe import PATIENCE, Told, ask
-from .process_table import ProcFs
+from .process_table import Process, ProcFs
+from .terminal_input import last_input_of
 
 #: Seconds for an answer of another server.
 REQUEST_TIMEOUT = 5.0
@@ -107,12 +110,25 @@ class OtherServers:
     _table: ProcFs = field(default_factory=ProcFs)
     _checked: dict[tuple[int, float, str], tuple[bool, int]] = field(default_factory=dict)
     _servers: tuple[OtherServer, ...] = ()
+    #: When somebody last typed into each terminal of a server, by the server's process id.
+    _typed: dict[int, tuple[datetime, ...]] = field(default_factory=dict)
 
     async def observe(self) -> tuple[ServerSeen, ...]:
         """All of them, with what they said. Takes ``REQUEST_TIMEOUT`` seconds at most and a little;
         raises ``OSError`` where processes can't be listed."""
         self._servers = await in_thread(self._find)
-        return tuple(await asyncio.gather(*(_asked(server) for server in self._servers)))
+        seen = await asyncio.gather(*(_asked(server) for server in self._servers))
+        return tuple(self._with_input(each) for each in seen)
+
+    def _with_input(self, seen: ServerSeen) -> ServerSeen:
+        """With ``last_input`` of its terminals, if each of them is found: what is printed does not
+        count, and that is all that its API tells."""
+        typed = self._typed.get(seen.server.pid, ())
+        if len(typed) != len(seen.terminals):
+            return seen
+        models = zip(seen.terminals, typed)
+        terminals = tuple({**model, "last_input": to_iso(moment)} for model, moment in models)
+        return replace(seen, terminals=terminals)
 
     async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Told]:
         """Ask those of these kernels that are theirs whether they are as idle as their server says.
@@ -145,7 +161,9 @@ class OtherServers:
             checked[key] = is_server, min(times + 1, FRESH)
         self._checked = checked
         found = [self._server(key[0]) for key, (is_server, _) in checked.items() if is_server]
-        return tuple(sorted((one for one in found if one is not None), key=lambda one: one.pid))
+        servers = sorted((one for one in found if one is not None), key=lambda one: one.pid)
+        self._typed = {one.pid: tuple(_typed_below(one.pid, processes)) for one in servers}
+        return tuple(servers)
 
     def _server(self, pid: int) -> OtherServer | None:
         """The server that this process is, if it is on this app and not gone meanwhile."""
@@ -164,6 +182,16 @@ class OtherServers:
                 return said
         # A server that has yet to listen has no kernels. One that keeps its address to itself...
         return OtherServer(pid) if listens(pid, None) else None
+
+
+def _typed_below(server: int, processes: Mapping[int, Process]) -> Iterator[datetime]:
+    """When somebody last typed into each terminal that a server has opened, the oldest first. The
+    shell in one is its child, with a session of its own."""
+    for pid, process in sorted(processes.items()):
+        if process.parent == server and process.session == pid and process.terminal is not None:
+            typed_at = last_input_of(process.terminal)
+            if typed_at is not None:
+                yield typed_at
 
 
 def _runtime_dirs(environment: Mapping[str, str]) -> list[str]:

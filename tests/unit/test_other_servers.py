@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from sagemaker_autoshutdown.activity.other_servers import OtherServer, _said, is_jupyter_server
+from sagemaker_autoshutdown.activity.other_servers import (
+    OtherServer,
+    OtherServers,
+    ServerSeen,
+    _said,
+    is_jupyter_server,
+)
+from sagemaker_autoshutdown.clock import to_iso
+
+from ..worlds import at
 
 
 @pytest.mark.parametrize(
@@ -84,3 +93,15 @@ def test_a_file_that_names_no_port_gives_no_address(
 
 def test_a_server_does_not_show_its_token(tmp_path: Path) -> None:
     assert "secret" not in OtherServer(1, 2, "http://127.0.0.1:2/", "secret").label
+
+
+def test_a_second_servers_terminals_count_by_what_is_typed_and_only_if_each_is_found() -> None:
+    servers = OtherServers()
+    models = ({"name": "8889/1", "last_activity": to_iso(at(hours=1))}, {"name": "8889/2"})
+    seen = ServerSeen(OtherServer(7, 8889), terminals=models)
+    assert servers._with_input(seen) == seen
+    servers._typed = {7: (at(minutes=1),)}
+    assert servers._with_input(seen) == seen
+    servers._typed = {7: (at(minutes=1), at(minutes=2))}
+    typed = [model["last_input"] for model in servers._with_input(seen).terminals]
+    assert typed == [to_iso(at(minutes=1)), to_iso(at(minutes=2))]

@@ -78,6 +78,11 @@ def _(here: Space) -> None:
     other.run(other.kernel(), "1")
 
 
+@situation("a monitor in a terminal of a second server", in_use=False)
+def _(here: Space) -> None:
+    here.second_server().type("while :; do date; sleep 1; done")
+
+
 @situation("a second server that does not answer", in_use=True)
 def _(here: Space) -> None:
     here.second_server().hang()

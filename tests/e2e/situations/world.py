@@ -314,6 +314,20 @@ class SecondServer:
         """Run a cell in it."""
         self._studio.run(lambda _: self.client.execute(kernel, code, wait=wait))
 
+    def type(self, text: str) -> None:
+        """Type a line into a new terminal of it."""
+        name = self.ask("POST", "api/terminals")["name"]
+        query = urlencode({"token": self.client.token})
+        url = f"{self.client.url}terminals/websocket/{name}?{query}".replace("http", "ws", 1)
+
+        async def send(studio: LocalStudio) -> None:
+            async with connected(HTTPRequest(url)) as connection:
+                await connection.read_message()
+                await connection.write_message(json.dumps(["stdin", f"{text}\r"]))
+                await connection.read_message()
+
+        self._studio.run(send)
+
     def hang(self) -> None:
         """It answers no more, though it lives."""
         os.kill(self.process.pid, signal.SIGSTOP)
