@@ -12,8 +12,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The whole picture, from which every view is made.
-         * @description Answers out of memory, with no call to AWS and no disk access.
+         * Show everything that the panel, the command line and the metrics show.
+         * @description Answers from memory, without a call to AWS or a disk access.
          */
         get: operations["getStatus"];
         put?: never;
@@ -34,10 +34,11 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Look now rather than at the next interval.
-         * @description For right after something changed: a notebook that was opened, a kernel that was shut down.
-         *     Answers at once; the status and the events tell what came of it. At most one such check
-         *     begins every few seconds: one that is asked for sooner waits, and serves all who asked.
+         * Check now instead of at the next interval.
+         * @description Use it right after something changed, such as a notebook that was opened or a kernel that
+         *     was shut down. It answers at once; the status and the events show the result. At most one
+         *     such check starts every few seconds. An earlier request waits for the next one, which then
+         *     serves all requests that wait.
          */
         post: operations["check"];
         delete?: never;
@@ -56,8 +57,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * The panel's page was closed.
-         * @description Another tab may still be open: whoever holds a websocket of a kernel or terminal is
+         * Report that the panel's page was closed.
+         * @description Another tab may still be open: a page that holds a websocket of a kernel or terminal is
          *     connected. Without this call, a websocket that was cut counts as closed after five minutes.
          */
         post: operations["pageClosed"];
@@ -74,13 +75,13 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The settings in force, whose they are, and what the user may change. */
+        /** Show the settings in force, who set them, and which the user may change. */
         get: operations["getSettings"];
         /**
          * Change any of the user's settings.
-         * @description Settings that are left out stay as they are; `null` goes back to the admin's value. All or
-         *     nothing: if one is refused, none is changed. A change is in force at once. It also survives
-         *     a restart, unless the answer says `"saved": false` (a full or read-only disk).
+         * @description Settings that are left out stay as they are; `null` restores the admin's value. If one is
+         *     refused, none is changed. A change is in force at once. It survives a restart, unless the
+         *     answer says `"saved": false` (a full or read-only disk).
          */
         put: operations["putSettings"];
         post?: never;
@@ -108,8 +109,8 @@ export interface paths {
         post?: never;
         /**
          * Shut an app down now, whatever runs in it.
-         * @description Accepted at once; follow it in the status or by the events. In a space or on a notebook
-         *     instance this ends the server that answers.
+         * @description The request is accepted at once; the status and the events show its progress. In a space or
+         *     on a notebook instance, the server that answers ends, too.
          */
         delete: operations["shutDownApp"];
         options?: never;
@@ -133,14 +134,14 @@ export interface paths {
         get?: never;
         /**
          * Keep this run of an app alive until a time.
-         * @description Replaces a keep-alive that is there. It survives a restart of the server, and ends with this
-         *     run of the app. It holds off the idle limit, not a shutdown that a user asks for.
+         * @description It replaces an earlier keep-alive. It survives a restart of the server, and ends with this
+         *     run of the app. It puts off the deadline, but not a shutdown that a user asks for.
          */
         put: operations["keepAlive"];
         post?: never;
         /**
-         * Take a keep-alive back.
-         * @description Does nothing if there is none. Users are warned before the shutdown all the same.
+         * End a keep-alive.
+         * @description Does nothing if there is none. Users still get a warning before the shutdown.
          */
         delete: operations["endKeepAlive"];
         options?: never;
@@ -155,7 +156,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What happened, newest first. Kept across restarts. */
+        /** List what happened, newest first. Kept across restarts. */
         get: operations["getHistory"];
         put?: never;
         post?: never;
@@ -172,7 +173,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What the instances cost, by day, instance type, instance, app or state. */
+        /** Show costs by day, instance type, instance, app or state. */
         get: operations["getCosts"];
         put?: never;
         post?: never;
@@ -187,11 +188,11 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         Error: {
-            /** @description What is wrong and what to do, for the user. */
+            /** @description For the user: what is wrong and what to do. */
             message: string;
             /** @description Jupyter's own field; seldom set. */
             reason?: string | null;
-            /** @description What is allowed, by field of the request. */
+            /** @description The allowed values, by field of the request. */
             errors?: {
                 [key: string]: string;
             };
@@ -203,7 +204,7 @@ export interface components {
          * @example 2026-09-01T12:00:00.123456Z
          */
         Time: string;
-        /** @description A time, or null where there is none or it is not known. */
+        /** @description A time, or null if there is none or it is unknown. */
         OptionalTime: components["schemas"]["Time"] | null;
         /**
          * @description USD as a decimal.
@@ -212,17 +213,17 @@ export interface components {
          */
         Usd: string;
         /**
-         * @description Where the server runs, which settles what shutting down means. `none` is anywhere but on SageMaker.
+         * @description Where the server runs. This determines how an app is shut down. `none` means outside of SageMaker.
          * @enum {string}
          */
         HostKind: "classic" | "space" | "notebook-instance" | "none";
         /**
-         * @description To whom the apps belong.
+         * @description Whether the apps belong to a user profile or to a space.
          * @enum {string}
          */
         OwnerKind: "user-profile" | "space";
         /**
-         * @description SageMaker's app types; `NotebookInstance` is ours, since SageMaker has none for it.
+         * @description SageMaker's app types, and `NotebookInstance`, for which SageMaker has none.
          * @enum {string}
          */
         AppType: "KernelGateway" | "JupyterLab" | "NotebookInstance";
@@ -232,15 +233,16 @@ export interface components {
          */
         AppStatus: "Pending" | "InService" | "Deleting" | "Deleted" | "Failed";
         /**
-         * @description What the app is to the user. `busy`: something holds it. `active`: not busy, but used a
-         *     short while ago. `idle`: the clock runs. `warned`: it will be shut down soon. `kept`: by a
-         *     keep-alive. `shutting_down`. `failed`: it did not start, or can't be shut down. `unknown`:
-         *     it could not be seen, so it is not shut down.
+         * @description `busy`: something holds the app. `active`: not busy, but used within the last
+         *     `active_time`. `idle`: neither, so the deadline is known. `warned`: it will be shut down
+         *     soon. `kept`: a keep-alive holds it. `shutting_down`: the shutdown is under way. `failed`:
+         *     it did not start, or could not be shut down. `unknown`: it could not be checked, so it is
+         *     not shut down.
          * @enum {string}
          */
         State: "busy" | "active" | "idle" | "warned" | "kept" | "shutting_down" | "failed" | "unknown";
         /**
-         * @description Why the app is in its state. `reason_text` says it in English.
+         * @description Why the app is in its state. `reason_text` is the same in English.
          * @enum {string}
          */
         Reason: "kernel_busy" | "kernel_state_unknown" | "terminal_state_unknown" | "background_job" | "detached_job" | "holding_program" | "gpu_busy" | "server_unseen" | "connected" | "terminal_kept" | "keep_alive" | "recently_active" | "no_recent_activity" | "no_kernels" | "idle_timeout" | "busy_too_long" | "user_request" | "dry_run" | "app_starting" | "app_deleting" | "app_failed" | "activity_unseen" | "apps_unseen" | "shutdown_failed";
@@ -252,8 +254,8 @@ export interface components {
          */
         WorkKind: "kernel" | "terminal" | "session" | "process" | "gpu" | "server" | "document" | "web_app";
         /**
-         * @description Where a price is from: the admin's own table, the AWS Price List API, the list bundled with
-         *     this package, an estimate, or nowhere.
+         * @description The source of a price: the admin's own table, the AWS Price List API, the list in this
+         *     package, an estimate, or none.
          * @enum {string}
          */
         PriceSource: "override" | "api" | "list" | "estimate" | "unpriced";
@@ -266,7 +268,7 @@ export interface components {
             /** @description This package's version. */
             version: string;
             host: components["schemas"]["HostKind"];
-            /** @description Why nothing is done where `host` is `none`; else empty. */
+            /** @description Why the extension does nothing if `host` is `none`; else empty. */
             message: string;
             region: string;
             /** @description Empty on a notebook instance and off SageMaker. */
@@ -274,26 +276,26 @@ export interface components {
             /** @description The user profile's or space's name; else empty. */
             owner: string;
             owner_kind: components["schemas"]["OwnerKind"];
-            /** @description The server's clock, for countdowns on a machine whose own is off. */
+            /** @description The server's clock. Use it for countdowns, since the browser's clock may be wrong. */
             now: components["schemas"]["Time"];
             /** @description The last good check. */
             checked_at: components["schemas"]["OptionalTime"];
             next_check_at: components["schemas"]["OptionalTime"];
-            /** @description Checks have stopped, so what is shown is old and nothing is shut down. */
+            /** @description Checks have stopped, so this status is old and nothing is shut down. */
             check_overdue: boolean;
             /** @description Watches and warns, but shuts nothing down. */
             dry_run: boolean;
             presence: components["schemas"]["Presence"];
-            /** @description What keeps it from working, and what to do. */
+            /** @description The problems that keep the extension from working, with their remedies. */
             problems: components["schemas"]["Problem"][];
-            /** @description Limits of what can be seen. */
+            /** @description Limits of the observation. */
             notes: string[];
             apps: components["schemas"]["App"][];
-            /** @description What is billed. */
+            /** @description The instances that AWS bills. */
             instances: components["schemas"]["Instance"][];
-            /** @description All instances, those that are gone included. Null while nothing is recorded. */
+            /** @description All instances, including those that are gone. Null while nothing is recorded. */
             totals: components["schemas"]["Totals"] | null;
-            /** @description Why costs and history are not being recorded, or were lost; else empty. */
+            /** @description Why costs and history are not recorded, or were lost; else empty. */
             recording_error: string;
         };
         Problem: {
@@ -316,7 +318,7 @@ export interface components {
             iam_action: string | null;
             since: components["schemas"]["Time"];
         };
-        /** @description An app of this user, in this run of it. */
+        /** @description An app of this user, in its present run. */
         App: {
             app_name: string;
             app_type: components["schemas"]["AppType"];
@@ -327,27 +329,27 @@ export interface components {
             reason: components["schemas"]["Reason"];
             /** @description The reason in English. */
             reason_text: string;
-            /** @description What the reason is about (a notebook's path, a terminal's name); may be empty. */
+            /** @description The subject of the reason, such as a notebook's path or a terminal's name; may be empty. */
             subject: string;
-            /** @description When what the reason says began. */
+            /** @description Since when the reason has been true. */
             since: components["schemas"]["OptionalTime"];
             /** @description The limit that applies to this app, in seconds. */
             idle_timeout: number;
             /**
-             * @description The setting that this limit is. See `presence` for why.
+             * @description The setting that the limit comes from. `presence` shows why.
              * @enum {string}
              */
             limit: "idle_timeout" | "closed_idle_timeout";
             /** @description The later of the last activity and the start of this run. Null while it is busy. */
             idle_since: components["schemas"]["OptionalTime"];
-            /** @description When it will be shut down if nothing happens. */
+            /** @description The deadline. */
             shutdown_at: components["schemas"]["OptionalTime"];
             /** @description The end of the user's keep-alive. */
             kept_until: components["schemas"]["OptionalTime"];
             /** @description The image's ARN, or empty. */
             image: string;
             run_started_at: components["schemas"]["Time"];
-            /** @description What could hold the app. */
+            /** @description Everything that could hold the app. */
             work: components["schemas"]["Work"][];
             /** @description Why the last attempt to shut it down failed. */
             error: components["schemas"]["AppError"] | null;
@@ -367,20 +369,20 @@ export interface components {
             last_activity: components["schemas"]["OptionalTime"];
             /** @description Connected clients. */
             connections: number;
-            /** @description It holds its app, whatever its state. Processes under it work, for example. */
+            /** @description It holds its app, whatever its state; for example, because its processes work. */
             background_job: boolean;
-            /** @description What was seen of it. `text` is in English. */
+            /** @description The observations behind it. `text` is in English. */
             evidence: components["schemas"]["Evidence"][];
-            /** @description It could belong to another app as well, and holds each of them. */
+            /** @description It could belong to several apps, and holds each of them. */
             shared: boolean;
-            /** @description A GPU's utilization; null for all else, and where it does not tell. */
+            /** @description The utilization of a GPU; null for everything else, and for GPUs that do not report it. */
             gpu_percent?: number | null;
         };
         /** @description Whether somebody has this server open in a browser. */
         Presence: {
             /** @description False until a browser has connected. `idle_timeout` applies meanwhile. */
             is_known: boolean;
-            /** @description Since when nobody has it open; null while somebody has. */
+            /** @description Since when nobody has it open; null while somebody does. */
             closed_since: components["schemas"]["OptionalTime"];
         };
         Evidence: {
@@ -388,7 +390,7 @@ export interface components {
             kind: "request" | "answer" | "process" | "gpu" | "input" | "save" | "web" | "server";
             /** @example train.py: 62 % of a CPU, 4 MB/s */
             text: string;
-            /** @description When it was seen, or happened; null while it goes on. */
+            /** @description The time of the observation; null while it goes on. */
             at: components["schemas"]["Time"] | null;
         };
         AppError: {
@@ -401,16 +403,16 @@ export interface components {
              * @example sagemaker:DeleteApp
              */
             iam_action: string | null;
-            /** @description Tries so far, the failed first one included. */
+            /** @description The number of attempts so far, including the first. */
             attempts: number;
             since: components["schemas"]["Time"];
             retry_at: components["schemas"]["OptionalTime"];
         };
-        /** @description What is billed: in Classic one instance of a type for all of its apps, else the app itself. */
+        /** @description The unit that AWS bills: in Classic, one instance of a type for all its apps; else the app itself. */
         Instance: {
             instance_type: string;
             app_names: string[];
-            /** @description Null exactly if it is unpriced; it is left out of sums then. */
+            /** @description Null if the instance type is unpriced. Its cost is then missing from all totals. */
             usd_per_hour: components["schemas"]["Usd"] | null;
             /**
              * @description The price's date, or empty.
@@ -431,35 +433,35 @@ export interface components {
             last_30_days: components["schemas"]["Money"];
         };
         Money: {
-            /** @description In use and idle together; without volumes. */
+            /** @description In use and idle together */
             usd: components["schemas"]["Usd"];
             in_use_usd: components["schemas"]["Usd"];
             /** @description While every app on the instance was idle. */
             idle_usd: components["schemas"]["Usd"];
-            /** @description Idle cost as a part of all; null where nothing was spent. */
+            /** @description The share of idle cost; null if nothing was spent. */
             idle_share: number | null;
-            /** @description An estimate of what was saved by shutting down. In no sum. */
+            /** @description An estimate of the savings by shutdowns. Not part of any total. */
             avoided_usd: components["schemas"]["Usd"];
-            /** @description The space's EBS volume. In no sum. */
+            /** @description The EBS volume. Not part of any total. */
             volume_usd: components["schemas"]["Usd"];
-            /** @description Part of it was not seen but reconstructed. */
+            /** @description Part of the cost was reconstructed */
             estimated: boolean;
-            /** @description Time of instances without a price. */
+            /** @description Time of instances without a known price. */
             unpriced_seconds: number;
         };
         Settings: {
-            /** @description Seconds without activity after which an app is shut down. */
+            /** @description The idle limit, in seconds. */
             idle_timeout: components["schemas"]["SecondsSetting"];
             /**
-             * @description The limit in seconds once the last browser tab is closed; null is the same as
-             *     `idle_timeout`.
+             * @description The idle limit, in seconds, once the last browser tab is closed; null means that
+             *     `idle_timeout` applies.
              */
             closed_idle_timeout: components["schemas"]["OptionalSecondsSetting"];
-            /** @description Seconds before a shutdown at which the user is warned. */
+            /** @description Seconds before a shutdown at which the user gets a warning. */
             warning_time: components["schemas"]["SecondsSetting"];
             /** @description Whether an open terminal holds its app. */
             keep_terminals: components["schemas"]["SwitchSetting"];
-            /** @description Whether an open browser tab is no activity. */
+            /** @description Whether an open browser tab does not count as activity. */
             ignore_connections: components["schemas"]["SwitchSetting"];
             /** @description The admin's limits for some apps; the first that matches wins. The user's `idle_timeout` can only shorten them. */
             rules: components["schemas"]["Rule"][];
@@ -468,7 +470,7 @@ export interface components {
             dry_run: boolean;
             /** @description Whether the user's changes survive a restart of the server. */
             saved: boolean;
-            /** @description What became of stored values that can't apply, and why changes are not saved. */
+            /** @description Stored values that could not be applied, and why changes are not saved. */
             notes: string[];
         };
         SecondsSetting: {
@@ -532,10 +534,10 @@ export interface components {
             app_type: string;
             /** @description In seconds. */
             idle_timeout: number;
-            /** @description In seconds; null is the general one. */
+            /** @description In seconds; null means that the general one applies. */
             closed_idle_timeout: number | null;
         };
-        /** @description `null` is the admin's value. The bounds are those of `GET settings`. */
+        /** @description `null` restores the admin's value. `GET settings` has the bounds. */
         SettingsChange: {
             idle_timeout?: number | null;
             closed_idle_timeout?: number | null;
@@ -543,7 +545,7 @@ export interface components {
             keep_terminals?: boolean | null;
             ignore_connections?: boolean | null;
         };
-        /** @description Either `seconds` or `until`, not beyond `max_keep_alive` from now. */
+        /** @description Either `seconds` or `until`, at most `max_keep_alive` from now. */
         KeepAlive: {
             seconds: number;
         } | {
@@ -554,7 +556,7 @@ export interface components {
             until: string;
         };
         Check: {
-            /** @description In how many seconds it begins; 0 for now. */
+            /** @description Seconds until the check starts; 0 means now. */
             check_in_seconds: number;
         };
         Event: {
@@ -562,21 +564,22 @@ export interface components {
             kind: components["schemas"]["EventKind"];
             /** @description In English. */
             message: string;
-            /** @description Empty where the event concerns no app. */
+            /** @description Empty if the event concerns no app. */
             app_name: string;
             app_type: string;
             instance_type: string;
             reason: components["schemas"]["Reason"] | null;
-            /** @description The deadline that a warning is about, or the end of a keep-alive. */
+            /** @description The deadline of a warning, or the end of a keep-alive. */
             shutdown_at: components["schemas"]["OptionalTime"];
             /**
              * @description In the history: how long the app had been idle when it was shut down; null for other
-             *     kinds.
+             *     kinds of events.
              */
             idle_seconds?: number | null;
             /**
-             * @description In the history: an estimate of what a shutdown for idleness has saved up to now. Null for
-             *     other kinds, until the app is gone, and where its instance went on for another app.
+             * @description In the history: an estimate of the cost that a shutdown of an idle app has avoided so
+             *     far. Null for other kinds of events, until the app is gone, and if its instance went on
+             *     for another app.
              */
             avoided_usd?: components["schemas"]["Usd"] | null;
         };
@@ -604,7 +607,7 @@ export interface components {
         };
     };
     responses: {
-        /** @description Something that was sent can't be taken. Nothing was changed; `errors` says what is allowed. */
+        /** @description The request is invalid. Nothing was changed; `errors` says what is allowed. */
         BadRequest: {
             headers: {
                 [name: string]: unknown;
@@ -637,7 +640,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description There is no app of this name among those of this user. */
+        /** @description This user has no app with this name. */
         UnknownApp: {
             headers: {
                 [name: string]: unknown;
@@ -652,7 +655,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description It makes sense, but not now; for example the app is being shut down already, or dry run is on. */
+        /** @description This is not possible now; for example, the app is already being shut down, or dry run is on. */
         Conflict: {
             headers: {
                 [name: string]: unknown;
@@ -676,7 +679,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description The record of costs and history can't be read just now; it may be later. */
+        /** @description The record of costs and history can't be read now. Try again later. */
         Unavailable: {
             headers: {
                 [name: string]: unknown;
@@ -685,7 +688,7 @@ export interface components {
                 "application/json": components["schemas"]["Error"];
             };
         };
-        /** @description Any other error, for example 405 for a method that is not there or 500 for a fault of ours. */
+        /** @description Any other error, such as 405 for an unsupported method or 500 for a defect of the extension. */
         Unexpected: {
             headers: {
                 [name: string]: unknown;
@@ -784,7 +787,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A check that begins after this request is on its way. */
+            /** @description A check will start after this request. */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -806,7 +809,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description It was noted. */
+            /** @description Noted. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -966,11 +969,11 @@ export interface operations {
     getHistory: {
         parameters: {
             query?: {
-                /** @description The most events to answer. */
+                /** @description The maximum number of events. */
                 limit?: number;
-                /** @description Only what happened before this time. The `next_before` of the last page. */
+                /** @description Only events before this time. Pass the `next_before` of the previous page. */
                 before?: string;
-                /** @description Only what happened to this app. */
+                /** @description Only events of this app. */
                 app_name?: string;
             };
             header?: never;
@@ -1001,7 +1004,7 @@ export interface operations {
                 from?: string;
                 /** @description The end, exclusive. By default now. */
                 to?: string;
-                /** @description Days are days in UTC. An app's share of its instance is an even one among the apps that are up. */
+                /** @description Days are days in UTC. The cost of an instance is divided evenly among the apps that are up. */
                 group_by?: components["schemas"]["CostGroup"];
                 /** @description Takes precedence over the `Accept` header. */
                 format?: "json" | "csv";
@@ -1012,7 +1015,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The costs of each group, and their sum. */
+            /** @description The costs of each group, and their total. */
             200: {
                 headers: {
                     [name: string]: unknown;
