@@ -10,7 +10,7 @@
 #   make bench               how fast, how light
 #   make wheel               the wheel that users install
 #   make dist                the sdist and the wheel of a release
-#   make render              renews the files that the code writes: scripts, templates, dashboards
+#   make render              renews the files that the code writes: scripts, templates, dashboards, tables
 #   make test-long           20,000 requests, 500 damaged records, 100 kills: an hour
 #   make test-situations     in use or not: all lines of the table, real servers and kernels
 #   make upgrade             newer development dependencies, within what pyproject.toml allows
@@ -152,6 +152,7 @@ render: $(PANEL_INSTALLED)
 	$(LIFECYCLE) template terraform --output lifecycle-config
 	$(BIN)/python -m tests.generators.build_dashboard
 	$(BIN)/python -m tests.generators.build_fleet_dashboard
+	$(BIN)/python -m tests.generators.build_tables
 	cd $(PANEL) && $(JLPM) generate:api
 
 upgrade: $(INSTALLED)

@@ -478,15 +478,4 @@ def _buckets(counts: list[int]) -> list[tuple[str, float]]:
     return found
 
 
-def docs_table() -> str:
-    """The table of metrics in the documentation. A test compares both."""
-    rows = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
-    for definition in DEFINITIONS:
-        labels = ", ".join(f"`{label}`" for label in definition.labels)
-        rows.append(
-            f"| `{definition.full_name}` | {definition.kind} | {labels} | {definition.help} |"
-        )
-    return "\n".join(rows)
-
-
 _REGISTERED: WeakKeyDictionary[CollectorRegistry, Metrics] = WeakKeyDictionary()

@@ -17,6 +17,8 @@ from sagemaker_autoshutdown import cli
 from sagemaker_autoshutdown.lifecycle.policy import Place, role_policy
 from sagemaker_autoshutdown.model import Reason, State
 from sagemaker_autoshutdown.settings.admin import SageMakerAutoShutdown
+from tests.generators import build_tables
+from tests.generators.build_tables import section
 from tests.paths import DOCS, ROOT
 
 sys.path.insert(0, str(DOCS / "_ext"))
@@ -39,31 +41,10 @@ def page(name: str) -> str:
     return (DOCS / f"{name}.md").read_text(encoding="utf-8")
 
 
-def section(text: str, name: str) -> str:
-    """What stands between two markers."""
-    found = re.search(rf"<!-- {name}: begin[^>]*-->\n(.*?)\n<!-- {name}: end -->", text, re.S)
-    assert found, f"there is no section {name}"
-    return found.group(1)
-
-
-def settings_table() -> str:
-    """The table of the administrator's settings, as the docs must hold it."""
-    rows = ["| setting | default | meaning |", "|---|---|---|"]
-    traits = SageMakerAutoShutdown.class_traits(config=True)
-    # In the order of admin.py, which begins with what matters most.
-    for name in (name for name in vars(SageMakerAutoShutdown) if name in traits):
-        trait = traits[name]
-        default = trait.default()
-        if name in ("data_dir", "resource_metadata_file"):
-            shown = "see right"
-        else:
-            shown = f"`{default:g}`" if isinstance(default, float) else f"`{default!r}`"
-        rows.append(f"| `{name}` | {shown} | {trait.help} |")
-    return "\n".join(rows)
-
-
-def test_the_table_of_settings_is_that_of_the_traits() -> None:
-    assert section(page("settings"), "settings") == settings_table()
+@pytest.mark.parametrize(("name", "part"), build_tables.TABLES)
+def test_the_tables_of_settings_and_metrics_are_those_of_the_code(name: str, part: str) -> None:
+    text = (DOCS / name).read_text(encoding="utf-8")
+    assert section(text, part) == build_tables.TABLES[name, part](), "run make render"
 
 
 def test_every_state_and_every_reason_is_explained() -> None:

@@ -19,7 +19,6 @@ from sagemaker_autoshutdown.metrics.collector import (
     DEFINITIONS,
     PREFIX,
     Metrics,
-    docs_table,
 )
 from sagemaker_autoshutdown.model import (
     App,
@@ -41,13 +40,11 @@ from sagemaker_autoshutdown.model import (
 )
 from sagemaker_autoshutdown.settings.admin import Policy
 from sagemaker_autoshutdown.status import Status
-from tests.paths import DOCS
 
 from ..worlds import START, World, app, at, kernel
 
 HOST = Host(HostKind.CLASSIC, "us-east-2", "d-1", "ada")
 BASE = {"domain": "d-1", "owner_kind": "user-profile", "owner": "ada", "host_kind": "classic"}
-PAGE = DOCS / "metrics.md"
 
 
 def price(instance_type: str, app_type: AppType) -> Price:
@@ -281,12 +278,6 @@ def test_every_metric_that_is_defined_is_shown_and_no_other(server: Server) -> N
     for definition in DEFINITIONS:
         if definition.kind != "histogram":
             assert labels[definition.name] == set(definition.labels), definition.name
-
-
-def test_the_docs_table_is_that_of_the_metrics() -> None:
-    assert docs_table() in PAGE.read_text(encoding="utf-8"), (
-        "Put this into docs/metrics.md, between the metrics' markers:\n\n" + docs_table()
-    )
 
 
 def test_a_shared_space_and_a_profile_of_one_name_share_no_series() -> None:

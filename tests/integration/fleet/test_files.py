@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -109,20 +108,3 @@ def test_every_alert_leads_to_what_to_do_about_it() -> None:
         if "alert" in rule:
             assert rule["annotations"]["runbook_url"].endswith("/docs/fleet.md#metrics-and-alerts")
             assert f"| `{rule['alert']}` |" in section
-
-
-def metrics_table() -> str:
-    """The table of the metrics, as the docs must hold it."""
-    rows = ["| metric | type | labels | meaning |", "|---|---|---|---|"]
-    for each in DEFINITIONS:
-        labels = ", ".join(f"`{label}`" for label in each.labels)
-        rows.append(f"| `{each.full_name}` | {each.kind} | {labels} | {each.help} |")
-    return "\n".join(rows)
-
-
-def test_the_docs_table_of_metrics_is_that_of_the_code() -> None:
-    found = re.search(
-        r"<!-- fleet-metrics: begin[^>]*-->\n(.*?)\n<!-- fleet-metrics: end", PAGE, re.S
-    )
-    assert found
-    assert found[1].strip() == metrics_table()
