@@ -74,8 +74,8 @@ def main(profiles: int = PROFILES, milliseconds: int = MILLISECONDS) -> None:
     calls = ", ".join(f"{operation} {count}" for operation, count in made.most_common())
     sys.stdout.write(
         f"{done.stdout}{done.stderr}\n{sum(made.values())} calls in {wall:.1f} s: the command "
-        f"used {cpu:.1f} s of CPU and at most {used.ru_maxrss // 1024} MiB, the local Studio {own:.1f} s "
-        f"of CPU.\n{calls}\n"
+        f"used {cpu:.1f} s of CPU and at most {used.ru_maxrss // 1024} MiB, the local Studio "
+        f"{own:.1f} s of CPU.\n{calls}\n"
     )
 
 
