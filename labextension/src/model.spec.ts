@@ -139,6 +139,21 @@ test('events of others are none of ours', async () => {
   expect(client.count('status')).toBe(1);
 });
 
+test('without events, what happened is asked for again once an app has gone', async () => {
+  await start();
+  const watching = model.watchDetails();
+  await pass(1);
+  const before = client.count('history');
+  await model.refresh();
+  await pass(1);
+  expect(client.count('history')).toBe(before);
+  client.answers.status = status({ apps: [] });
+  await model.refresh();
+  await pass(1);
+  expect(client.count('history')).toBe(before + 1);
+  watching.dispose();
+});
+
 test('a change without an event ends the trust in events', async () => {
   await start({ events: true });
   emit('status');

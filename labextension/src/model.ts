@@ -248,6 +248,10 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
       this._clock.set(status.now, askedAt, Date.now());
       this._trustEvents(status, wasTold);
       const regained = this._connection !== 'connected';
+      const happened =
+        regained ||
+        (!this._eventsWork &&
+          whatHappened(status) !== whatHappened(this._status));
       this._status = status;
       this._ended = null;
       this._end = endFrom(status, this._end);
@@ -259,7 +263,7 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
       void this._updateDetails({
         settings: regained,
         costs: regained,
-        history: regained
+        history: happened
       });
     } catch (error) {
       this._connection = connectionAfter(error, this._status !== null);
@@ -475,6 +479,17 @@ function pause(milliseconds: number): Promise<void> {
 /** What the server tells of by an event whenever it changes. */
 function whatEventsTell(status: Status): string {
   return JSON.stringify([status.apps, status.problems, status.check_overdue]);
+}
+
+/** What makes an event worth a line, where none tells of it. */
+function whatHappened(status: Status | null): string {
+  const apps = status?.apps.map(app => [
+    app.app_name,
+    app.status,
+    app.state === 'shutting_down' || app.state === 'failed',
+    app.kept_until
+  ]);
+  return JSON.stringify(apps);
 }
 
 /** Whether the server has yet to look, in moments or, where it can't, until that is said. */

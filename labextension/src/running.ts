@@ -46,7 +46,7 @@ export class RunningApps implements IRunningSessions.IManager {
 
   /** Where the button of this section is shown at all, that is what it says. */
   get shutdownAllConfirmationText(): string {
-    return this._trans.__('SageMaker apps are shut down one by one.');
+    return this._trans.__('Shut SageMaker apps down one by one.');
   }
 
   get runningChanged(): ISignal<this, void> {
@@ -106,7 +106,6 @@ class RunningApp implements IRunningSessions.IRunningItem {
     }
   }
 
-  readonly className = 'jp-AutoShutdown-runningItem';
   /** Missing where it can't be: then there is no button. */
   readonly shutdown?: () => void;
 

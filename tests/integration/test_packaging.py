@@ -112,7 +112,7 @@ def test_the_panel_is_light(wheel: Mapping[str, bytes], tmp_path: Path) -> None:
         for index, data in enumerate(scripts):
             packed.writestr(str(index), data)
         size = sum(info.compress_size for info in packed.infolist())
-    assert size < 40_000
+    assert size < 32_000
 
 
 def test_the_panel_is_no_developers_build(wheel: Mapping[str, bytes]) -> None:

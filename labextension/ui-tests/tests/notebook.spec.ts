@@ -37,9 +37,11 @@ test('in Notebook 7 the palette opens the panel, and a warning keeps the app', a
     await page.goto(studio.url('tree'));
     await page.locator('.jp-DirListing-content').waitFor();
     await page.getByRole('tab', { name: 'Running' }).click();
-    await expect(page.locator('.jp-AutoShutdown-runningItem')).toContainText(
-      'datascience-1.0'
-    );
+    await expect(
+      page
+        .locator('.jp-RunningSessions-item')
+        .filter({ hasText: 'datascience-1.0' })
+    ).toHaveCount(1);
 
     const content = { cells: [], metadata: {}, nbformat: 4, nbformat_minor: 5 };
     const model = { type: 'notebook', format: 'json', content };

@@ -222,7 +222,9 @@ test('the View menu opens the panel', async () => {
 
 test('the Running panel lists the app with a button of its own, and none for all', async () => {
   await page.locator('[data-id="jp-running-sessions"]').click();
-  const item = page.locator('.jp-AutoShutdown-runningItem');
+  const item = page.locator('.jp-RunningSessions-item').filter({
+    has: page.locator('[data-icon="sagemaker-autoshutdown:timer"]')
+  });
   await expect(item).toContainText('datascience-1.0');
   const section = page
     .locator('.jp-RunningSessions-section')
