@@ -53,7 +53,7 @@ class Listener:
         """SageMaker was asked to shut an app down, and accepted or did not."""
 
     def on_status_changed(self) -> None:
-        """The status changed; times that just pass are no change."""
+        """The status changed. Time that passes is not a change."""
 
 
 class Announcements:
@@ -88,8 +88,8 @@ class Announcements:
     def warn(
         self, verdicts: Iterable[Verdict], being_shut_down: Collection[str], now: datetime
     ) -> None:
-        """Warn of each deadline once, and take it back once if it passes away. Of the apps that are
-        being shut down nobody is warned."""
+        """Warn of each deadline once, and take the warning back once if the deadline is void. Apps
+        that are being shut down get no warning."""
         before, self._warned = self._warned, {}
         for verdict in verdicts:
             name = verdict.app.name

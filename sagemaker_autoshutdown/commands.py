@@ -49,7 +49,7 @@ class Commands:
         now = self._monitor.now()
         longest = self._settings.max_keep_alive
         if not longest:
-            raise Conflict("The administrator does not allow to keep apps alive.")
+            raise Conflict("The administrator does not allow keep-alives.")
         # A second's grace for "24 h from now" said by a clock that is slightly ahead.
         if not now < until <= now + longest + timedelta(seconds=1):
             seconds = f"{longest.total_seconds():g} seconds"

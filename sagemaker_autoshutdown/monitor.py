@@ -257,7 +257,7 @@ class Monitor:
         if abs(jump) > CLOCK_JUMP:
             self._log.warning(
                 "sagemaker_autoshutdown: the clock jumped by %.0f s (set, or the machine slept): "
-                "what is due is warned of anew",
+                "users are warned again before a shutdown",
                 jump.total_seconds(),
             )
             # What was used half an hour ago was so by the new clock as well.

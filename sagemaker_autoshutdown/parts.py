@@ -185,8 +185,8 @@ async def _until_it_acts(lock: AppLock, poll_interval: float, serverapp: ServerA
                 return
         except OSError as error:
             serverapp.log.warning(
-                "sagemaker_autoshutdown: there is no place for the lock that tells servers on one "
-                "app apart (%s). Without it this server acts: run no second one",
+                "sagemaker_autoshutdown: the lock that lets only one server act for this app can't "
+                "be created (%s). This server acts without it: do not start a second one",
                 error,
             )
             lock.is_held = True
@@ -195,7 +195,7 @@ async def _until_it_acts(lock: AppLock, poll_interval: float, serverapp: ServerA
             waits = True
             serverapp.log.info(
                 "sagemaker_autoshutdown: another Jupyter server (process %s) looks after this app. "
-                "This one shows what that one says, and takes over when it ends",
+                "This one shows its status, and takes over when it ends",
                 lock.holder(),
             )
         await asyncio.sleep(min(LOCK_INTERVAL, poll_interval))

@@ -66,7 +66,7 @@ class Problems:
         before = self._present.get(_CHECK)
         if before is None or before.message != message:
             # Once, not once a minute.
-            self._log.error("sagemaker_autoshutdown: the traceback of it:", exc_info=error)
+            self._log.error("sagemaker_autoshutdown: the traceback:", exc_info=error)
         remedy = "It is tried again. If it lasts, please report it with the server's log."
         self._set(_CHECK, _CHECK, message, remedy)
         return message

@@ -1,8 +1,8 @@
 """Work on this machine that Jupyter can't see: what runs in and below its kernels and terminals,
 below the server itself, and what has left its terminal or kernel.
 
-Owns the readings and what is remembered from one to the next. What belongs together and when it
-works is the business of ``process_groups``, what a process is called of ``programs``.
+This module owns the readings, and remembers them from one to the next. ``process_groups`` says
+which processes belong together and when they work; ``programs`` says what they are called.
 
 Jobs that have left were started with nohup or setsid, in tmux or screen, or their tab was closed.
 Such an orphan is adopted by one of the server's own ancestors. It is the user's if it was seen

@@ -1,8 +1,8 @@
 """Nvidia's GPUs of this machine, as its own library tells.
 
 Asks NVML (``libnvidia-ml.so.1``, part of the driver) by ctypes: no package is needed. The device's
-utilisation says whether it works; the machine is the app's own. A device that is divided (MIG) has
-none, so there it is unknown. What that means for an app is the business of ``gpu_work``.
+utilisation says whether it works; the machine is the app's own. A device that is divided (MIG)
+reports none, so whether it works is unknown. ``gpu_watch`` says what that means for an app.
 
 Calls block, and a broken driver may hang in them: see ``Gpus.read``.
 """

@@ -141,7 +141,7 @@ class GpuWatch:
         if gpu.percent is not None:
             text = f"{label} at {gpu.percent:.0f} %" + (f" ({program})" if program else "")
         elif device.is_working is None:
-            text = f"{label} does not tell whether it works"
+            text = f"{label} does not report whether it works"
         else:
             text = f"{label} is used by nothing"
         return Work(

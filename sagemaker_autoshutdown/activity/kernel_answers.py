@@ -1,9 +1,8 @@
 """What kernels answered when they were asked whether they are idle, and how long that counts.
 
 An answer counts until the kernel is heard of again. Asking must leave no trace: a gateway takes
-note of our question as if somebody used the kernel. Silence is a cell that runs, as far as anybody
-can know; the kernel is asked again at the deadline that follows, so one lost answer does not make
-an idle kernel busy for ever.
+note of our question as if somebody used the kernel. A silent kernel counts as busy. It is asked
+again at the deadline that follows, so one lost answer does not make an idle kernel busy for ever.
 """
 
 from __future__ import annotations

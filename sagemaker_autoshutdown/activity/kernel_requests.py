@@ -7,8 +7,8 @@ its control channel meanwhile. A server's own ``execution_state`` can't be trust
 the control channel for the end of a silent cell. ``last_activity`` can't be trusted either: clients
 that merely connect move it.
 
-Owns what a message means. What becomes of a kernel that is silent is the business of
-``kernel_probe``; which kernels there are, of ``jupyter`` and ``other_kernels``.
+This module owns what a message means. ``kernel_probe`` asks silent kernels; ``jupyter`` and
+``other_kernels`` list kernels.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 #: What stands before the signature of every message of Jupyter's protocol.
 DELIMITER = b"<IDS|MSG>"
 
-#: Requests of the control channel, and questions that every client asks when it connects. They are
-#: no work, however long they take.
+#: Requests of the control channel, and questions that every client asks when it connects. They do
+#: not count as work, however long they take.
 NO_WORK = frozenset(
     {
         "kernel_info_request",
@@ -50,7 +50,7 @@ COMING_AND_GOING = frozenset({"history_request", "comm_close"})
 #: What ``ipywidgets`` sends when a page with widgets is loaded again.
 RESTORING_TARGET = "jupyter.widget.control"
 RESTORING_METHODS = frozenset({"request_state", "request_states"})
-#: What takes less is not work by its length alone.
+#: A shorter request does not count as work by its length alone.
 SHORT = timedelta(seconds=1)
 #: So many executions in a row that are silent, or in no history, count as use. The next ones are a
 #: client's polling (a variable inspector): people see what they run, and find it again.
@@ -60,7 +60,7 @@ BEGINS_WITHIN = timedelta(seconds=10)
 #: So many messages in a second may be more than the connection holds: some may be lost, among them
 #: the one that says that the kernel is done.
 FLOOD = 500
-#: For how long a kernel that flooded us is heard no more before that is taken for possible.
+#: A kernel that flooded us and has been quiet for so long may have ended its request unheard.
 QUIET = timedelta(seconds=10)
 #: A message's content beyond this size is not read: what it takes to tell is small.
 SMALL = 4096

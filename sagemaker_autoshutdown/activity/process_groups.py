@@ -7,7 +7,7 @@ are one more.
 A group works if one of its processes uses a fair share of a CPU, or all together use more, or one
 writes or reads enough. Linux adds what an ended child has used to its parent's count, so a build or
 a loop of short commands shows there. What such a child had used before the first of two readings is
-taken off: it is no work in between.
+subtracted, because it was not used between them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The processes of this machine: who is whose parent, and what each has used.
 
 Read from Linux's ``/proc`` directly: psutil takes five times the CPU for the same, and some images
-lack it. Elsewhere (a developer's Mac) psutil is asked. What the numbers mean is the business of
-``process_groups``.
+lack it. Elsewhere (a developer's Mac) psutil is asked. ``process_groups`` says what the numbers
+mean.
 """
 
 from __future__ import annotations

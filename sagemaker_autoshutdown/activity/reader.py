@@ -1,8 +1,7 @@
 """Jupyter's kernels, sessions and terminals, read and turned into ``Work``.
 
-Owns what Jupyter's models look like, in all their versions and moods, and since when each thing
-is in its state. Where they are read from is the business of ``jupyter``; what they mean for an
-app, of ``decide``.
+This module owns what Jupyter's models look like, in all their versions and moods, and since when
+each thing is in its state. ``jupyter`` reads the models; ``decide`` says what they mean for an app.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ log = logging.getLogger(__name__)
 #: Seconds after which kernels are listed again: a cell may have been started meanwhile.
 STALE_AFTER = 1.0
 _NOT_ASKED = (
-    "the server refuses connections to its kernels' channels, so a cell of which it does not know "
-    "can't be seen",
+    "the server refuses connections to its kernels' channels, so a cell that the server does not "
+    "know about can't be seen",
 )
 #: States of a kernel in which no request is open any more, whatever was heard before.
 _PAST_RUNNING = frozenset({"dead", "terminating", "restarting", "autorestarting"})

@@ -1,8 +1,8 @@
 """When somebody last typed into a terminal of this machine.
 
-A terminal's output is no use: ``top``, ``watch`` and a tab that reconnects (the shell redraws its
-prompt) move what Jupyter calls its last activity. The system keeps when input was last read from a
-terminal as its device's access time, which is what ``w`` shows as idle time. It is exact to 8 s
+A terminal's output does not count as use: ``top``, ``watch`` and a tab that reconnects (the shell
+redraws its prompt) move what Jupyter calls its last activity. The system keeps when input was last
+read from a terminal as its device's access time, which ``w`` shows as idle time. It is exact to 8 s
 (Linux, ``tty_update_time``), and blind to keys that no program has read yet. Answers that a
 terminal gives by itself, when a program asks where the cursor is, look like keys.
 """
