@@ -39,6 +39,11 @@ class _Asked:
     after: Claim = None
     is_new: bool = True
 
+    @property
+    def ended(self) -> datetime:
+        """When waiting for the answer ended. A silent kernel may have worked until then."""
+        return self.at + self.told.took
+
 
 @dataclass
 class KernelAnswers:
@@ -68,10 +73,13 @@ class KernelAnswers:
 
     def standing(self, kernel_id: str, claim: Claim) -> Standing:
         """What is known of a kernel that is said to be idle, with this claim of its activity."""
-        if kernel_id in self._claims_when_asked:
-            # Our own question may have moved it.
-            return Standing(None, self._claims_when_asked[kernel_id])
         asked = self._asked.get(kernel_id)
+        if kernel_id in self._claims_when_asked:
+            # Our own question may have moved the claim. An earlier silence lasts until the answer.
+            claim = self._claims_when_asked[kernel_id]
+            if asked is None or asked.told.answer is not Answer.SILENT:
+                return Standing(None, claim)
+            return Standing(Answer.SILENT, claim, asked.ended, _evidence(asked))
         if asked is not None and asked.is_new:
             asked.after, asked.is_new = claim, False
         elif asked is not None and (
@@ -84,7 +92,7 @@ class KernelAnswers:
             return Standing(None, claim)
         if asked.told.answer is Answer.IDLE:
             self._claims[kernel_id] = claim = asked.before
-        silent_since = asked.at if asked.told.answer is Answer.SILENT else None
+        silent_since = asked.ended if asked.told.answer is Answer.SILENT else None
         return Standing(asked.told.answer, claim, silent_since, _evidence(asked))
 
     def said_otherwise(self, kernel_id: str, claim: Claim) -> None:

@@ -218,6 +218,20 @@ class TestBeforeAShutdown:
         deadline = at(hours=3, minutes=50)
         assert timedelta(0) <= one.sagemaker.deletions[1][1] - deadline < timedelta(seconds=2)
 
+    def test_a_limit_shorter_than_the_wait_for_an_answer_warns_of_no_silent_kernel(
+        self, make: Callable[..., Server]
+    ) -> None:
+        quick = {"idle_timeout": 3.0, "warning_time": 1.0, "active_time": 1.0, "poll_interval": 1.0}
+        one = make("a", **quick)
+        one.jupyter.kernel_models = [kernel_model("a")]
+        one.jupyter.answers = {"kernel-of-a": Answer.SILENT}
+        one.jupyter.answering = kernel_probe.PATIENCE
+        one.start()
+        for seconds in range(15, 75):
+            one.run(seconds=seconds)
+            assert one.app("a").state is State.BUSY
+        assert (one.told(*WARNINGS), deleted(one)) == ([], [])
+
     def test_a_kernel_that_stays_silent_holds_its_app_for_as_long_as_the_admin_allows(
         self, make: Callable[..., Server]
     ) -> None:
