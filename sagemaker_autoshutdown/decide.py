@@ -31,7 +31,7 @@ from .settings.admin import Policy
 _IDLE_STATES = frozenset({"idle", "dead", "terminating"})
 
 
-#: What holds an app or does not: that it is there is no use of the app.
+#: These hold an app or do not. Their mere presence does not count as use.
 _NO_CLOCK = frozenset({WorkKind.PROCESS, WorkKind.GPU, WorkKind.SERVER})
 
 
@@ -309,7 +309,8 @@ _NOT_IN_SERVICE = {
 
 
 def _unseen(past: AppMemory, now: datetime) -> AppMemory:
-    """A deadline that passed unseen is void: when the app is seen again, it is warned of anew."""
+    """A deadline that passed unseen is void: when the app is seen again, users get
+    a new warning."""
     if past.announced is not None and past.announced.deadline <= now:
         return AppMemory(past.run_started_at, past.last_active)
     return past
@@ -362,7 +363,7 @@ _DOUBT = {
 
 def _may_run(item: Work) -> bool:
     """Whether a cell runs, or somebody works in a terminal, as far as is known: a state that
-    nobody knows counts as if."""
+    is not known counts as work."""
     if item.kind is WorkKind.TERMINAL:
         return item.state == "unknown"
     return (

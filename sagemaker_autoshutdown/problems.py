@@ -61,7 +61,7 @@ class Problems:
         )
 
     def check_failed(self, error: BaseException) -> str:
-        """A check ended with an exception: gives what is said of it."""
+        """A check ended with an exception; gives the message for users."""
         message = f"A check failed: {type(error).__name__}: {error}"
         before = self._present.get(_CHECK)
         if before is None or before.message != message:

@@ -120,7 +120,7 @@ class Status:
 
 
 class Costs(Protocol):
-    """What status shows of costs; all of it out of memory."""
+    """The costs that status shows, all from memory."""
 
     def price(self, instance_type: str, app_type: AppType) -> Price:
         """What an instance costs an hour, from what is known now."""

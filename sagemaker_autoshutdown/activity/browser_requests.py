@@ -60,8 +60,8 @@ class Use:
 
 @dataclass
 class _Rhythm:
-    """When the same thing came last, and when the last bursts of it began; since when its pace has
-    been steady, None if it is not."""
+    """When the same thing came last, and when its last bursts began; since when its pace has been
+    steady, None if it is not."""
 
     times: deque[datetime] = field(default_factory=lambda: deque(maxlen=STEADY + 1))
     bursts: deque[datetime] = field(default_factory=lambda: deque(maxlen=PERIODIC + 1))

@@ -29,7 +29,7 @@ from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, w
 
 #: Seconds that a kernel has for its answer; an idle one takes milliseconds.
 PATIENCE = 10.0
-#: Seconds after an answer in which the gateway takes note of it as well.
+#: Seconds after an answer in which the gateway takes note as well.
 SETTLES = 0.2
 
 #: Seconds after which the question is put again: jupyter_server 1.x, between client and gateway,

@@ -72,7 +72,7 @@ class KernelUse:
 
     ``running`` names the oldest request that it works on, empty if it works on none; it works on it
     since ``running_since``. ``used_at`` is when the last request ended that means use. ``heard``
-    grows with everything that is heard of it. ``from_start`` says that nothing was missed: this
+    grows with every message of the kernel. ``from_start`` says that nothing was missed: this
     server listened when the kernel started. ``silent_since`` is when it was found, if it was at
     work then and has not answered since. ``has_started``: it has answered since it was started.
     """

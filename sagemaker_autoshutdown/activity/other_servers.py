@@ -1,7 +1,7 @@
 """The other Jupyter servers on this app: found, and asked for their kernels and terminals.
 
 Anybody can run ``jupyter lab`` in a terminal. What runs in that server is use of the app, and this
-server knows nothing of it. So the others are found by what they write into Jupyter's runtime
+server knows nothing about it. So the others are found by what they write into Jupyter's runtime
 directory, and, where they use another one, as processes.
 
 What a runtime file says is believed only if its process is a Jupyter server that started before

@@ -228,7 +228,7 @@ class Psutil:
             return []
 
     def traffic(self, pid: int) -> Traffic | None:
-        """None: what psutil tells of it differs from system to system."""
+        """None: psutil's figures differ from system to system."""
         return None
 
     def uses_gpu(self, pid: int) -> bool:

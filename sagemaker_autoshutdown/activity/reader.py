@@ -468,7 +468,7 @@ def _as_heard(model: dict[str, Any], use: KernelUse) -> dict[str, Any]:
         # What it answers does not count, or its server has not heard that it is done.
         state = "idle"
     elif state == "starting" and use.has_started:
-        # Its server waits for more than the first words of it.
+        # Its server waits for more than its first words.
         state = "idle"
     if use.used_at is not None:
         last_activity = to_iso(use.used_at)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 #: By how much the kernel's time may be too early.
 EXACT_TO = timedelta(seconds=8)
-#: ``TIOCGPTN`` of Linux: the number of the terminal behind the server's end of it.
+#: ``TIOCGPTN`` of Linux: the number of the terminal behind the server's end.
 _GET_NUMBER = 0x80045430
 
 

@@ -35,7 +35,7 @@ class AppLock:
     def acquire(self) -> bool:
         """Take it, if nobody has it. Whether this process has it now.
 
-        Raises ``OSError`` where there is no place for the lock.
+        Raises ``OSError`` where the lock can't be created.
         """
         if self._descriptor is not None:
             return True

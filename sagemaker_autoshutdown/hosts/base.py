@@ -21,7 +21,7 @@ class HostAdapter(Protocol):
         ...
 
     def kernel_apps(self, model: dict[str, Any], apps: tuple[App, ...]) -> frozenset[str]:
-        """The names of the apps that a kernel (Jupyter's model of it) could belong to."""
+        """The names of the apps that a kernel (given as Jupyter's model) could belong to."""
         ...
 
     def terminal_apps(self, name: str, apps: tuple[App, ...]) -> frozenset[str]:

@@ -32,7 +32,7 @@ def detect(metadata_file: str, environ: Mapping[str, str] = os.environ) -> Host:
 def from_metadata(metadata: Mapping[str, Any], environ: Mapping[str, str]) -> Host:
     """The host that SageMaker's metadata describe.
 
-    The ARN is what is trusted most: ``ResourceName`` is not always the app's name. Its resource
+    The ARN is trusted most: ``ResourceName`` is not always the app's name. Its resource
     part is ``app/DOMAIN/OWNER/TYPE/NAME`` or ``notebook-instance/NAME``.
     """
 

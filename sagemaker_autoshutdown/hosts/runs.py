@@ -1,4 +1,4 @@
-"""When the present run of each app began, out of what was seen of it. Pure but for its memory."""
+"""When the present run of each app began, by what was seen so far. Pure but for its memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A kernel is at work while a request of it is open, and what merely connects is no use."""
+"""A kernel is at work while one of its requests is open; a client that connects does not count."""
 
 from __future__ import annotations
 

@@ -315,7 +315,7 @@ class SecondServer:
         self._studio.run(lambda _: self.client.execute(kernel, code, wait=wait))
 
     def type(self, text: str) -> None:
-        """Type a line into a new terminal of it."""
+        """Type a line into a new terminal of this server."""
         name = self.ask("POST", "api/terminals")["name"]
         query = urlencode({"token": self.client.token})
         url = f"{self.client.url}terminals/websocket/{name}?{query}".replace("http", "ws", 1)
