@@ -1,8 +1,5 @@
-"""The fleet on AWS's own engines: no server, for any number of apps.
+"""The fleet's record in AWS's own stores, for a fleet without a machine of its own.
 
-EventBridge Scheduler → SQS → Lambda → DynamoDB and S3; metrics by remote write. ``record.py`` is
-the record that ``fleet run`` keeps in SQLite; ``pack.py`` (pure) turns it into bytes and back.
-``handlers.py`` is what Lambda calls. ``policies.py`` says what the functions may do, and
-``template.yaml`` is the stack; ``bundle.py`` makes the functions' code and ``deploy.py`` brings all
-of it into an account. What is decided is decided where ``fleet run`` decides it.
+``table.py`` keeps in DynamoDB and S3 what ``fleet run`` keeps in SQLite, under the same conditions.
+``pack.py`` (pure) turns a record into bytes and back. Nothing calls them yet.
 """
