@@ -82,7 +82,7 @@ class Server:
         return {app["app_name"]: app["state"] for app in self.get("status")["apps"]}
 
     def limit(self, idle_timeout: float, warning_time: float = 1) -> None:
-        """Set the limit, as a user does; what is overdue by it is warned of first."""
+        """Set the limit, as a user does; apps that it makes overdue get a warning first."""
         document = {"idle_timeout": idle_timeout, "warning_time": warning_time}
         self.ask("PUT", "settings", document)
 

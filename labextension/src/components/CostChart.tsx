@@ -21,7 +21,7 @@ export interface IDay {
  * read off by pointing at it, or by the arrow keys. */
 export function CostChart(props: {
   costs: Costs;
-  /** As the totals have it: what is told beside the chart and in it is one figure. */
+  /** The same figure as in the totals: the chart and the text beside it must agree. */
   today: Money;
   context: IContext;
 }): React.JSX.Element | null {

@@ -575,7 +575,7 @@ describe('the focus', () => {
 });
 
 describe('what is wrong', () => {
-  test('is said once, not at every tick of what is told beside it', () => {
+  test('is said once, not at every tick of the text beside it', () => {
     const problem = { check_overdue: true, checked_at: at(-3600) };
     const { show: change } = panel(
       status({ ...problem, apps: [fixtures.undeletableApp] })
