@@ -77,7 +77,7 @@ test.each([
   }
 );
 
-test('the question names what still runs, and what goes on costing', async () => {
+test('the question names what still runs, and what still costs money', async () => {
   const other = app({ app_name: 'other' });
   model.show(
     status({
@@ -88,7 +88,7 @@ test('the question names what still runs, and what goes on costing', async () =>
   const asked = actions().shutDown(fixtures.busyApp);
   const open = await dialog('Shut down');
   expect(open).toHaveTextContent('Still running: train.ipynb.');
-  expect(open).toHaveTextContent('ml.t3.medium goes on costing');
+  expect(open).toHaveTextContent('ml.t3.medium still costs money');
   press(open, 'Shut down');
   expect(await asked).toBe(true);
   expect(model.shutDown).toHaveBeenCalledWith(app().app_name);

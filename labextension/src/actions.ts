@@ -99,7 +99,7 @@ export class Actions implements IActions {
     if (neighbours.length > 0) {
       said.push(
         trans.__(
-          '%1 goes on costing, since other apps run on it.',
+          '%1 still costs money: other apps run on it.',
           app.instance_type
         )
       );

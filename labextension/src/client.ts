@@ -152,7 +152,7 @@ function keepAlivePath(appName: string): string {
 /** The JSON of a good answer; a proxy's login page is none, whatever its status says. */
 async function answer<T>(response: Response): Promise<T> {
   if (isRedirect(response)) {
-    throw new RequestError(FORBIDDEN, 'the login page was answered');
+    throw new RequestError(FORBIDDEN, 'a login page was returned');
   }
   const text = await response.text();
   let data: unknown;
@@ -165,7 +165,7 @@ async function answer<T>(response: Response): Promise<T> {
     return data as T;
   }
   if (response.ok && text.trimStart().startsWith('<')) {
-    throw new RequestError(FORBIDDEN, 'a web page was answered');
+    throw new RequestError(FORBIDDEN, 'a web page was returned');
   }
   const error = (data ?? {}) as Partial<ApiError>;
   throw new RequestError(

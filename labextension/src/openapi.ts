@@ -1004,7 +1004,7 @@ export interface operations {
                 from?: string;
                 /** @description The end, exclusive. By default now. */
                 to?: string;
-                /** @description Days are days in UTC. The cost of an instance is divided evenly among the apps that are up. */
+                /** @description Days are in UTC. The cost of an instance is divided evenly among the apps that are up. */
                 group_by?: components["schemas"]["CostGroup"];
                 /** @description Takes precedence over the `Accept` header. */
                 format?: "json" | "csv";

@@ -136,8 +136,8 @@ export function reasonSentence(
         : trans.__('A cell is running.');
     case 'kernel_state_unknown':
       return about
-        ? trans.__('The kernel of %1 may be at work.', about)
-        : trans.__('A kernel may be at work.');
+        ? trans.__('The kernel of %1 may be busy.', about)
+        : trans.__('A kernel may be busy.');
     case 'terminal_state_unknown':
       return about
         ? trans.__('%1 does not say when it was last used.', about)
@@ -162,12 +162,12 @@ export function reasonSentence(
     case 'holding_program':
       return about
         ? trans.__('%1 is running.', about)
-        : trans.__('A program that holds this app is running.');
+        : trans.__('A program that keeps this app up is running.');
     case 'server_unseen':
       return about
-        ? trans.__('%1 could not be asked, so this app is kept.', about)
+        ? trans.__('%1 did not answer, so this app is not shut down.', about)
         : trans.__(
-            'Another Jupyter server could not be asked, so this app is kept.'
+            'Another Jupyter server did not answer, so this app is not shut down.'
           );
     case 'connected':
       return about
@@ -220,7 +220,7 @@ export function reasonSentence(
     case 'apps_unseen':
       return trans.__('SageMaker did not list it, so it is not shut down.');
     case 'shutdown_failed':
-      return trans.__('It could not be shut down, and goes on costing.');
+      return trans.__('It could not be shut down, and still costs money.');
     default:
       // A newer server may know more reasons than this panel; it says them in English.
       return sentence(app.reason_text || app.reason, about);
@@ -338,6 +338,6 @@ export function documentsText(
 /** The product in a few sentences. */
 export function howItWorks(trans: TranslationBundle): string {
   return trans.__(
-    'An app is shut down once nothing has run in it for its idle limit, with a warning first. Running cells, jobs in the background and input in a terminal are use. What cannot be seen is never shut down. Files stay; variables are lost.'
+    'An app is shut down, after a warning, once it has been idle for its idle limit. Running cells, background jobs and typing in a terminal count as use. An app whose activity is unknown is never shut down. Files stay; variables are lost.'
   );
 }

@@ -102,16 +102,14 @@ function Remarks(props: {
   const money = totals.last_30_days;
   return (
     <ul className="jp-AutoShutdown-hint jp-AutoShutdown-remarks">
-      <li>
-        {trans.__('Idle: nothing ran on the instance. Days are days in UTC.')}
-      </li>
+      <li>{trans.__('Idle: nothing ran on the instance. Days are in UTC.')}</li>
       <li>
         {trans.__(
-          'Saved: what instances that were shut down would have cost since, an estimate.'
+          'Saved: an estimate of what the instances would have cost if they were still running.'
         )}
       </li>
       {estimated && (
-        <li>{trans.__('≈ Part of it was not seen, but reconstructed.')}</li>
+        <li>{trans.__('≈ Some of this was estimated, not observed.')}</li>
       )}
       {money.unpriced_seconds > 0 && (
         <li>

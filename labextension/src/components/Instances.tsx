@@ -45,7 +45,7 @@ export function Instances(props: {
     <section aria-label={trans.__('Instances and apps')}>
       {apps.length === 0 && (
         <p className="jp-AutoShutdown-empty">
-          {trans.__('It is not known what runs until a check succeeds.')}
+          {trans.__('What runs is unknown until a check succeeds.')}
         </p>
       )}
       {status.instances.map((instance, index) => (

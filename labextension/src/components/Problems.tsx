@@ -31,7 +31,7 @@ export function Problems(props: {
           }
         >
           {trans.__(
-            'Checks have stopped. Nothing is shut down until they go on. If this lasts, restart the Jupyter server.'
+            'Checks have stopped. Nothing is shut down until they resume. If this lasts, restart the Jupyter server.'
           )}
         </Notice>
       )}
@@ -83,13 +83,13 @@ function ConnectionNotice(props: {
           aside={
             status &&
             trans.__(
-              'What is shown is from %1.',
+              'Last update: %1.',
               time(Date.parse(status.now), context.now())
             )
           }
         >
           {trans.__(
-            'The server does not answer (%1). It is tried again.',
+            'The server does not answer (%1). The panel keeps trying.',
             connectionError
           )}
         </Notice>
@@ -98,7 +98,7 @@ function ConnectionNotice(props: {
       return (
         <Notice kind="error" trans={trans}>
           {trans.__(
-            'The server does not let this page ask any more (%1). Reload it to log in again.',
+            'The server refuses this page (%1). Reload it to log in again.',
             connectionError
           )}
         </Notice>

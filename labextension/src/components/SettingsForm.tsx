@@ -378,7 +378,9 @@ function Rules(props: {
         ))}
       </ul>
       <p className="jp-AutoShutdown-hint">
-        {trans.__('The first that fits applies; your own can only be shorter.')}
+        {trans.__(
+          'The first match applies. Your own limit can only be shorter.'
+        )}
       </p>
     </div>
   );

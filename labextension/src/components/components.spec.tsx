@@ -190,7 +190,7 @@ describe('apps', () => {
     'a server that could not look (%j) is not taken for one where nothing runs or costs',
     unseen => {
       const shown = show(status({ apps: [], ...unseen }));
-      expect(shown).toHaveTextContent('not known what runs');
+      expect(shown).toHaveTextContent('What runs is unknown');
       expect(shown).not.toHaveTextContent('Nothing running');
       expect(shown).not.toHaveTextContent('$0.00/h');
     }
@@ -707,7 +707,7 @@ describe('costs', () => {
     await userEvent.click(
       screen.getByRole('button', { name: 'About these figures' })
     );
-    expect(panel).toHaveTextContent('≈ Part of it was not seen');
+    expect(panel).toHaveTextContent('≈ Some of this was estimated');
   });
 
   test('nothing recorded is told, not shown as nothing spent', () => {

@@ -45,7 +45,7 @@ export const commandsPlugin: JupyterFrontEndPlugin<void> = {
 
     commands.addCommand(CommandIDs.keepRunning, {
       label: trans.__('Keep 1 h'),
-      caption: trans.__('Keep what runs an hour longer'),
+      caption: trans.__('Keep every running app for 1 h more'),
       isEnabled: args => appsOf(args['appName']).length > 0,
       execute: args =>
         tell(() =>
@@ -69,7 +69,7 @@ export const commandsPlugin: JupyterFrontEndPlugin<void> = {
     });
     commands.addCommand(CommandIDs.refresh, {
       label: trans.__('Check Now'),
-      caption: trans.__('Look what runs, rather than at the next interval'),
+      caption: trans.__('Check now instead of at the next interval'),
       execute: () => model.check()
     });
     model.stateChanged.connect(() => {

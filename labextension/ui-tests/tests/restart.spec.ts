@@ -27,7 +27,7 @@ test('the panel recovers by itself from a restart of the server, with the right 
     await page.evaluate(() => window.dispatchEvent(new Event('online')));
     await expect(panel).toContainText('The server does not answer');
     // What was known is shown still, and counts on.
-    await expect(panel).toContainText('What is shown is from');
+    await expect(panel).toContainText('Last update:');
     const before = await timer.textContent();
     await expect(timer).not.toHaveText(before ?? '');
 
