@@ -1,4 +1,4 @@
-"""Checks that people's pages ask for: at most one every few seconds, however many ask.
+"""Checks that open pages ask for: at most one every few seconds, however many pages ask.
 
 Owns when the next one may be. The check itself is the monitor's.
 """
@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-#: Seconds between two checks that are asked for. One that is asked for sooner comes then.
+#: Seconds between two checks that pages ask for. A page that asks sooner waits until then.
 MIN_INTERVAL = 3.0
 
 
 class RequestedChecks:
-    """Wakes the monitor for those who ask."""
+    """Wakes the monitor for pages that ask."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
@@ -21,7 +21,7 @@ class RequestedChecks:
         self._timer: asyncio.TimerHandle | None = None
 
     def ask(self) -> float:
-        """See to a check that begins after this call; gives in how many seconds."""
+        """Make sure that a check begins after this call; returns in how many seconds."""
         loop = asyncio.get_running_loop()
         if self._timer is not None:
             return max(0.0, self._timer.when() - loop.time())

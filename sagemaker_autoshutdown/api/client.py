@@ -1,4 +1,4 @@
-"""The running Jupyter server: how it is found, and how it is talked to.
+"""Finds the running Jupyter server and calls its REST API.
 
 From a terminal inside Studio, the server's own info file tells its address and token. Little
 is imported, so that a command answers at once.
@@ -38,7 +38,7 @@ class Server:
 
 
 class Refused(Failed):
-    """The server answered, but not what was hoped for."""
+    """The server refused a request."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(clean(message))
@@ -50,7 +50,7 @@ def running(environ: Mapping[str, str] = os.environ) -> list[Server]:
     servers = []
     for info in _info_files():
         if info.get("sock"):
-            continue  # a Unix socket: nothing of SageMaker's
+            continue  # a Unix socket: not a server of SageMaker
         scheme = "https" if info.get("secure") else "http"
         host = info.get("hostname") or ""
         host = "127.0.0.1" if host in _ANY_ADDRESS else host
@@ -65,7 +65,7 @@ def running(environ: Mapping[str, str] = os.environ) -> list[Server]:
 
 
 def _info_files() -> Iterator[dict[str, Any]]:
-    """What running servers say of themselves, as ``jupyter server list`` does.
+    """What running servers wrote about themselves, as ``jupyter server list`` shows it.
 
     Read here, as importing jupyter_server for that takes a second and more.
     """
@@ -75,7 +75,7 @@ def _info_files() -> Iterator[dict[str, Any]]:
             if info["port"] is not None and _runs(int(info["pid"])):
                 yield info
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # being written just now, or left over
+            continue  # being written now, or left over
 
 
 def _runs(pid: int) -> bool:
@@ -89,7 +89,7 @@ def _runs(pid: int) -> bool:
 
 
 def find(url: str | None, token: str | None, environ: Mapping[str, str] = os.environ) -> Server:
-    """The server that is meant. Raises ``NoServer`` with what to do."""
+    """The server to talk to. Raises ``NoServer``, which says what to do."""
     named = url or environ.get("JUPYTER_SERVER_URL")
     known = running(environ)
     if named:
@@ -179,7 +179,7 @@ class Client:
             message = ""
         if status == 404 and not path.startswith("apps/"):
             return NoServer(_not_loaded(self.server.url))
-        # A redirect is one to a login page.
+        # A redirect leads to a login page.
         if status in (401, 403) or 300 <= status < 400:
             return Refused(
                 status,
@@ -190,10 +190,10 @@ class Client:
 
 
 class _NoRedirect(HTTPRedirectHandler):
-    """The token is for the server that was named, and for no other."""
+    """Sends the token to the server that was named, and to no other."""
 
     def redirect_request(self, *_: Any) -> None:
-        """Follow none: the redirect itself is the answer, as an error."""
+        """Follow no redirect: report it as an error."""
 
 
 def _json(body: bytes, server: Server) -> Any:
@@ -215,7 +215,7 @@ def _is_loaded(client: Client) -> bool:
 
 
 def _loopback(url: str) -> str:
-    """The URL as it can be asked from this machine, ending in a slash."""
+    """The URL by which this machine reaches the server, ending in a slash."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     host = "127.0.0.1" if host in _ANY_ADDRESS else host

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 SCHEMA_FILE = Path(__file__).with_name("event.yaml")
 SCHEMA_ID = "https://github.com/sagemaker-autoshutdown/sagemaker-autoshutdown/events/v1"
-#: Seconds between two signals that the status changed. Whoever listens asks for all of it.
+#: Seconds between two signals that the status changed. A listener then reads the whole status.
 STATUS_INTERVAL = 1.0
 
 
@@ -39,11 +39,11 @@ class EventBus(Listener):
         self._changed_again = False
 
     def on_event(self, event: Event) -> None:
-        """Tell of an event."""
+        """Publish an event."""
         self._emit(to_json(event))
 
     def on_status_changed(self) -> None:
-        """Tell that the status changed: at once, but at most once in ``STATUS_INTERVAL``."""
+        """Publish that the status changed: at once, but at most once in ``STATUS_INTERVAL``."""
         if self._logger is None:
             return
         if self._timer is not None:
@@ -64,7 +64,7 @@ class EventBus(Listener):
         )
 
     def close(self) -> None:
-        """Tell nothing any more."""
+        """Publish nothing more."""
         self._logger = None
         if self._timer is not None:
             self._timer.cancel()
@@ -81,7 +81,7 @@ class EventBus(Listener):
         try:
             self._logger.emit(schema_id=SCHEMA_ID, data=data)
         except Exception as error:
-            # A listener's or the bus's fault must not reach the loop that shuts apps down.
+            # An error in a listener or the bus must not reach the loop that shuts apps down.
             log.warning("sagemaker_autoshutdown: an event could not be emitted: %s", error)
 
 
@@ -90,7 +90,7 @@ def _register(event_logger: Any) -> bool:
     try:
         if SCHEMA_ID in event_logger.schemas:
             return True
-        # The bus's own reader, as YAML is no dependency of ours.
+        # The bus's own reader, because YAML is not a dependency of ours.
         from jupyter_events import yaml
 
         schema = yaml.load(SCHEMA_FILE)

@@ -1,4 +1,4 @@
-"""Answers from the server that acts for the app, given by one that does not.
+"""Lets a server that does not act for the app answer with what the acting server says.
 
 Of several Jupyter servers on one app one acts (see ``hosts.app_lock``). The others show its picture
 and pass on what users ask for, so that it does not matter which of them a user has open.
@@ -20,7 +20,7 @@ from ..hosts.app_lock import AppLock
 
 #: Seconds for the other server's answer. None of our requests waits for AWS.
 TIMEOUT = 10.0
-#: What lets a sender in here, and is nobody else's business.
+#: Query arguments that let a sender in here. No other server may see them.
 SECRETS = ("token", "_xsrf")
 
 
@@ -68,7 +68,7 @@ class Forwarder:
         # This server's own token is not the other one's, which would believe it before the header.
         given = parse_qsl(request.query, keep_blank_values=True)
         query = urlencode([(name, value) for name, value in given if name not in SECRETS])
-        # Never by a proxy, as the client that others may have configured goes.
+        # Never through a proxy, which the client that others configured may use.
         client = SimpleAsyncHTTPClient(force_instance=True)
         try:
             answer = await client.fetch(

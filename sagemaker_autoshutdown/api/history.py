@@ -14,7 +14,7 @@ from ..model import Event
 from ..status import to_json
 
 _TICK = timedelta(microseconds=1)
-#: More than ever happened at one moment.
+#: More events than ever happened at one moment.
 _MOST_AT_ONCE = 1000
 
 

@@ -1,4 +1,4 @@
-"""What requests carry, checked and turned into values; pure.
+"""Checks what requests carry and turns it into values. Pure.
 
 Whatever can't be taken raises ``InvalidRequest`` with what is allowed, by field.
 """
@@ -17,7 +17,7 @@ from ..errors import InvalidRequest
 from ..settings.admin import MAX_SECONDS, MIN_SECONDS
 from ..settings.file import echo
 
-#: The most events in an answer, and how many there are if nothing is said.
+#: The most events in an answer, and the number if the request names none.
 MAX_EVENTS = 1000
 DEFAULT_EVENTS = 100
 
@@ -34,7 +34,7 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 
 def keep_alive_end(body: Mapping[str, Any], now: datetime, longest: timedelta) -> datetime:
-    """The end of the keep-alive that is asked for, by ``seconds`` or ``until``.
+    """When the keep-alive in the request ends, by ``seconds`` or ``until``.
 
     ``longest`` is what the admin allows; 0 is for others to refuse.
     """
@@ -62,7 +62,7 @@ def keep_alive_end(body: Mapping[str, Any], now: datetime, longest: timedelta) -
 
 
 def moment(name: str, text: object) -> datetime:
-    """A time out of ISO 8601 text; UTC if it names no offset."""
+    """A time from ISO 8601 text; UTC if it names no offset."""
     if isinstance(text, str):
         try:
             return from_iso(text)
@@ -73,7 +73,7 @@ def moment(name: str, text: object) -> datetime:
 
 
 def event_limit(text: str | None) -> int:
-    """How many events are asked for."""
+    """How many events the request asks for."""
     if text is None:
         return DEFAULT_EVENTS
     # Not what else int() takes: spaces, underscores, other scripts' digits.
@@ -84,7 +84,7 @@ def event_limit(text: str | None) -> int:
 
 
 def app_filter(text: str | None) -> str | None:
-    """The app whose events are asked for; None for all."""
+    """The app whose events the request asks for; None for all."""
     if text is not None and not text:
         allowed = "must be an app's name; leave it out for all apps"
         raise InvalidRequest(f"app_name {allowed}.", {"app_name": allowed})

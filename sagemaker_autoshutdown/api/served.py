@@ -1,4 +1,4 @@
-"""What the handlers serve, from the moment the server is up: it may be put together a little later.
+"""What the handlers serve. They take requests at once; the parts may follow a little later.
 
 Owns how long a request waits for that.
 """
@@ -47,7 +47,7 @@ class ServedLater:
         self._wake()
 
     def there_are_none(self) -> None:
-        """The parts could not be put together: say so to whoever asks."""
+        """The parts could not be put together: tell everyone who asks."""
         self._failed = True
         self._wake()
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 #: Labels of a series, its name (``__name__``) among them, sorted by label name as receivers demand.
 Series = tuple[tuple[str, str], ...]
 
-#: The one NaN by which Prometheus says that a series has ended.
+#: The NaN with which Prometheus marks the end of a series.
 (STALE,) = struct.unpack("<d", struct.pack("<Q", 0x7FF0000000000002))
 
 
@@ -68,7 +68,7 @@ def write_request() -> Any:
                 added.type, added.type_name = field.TYPE_MESSAGE, f".prometheus.{kind}"
             else:
                 added.type = kind
-    # A pool of its own: another package may have Prometheus's messages under these names.
+    # A pool of its own, because another package may use these names for Prometheus's messages.
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
     descriptor = pool.FindMessageTypeByName("prometheus.WriteRequest")

@@ -27,7 +27,7 @@ _FIXED_HEADERS = {
     "X-Prometheus-Remote-Write-Version": "0.1.0",
     "User-Agent": "sagemaker-autoshutdown",
 }
-#: Bytes that are read of an answer, and characters that are told of one.
+#: How many bytes of an answer are read, and how many characters are logged.
 _READ, _SAID = 4096, 300
 
 #: What receivers say that helps and is nobody's secret: ours, word for word, if it is in an answer.
@@ -58,7 +58,7 @@ _KNOWN_WORDS = (
 
 
 class Answer(NamedTuple):
-    """What became of a request.
+    """How a request ended.
 
     ``outcome`` is ``ok``, ``failed`` (to be tried again) or ``refused``; ``why`` is for a log and
     ``kind`` is the same for answers that mean the same; ``wait`` is how many seconds the receiver
@@ -79,14 +79,14 @@ class Receiver:
     ) -> None:
         parts = _split(url)
         host = parts.netloc.rpartition("@")[2]
-        # A token out of a file ends with a line end, which no header may hold.
+        # A token read from a file ends with a newline, which no header may hold.
         self._headers = {name: str(value).strip() for name, value in (headers or {}).items()}
         if parts.username is not None and "authorization" not in map(str.lower, self._headers):
             self._headers["Authorization"] = _basic(parts)
         self._has_credentials = bool(self._headers or sign or parts.query or parts.password)
         self._url = parts._replace(netloc=host, fragment="").geturl()
         self._sign = sign
-        #: The URL without what may be secret.
+        #: The URL without the parts that may be secret.
         self.label = f"{parts.scheme}://{host}{parts.path}"
         # Redirects would carry the headers, and with them credentials, elsewhere.
         self._opener = urllib.request.build_opener(_NoRedirects)
@@ -116,7 +116,7 @@ class Receiver:
             return Answer(FAILED, self._gone_wrong(error), kind)
 
     def _said(self, error: urllib.error.HTTPError) -> str:
-        """What a receiver answered, for a log."""
+        """The receiver's answer, for the log."""
         body = _beginning(error)
         if not self._has_credentials:
             return f"{error.code} {error.reason}: {body}"[:_SAID]
@@ -125,7 +125,7 @@ class Receiver:
         return f"{said}: {', '.join(found)}" if found else said
 
     def _gone_wrong(self, error: Exception) -> str:
-        """What kept a request from being answered, for a log."""
+        """Why a request got no answer, for the log."""
         reason = getattr(error, "reason", error)
         if isinstance(reason, OSError) and reason.strerror:
             return reason.strerror  # the system's own words

@@ -1,4 +1,4 @@
-"""Puts a remote writer together out of the admin's settings."""
+"""Builds a remote writer from the admin's settings."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Counts(Protocol):
         ...
 
     def set_remote_pending(self, samples: int) -> None:
-        """So many wait."""
+        """This many samples wait."""
         ...
 
 
@@ -106,7 +106,7 @@ class RemoteWriter(Listener):
             self._thread.start()
 
     def on_shutdown(self, reason: Reason, accepted: bool) -> None:
-        """Sends now: a space's server ends with its app, and its last values have to go first."""
+        """Sends now: a space's server ends with its app, so its last values must leave first."""
         self._woken.set()
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
@@ -119,7 +119,7 @@ class RemoteWriter(Listener):
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        # Not all servers of a domain that starts in the morning in the same second.
+        # So that the servers of a domain, started together in the morning, do not all send at once.
         delay = random.uniform(0, min(self._interval, 5.0))  # noqa: S311
         while True:
             self._woken.wait(delay)
@@ -158,7 +158,7 @@ class RemoteWriter(Listener):
 
     def _take(self, gathered: list[tuple[Series, float]]) -> None:
         now = self._clock()
-        # No two samples of a series at one time.
+        # A series has one sample at a time.
         timestamp = self._last_timestamp = max(int(now * 1000), self._last_timestamp + 1)
         samples = [Sample(series, value, timestamp) for series, value in gathered]
         present = {series for series, _ in gathered}
@@ -236,7 +236,7 @@ class _Trouble:
             self._log.warning("sagemaker_autoshutdown: " + text, *arguments)
 
     def over(self, text: str) -> None:
-        """There is none now."""
+        """The trouble is over."""
         if self._told:
             self._told = False
             soon = self._clock() + TELL_ANEW
