@@ -130,14 +130,14 @@ def lines(costs: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield f"From {_local(costs['from'])} to {_local(costs['to'])}."
     if total["estimated"]:
-        yield "Part of it was not seen but reconstructed: the server was down meanwhile."
+        yield "Part of the cost is estimated, because the server was down for a while."
     if total["unpriced_seconds"]:
         yield (
-            f"Left out: {span(total['unpriced_seconds'])} of instances whose price is not known. "
+            f"Excluded: {span(total['unpriced_seconds'])} of instances without a known price. "
             "Administrators can add prices with c.SageMakerAutoShutdown.prices."
         )
     if extra:
-        yield "Avoided cost is an estimate. It and volumes are in no sum."
+        yield "Avoided cost is an estimate. Totals include neither avoided cost nor volumes."
 
 
 def _row(key: str, money: dict[str, Any], extra: list[str]) -> list[str]:

@@ -82,7 +82,7 @@ def test_an_update_that_fails_half_way_leaves_the_old_script_for_who_still_has_i
     assert "done: update user profile ada" in out
     assert "not done: update user profile grace" in out
     assert "not done: delete the lifecycle configuration" in out
-    assert "goes on from there" in err
+    assert "Run the command again: it checks and continues" in err
     assert_all_start(account)
     monkeypatch.undo()
     for name, value in account.studio.aws_environment().items():
