@@ -1,4 +1,4 @@
-"""``fleet``: the whole account, from outside: what runs, what it costs, who looks after it.
+"""``fleet``: whole accounts from outside: what is up, what it costs, who shuts it down when idle.
 
 It needs the rights to list, and no running server.
 """
@@ -35,20 +35,20 @@ def add_parser(subparsers: Any) -> None:
     """Add the command and its own subcommands."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "fleet",
-        help="every app of an account: what runs, what it costs, who looks after it",
+        help="whole accounts: what is up, what it costs, who shuts it down when idle",
         description="Looks at whole accounts from outside. It only reads. Without a configuration "
         "file: the account and region of your AWS configuration.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run_parser = commands.add_parser(
         "run",
-        help="look again and again, record costs, serve /metrics",
+        help="sweep at regular times, record costs, serve /metrics",
         description="Sweeps at regular times, records what was spent, and serves /metrics.",
     )
     _add_config(run_parser)
     run_parser.set_defaults(run=run)
     status = commands.add_parser(
-        "status", help="everything that is up", description="Looks once, and prints what is up."
+        "status", help="everything that is up", description="Sweeps once, and prints what is up."
     )
     _add_config(status)
     _add_region(status)
@@ -56,8 +56,9 @@ def add_parser(subparsers: Any) -> None:
     status.set_defaults(run=show_status)
     coverage = commands.add_parser(
         "coverage",
-        help="who looks after what is up",
-        description="Looks once, and tells who looks after what is up, and what nobody does.",
+        help="who shuts down what is up when it is idle",
+        description="Sweeps once. Shows who shuts down the apps that are up when they are idle, "
+        "and the most expensive apps that nobody shuts down.",
     )
     _add_config(coverage)
     _add_region(coverage)
@@ -66,8 +67,8 @@ def add_parser(subparsers: Any) -> None:
     fleet_acting.add_parsers(commands, _add_config, _add_region)
     costs = commands.add_parser(
         "costs",
-        help="what was spent, as recorded by fleet run",
-        description="Reads the record that fleet run keeps. Days are days in UTC.",
+        help="what fleet run has recorded of costs",
+        description="Reads the record of fleet run. Days are in UTC.",
     )
     _add_config(costs)
     costs.add_argument(
@@ -92,7 +93,9 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 
 def _add_region(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--region", action="append", help="instead of those configured; may be given several times"
+        "--region",
+        action="append",
+        help="a region in place of the configured ones; can be repeated",
     )
 
 
@@ -123,7 +126,7 @@ def config_of(arguments: argparse.Namespace) -> Config:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Observation again and again."""
+    """Sweeps until it is told to stop."""
     import asyncio
     import logging
 
@@ -161,7 +164,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def show_status(arguments: argparse.Namespace) -> int:
-    """Observation once, and show it."""
+    """Sweeps once, and shows what is up."""
     from ..fleet import document
     from ..fleet.view import Summary
 
@@ -331,7 +334,7 @@ def _total_lines(totals: dict[str, Any]) -> Iterator[str]:
 
 
 def show_coverage(arguments: argparse.Namespace) -> int:
-    """Who looks after what is up."""
+    """Who shuts down what is up when it is idle."""
     from ..fleet import document
     from ..fleet.model import Coverage
     from ..fleet.view import Summary
@@ -369,7 +372,7 @@ def _coverage_lines(totals: dict[str, Any], found: list[dict[str, Any]]) -> Iter
     )
     if found:
         yield ""
-        yield f"What costs most and nobody is known to look after ({len(found)} in all):"
+        yield f"The most expensive of {len(found)} that nobody is known to shut down:"
         yield table(
             ("USD/H", "COVERAGE", "DOMAIN", "OWNER", "TYPE", "APP"),
             [
@@ -404,7 +407,8 @@ def show_costs(arguments: argparse.Namespace) -> int:
     path = config.folder / FILE_NAME
     if not path.exists():
         raise Failed(
-            f"There is no record at {path} yet. jupyter sagemaker-autoshutdown fleet run makes it."
+            f"There is no record at {path} yet. To make one, run: "
+            "jupyter sagemaker-autoshutdown fleet run"
         )
     try:
         with closing(Store(path, read_only=True)) as store:
@@ -445,11 +449,11 @@ def _cost_lines(
     yield f"From {start} to {end} (days in UTC, the last not included)."
     if Decimal(total["estimated_usd"]):
         yield (
-            f"{usd(Decimal(total['estimated_usd']))} USD are an estimate: the sweeps were too far "
-            "apart."
+            f"Of this, {usd(Decimal(total['estimated_usd']))} USD are an estimate, because the "
+            "sweeps were too far apart."
         )
     if Decimal(total["unpriced_hours"]):
-        yield f"Left out: {total['unpriced_hours']} hours of what has no known price."
+        yield f"Not included: {total['unpriced_hours']} hours without a known price."
 
 
 def _day(text: str | None) -> str:
@@ -460,7 +464,7 @@ def _day(text: str | None) -> str:
     try:
         return date.fromisoformat(text).isoformat()
     except ValueError:
-        raise Misused(f"{text!r} is no day; write it as 2026-09-01.") from None
+        raise Misused(f"{text!r} is not a day. Write days as 2026-09-01.") from None
 
 
 # -- what is said aside

@@ -1,4 +1,4 @@
-"""From what was remembered and what a sweep found, to what is remembered next and what it cost.
+"""The step from one sweep to the next: the new state, and the costs since the last sweep.
 
 Pure: ``advance(state, sweep, rates, policy)`` gives a :class:`Step`. A step says only what changes,
 so that a store writes little. A sweep that is not newer than the state changes nothing, so that one
@@ -37,12 +37,12 @@ from .model import (
 
 #: A server that reports is noted once an hour, not at each sweep.
 _NOTED = timedelta(hours=1)
-#: For how long a server that is no more is remembered.
+#: How long a server that no longer reports is remembered.
 REMEMBERED = timedelta(days=30)
 
 
 class ChargeKey(NamedTuple):
-    """What a cost is added up by: a day in UTC, as ``2026-09-01``, and what and whose it is.
+    """The keys by which costs are added up. ``day`` is in UTC, such as ``2026-09-01``.
 
     ``owner`` is the user profile, the one that a space belongs to included, or the space where it
     belongs to none, or the name of a notebook instance.
@@ -82,7 +82,7 @@ class Step:
 
 
 def payer(key: Key, spaces: Mapping[tuple[str, str], Space]) -> str:
-    """Whose a resource is: a person where that is known."""
+    """The owner who pays for a resource: a person, if known."""
     if key.owner_kind == SPACE:
         space = spaces.get((key.domain, key.owner))
         return (space.profile if space else "") or key.owner
@@ -95,7 +95,7 @@ def is_applied(state: State, sweep: Sweep) -> bool:
 
 
 def advance(state: State, sweep: Sweep, rates: Rates, policy: Policy) -> Step | None:
-    """The step that this sweep makes; None where it is not newer than the state."""
+    """The step that this sweep makes, or None if the sweep is not newer than the state."""
     if is_applied(state, sweep):
         return None
     began: dict[Key, Run] = {}
@@ -121,7 +121,7 @@ def advance(state: State, sweep: Sweep, rates: Rates, policy: Policy) -> Step | 
     for part in (APPS, NOTEBOOKS, SPACES, DOMAINS):
         if part not in sweep.unseen:
             seen[part] = sweep.at
-    # What could not be seen is taken to go on.
+    # Runs that this sweep could not see are assumed to go on.
     for key, run in state.runs.items():
         if part_of(key) in sweep.unseen:
             runs[key] = run
@@ -143,7 +143,7 @@ def advance(state: State, sweep: Sweep, rates: Rates, policy: Policy) -> Step | 
 
 
 class _Bill(NamedTuple):
-    """What is billed once, from ``start`` until now. ``since`` is when it was looked at before."""
+    """Something billed once, from ``start`` until now. ``since`` is when it was last seen."""
 
     start: datetime
     since: datetime
@@ -151,8 +151,8 @@ class _Bill(NamedTuple):
 
 
 def _run(known: Run | None, resource: Resource, since: datetime | None, now: datetime) -> Run:
-    """The run that a resource is in: the one that is known, unless it has begun anew."""
-    # A notebook instance that stops was changed too, and has not begun.
+    """The present run of a resource: the known run, unless a new one has begun."""
+    # LastModifiedTime of a notebook instance also changes when it stops.
     began_anew = since is not None and resource.changed_at > since and resource.status != "Stopping"
     if (
         known is not None

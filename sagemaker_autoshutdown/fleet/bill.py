@@ -1,4 +1,4 @@
-"""What is billed once, and what it costs. Pure, but for the price book that it asks.
+"""Which instances are billed, and what they cost. Pure, except for the price book that it asks.
 
 Classic's KernelGateway apps of one owner on one instance type share an instance until the last is
 gone. Everything else is billed by itself: the app of a space, an RSession, a Canvas session, a
@@ -32,7 +32,7 @@ FREE = "free"
 
 
 class Prices(Protocol):
-    """What of a price book is needed here."""
+    """The part of a price book that this module needs."""
 
     def price(self, instance_type: str, app_type: str) -> Price:
         """The price of an instance of this type that runs an app of this type."""
@@ -42,7 +42,7 @@ class Prices(Protocol):
 
 
 class Rate(NamedTuple):
-    """What something costs by the hour. ``nano_usd_per_hour`` is None where it is unpriced."""
+    """A cost per hour. ``nano_usd_per_hour`` is None if the price is not known."""
 
     nano_usd_per_hour: int | None
     source: str
@@ -79,7 +79,7 @@ class Rates:
         self._gigabyte: VolumePrice | None = None
 
     def of(self, resource: Resource) -> Rate:
-        """What the instance of this resource costs by the hour while it is billed."""
+        """The cost per hour of the instance of this resource, while it is billed."""
         app_type = resource.key.app_type
         if app_type == VOLUME:
             return self._volume(resource.size_gb)

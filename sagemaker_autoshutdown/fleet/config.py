@@ -28,18 +28,18 @@ from .tables import Table, Wrong, line_of, secret_in
 
 DEFAULT_LISTEN = "127.0.0.1:9850"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
-#: Sweeps that are missed until the time between two is charged as an estimate.
+#: After so many missed sweeps, the time between two sweeps is charged as an estimate.
 GAP_SWEEPS = 3
 GAP_GRACE = timedelta(minutes=1)
 
 
 class InvalidConfig(Exception):
-    """The file can't be used. The message says where and what is allowed."""
+    """The file can't be used. The message says where it is wrong and what is allowed."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """An account to watch, and the regions. Without a role, the process's own credentials."""
+    """An account and its regions. Without a role, the process's own credentials are used."""
 
     name: str = ""
     role: Role | None = None
@@ -48,7 +48,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Config:
-    """What ``fleet`` is told."""
+    """The configuration of ``fleet``."""
 
     accounts: tuple[Account, ...] = (Account(),)
     interval: timedelta = timedelta(minutes=5)
@@ -75,7 +75,7 @@ class Config:
 
     @property
     def policy(self) -> Policy:
-        """The times that judge what is seen."""
+        """The times by which sweeps are judged."""
         return Policy(self.reports_within, self.interval * GAP_SWEEPS + GAP_GRACE)
 
     @property

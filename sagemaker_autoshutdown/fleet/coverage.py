@@ -1,4 +1,4 @@
-"""Who looks after an app. Pure.
+"""Who shuts an app down when it is idle. Pure.
 
 Evidence first: a server that reports is known to look after its apps. Then what the settings say.
 Last: *none* where it is known that nobody can (the extension does not run in Canvas, and a
@@ -40,7 +40,7 @@ _HOST_KIND = {
 
 
 def report_key(key: Key) -> ReportKey | None:
-    """The labels of the metrics that tell of this resource; None where the extension can't run."""
+    """The labels of this resource's metrics, or None if the extension can't run there."""
     host_kind = _HOST_KIND.get(key.app_type)
     if host_kind is None:
         return None
@@ -54,7 +54,7 @@ def is_ours(config: str) -> bool:
 
 
 def heard_of(key: Key, state: State, sweep: Sweep) -> datetime | None:
-    """When the server that looks after this resource was last heard of."""
+    """When the server that looks after this resource last reported."""
     name = report_key(key)
     if name is None:
         return None
@@ -77,7 +77,7 @@ class Judge:
         }
 
     def coverage(self, resource: Resource, run: Run | None) -> Coverage:
-        """Who looks after it."""
+        """Who shuts this resource down when it is idle."""
         sweep, key = self._sweep, resource.key
         can_report = report_key(key) is not None
         heard = heard_of(key, self._state, sweep)
@@ -87,8 +87,8 @@ class Judge:
         defaults = self._defaults(key)
         if defaults is not None and key.app_type in defaults.native:
             return Coverage.NATIVE
-        # A server that has just started needs time before anybody can have heard of it.
-        # Where nobody watched before, its CreationTime is the best that is known.
+        # A server that has just started needs time before it can report. Without a record of its
+        # run, its CreationTime is the best that is known.
         since = run.up_since if run is not None else resource.changed_at
         is_new = sweep.at - since <= self._policy.reports_within
         if asked and heard is not None and not is_new:

@@ -1,4 +1,4 @@
-"""What the command line prints of a fleet, as JSON documents and rows. Pure.
+"""A fleet as the JSON documents and rows that the command line prints. Pure.
 
 Times are ISO 8601 in UTC, money is decimal strings in USD, as in the REST API.
 """
@@ -149,7 +149,7 @@ def totals(summaries: Mapping[Scope, Summary]) -> dict[str, Any]:
 
 
 def stream(head: Mapping[str, Any], lists: Mapping[str, Iterable[Any]]) -> Iterator[str]:
-    """One JSON document with some lists at its end, piece by piece: they may be long."""
+    """One JSON document that ends with some lists, piece by piece, since the lists can be long."""
     text = json.dumps(head, indent=2)
     yield text[: text.rindex("}")].rstrip()
     for name, items in lists.items():
@@ -188,7 +188,7 @@ def hours(microseconds: int) -> Decimal:
 
 
 def cost_row(key: str, charge: Charge) -> dict[str, Any]:
-    """A sum as fields. ``hours`` is of what is billed: instances, sessions, volumes."""
+    """A total as fields. ``hours`` are billed hours of instances, sessions and volumes."""
     return {
         "key": key,
         "usd": money(charge.nano),

@@ -1,7 +1,7 @@
 """What a sweep finds, as values. Free of I/O.
 
-What there are a hundred thousand of is a named tuple, which takes a third of the memory of a
-dataclass; the rest are frozen dataclasses.
+Values of which there can be a hundred thousand are named tuples, which take a third of the memory
+of a dataclass. The rest are frozen dataclasses.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ JUPYTER_LAB = "JupyterLab"
 CODE_EDITOR = "CodeEditor"
 RSTUDIO_SERVER = "RStudioServerPro"
 CANVAS = "Canvas"
-#: Ours, for what is no app: a notebook instance, and the volume of a space.
+#: Our own names for notebook instances and for the volumes of spaces, which are not apps.
 NOTEBOOK_INSTANCE = "NotebookInstance"
 VOLUME = "Volume"
 
@@ -36,7 +36,7 @@ UNBILLED = frozenset({"Pending", "Updating"})
 
 
 class Coverage(str, Enum):
-    """Who looks after an app that is up, best first."""
+    """Who shuts an app down when it is idle, best first."""
 
     REPORTS = "reports"
     NATIVE = "native"
@@ -47,17 +47,17 @@ class Coverage(str, Enum):
 
 
 COVERAGE_TEXT: Mapping[Coverage, str] = {
-    Coverage.REPORTS: "its extension's metrics arrive",
-    Coverage.NATIVE: "Studio's own idle shutdown applies",
-    Coverage.ATTACHED: "it starts with our script, but was never heard of",
-    Coverage.SILENT: "its extension was heard of, but is no more",
-    Coverage.NONE: "nobody shuts it down",
-    Coverage.UNKNOWN: "the API does not tell; name a Prometheus server to find out",
+    Coverage.REPORTS: "this extension looks after it: its metrics arrive",
+    Coverage.NATIVE: "Studio's own idle shutdown is on",
+    Coverage.ATTACHED: "our lifecycle configuration is attached, but it never reported",
+    Coverage.SILENT: "its extension reported before, but no longer does",
+    Coverage.NONE: "nobody shuts it down when it is idle",
+    Coverage.UNKNOWN: "not known: name a Prometheus server, or allow DescribeDomain",
 }
 
 
 class Scope(NamedTuple):
-    """What one sweep covers. The account is empty until an answer has told it."""
+    """What one sweep covers. The account is empty until it is known."""
 
     account_id: str
     region: str

@@ -1,4 +1,4 @@
-"""Which servers report, and what they say of their apps: a query to Prometheus each. The edge.
+"""Which servers report, and what they say of their apps: one Prometheus query each. The edge.
 
 It asks with POST, which can be signed for Amazon Managed Prometheus, and follows no redirect, which
 would carry credentials elsewhere. What goes wrong is told without the URL's password, the headers
@@ -23,7 +23,7 @@ from .rules.model import Reported
 
 #: Seconds that an answer may take.
 TIMEOUT = 60.0
-#: More than thousands of servers come to.
+#: The longest answer that is read, in bytes: more than thousands of servers need.
 _READ = 64 * 1024 * 1024
 
 _LABELS = "account_id, region, domain, owner_kind, owner, host_kind"
@@ -95,7 +95,7 @@ class PrometheusServer:
                 str(labels.get("app_name", "")),
             )
             values = found.setdefault(key, {})
-            # Of two servers with one name the one in whose eyes the app is used counts.
+            # If two servers report one app, the one that saw it used last counts.
             best = min if name == _IDLE else max
             values[name] = best(value, values.get(name, value))
         return {key: _reported(values) for key, values in found.items()}

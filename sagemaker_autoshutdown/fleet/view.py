@@ -50,13 +50,13 @@ class Line(NamedTuple):
 
     @property
     def nano_usd_per_hour(self) -> int:
-        """What it adds to a sum now."""
+        """What this line adds to a total now."""
         is_counted = self.is_first and self.resource.is_billed
         return (self.rate.nano_usd_per_hour or 0) if is_counted else 0
 
     @property
     def is_unpriced(self) -> bool:
-        """Whether it costs something that is not known."""
+        """Whether it is billed at a price that is not known."""
         return self.rate.nano_usd_per_hour is None and self.is_first and self.resource.is_billed
 
 
@@ -122,7 +122,7 @@ def tags_of(sweep: Sweep, resource: Resource) -> dict[str, str]:
 
 
 class Group(NamedTuple):
-    """What the sums of a fleet are by. ``owner`` is empty unless it is asked for."""
+    """The keys by which a fleet is added up. ``owner`` is empty unless it is asked for."""
 
     domain: str
     owner: str
@@ -133,7 +133,7 @@ class Group(NamedTuple):
 
 @dataclass
 class Sums:
-    """What a group comes to."""
+    """The totals of a group."""
 
     count: int = 0
     nano_usd_per_hour: int = 0

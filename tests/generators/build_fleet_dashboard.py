@@ -36,18 +36,18 @@ LAYOUT: tuple[Panel | Row, ...] = (
     Panel("Spend per hour", "stat", ((f"sum({_USD})", ""),), 4, 4, "currencyUSD", instant=True),
     Panel("Up", "stat", ((f"sum({metric('apps')})", ""),), 4, 4, instant=True),
     Panel(
-        "Nobody looks after, per hour",
+        "Not covered, per hour",
         "stat",
         ((f"sum({metric('usd_per_hour', _NOBODY)}) or vector(0)", ""),),
         4,
         4,
         "currencyUSD",
-        "Coverage none or silent.",
+        "Cost of what nobody shuts down: coverage none or silent.",
         instant=True,
         thresholds=(("green", None), ("orange", 10), ("red", 100)),
     ),
     Panel(
-        "GPU instances without anybody",
+        "GPU instances not covered",
         "stat",
         ((f"sum({metric('apps', _NOBODY, _GPU)}) or vector(0)", ""),),
         4,
@@ -62,7 +62,7 @@ LAYOUT: tuple[Panel | Row, ...] = (
         4,
         4,
         "currencyUSD",
-        "Volumes of spaces of which no app is up now.",
+        "Volumes of spaces without an app that is up now.",
         instant=True,
     ),
     Panel(
@@ -72,7 +72,7 @@ LAYOUT: tuple[Panel | Row, ...] = (
         4,
         4,
         "s",
-        "How long ago, of the account and region where it is longest ago.",
+        "Time since the last good sweep, in the account and region where it is longest.",
         instant=True,
         thresholds=(("green", None), ("red", 1800)),
     ),
@@ -93,7 +93,7 @@ LAYOUT: tuple[Panel | Row, ...] = (
         12,
         8,
         "currencyUSD",
-        "The fifteen that cost most; notebook instances are in no domain.",
+        "The fifteen most expensive. Notebook instances belong to no domain.",
         stack=True,
     ),
     Panel(
@@ -114,7 +114,7 @@ LAYOUT: tuple[Panel | Row, ...] = (
         custom={"drawStyle": "bars", "fillOpacity": 80},
     ),
     Panel(
-        "What costs most",
+        "Most expensive types",
         "bargauge",
         (
             (
@@ -128,7 +128,7 @@ LAYOUT: tuple[Panel | Row, ...] = (
         "USD per hour now, by app type and instance type.",
         instant=True,
     ),
-    Row("Who looks after it"),
+    Row("Coverage: who shuts it down when idle"),
     Panel(
         "Apps by coverage",
         "timeseries",
@@ -147,7 +147,7 @@ LAYOUT: tuple[Panel | Row, ...] = (
         stack=True,
     ),
     Panel(
-        "What nobody looks after",
+        "Most expensive, not covered",
         "bargauge",
         (
             (
@@ -163,7 +163,7 @@ LAYOUT: tuple[Panel | Row, ...] = (
         instant=True,
     ),
     Panel(
-        "Up for longest",
+        "Longest runs",
         "bargauge",
         (
             (
@@ -237,17 +237,17 @@ LAYOUT: tuple[Panel | Row, ...] = (
         4,
         6,
         "short",
-        "They are in no cost.",
+        "Their cost is missing from all totals.",
         instant=True,
     ),
     Panel(
-        "Accounts and regions whose coverage is known",
+        "Accounts and regions with known coverage",
         "stat",
         ((f"sum({metric('coverage_known', where=_SCOPE)})", ""),),
         4,
         6,
         "short",
-        "Those for which Prometheus could be asked which servers report.",
+        "Those for which Prometheus answered which servers report.",
         instant=True,
     ),
 )
@@ -259,8 +259,8 @@ def build() -> dict[str, Any]:
     return document(
         UID,
         "SageMaker Studio: the whole account",
-        "Everything that runs in SageMaker Studio, what it costs and who looks after it, as "
-        "sagemaker_autoshutdown's fleet sees it from outside.",
+        "Everything that is up in SageMaker Studio, what it costs and who shuts it down when it is "
+        "idle, as sagemaker-autoshutdown's fleet sees it from outside.",
         [
             variable("account", "Account", f"label_values({info}, account_id)"),
             variable("region", "Region", f'label_values({info}{{account_id=~"$account"}}, region)'),

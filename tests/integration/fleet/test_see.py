@@ -295,7 +295,7 @@ def test_coverage_names_what_costs_most_and_has_nobody(studio: BlockingStudio, r
     assert {each["coverage"] for each in found["uncovered"]} == {"none", "unknown"}
     assert found["coverage"]["native"]["up"]
     shown = run("coverage").stdout
-    assert "Studio's own idle shutdown applies" in shown
+    assert "Studio's own idle shutdown is on" in shown
 
 
 def test_a_wrong_configuration_is_named_with_its_line(run: Run, tmp_path: Path) -> None:
