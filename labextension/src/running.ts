@@ -106,6 +106,7 @@ class RunningApp implements IRunningSessions.IRunningItem {
     }
   }
 
+  readonly className = 'jp-AutoShutdown-runningItem';
   /** Missing where it can't be: then there is no button. */
   readonly shutdown?: () => void;
 
