@@ -27,7 +27,7 @@ def test_the_idle_are_warned_of_and_shut_down_and_the_busy_one_is_kept(
     studio.execute(busy, training, SILENT_CELL, wait=False)
     studio.execute(idle, studio.start_kernel(idle), "1 + 1")
     studio.override_kernels(KernelOverride(app_name="idle", changes={"connections": 2}))
-    studio.open_terminal(terminal, shows_activity=False)
+    studio.open_terminal(terminal)
     pids = [process.pid for app in (idle, terminal) for process in studio.processes(app)]
     assert len(pids) >= 3
 

@@ -242,16 +242,27 @@ class LocalStudio:
         return found.status if found is not None else "Deleted"
 
     async def wait_for(self, target: Target, status: str, timeout: float = 300.0) -> None:
-        """Wait for a status; LocalStudioError when it can't come any more, or not in time."""
+        """Wait for a status; LocalStudioError when it can't come any more, or not in time.
+
+        An app that was in service and is gone by the time that this looks was in service.
+        """
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
         while (found := self.status(target)) != status:
+            if status == "InService" and isinstance(target, AppKey) and self._was_up(target):
+                return
             if found == "Failed":
                 failed = self._find(target)
                 raise LocalStudioError(f"{target} failed: {failed and failed.failure_reason}")
             if loop.time() > end:
                 raise LocalStudioError(f"{target} is {found}, not {status}, after {timeout} s")
             await asyncio.sleep(POLL)
+
+    def _was_up(self, key: AppKey) -> bool:
+        """Whether the last run of an app was in service, whatever became of it."""
+        seen = [each for each in self.account.transitions if each.what == key]
+        last = max((each.run for each in seen), default=None)
+        return any(each.run == last and each.status == "InService" for each in seen)
 
     def _find(self, target: Target) -> App | NotebookInstance | None:
         try:
