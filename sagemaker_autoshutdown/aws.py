@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from typing import Any
 
 from .threads import in_thread
@@ -274,13 +275,11 @@ class Aws:
 
 def _session(role: Role | None) -> Any:
     """A session of boto3 with this process's own credentials, or with those of a role."""
-    import boto3
-
-    own = boto3.session.Session()
-    if role is None:
-        return own
     import botocore.credentials
     import botocore.session
+
+    if role is None:
+        return _boto3_session(botocore.session.get_session())
 
     arn, more = role.arn, {"RoleSessionName": "sagemaker-autoshutdown-fleet"}
     if role.external_id:
@@ -305,7 +304,27 @@ def _session(role: Role | None) -> Any:
     assuming.register_component(
         "credential_provider", botocore.credentials.CredentialResolver([provider()])
     )
-    return boto3.session.Session(botocore_session=assuming)
+    return _boto3_session(assuming)
+
+
+@cache
+def _loader(data_path: str | None) -> Any:
+    """What reads AWS's models of its services: one for all sessions, since that of SageMaker takes
+    20 MB and half a second."""
+    import botocore.loaders
+
+    return botocore.loaders.create_loader(data_path)
+
+
+def _boto3_session(session: Any) -> Any:
+    import boto3
+
+    loader = _loader(session.get_config_variable("data_path"))
+    session.register_component("data_loader", loader)
+    made = boto3.session.Session(botocore_session=session)
+    # Each session of boto3 adds the same path again.
+    loader.search_paths[:] = dict.fromkeys(loader.search_paths)
+    return made
 
 
 class _Tokens:
@@ -405,6 +424,8 @@ def _translate(operation: str, error: Exception) -> AwsError:
         # Some of what is gone SageMaker answers with a ValidationException; the words tell.
         if code == "ValidationException" and any(words in message for words in _GONE_WORDS):
             return AwsError(ErrorKind.NOT_FOUND, operation, code, message)
+        if error.operation_name == "AssumeRole":
+            operation = "sts:AssumeRole"  # on the way to what was asked for
         return AwsError(_KIND_BY_CODE.get(code, ErrorKind.OTHER), operation, code, message)
     # Most specific first: a ConnectTimeoutError is a ConnectionError too.
     for kind, classes in (
