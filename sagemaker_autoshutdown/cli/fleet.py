@@ -131,17 +131,22 @@ def run(arguments: argparse.Namespace) -> int:
     import logging
 
     from ..fleet.record import StoreError
-    from ..fleet.server import Server
+    from ..fleet.server import CanNotListen, Server
     from ..fleet.service import Fleet
     from ..fleet.store import FILE_NAME, Store
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     config = config_of(arguments)
-    fleet = Fleet(config, say=_say_aside, ask_price_list=True)
+    fleet = Fleet(config, ask_price_list=True)
     try:
         store = Store(config.folder / FILE_NAME)
     except StoreError as error:
         raise Failed(str(error)) from None
+    if store.put_aside is not None:
+        _say_aside(
+            f"The record {store.path} was damaged. It is kept as {store.put_aside.name}, and a new "
+            "one was begun: costs count from now on."
+        )
     with closing(store):
 
         def ready(url: str) -> None:
@@ -153,10 +158,8 @@ def run(arguments: argparse.Namespace) -> int:
 
         try:
             asyncio.run(serve())
-        except OSError as error:
-            raise Failed(
-                f"{config.listen} can't be listened on ({error}): set listen in the configuration."
-            ) from None
+        except CanNotListen as error:
+            raise Failed(f"{error}. Set listen in the configuration.") from None
     return 0
 
 

@@ -184,6 +184,9 @@ class FleetMetrics:
             for each in (OK, FAILED):
                 labels = (*scope, each)
                 self._sweeps[labels] = self._sweeps.get(labels, 0) + (each == outcome)
+                if scope.account_id:
+                    # Failures from before it was known which account it is would stand for ever.
+                    self._sweeps.pop(("", scope.region, each), None)
 
     def show_acting(self, scope: Scope, proposal: Proposal, events: Sequence[Event]) -> None:
         """From now on show what the rules say of the scope; count what happened."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import logging
 import signal
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from tornado import web
@@ -18,25 +20,54 @@ from ..threads import in_thread
 from .acting.notify import notifier
 from .acting.protocols import Unavailable
 from .acting.sqlite import SqliteAudit, SqliteHolds
-from .config import Config
+from .config import LOOPBACK, Config
 from .metrics import FleetMetrics
-from .record import StoreError
-from .service import Fleet, Recorder, next_round
+from .recorder import Recorder, next_round
+from .service import Fleet
 from .stopper import Stopper
 from .store import Store
 
+log = logging.getLogger(__name__)
+
+#: Seconds that a round which is under way may go on once the end was asked for. What is stored is
+#: stored as a whole, so a round that is left loses nothing.
+GRACE = 5.0
+#: A scrape is a short request.
+_LIMITS = {"max_body_size": 65_536, "idle_connection_timeout": 120.0, "body_timeout": 20.0}
+
 
 class _Handler(web.RequestHandler):
-    """Lets in whoever has the token, where there is one; without it only this machine listens."""
+    """Lets in whoever has the token, where there is one; without it only this machine listens.
+
+    Then only a request that names this machine is answered: a page in a browser here can give its
+    own name this address, and would read what its user may.
+    """
 
     def initialize(self, token: str) -> None:
         self._token = token
 
     def prepare(self) -> None:
+        if not self._token:
+            if _host_of(self.request.host) not in LOOPBACK:
+                raise web.HTTPError(403)
+            return
         given = self.request.headers.get("Authorization", "")
         wanted = f"Bearer {self._token}"
-        if self._token and not hmac.compare_digest(given.encode(), wanted.encode()):
-            raise web.HTTPError(401)
+        if not hmac.compare_digest(given.encode(), wanted.encode()):
+            self.set_header("WWW-Authenticate", "Bearer")
+            self.set_status(401)
+            self.finish("The token of token_file is missing or wrong.\n")
+
+    def set_default_headers(self) -> None:
+        self.clear_header("Server")
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Content-Type-Options", "nosniff")
+
+
+def _host_of(address: str) -> str:
+    with contextlib.suppress(ValueError):
+        return urlsplit(f"//{address}").hostname or ""
+    return ""
 
 
 class _Metrics(_Handler):
@@ -50,15 +81,14 @@ class _Metrics(_Handler):
         self.finish(await in_thread(lambda: generate_latest(self._registry)))
 
 
+class CanNotListen(Exception):
+    """The address can't be listened on. The message says why."""
+
+
 class Server:
-    """Runs until it is told to stop.
+    """Runs until it is told to stop."""
 
-    ``told`` is called after each round with the failures' messages.
-    """
-
-    def __init__(
-        self, fleet: Fleet, store: Store, told: Callable[[list[str]], None] = lambda lines: None
-    ) -> None:
+    def __init__(self, fleet: Fleet, store: Store) -> None:
         self._config: Config = fleet.config
         metrics = FleetMetrics(self._config.by_owner)
         metrics.show_totals(store.totals())
@@ -66,19 +96,23 @@ class Server:
         self._recorder = Recorder(fleet, store, metrics, utcnow, self._stopper(fleet, store))
         self._registry = CollectorRegistry()
         self._registry.register(metrics)
-        self._told = told
         self._stop = asyncio.Event()
         self.url = ""
 
     async def run(self, ready: Callable[[str], None] = lambda url: None) -> None:
-        """Listens, and makes rounds at their times, the first at once. Raises ``OSError`` where
-        the address can't be listened on."""
+        """Listens, and makes rounds at their times, the first at once. Raises
+        :class:`CanNotListen`."""
         host, _, port = self._config.listen.rpartition(":")
-        sockets = bind_sockets(int(port), host.strip("[]"))
+        try:
+            sockets = bind_sockets(int(port), host.strip("[]"))
+        except OSError as error:
+            raise CanNotListen(f"{self._config.listen} can't be listened on: {error}") from None
         shown = f"[{host.strip('[]')}]" if ":" in host.strip("[]") else host
         self.url = f"http://{shown}:{sockets[0].getsockname()[1]}/metrics"
         arguments = {"token": self._config.token, "registry": self._registry}
-        http = HTTPServer(web.Application([("/metrics", _Metrics, arguments)], log_function=_quiet))
+        http = HTTPServer(
+            web.Application([("/metrics", _Metrics, arguments)], log_function=_quiet), **_LIMITS
+        )
         http.add_sockets(sockets)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -106,22 +140,30 @@ class Server:
         )
 
     def stop(self) -> None:
-        """Ends it after the round that is under way."""
+        """Ends it, at the latest ``GRACE`` seconds later."""
         self._stop.set()
 
     async def _rounds(self) -> None:
-        interval = self._config.interval
-        while not self._stop.is_set():
-            try:
-                failures = await in_thread(self._recorder.round)
+        stop = asyncio.ensure_future(self._stop.wait())
+        while not stop.done():
+            round_ = asyncio.ensure_future(in_thread(self._round))
+            await asyncio.wait({stop, round_}, return_when=asyncio.FIRST_COMPLETED)
+            if not round_.done():
+                await asyncio.wait({round_}, timeout=GRACE)
+                round_.cancel()
+                return
+            left = next_round(utcnow(), self._config.interval).total_seconds()
+            await asyncio.wait({stop}, timeout=left)
+
+    def _round(self) -> None:
+        try:
+            self._recorder.round()
+            with contextlib.suppress(Unavailable):  # the round has said so
                 self._holds.forget(utcnow())
-                self._told([f"{failure.name}: {failure.message}" for failure in failures])
-            except (StoreError, Unavailable) as error:
-                # What was spent meanwhile is charged when it can be written again.
-                self._told([str(error)])
-            left = next_round(utcnow(), interval).total_seconds()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), left)
+        except Exception:  # a defect of ours must not end the watch
+            if self._stop.is_set():
+                return  # the record was closed under it
+            log.exception("A round failed, and will be tried again. Please report this.")
 
 
 def _quiet(handler: web.RequestHandler) -> None:

@@ -7,33 +7,30 @@ the others as they are; what was missed is charged by the next sweep.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from ..aws import Aws, AwsError
-from ..clock import to_iso
+from ..aws import Aws, AwsError, ErrorKind
 from ..lifecycle.throttling import Patient
 from ..prices.book import PriceBook, endpoint_region
-from .acting.protocols import Unavailable
 from .advance import advance
 from .bill import Rates
 from .config import Account, Config
 from .facts import gather
-from .metrics import FAILED, OK, FleetMetrics
 from .model import ReportKey, Scope, State, Sweep
 from .record import Record
 from .reports import AppReports, NotAsked, of_scope
 from .rules.model import Facts
-from .stopper import Stopper
 from .sweep import Sweeper
-from .view import Line, lines, summarise
+from .view import Line, lines
 
 if TYPE_CHECKING:
     from ..prices.price_list import PriceListCache
@@ -87,11 +84,6 @@ class Target:
     def name(self) -> str:
         """For people."""
         return " ".join(part for part in (self.account.name, self.region) if part) or "this account"
-
-    @property
-    def scope(self) -> Scope:
-        """As far as it is known without a sweep."""
-        return Scope(_account_id(self.account), self.region)
 
 
 @dataclass
@@ -179,15 +171,31 @@ class Fleet:
                 if heard is not None:
                     found = replace(found, reports=of_scope(heard, found.scope))
             except AwsError as error:
-                found = Failure(target.scope, target.name, str(error), error.remedy)
+                found = _failure(target, error)
+            except Exception as error:  # what nobody foresaw in one must not end the others
+                self.log.debug("the sweep of %s failed", target.name, exc_info=True)
+                message = f"{type(error).__name__}: {error}"
+                found = Failure(target.sweeper.scope(ask=False), target.name, message, _DEFECT)
             return target, found, time.monotonic() - started
 
         if len(self.targets) == 1:
             yield one(self.targets[0])
             return
-        with ThreadPoolExecutor(AT_ONCE, "sagemaker_autoshutdown_fleet") as pool:
-            for done in as_completed([pool.submit(one, target) for target in self.targets]):
-                yield done.result()
+        todo: SimpleQueue[Target] = SimpleQueue()
+        done: SimpleQueue[tuple[Target, Sweep | Failure, float]] = SimpleQueue()
+        for target in self.targets:
+            todo.put(target)
+
+        def work() -> None:
+            with contextlib.suppress(Empty):
+                while True:
+                    done.put(one(todo.get_nowait()))
+
+        # Not a pool: a call that hangs must not hold up the end of the process.
+        for _ in range(min(AT_ONCE, len(self.targets))):
+            threading.Thread(target=work, name="sagemaker_autoshutdown_fleet", daemon=True).start()
+        for _ in self.targets:
+            yield done.get()
 
     def observation(
         self, target: Target, sweep: Sweep, seconds: float, store: Record | None
@@ -203,109 +211,6 @@ class Fleet:
     def lines(self, observation: Observation) -> Iterator[Line]:
         """Everything that an observation showed."""
         return lines(observation.state, observation.sweep, observation.rates, self.config.policy)
-
-
-@dataclass
-class Recorder:
-    """``fleet run``: rounds whose costs are recorded and shown."""
-
-    fleet: Fleet
-    store: Record
-    metrics: FleetMetrics
-    now: Callable[[], datetime]
-    stopper: Stopper | None = None
-    _states: dict[Scope, State] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def round(self) -> list[Failure]:
-        """One round; what could not be seen. Blocks."""
-        log = self.fleet.log
-        sweep_id = planned(self.now(), self.fleet.config.interval)
-        heard, problem = self.fleet.heard()
-        if problem:
-            log.warning("sagemaker_autoshutdown fleet: %s; coverage is not known", problem)
-        reported, problem = self.fleet.reported()
-        if problem:
-            log.warning("sagemaker_autoshutdown fleet: %s; what servers say is not known", problem)
-        failures = []
-        for target, found, seconds in self.fleet.sweep_all(sweep_id, self.now, heard):
-            if isinstance(found, Failure):
-                failures.append(found)
-                log.error("sagemaker_autoshutdown fleet: %s: %s", found.name, found.message)
-                self.metrics.count_sweep(found.scope, FAILED)
-                continue
-            for part, why in found.unseen.items():
-                log.warning("sagemaker_autoshutdown fleet: %s: no %s: %s", target.name, part, why)
-            self._record(target, found, seconds, reported)
-        self.metrics.show_totals(self.store.totals())
-        return failures
-
-    def _record(
-        self, target: Target, sweep: Sweep, seconds: float, reported: AppReports | None
-    ) -> None:
-        is_stored = False
-        policy = self.fleet.config.policy
-        rates = self.fleet.rates(target)
-        with self._lock:
-            state = self._states.get(sweep.scope)
-            for _ in range(_TRIES):
-                if state is None:
-                    state = self.store.load(sweep.scope)
-                step = advance(state, sweep, rates, policy)
-                if step is None:
-                    break
-                if self.store.apply(step, state.sweep_id):
-                    state, is_stored = step.state, True
-                    break
-                state = None  # another process was first: from what that has stored
-            state = state or self.store.load(sweep.scope)
-            self._states[sweep.scope] = state
-        found = lines(state, sweep, rates, policy)
-        self.metrics.show(
-            sweep.scope,
-            summarise(found, by_owner=self.metrics.by_owner),
-            sweep.at,
-            seconds=seconds,
-            unseen=len(sweep.unseen),
-            coverage_known=sweep.reports is not None,
-        )
-        self.metrics.count_sweep(sweep.scope, OK)
-        if is_stored and self.stopper is not None:
-            self._act(self.stopper, target, state, sweep, rates, reported)
-
-    def _act(
-        self,
-        stopper: Stopper,
-        target: Target,
-        state: State,
-        sweep: Sweep,
-        rates: Rates,
-        reported: AppReports | None,
-    ) -> None:
-        """What the rules call for. Only who stored a sweep does that."""
-        log = self.fleet.log
-        facts, problem = self.fleet.facts(target, sweep, reported)
-        if problem:
-            log.warning("sagemaker_autoshutdown fleet: %s: %s", target.name, problem)
-        found = lines(state, sweep, rates, self.fleet.config.policy)
-        try:
-            proposal, events = stopper.after(target.once, state, sweep, found, facts)
-        except Unavailable as error:
-            log.error("sagemaker_autoshutdown fleet: %s: %s", target.name, error)
-            return
-        self.metrics.show_acting(sweep.scope, proposal, events)
-
-
-def planned(now: datetime, interval: timedelta) -> str:
-    """The id of the sweep that is due: the same for everybody who makes it."""
-    start = datetime(1970, 1, 1, tzinfo=timezone.utc)
-    return to_iso(start + (now - start) // interval * interval)
-
-
-def next_round(now: datetime, interval: timedelta) -> timedelta:
-    """How long it is until the next sweep is due."""
-    start = datetime(1970, 1, 1, tzinfo=timezone.utc)
-    return interval - (now - start) % interval
 
 
 def price_book(
@@ -329,6 +234,24 @@ def price_book(
     )
 
 
+_DEFECT = "It is tried again. This is a defect of this package: please report it."
+#: What an admin can do, where what a user of an app can do is another thing.
+_REMEDY = {
+    ErrorKind.NO_CREDENTIALS: "Check the AWS credentials that this command runs with, and that the "
+    "region is enabled for the account.",
+    ErrorKind.OTHER: "It is tried again.",
+}
+
+
+def _failure(target: Target, error: AwsError) -> Failure:
+    # Who could not be reached for this will not be for a question about the account either.
+    in_vain = (ErrorKind.NO_CREDENTIALS, ErrorKind.TIMEOUT, ErrorKind.UNREACHABLE)
+    scope = target.sweeper.scope(ask=error.kind not in in_vain)
+    return Failure(
+        scope, target.name, str(error).rstrip("."), _REMEDY.get(error.kind, error.remedy)
+    )
+
+
 def _account_id(account: Account) -> str:
     return account.role.arn.split(":")[4] if account.role else ""
 
@@ -337,4 +260,5 @@ def problems_of(observations: Iterable[Observation]) -> Iterator[str]:
     """What the sweeps could not see, for people."""
     for observation in observations:
         for part, why in observation.sweep.unseen.items():
-            yield f"{observation.sweep.scope.region}: the {part} are not known: {why}."
+            where = " ".join(observation.sweep.scope).strip()
+            yield f"{where}: the {part} are not known: {why}."

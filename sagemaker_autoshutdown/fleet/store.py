@@ -15,7 +15,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from ..clock import utcnow
 from ..costs.microseconds import from_us, to_us
+from ..costs.store.damage import is_of_the_disk
+from ..costs.store.database import put_aside
 from .advance import Charge, ChargeKey, Step
 from .model import Key, ReportKey, Run, Scope, State
 from .record import Cost, StoreError, Total
@@ -91,26 +94,66 @@ ON CONFLICT (account, region, domain, owner, app_type, instance_type) DO UPDATE 
 """
 
 
+#: How a damaged page shows when it is read.
+_SHOWS_DAMAGE = (sqlite3.Error, UnicodeError, OverflowError, TypeError, ValueError)
+
+
+class _Damaged(Exception):
+    """The file is no record, or not any more."""
+
+
 class Store:
     """The record of a fleet. Its methods block; call them from one thread at a time."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        """Opens it, and makes it if need be. Raises :class:`StoreError`."""
+        """Opens it, and makes it if need be. Raises :class:`StoreError`.
+
+        One that is damaged is put aside, and a new one begun: ``put_aside`` names it then. Who only
+        reads leaves it where it is.
+        """
         self.path = path
+        self.put_aside: Path | None = None
         try:
             if read_only:
                 uri = path.absolute().as_uri() + "?mode=rw"
                 self._db = _connect(uri, uri=True)
                 self._db.execute("PRAGMA query_only = ON")
                 self._check(self._version())
-            else:
-                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                # Readable by its owner only; SQLite gives its journal the same mode.
-                os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-                self._db = _connect(str(path))
-                self._migrate()
-        except (sqlite3.Error, OSError) as error:
+                return
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            try:
+                self._open()
+            except _Damaged:
+                self.put_aside = put_aside(path, utcnow(), "fleet")
+                self._open()
+        except (sqlite3.Error, OSError, _Damaged) as error:
             raise StoreError(f"The record {path} can't be used: {error}.") from None
+
+    def _open(self) -> None:
+        # Readable by its owner only; SQLite gives its journal the same mode.
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        self._db = _connect(str(self.path))
+        try:
+            (finding,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+            if finding != "ok":
+                raise _Damaged(finding)
+            self._migrate()
+            self._read_everything()
+        except BaseException as error:
+            self._db.close()
+            if isinstance(error, _SHOWS_DAMAGE) and not is_of_the_disk(error):
+                raise _Damaged(str(error)) from None
+            raise
+
+    def _read_everything(self) -> None:
+        """SQLite checks its pages and not what is in them: a flipped bit can leave a time in the
+        year 200,000, or a cost that is no number."""
+        for row in self._db.execute("SELECT account, region FROM scopes").fetchall():
+            self._load(Scope(*row))
+        for table in ("days", "totals"):
+            wrong = f"SELECT 1 FROM {table} WHERE typeof(nano) != 'integer'"  # noqa: S608
+            if self._db.execute(wrong).fetchone():
+                raise _Damaged(f"{table}.nano holds what can't be")
 
     def close(self) -> None:
         """Closes the file."""
@@ -128,6 +171,8 @@ class Store:
             )
 
     def _migrate(self) -> None:
+        if self._version() == VERSION:
+            return  # a record that only turns out to be damaged is left as it is
         with self._transaction():
             version = self._version()
             self._check(version)
@@ -141,15 +186,21 @@ class Store:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._db.execute("COMMIT")
         except BaseException:
-            self._db.execute("ROLLBACK")
+            # A disk that is full may have ended it already.
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
             raise
-        self._db.execute("COMMIT")
 
     # -- the state
 
     def load(self, scope: Scope) -> State:
         """What is remembered of a scope; empty for a new one."""
+        with self._reading():
+            return self._load(scope)
+
+    def _load(self, scope: Scope) -> State:
         row = self._db.execute(
             "SELECT sweep FROM scopes WHERE account = ? AND region = ?", scope
         ).fetchone()
@@ -267,13 +318,26 @@ class Store:
 
     def totals(self) -> Iterator[Total]:
         """The costs since records began. They never fall."""
-        for row in self._db.execute("SELECT * FROM totals"):
-            yield Total(Scope(row[0], row[1]), *row[2:])
+        with self._reading():
+            for row in self._db.execute("SELECT * FROM totals"):
+                yield Total(Scope(row[0], row[1]), *row[2:])
 
     def costs(self, start: str, end: str) -> Iterator[Cost]:
         """The costs of the days (UTC, as ``2026-09-01``) from the first to before the last."""
-        for row in self._db.execute("SELECT * FROM days WHERE day >= ? AND day < ?", (start, end)):
-            yield Cost(Scope(row[0], row[1]), ChargeKey(*row[2:7]), Charge(*row[7:]))
+        query = "SELECT * FROM days WHERE day >= ? AND day < ?"
+        with self._reading():
+            for row in self._db.execute(query, (start, end)):
+                yield Cost(Scope(row[0], row[1]), ChargeKey(*row[2:7]), Charge(*row[7:]))
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except _SHOWS_DAMAGE as error:
+            raise StoreError(
+                f"The record {self.path} can't be read: {error}. If it is damaged, fleet run puts "
+                "it aside when it starts."
+            ) from None
 
 
 def _connect(path: str, *, uri: bool = False) -> sqlite3.Connection:

@@ -82,8 +82,8 @@ class Sweeper:
         Where something else can't be, the sweep says so and goes on without.
         """
         unseen: dict[str, str] = {}
-        domains = self._domains(now, unseen)
         resources = _once(self._apps())
+        domains = self._domains(now, unseen)
         if not self._aws.tells("sagemaker", "ListApps", "Apps.ResourceSpec"):
             unseen[INSTANCE_TYPES] = (
                 f"botocore {self._aws.botocore_version} leaves them out; boto3 1.34 does not"
@@ -118,9 +118,9 @@ class Sweeper:
             self.scope(), sweep_id, now, tuple(resources), spaces, domains, reports, unseen, tags
         )
 
-    def scope(self) -> Scope:
-        """The account and region, as far as they can be known."""
-        if not self._account_id:
+    def scope(self, *, ask: bool = True) -> Scope:
+        """The account and region, as far as they can be known, by asking if need be."""
+        if ask and not self._account_id:
             # No domain and no notebook instance has told. This takes no right.
             with contextlib.suppress(AwsError):
                 answer = self._aws.call_blocking("sts", "GetCallerIdentity", {})

@@ -23,7 +23,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from sagemaker_autoshutdown.clock import utcnow
 from sagemaker_autoshutdown.fleet.config import Config
 from sagemaker_autoshutdown.fleet.metrics import FleetMetrics
-from sagemaker_autoshutdown.fleet.service import Fleet, Recorder
+from sagemaker_autoshutdown.fleet.recorder import Recorder
+from sagemaker_autoshutdown.fleet.service import Fleet
 from sagemaker_autoshutdown.fleet.store import FILE_NAME, Store
 from tests import custodian
 from tests.localstudio import fleet

@@ -11,6 +11,7 @@ import uuid
 from typing import Any
 
 from tornado import web
+from tornado.iostream import StreamClosedError
 
 from . import names
 from .errors import ApiError
@@ -91,7 +92,7 @@ class ApiHandler(web.RequestHandler):
     async def _finish(self, body: bytes) -> None:
         try:
             await self.finish(body)
-        except ConnectionError:
+        except (ConnectionError, StreamClosedError):
             log.info("The caller did not wait for the answer")
 
 

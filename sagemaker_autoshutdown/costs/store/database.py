@@ -121,12 +121,12 @@ def free_name(folder: Path, stem: str) -> Path:
     return name
 
 
-def put_aside(path: Path, now: datetime) -> Path:
+def put_aside(path: Path, now: datetime, stem: str = "ledger") -> Path:
     """Renames a broken ledger, with what SQLite keeps beside it, so that a new one can begin.
 
     Raises ``OSError``.
     """
-    aside = free_name(path.parent, f"ledger-broken-{now:%Y-%m-%d}")
+    aside = free_name(path.parent, f"{stem}-broken-{now:%Y-%m-%d}")
     path.rename(aside)
     # Those of a write-ahead log are somebody else's, who opened it with another program.
     for end in ("-journal", "-wal", "-shm"):

@@ -7,8 +7,10 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -33,6 +35,7 @@ pytestmark = [pytest.mark.xdist_group("fleet_run"), pytest.mark.timeout(600)]
 
 RULES = DASHBOARD.with_name("fleet-rules.yml")
 P = "sagemaker_autoshutdown_fleet_"
+FLEET = [sys.executable, "-m", "sagemaker_autoshutdown.cli", "fleet"]
 
 
 def free_port() -> int:
@@ -56,11 +59,12 @@ def configuration(folder: Path, port: int, *, interval: str = "1s", more: str = 
 
 
 @contextmanager
-def running_fleet(config: Path, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
+def running_fleet(
+    config: Path, environment: Mapping[str, str], *, ends_well: bool = True
+) -> Iterator[subprocess.Popen[str]]:
     """``fleet run``, until the block ends; it must end well when it is told to."""
-    command = [sys.executable, "-m", "sagemaker_autoshutdown.cli", "fleet", "run"]
     process = subprocess.Popen(
-        [*command, "--config", str(config)],
+        [*FLEET, "run", "--config", str(config)],
         env=dict(environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -74,7 +78,7 @@ def running_fleet(config: Path, environment: Mapping[str, str]) -> Iterator[subp
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            assert process.wait(180) == 0
+            assert process.wait(180) == 0 or not ends_well
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -243,9 +247,8 @@ def test_costs_and_status_read_the_record_of_a_fleet_that_runs(tmp_path: Path) -
         environment = environment_of(studio, tmp_path)
 
         def told(*arguments: str) -> dict[str, Any]:
-            command = [sys.executable, "-m", "sagemaker_autoshutdown.cli", "fleet", *arguments]
             done = subprocess.run(
-                [*command, "--config", str(config), "--json"],
+                [*FLEET, *arguments, "--config", str(config), "--json"],
                 env=environment,
                 capture_output=True,
                 text=True,
@@ -330,21 +333,126 @@ def test_a_scrape_needs_the_token_where_there_is_one(tmp_path: Path) -> None:
             scraped(port, {"Authorization": "Bearer t0ken"})
 
 
+def test_a_page_in_a_browser_that_gives_its_name_this_address_reads_nothing(tmp_path: Path) -> None:
+    port = free_port()
+    with running_studio(tmp_path / "studio") as studio:
+        fill(studio, apps=5)
+        with running_fleet(configuration(tmp_path, port), environment_of(studio, tmp_path)):
+            for host in ("evil.example.com", f"evil.example.com:{port}", "127.0.0.1.evil.com", "["):
+                with pytest.raises(urllib.error.HTTPError) as refused:
+                    scraped(port, {"Host": host})
+                with refused.value as reply:
+                    assert reply.status == 403
+            for host in (f"localhost:{port}", f"127.0.0.1:{port}", f"[::1]:{port}"):
+                scraped(port, {"Host": host})
+
+
+def test_it_ends_soon_although_aws_does_not_answer(tmp_path: Path) -> None:
+    """Service managers kill what takes too long."""
+    port = free_port()
+    with running_studio(tmp_path / "studio") as studio:
+        fill(studio, apps=5)
+        config = configuration(tmp_path, port)
+        config.write_text(
+            config.read_text() + '[[accounts]]\nregions = ["us-east-2", "us-east-1"]\n'
+        )
+        fault = studio.fault(Fault("ListApps", hang=True))
+        with running_fleet(config, environment_of(studio, tmp_path)):
+            wait_for(lambda: len(studio.calls("ListApps")) > 1, "it asks")
+            began = time.monotonic()
+        # The block's end asserts that it went, with 0. The calls alone would take 45 s.
+        assert time.monotonic() - began < 30
+        studio.faults_off(fault)
+
+
+def test_a_long_outage_is_one_line_and_its_end_another(tmp_path: Path) -> None:
+    port = free_port()
+    more = '[prometheus]\nurl = "http://user:s3cret@127.0.0.1:9"\n'
+    with running_studio(tmp_path / "studio") as studio:
+        fill(studio, apps=5)
+        config = configuration(tmp_path, port, more=more)
+
+        def rounds(count: int) -> None:
+            before = total(scraped(port), "sweeps_total")
+            wait_for(lambda: total(scraped(port), "sweeps_total") >= before + count, "rounds")
+
+        with running_fleet(config, environment_of(studio, tmp_path)) as process:
+            wait_for(lambda: total(scraped(port), "sweeps_total") > 0, "a round")
+            denied = studio.fault(Fault("ListSpaces", code="AccessDeniedException"))
+            rounds(3)
+            failing = studio.fault(Fault("ListApps", code="AccessDeniedException"))
+            rounds(3)
+            studio.faults_off(failing)
+            studio.faults_off(denied)
+            rounds(2)
+            process.terminate()
+            assert process.stderr is not None
+            log = process.stderr.read()
+    lines = log.splitlines()
+    assert len([line for line in lines if "coverage is not known" in line]) == 1
+    # Once more at most: while the apps are not seen, nothing is told of the spaces.
+    assert 1 <= len([line for line in lines if "sagemaker:ListSpaces is not allowed" in line]) <= 2
+    assert len([line for line in lines if "us-east-2 is not seen" in line]) == 1
+    assert len([line for line in lines if "All is well again with us-east-2" in line]) == 1
+    assert "s3cret" not in log
+    assert "Traceback" not in log
+
+
+def test_a_fleet_run_that_is_killed_loses_nothing_that_it_told(tmp_path: Path) -> None:
+    port = free_port()
+    with running_studio(tmp_path / "studio") as studio:
+        fill(studio, apps=60)
+        config = configuration(tmp_path, port)
+        environment = environment_of(studio, tmp_path)
+        told: dict[str, float] = {}
+        for _ in range(3):
+            spent = total(told, "cost_usd_total")
+            with running_fleet(config, environment, ends_well=False) as process:
+                wait_for(
+                    lambda spent=spent: total(scraped(port), "cost_usd_total") > spent,  # type: ignore[misc]
+                    "costs",
+                )
+                told = scraped(port)
+                process.kill()
+            assert stat.S_IMODE((tmp_path / "record" / "fleet.sqlite3").stat().st_mode) == 0o600
+        with running_fleet(config, environment):
+            now = scraped(port)
+            for key, value in told.items():
+                if key.startswith(f"{P}cost_usd_total"):
+                    assert now[key] >= value
+
+
+def test_a_damaged_record_is_put_aside_and_said(tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "record").mkdir()
+    (tmp_path / "record" / "fleet.sqlite3").write_text("no database, this " * 500)
+    with running_studio(tmp_path / "studio") as studio:
+        fill(studio, apps=5)
+        config, environment = configuration(tmp_path, port), environment_of(studio, tmp_path)
+        for command in ("status", "costs"):
+            done = subprocess.run(
+                [*FLEET, command, "--config", config],
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert "can't be used: file is not a database" in done.stderr
+            assert "Traceback" not in done.stderr
+        with running_fleet(config, environment) as process:
+            wait_for(lambda: total(scraped(port), "cost_usd_total") > 0, "costs")
+            process.terminate()
+            assert process.stderr is not None
+            assert "was damaged. It is kept as fleet-broken-" in process.stderr.read()
+
+
 def test_an_address_that_is_taken_is_named(tmp_path: Path) -> None:
     with running_studio(tmp_path / "studio") as studio, socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         config = configuration(tmp_path, taken.getsockname()[1])
         done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "sagemaker_autoshutdown.cli",
-                "fleet",
-                "run",
-                "--config",
-                config,
-            ],
+            [*FLEET, "run", "--config", config],
             env=environment_of(studio, tmp_path),
             capture_output=True,
             text=True,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -130,11 +132,94 @@ def test_a_record_of_a_newer_version_is_left_alone(path: Path, store: Store) -> 
             Store(path, read_only=read_only)
 
 
-def test_a_file_that_is_no_record_is_named(path: Path) -> None:
-    path.parent.mkdir()
+def flip(path: Path, old: bytes, new: bytes) -> None:
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new))
+
+
+def no_database(path: Path) -> None:
     path.write_text("something else, and long enough to be taken for no database at all" * 20)
-    with pytest.raises(StoreError, match=r"fleet\.sqlite3 can't be used"):
-        Store(path)
+
+
+def no_page(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[4096 : 4096 * 3] = b"\xff" * 4096 * 2
+    path.write_bytes(content)
+
+
+def no_time(path: Path) -> None:
+    db = sqlite3.connect(path)
+    db.execute("UPDATE runs SET up_since = 'noon'")
+    db.commit()
+    db.close()
+
+
+def no_cost(path: Path) -> None:
+    db = sqlite3.connect(path)
+    db.execute("UPDATE totals SET nano = 1.5")
+    db.commit()
+    db.close()
+
+
+def no_text(path: Path) -> None:
+    flip(path, b"ml.t3.medium", b"ml.t3.\xff\xfedium")
+
+
+@pytest.mark.parametrize("damage", [no_database, no_page, no_time, no_cost, no_text])
+def test_a_damaged_record_is_put_aside_and_a_new_one_begun(
+    path: Path, damage: Callable[[Path], None]
+) -> None:
+    store = Store(path)
+    assert store.put_aside is None
+    run_until(store, 0, 60)
+    store.close()
+    damage(path)
+    content = path.read_bytes()
+    store = Store(path)
+    assert store.put_aside is not None
+    assert store.put_aside.read_bytes() == content
+    assert re.fullmatch(r"fleet-broken-\d{4}-\d\d-\d\d\.sqlite3", store.put_aside.name)
+    run_until(store, 0, 60)
+    assert spent(store) == 2 * 10**9
+    store.close()
+
+
+def read_all(path: Path) -> None:
+    with closing(Store(path, read_only=True)) as reader:
+        reader.load(SCOPE)
+        list(reader.totals())
+
+
+@pytest.mark.parametrize("damage", [no_database, no_page, no_time, no_text])
+def test_who_only_reads_names_a_damaged_record_and_leaves_it(
+    path: Path, damage: Callable[[Path], None]
+) -> None:
+    store = Store(path)
+    run_until(store, 0, 60)
+    store.close()
+    damage(path)
+    content = path.read_bytes()
+    with pytest.raises(StoreError, match=r"fleet\.sqlite3 can't be"):
+        read_all(path)
+    assert path.read_bytes() == content
+
+
+def test_a_write_that_fails_at_its_very_end_leaves_the_record_usable(
+    path: Path, store: Store
+) -> None:
+    """As on a full disk, or where somebody reads for too long."""
+    state = run_until(store, 0)
+    step = stepped(state, sweep(60, app(), volume("s")))
+    store._db.execute("PRAGMA busy_timeout = 0")
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM runs").fetchone()
+    with pytest.raises(StoreError, match="can't be written"):
+        store.apply(step, state.sweep_id)
+    reader.close()
+    assert store.apply(step, state.sweep_id)
+    assert spent(store) == 2 * 10**9
 
 
 def test_days_are_forgotten_after_a_year_and_totals_never(store: Store) -> None:
