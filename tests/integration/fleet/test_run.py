@@ -31,7 +31,7 @@ from tests.reporters import Reporters, serving
 
 from .conftest import fill
 
-pytestmark = [pytest.mark.xdist_group("fleet_run"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 RULES = DASHBOARD.with_name("fleet-rules.yml")
 P = "sagemaker_autoshutdown_fleet_"
