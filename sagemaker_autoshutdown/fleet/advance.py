@@ -21,6 +21,7 @@ from .bill import Rates, instance_of
 from .model import (
     APPS,
     DOMAINS,
+    NOTEBOOK_INSTANCE,
     NOTEBOOKS,
     SPACE,
     SPACES,
@@ -152,12 +153,15 @@ class _Bill(NamedTuple):
 
 def _run(known: Run | None, resource: Resource, since: datetime | None, now: datetime) -> Run:
     """The present run of a resource: the known run, unless a new one has begun."""
+    is_stopping = resource.status == "Stopping"
     # LastModifiedTime of a notebook instance also changes when it stops.
-    began_anew = since is not None and resource.changed_at > since and resource.status != "Stopping"
+    began_anew = since is not None and resource.changed_at > since and not is_stopping
+    # Another CreationTime is another run, whatever the clock of the sweep before said.
+    is_other_app = resource.key.app_type != NOTEBOOK_INSTANCE or began_anew
     if (
         known is not None
         and known.instance_type == resource.instance_type
-        and not (began_anew and resource.changed_at != known.changed_at)
+        and not (is_other_app and resource.changed_at != known.changed_at)
     ):
         if known.size_gb == resource.size_gb:
             return known

@@ -448,6 +448,8 @@ class Account:
 
     def _put_app(self, app: App) -> None:
         self._keep(app)
+        if app.status == "Deleted":
+            self.tags.pop(app.key.arn, None)  # they go with it
         self.transitions.append(Transition(app.key, app.run, app.status, app.since))
 
     def _keep(self, app: App) -> None:
@@ -460,6 +462,7 @@ class Account:
 
     def _drop_app(self, key: AppKey) -> None:
         del self._apps[key]
+        self.tags.pop(key.arn, None)
         self._moving.discard(key)
         self._in_order = None
 

@@ -41,8 +41,8 @@ from .steps import (
     marked,
 )
 
-#: Seconds from SageMaker's answer to the call that shuts down. Where more has passed, the app is
-#: observed again. A successor that is started within this time can't be told from the run.
+#: Seconds from asking SageMaker what is there to the call that shuts down. Where more has passed,
+#: the app is observed again. A successor that starts within this time can't be told from the run.
 WINDOW = 2.0
 #: How often an observation is repeated that took too long.
 _OBSERVATIONS = 3
@@ -126,7 +126,8 @@ class _Engine:
         is_marked = hold is not None and hold.told and hold.phase is Phase.MARKED
         if is_marked or (hold is not None and not is_free(hold, now)):
             return
-        blank = replace(hold or first(verdict, Phase.MARKED, now), mark="", due_at=None)
+        unmarked = hold or first(verdict, Phase.MARKED, now)
+        blank = replace(unmarked, mark="", told=False, due_at=None)
         try:
             present = self._parts.actor.describe(task.run)
         except AwsError as error:
@@ -148,31 +149,29 @@ class _Engine:
                 return
         elif not self._holds.replace(following_hold):
             return
-        yield self._tag(following_hold, verdict, present)
+        yield from self._tag(following_hold, verdict, present)
 
-    def _tag(self, hold: Hold, verdict: Verdict, present: Present) -> _Marked:
+    def _tag(self, hold: Hold, verdict: Verdict, present: Present) -> Iterator[_Marked]:
         due_at = present.at + verdict.warning
-        text = mark_text(due_at, verdict.rule, verdict.why)
+        text = mark_text(due_at, verdict.rule, hold.version, verdict.why)
         event = self._event(Happened.MARKED, hold, verdict, due_at=due_at)
         try:
             self._parts.actor.mark(hold.run, present.arn, text)
         except AwsError as error:
+            # Without a mark nothing is shut down: nobody would know, and an app of the same name
+            # that is started meanwhile could not be told from this one.
             self._failed(hold, verdict, error)
-        else:
-            hold = replace(hold, mark=text)
-        return _Marked(hold, verdict, event)
+            self._holds.replace(back_off(hold, self._parts.now()))
+            return
+        yield _Marked(replace(hold, mark=text), verdict, event)
 
     def _tell(self, waiting: list[_Marked]) -> None:
         """Tells of all marks at once, and lets their warnings begin."""
         if not waiting:
             return
-        notices = [_notice(each.event) for each in waiting]
-        told = self._notify(notices)
+        self._notify([_notice(each.event) for each in waiting])
         for each in waiting:
             hold, now = each.hold, self._parts.now()
-            if not told and not hold.mark:
-                self._holds.replace(back_off(hold, now))  # nobody knows of it
-                continue
             # On SageMaker's clock, as far as it went on since the app was described.
             passed = max(now - hold.changed_at, timedelta(0))
             due_at = (hold.marked_at or now) + passed + each.verdict.warning
@@ -217,11 +216,10 @@ class _Engine:
         parts = self._parts
         for _ in range(_OBSERVATIONS):
             present = parts.actor.describe(acting.run, acting.arn)
-            observed = parts.monotonic()
             found = last_check(acting, verdict, present, parts.limits)
-            if found.check is not Check.GO:
+            if found.check is not Check.GO or present is None:
                 return found
-            if parts.monotonic() - observed <= WINDOW:
+            if parts.monotonic() - present.asked <= WINDOW:
                 parts.actor.stop(acting.run)
                 return found
         return LastCheck(Check.UNSEEN, "SageMaker's answers took too long")

@@ -106,9 +106,10 @@ ENDED = frozenset({Phase.DONE, Phase.SPARED})
 class Hold:
     """What is stored of one run that was due. ``version`` grows by one with each change.
 
-    ``told`` is whether anybody was warned; the warning counts from then, and ``due_at`` is its end.
-    ``mark`` is the tag's value, empty while the app has none. ``holder`` may call SageMaker until
-    ``lease_until``. ``kept_since`` is when a keep-alive first held the run while it was due.
+    ``told`` is whether the app carries the mark; the warning counts from then, and ``due_at`` is
+    its end. ``mark`` is the tag's value, empty while the app has none. ``holder`` may call
+    SageMaker until ``lease_until``. ``kept_since`` is when a keep-alive first held the run while it
+    was due.
     """
 
     run: RunId
@@ -173,6 +174,8 @@ class Present:
     tags: Mapping[str, str] | None = None
     #: Of the app alone.
     mark: str = ""
+    #: On the monotonic clock, in seconds, just before DescribeApp was sent.
+    asked: float = 0.0
 
 
 class Happened(str, Enum):

@@ -8,6 +8,7 @@ send one of them again takes another observation. So nothing that repeats calls,
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
@@ -24,10 +25,18 @@ _TRAIL_PAGE = 50
 class SageMaker:
     """The :class:`~.protocols.Actor` of one account and region."""
 
-    def __init__(self, aws: Aws, now: Callable[[], datetime], *, cloudtrail: bool = False) -> None:
+    def __init__(
+        self,
+        aws: Aws,
+        now: Callable[[], datetime],
+        *,
+        cloudtrail: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """With ``cloudtrail``, its events tell whether an app was started again."""
         self._aws = aws
         self._now = now
+        self._monotonic = monotonic
         self._cloudtrail = cloudtrail
 
     def describe(self, run: RunId, arn: str = "") -> Present | None:
@@ -35,6 +44,7 @@ class SageMaker:
         tags = self._tags_of(run.key, arn) if arn else None
         restarted = self._restarted(run) if arn and self._cloudtrail else None
         operation, parameters = _describe(run.key)
+        asked = self._monotonic()
         try:
             answer = self._call(operation, parameters)
         except AwsError as error:
@@ -56,6 +66,7 @@ class SageMaker:
             found_arn,
             None if inherited is None else {**inherited, **own},
             own.get(MARK_TAG, ""),
+            asked,
         )
 
     def mark(self, run: RunId, arn: str, text: str) -> None:

@@ -101,6 +101,6 @@ class SqliteAudit:
     def since(self, start: datetime) -> Iterator[dict[str, object]]:
         """What happened from a time on, oldest first, as ``audit.row`` has it."""
         for (document,) in self._store.rows(
-            "SELECT document FROM history WHERE at >= ? ORDER BY at, event_id", (to_us(start),)
+            "SELECT document FROM history WHERE at >= ? ORDER BY at, event", (to_us(start),)
         ):
             yield json.loads(document)

@@ -86,9 +86,12 @@ def kept_until(hold: Hold | None, wanted: datetime, now: datetime, limits: Limit
     return min(wanted, since + limits.max_keep)
 
 
-def mark_text(due_at: datetime, rule: str, why: str) -> str:
-    """The value of the mark, in the characters and the length that a tag allows."""
-    text = f"at={to_iso(due_at.replace(microsecond=0))} rule={rule} why={why}"
+def mark_text(due_at: datetime, rule: str, number: int, why: str) -> str:
+    """The value of the mark, in the characters and the length that a tag allows.
+
+    ``number`` makes each mark of a run another: one that arrives late is not taken for the newest.
+    """
+    text = f"at={to_iso(due_at.replace(microsecond=0))} rule={rule} n={number} why={why}"
     return re.sub(r"[^\w .:/=+\-@]", "-", text)[:_MARK_LENGTH].rstrip()
 
 
@@ -140,7 +143,7 @@ def last_check(hold: Hold, verdict: Verdict, present: Present | None, limits: Li
         return LastCheck(Check.SPARE, "it is another run by now")
     if present.tags is None:
         return LastCheck(Check.UNSEEN, "its tags, which may hold an exception, could not be read")
-    if hold.mark and present.mark != hold.mark:
+    if hold.told and present.mark != hold.mark:
         return LastCheck(
             Check.SPARE, "its mark is gone: somebody removed it, or started the app again"
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tests.localstudio.errors import not_found
+
 from ._table import (
     SAGEMAKER,
     SERVICES,
@@ -50,6 +52,34 @@ async def get_resources(backend: Backend, p: Parameters) -> Answer:
 async def list_tags(backend: Backend, p: Parameters) -> Answer:
     tags = backend.account.tags.get(p["ResourceArn"], {})
     return {"Tags": [{"Key": key, "Value": value} for key, value in sorted(tags.items())]}
+
+
+@SAGEMAKER.operation("AddTags")
+async def add_tags(backend: Backend, p: Parameters) -> Answer:
+    _must_exist(backend, p["ResourceArn"])
+    tags = backend.account.tags.setdefault(p["ResourceArn"], {})
+    tags.update({tag["Key"]: tag["Value"] for tag in p["Tags"]})
+    return await list_tags(backend, p)
+
+
+@SAGEMAKER.operation("DeleteTags")
+async def delete_tags(backend: Backend, p: Parameters) -> Answer:
+    tags = backend.account.tags.get(p["ResourceArn"], {})
+    for key in p["TagKeys"]:
+        tags.pop(key, None)
+    return {}
+
+
+def _must_exist(backend: Backend, arn: str) -> None:
+    """What is gone can't be tagged. Of domains, spaces and user profiles nothing is asked."""
+    kind, _, _ = arn.split(":", 5)[5].partition("/")
+    account, now = backend.account, backend.now()
+    there = {
+        "app": lambda: {app.key.arn for app in account.apps(now) if app.status != "Deleted"},
+        "notebook-instance": lambda: {each.arn for each in account.notebooks(now)},
+    }
+    if kind in there and arn not in there[kind]():
+        raise not_found(f"[{arn}]")
 
 
 def _is_of_type(arn: str, filters: list[str]) -> bool:

@@ -1,0 +1,251 @@
+"""The protocol of shutting down, tried with all that can happen in between.
+
+Two sweepers with wrong clocks, crashes at each step, calls that arrive much later, messages that
+come twice and late, a table and a SageMaker that can't be reached, owners who delete apps and start
+them again. Whatever happens:
+
+- no run is deleted twice, and one at a time acts on it;
+- what is deleted carried the mark for the whole warning, when its caller last saw it, and was the
+  run that was meant; or it was started after that (the window that the docs name);
+- what was due is gone in bounded time once the faults end.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+from sagemaker_autoshutdown.fleet.acting.engine import WINDOW
+from sagemaker_autoshutdown.fleet.acting.model import Happened, Task
+from sagemaker_autoshutdown.fleet.acting.protocols import Unavailable
+
+from .acting_world import ONE, TWO, WARNING, Paused, Process, World
+
+#: After the faults: the warning, a lease, the longest back-off, and an accepted deletion that came
+#: to nothing. In sweeps of five minutes.
+BOUND = 40
+_FIVE = timedelta(minutes=5)
+
+_keys = st.sampled_from([ONE, TWO])
+_ACTIONS = st.one_of(
+    *[st.tuples(st.just("step"), st.integers(0, 5), st.integers(1, 6))] * 6,
+    *[st.tuples(st.just("sweep"), st.integers(0, 1))] * 3,
+    *[st.tuples(st.just("round"), st.integers(0, 1))] * 2,
+    *[st.tuples(st.just("later"), st.sampled_from([1, 3, 30, 200, 400, 1000]))] * 3,
+    st.tuples(st.just("die"), st.integers(0, 5)),
+    st.tuples(st.just("again"), st.integers(0, 30), st.integers(0, 1)),
+    st.tuples(st.just("owner deletes"), _keys, st.booleans()),
+    st.tuples(st.just("owner starts"), _keys, st.booleans()),
+    st.tuples(st.just("fault"), st.sampled_from(["", "", "throttled", "denied", "lost"])),
+    st.tuples(st.just("table"), st.booleans()),
+    st.tuples(st.just("used"), _keys),
+    st.tuples(st.just("unused"), _keys),
+)
+
+
+class Story:
+    """What happens, and what must be true of it."""
+
+    def __init__(self, skews: tuple[int, int]) -> None:
+        self.world = World()
+        self.skews = [timedelta(seconds=skew) for skew in skews]
+        self.clocks_agree = skews[0] == skews[1]
+        self.running: list[Paused] = []
+        self.messages: list[list[Task]] = []
+        self.made = 0
+        self.world.start(ONE)
+        self.world.start(TWO)
+        self.world.later(timedelta(minutes=1))
+
+    def process(self, number: int) -> Process:
+        self.made += 1
+        return Process(self.world, f"sweeper-{number}-{self.made}", self.skews[number])
+
+    def send(self, number: int, tasks: list[Task]) -> None:
+        if tasks and len(self.running) < 6:
+            self.running.append(Paused(self.process(number), tasks))
+
+    def do(self, action: tuple[object, ...]) -> None:
+        world, (what, *rest) = self.world, action
+        if what == "step" and self.running:
+            number, times = rest
+            each = self.running[int(str(number)) % len(self.running)]
+            for _ in range(int(str(times))):
+                each.step()
+            self.running = [each for each in self.running if not each.is_done]
+        elif what == "die" and self.running:
+            self.running.pop(int(str(rest[0])) % len(self.running)).die()
+        elif what == "sweep":
+            number = int(str(rest[0]))
+            try:
+                tasks = world.sweep_and_plan(world.now + self.skews[number])
+            except Unavailable:
+                return
+            self.messages.append(tasks)
+            self.send(number, tasks)
+        elif what == "round":
+            self.round(int(str(rest[0])))
+        elif what == "again" and self.messages:
+            self.send(int(str(rest[1])), self.messages[int(str(rest[0])) % len(self.messages)])
+        elif what == "later":
+            world.later(timedelta(seconds=int(str(rest[0]))))
+        elif what == "owner deletes":
+            world.owner_deletes(rest[0], at_once=bool(rest[1]))  # type: ignore[arg-type]
+        elif what == "owner starts":
+            world.start(rest[0], keeps_creation_time=bool(rest[1]))  # type: ignore[arg-type]
+        elif what == "fault":
+            world.fault = str(rest[0])
+        elif what == "table":
+            world.store_is_up = bool(rest[0])
+        elif what == "used":
+            world.due.discard(rest[0])
+        elif what == "unused":
+            world.due.add(rest[0])  # type: ignore[arg-type]
+
+    def round(self, number: int) -> None:
+        """A sweep and its tasks, with nothing in between."""
+        process = self.process(number)
+        try:
+            tasks = self.world.sweep_and_plan(process.clock)
+        except Unavailable:
+            return
+        self.messages.append(tasks)
+        process.run(tasks)
+
+    def begin(self, progress: int) -> None:
+        """How far it is when the story begins: nothing yet, marked, or due."""
+        for minutes in ((), (1,), (1, 14))[progress]:
+            self.world.later(timedelta(minutes=minutes))
+            self.round(0)
+        self.world.later(timedelta(minutes=progress))
+
+    def faults_end(self) -> None:
+        world = self.world
+        world.fault, world.store_is_up = "", True
+        for each in self.running:
+            each.die()
+        self.running = []
+        world.due = {ONE, TWO}
+        self.skews = [timedelta(0), timedelta(0)]
+
+    def check(self) -> None:
+        if self.clocks_agree:
+            assert not self.world.intruders, "two acted on one run at a time"
+        for each in self.world.deletions:
+            assert each.hit.accepted == 1, "one run was deleted twice"
+            if each.told is not each.hit:
+                assert each.hit.started >= each.told_at, "a successor was deleted that was seen"
+                continue
+            hold = self.world.holds[each.run]
+            assert abs(each.hit.created_at - hold.created_at) < timedelta(seconds=1)
+            assert each.told is not None
+            began = [at for _, at in each.told.marks]
+            assert began, "it was never marked"
+            assert each.told_at - min(began) >= WARNING, "it was warned for too short a time"
+
+    def goes_on(self) -> None:
+        """Sweeps without faults, until all that was due is gone."""
+        left = {each.number for each in self.world.apps.values()}
+        for number in range(BOUND):
+            self.world.later(_FIVE)
+            process = self.process(number % 2)
+            process.run(self.world.sweep_and_plan(process.clock))
+            left &= {each.number for each in self.world.apps.values()}
+            if not left:
+                return
+        raise AssertionError(f"still there after {BOUND} sweeps: {self.world.holds}")
+
+
+def tell(actions: list[tuple[object, ...]], skews: tuple[int, int], progress: int = 0) -> Story:
+    """A story from its beginning to its end."""
+    story = Story(skews)
+    story.begin(progress)
+    try:
+        for action in actions:
+            story.do(action)
+        story.check()
+        story.faults_end()
+        # A sweeper whose clock was ahead has stored a sweep of the future.
+        story.world.later(max(timedelta(seconds=max(skews)), timedelta(0)))
+        story.goes_on()
+        story.check()
+    finally:
+        for each in story.running:
+            each.die()
+    return story
+
+
+_skew = st.sampled_from([0, 0, 40, -40, 1500, -1500])
+
+
+@settings(
+    max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck), print_blob=False
+)
+@given(st.lists(_ACTIONS, min_size=8, max_size=60), st.tuples(_skew, _skew), st.integers(0, 2))
+def test_no_run_is_deleted_twice_nor_a_successor_and_what_is_due_goes(
+    actions: list[tuple[object, ...]], skews: tuple[int, int], progress: int
+) -> None:
+    story = tell(actions, skews, progress)
+    event(f"deleted while faults lasted: {len(story.world.deletions) > 2}")
+
+
+# -- what a random story seldom finds, step by step
+
+
+def due_story() -> tuple[Story, list[Task]]:
+    """Both apps are marked and due, and a sweep has said so."""
+    story = Story((0, 0))
+    story.begin(2)
+    return story, story.world.sweep_and_plan(story.world.now)
+
+
+@pytest.mark.parametrize("steps", range(40))
+def test_a_sweeper_that_comes_while_another_is_at_it_calls_nobody(steps: int) -> None:
+    story, tasks = due_story()
+    first = Paused(story.process(0), tasks)
+    story.running.append(first)
+    for _ in range(steps):
+        first.step()
+    if not first.is_done:
+        story.process(1).run(tasks)
+    while not first.is_done:
+        first.step()
+    story.check()
+    assert len(story.world.deletions) == story.world.calls == 2
+
+
+@pytest.mark.parametrize("steps", range(1, 40))
+def test_a_crash_at_any_step_of_a_shutdown_delays_it_and_no_more(steps: int) -> None:
+    story, tasks = due_story()
+    first = Paused(story.process(0), tasks)
+    for _ in range(steps):
+        first.step()
+    first.die()
+    story.goes_on()
+    story.check()
+    ended = [each for each in story.world.audit.values() if each.what is Happened.STOPPED]
+    assert {each.run.key for each in ended if each.run} == {ONE, TWO}
+
+
+@pytest.mark.parametrize("steps", range(1, 40))
+def test_a_caller_that_sleeps_between_its_check_and_its_call_checks_again(steps: int) -> None:
+    """The owner starts the app again meanwhile, with the CreationTime that it had."""
+    story, tasks = due_story()
+    first = Paused(story.process(0), tasks)
+    for _ in range(steps):
+        first.step()
+    world = story.world
+    is_under_way = not first.is_done and not world.deletions
+    if is_under_way:
+        world.owner_deletes(ONE)
+        world.later(timedelta(seconds=30))
+        world.start(ONE, keeps_creation_time=True)
+    while not first.is_done:
+        first.step()
+    story.check()
+    for each in world.deletions:
+        sent_after = each.sent_at - each.told_at
+        assert sent_after <= timedelta(seconds=WINDOW)
