@@ -1,8 +1,9 @@
 """ministack: AWS's engines (Scheduler, SQS, Lambda, DynamoDB, CloudFormation ...) on this machine.
 
 It lives in an environment of its own, since it pins another botocore than the development tools;
-the environment is made once and kept under ``.venvs``. It listens on 127.0.0.1 only. ``AUTH`` makes
-it check each call against the policies of the caller's role, so that a right that is missing shows.
+the environment is made once and kept under ``.venvs``. It listens on 127.0.0.1 only, with TLS,
+which the policies of queues and buckets demand. ``AUTH`` makes it check each call against the
+policies of the caller's role, so that a right that is missing shows.
 It has no SageMaker: that is the local Studio, by ``AWS_ENDPOINT_URL_SAGEMAKER``.
 """
 
@@ -13,11 +14,12 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +58,7 @@ class Ministack:
     """A ministack that runs. ``url`` is the endpoint of every service that it has."""
 
     url: str
+    ca: Path
     log: Path
     pid: int
     account: str = ACCOUNT
@@ -68,7 +71,7 @@ class Ministack:
             for name, value in os.environ.items()
             if not name.startswith(("AWS_", "SAGEMAKER_"))
         }
-        return {**kept, **environment(self.url), **more}
+        return {**kept, **environment(self.url, self.ca), **more}
 
     def client(self, service: str) -> Any:
         """A boto3 client."""
@@ -80,6 +83,7 @@ class Ministack:
                 service,
                 region_name=REGION,
                 endpoint_url=self.url,
+                verify=str(self.ca),
                 aws_access_key_id=self.account,
                 aws_secret_access_key="test",  # noqa: S106
                 config=Config(retries={"mode": "standard", "total_max_attempts": 2}),
@@ -102,10 +106,11 @@ class Ministack:
         ]
 
 
-def environment(url: str, account: str = ACCOUNT) -> dict[str, str]:
+def environment(url: str, ca: Path, account: str = ACCOUNT) -> dict[str, str]:
     """What points boto3 to it."""
     return {
         "AWS_ENDPOINT_URL": url,
+        "AWS_CA_BUNDLE": str(ca),
         "AWS_ACCESS_KEY_ID": account,
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_DEFAULT_REGION": REGION,
@@ -114,6 +119,15 @@ def environment(url: str, account: str = ACCOUNT) -> dict[str, str]:
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     }
+
+
+def wait_for(condition: Callable[[], Any], what: str, limit: float = LIMIT) -> Any:
+    """Waits until the condition is something."""
+    end = time.monotonic() + limit
+    while not (found := condition()):
+        assert time.monotonic() < end, f"not within {limit} s: {what}"
+        time.sleep(0.3)
+    return found
 
 
 @contextmanager
@@ -126,7 +140,8 @@ def running_ministack(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
+    url = f"https://127.0.0.1:{port}"
+    ca = folder / "ca.pem"
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     env = {
         **kept,
@@ -135,6 +150,7 @@ def running_ministack(
         "GATEWAY_PORT": str(port),
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
         "AUTH": "true",
+        "USE_SSL": "1",
         "IOT_MTLS_ENABLED": "0",
         "HOME": str(folder),
         "TMPDIR": str(folder),
@@ -147,11 +163,11 @@ def running_ministack(
         )
     try:
         end = time.monotonic() + LIMIT
-        while not _is_ready(url):
+        while not _is_ready(port, ca):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < end, log.read_text()
             time.sleep(0.1)
-        yield Ministack(url, log, process.pid)
+        yield Ministack(url, ca, log, process.pid)
     finally:
         # Its functions are processes of its own: all of its session ends with it.
         os.killpg(process.pid, signal.SIGTERM)
@@ -162,9 +178,13 @@ def running_ministack(
             process.wait()
 
 
-def _is_ready(url: str) -> bool:
+def _is_ready(port: int, ca: Path) -> bool:
+    """Whether it answers; its certificate is kept then."""
     try:
-        with urllib.request.urlopen(f"{url}/_ministack/health", timeout=5) as reply:  # noqa: S310
+        ca.write_text(ssl.get_server_certificate(("127.0.0.1", port)))
+        health = f"https://127.0.0.1:{port}/_ministack/health"
+        context = ssl.create_default_context(cafile=str(ca))
+        with urllib.request.urlopen(health, timeout=5, context=context) as reply:
             return bool(json.load(reply))
     except OSError:
         return False

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ..clock import to_iso, utcnow
 from ..errors import Failed, Misused
 from ..text import clean, span, table, usd
-from . import fleet_acting
+from . import fleet_acting, fleet_on_aws
 
 if TYPE_CHECKING:
     from ..fleet.config import Config
@@ -65,6 +65,7 @@ def add_parser(subparsers: Any) -> None:
     _add_form(coverage, csv_too=False)
     coverage.set_defaults(run=show_coverage)
     fleet_acting.add_parsers(commands, _add_config, _add_region)
+    fleet_on_aws.add_parsers(commands, _add_config)
     costs = commands.add_parser(
         "costs",
         help="what fleet run has recorded of costs",

@@ -234,8 +234,15 @@ def _prometheus(
     sigv4_region = table.text("sigv4_region")
     lookback = table.duration("lookback", timedelta(days=1), timedelta(minutes=1))
     within = table.duration("reports_within", within, _SECOND)
-    table.end("url, headers, token_file, sigv4_region, lookback and reports_within")
-    return PrometheusServer(url, headers, sigv4_region, lookback), within
+    remote_write = table.text("remote_write_url")
+    if remote_write and not remote_write.startswith(("http://", "https://")):
+        raise table.wrong(
+            "remote_write_url", "is the URL of a receiver, which begins with https://"
+        )
+    table.end(
+        "url, headers, token_file, sigv4_region, lookback, reports_within and remote_write_url"
+    )
+    return PrometheusServer(url, headers, sigv4_region, lookback, remote_write), within
 
 
 def _prices(top: Table, folder: Path) -> tuple[Mapping[str, Decimal], str, bool]:

@@ -197,6 +197,12 @@ class FleetMetrics:
                 count = sum(event.what is each for event in events)
                 self._events[labels] = self._events.get(labels, 0) + count
 
+    def show_sweeps(self, scope: Scope, stored: int, failed: int) -> None:
+        """From now on show these numbers of sweeps, which a record has counted."""
+        with self._lock:
+            self._sweeps[(*scope, OK)] = stored
+            self._sweeps[(*scope, FAILED)] = failed
+
     def describe(self) -> Iterator[Metric]:
         """The metrics without samples."""
         for definition in DEFINITIONS:

@@ -44,6 +44,7 @@ class NotAsked(Exception):
 @dataclass(frozen=True)
 class PrometheusServer:
     """Where the extensions' metrics are. ``url`` is the base, to which ``/api/v1/query`` is added.
+    ``remote_write_url`` is where the fleet's own metrics are sent, by the engines on AWS.
 
     ``lookback`` is how far back a server that is gone is still found the first time; what has been
     heard of once is remembered here.
@@ -53,6 +54,7 @@ class PrometheusServer:
     headers: Mapping[str, str] = field(default_factory=dict)
     sigv4_region: str = ""
     lookback: timedelta = timedelta(days=1)
+    remote_write_url: str = ""
 
     @property
     def query(self) -> str:

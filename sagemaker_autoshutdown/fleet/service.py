@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
-from ..aws import Aws, AwsError, ErrorKind
+from ..aws import Aws, AwsError, ErrorKind, Role
 from ..lifecycle.throttling import Patient
 from ..prices.book import PriceBook, endpoint_region
 from .advance import advance
@@ -44,6 +44,8 @@ PRICE_CACHE_NAME = "fleet-prices-{region}.json"
 
 #: Told of progress: the account's name and region, what is being listed, and how many so far.
 Progress = Callable[[str, str, int], None]
+#: Makes what calls AWS: for a region, told of waits, with a role.
+MakeAws = Callable[[str, Callable[[str], None], Optional[Role]], Aws]
 #: What every server was last heard, of all accounts.
 Heard = Mapping[tuple[str, str, ReportKey], datetime]
 
@@ -96,6 +98,7 @@ class Fleet:
     #: Whether the Price List is asked. A command that ends at once has no time for that.
     ask_price_list: bool = False
     log: logging.Logger = field(default_factory=lambda: logging.getLogger(__name__))
+    make_aws: MakeAws = Patient
     targets: list[Target] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -109,7 +112,7 @@ class Fleet:
     def _target(self, account: Account, region: str) -> Target:
         # As the AWS command line does; boto3 knows only AWS_DEFAULT_REGION.
         region = region or os.environ.get("AWS_REGION", "")
-        aws = Patient(region, self.say, account.role)
+        aws = self.make_aws(region, self.say, account.role)
         name = " ".join(part for part in (account.name, region) if part)
         sweeper = Sweeper(
             aws,

@@ -92,7 +92,8 @@ class Stopper:
         )
         events = act(proposal.plan.tasks, parts)
         if proposal.plan.halted:
-            events.append(self._halted(sweep, proposal.plan.halted))
+            events.append(halted(sweep, proposal.plan.halted, self.by))
+            self.audit.write(events[-1:])
         for event in events:
             what = event.run.shown if event.run else "this sweep"
             level = logging.WARNING if event.what in _BAD else logging.INFO
@@ -101,12 +102,12 @@ class Stopper:
             )
         return proposal, events
 
-    def _halted(self, sweep: Sweep, why: str) -> Event:
-        # Once an hour at most: the id is the same in between.
-        event_id = f"{'/'.join(sweep.scope)}#halted#{sweep.at:%Y-%m-%dT%H}"
-        event = Event(event_id, sweep.at, sweep.scope, Happened.HALTED, why=why, by=self.by)
-        self.audit.write([event])
-        return event
+
+def halted(sweep: Sweep, why: str, by: str) -> Event:
+    """What is recorded of a sweep that called for too much. Once an hour at most: the id is the
+    same in between."""
+    event_id = f"{'/'.join(sweep.scope)}#halted#{sweep.at:%Y-%m-%dT%H}"
+    return Event(event_id, sweep.at, sweep.scope, Happened.HALTED, why=why, by=by)
 
 
 _BAD = frozenset({Happened.FAILED, Happened.HALTED})

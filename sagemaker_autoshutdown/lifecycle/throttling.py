@@ -54,5 +54,9 @@ class Patient(Aws):
                 if error.kind is not ErrorKind.THROTTLED:
                     raise
                 self._say(f"AWS limits the rate of calls: waiting {seconds} s.")
-            sleep(seconds)
+            self.pause(seconds, f"{service}:{operation}")
         return super().call_blocking(service, operation, parameters)
+
+    def pause(self, seconds: float, operation: str) -> None:
+        """Waits before an operation is tried again."""
+        sleep(seconds)

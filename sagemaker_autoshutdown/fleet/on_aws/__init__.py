@@ -1,5 +1,9 @@
-"""The fleet's record in AWS's own stores, for a fleet without a machine of its own.
+"""The fleet on AWS's own engines: no server, for any number of apps.
 
-``table.py`` keeps in DynamoDB and S3 what ``fleet run`` keeps in SQLite, under the same conditions.
-``pack.py`` (pure) turns a record into bytes and back. Nothing calls them yet.
+EventBridge Scheduler → SQS → Lambda → DynamoDB and S3; metrics by remote write. ``table.py`` is
+the record that ``fleet run`` keeps in SQLite; ``pack.py`` (pure) turns it into bytes and back;
+``holds.py`` keeps holds and the audit. ``handlers.py`` is what Lambda calls. ``policies.py`` says
+what the functions may do, and ``template.py`` makes the stack's template; ``bundle.py`` makes the
+functions' code, and ``deploy.py`` brings everything into an account. Decisions are made where
+``fleet run`` makes them.
 """

@@ -1,0 +1,203 @@
+"""What the functions share: their settings out of the environment, and calls that end in time."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+from ...aws import Aws, AwsError, ErrorKind, Role
+from ...clock import utcnow
+from ...lifecycle.throttling import Patient
+from ..config import Config, read
+from ..service import Fleet
+from .holds import DynamoHolds, LogAudit
+from .table import Table
+
+log = logging.getLogger("sagemaker_autoshutdown.fleet")
+
+#: Seconds of an invocation that are left to store what was seen and to answer.
+RESERVE = 20.0
+#: Seconds after which a configuration is read again, so that a changed one is used soon.
+FRESH = 300.0
+#: What a function may write to; it is the function's own.
+SCRATCH = Path("/tmp/sagemaker-autoshutdown")  # noqa: S108
+
+
+class Context(Protocol):
+    """What of Lambda's context is used."""
+
+    invoked_function_arn: str
+    aws_request_id: str
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until Lambda ends the function."""
+
+
+@dataclass
+class Deadline:
+    """When the present invocation has to be done."""
+
+    left: Callable[[], float] = lambda: RESERVE * 2
+
+    def begin(self, context: Context) -> None:
+        """A new invocation."""
+        self.left = lambda: context.get_remaining_time_in_millis() / 1000 - RESERVE
+
+    def check(self, seconds: float, operation: str) -> None:
+        """Raises ``AwsError`` where fewer seconds are left."""
+        if self.left() < seconds:
+            raise AwsError(
+                ErrorKind.TIMEOUT,
+                operation,
+                "OutOfTime",
+                "the function's time is over: raise the stack's parameter Timeout",
+            )
+
+
+class Bounded(Patient):
+    """Calls that are not begun, and waits that are not waited, once too little time is left."""
+
+    def __init__(
+        self, region: str, say: Callable[[str], None], role: Role | None, deadline: Deadline
+    ) -> None:
+        super().__init__(region, say, role)
+        self._deadline = deadline
+
+    def call_blocking(
+        self, service: str, operation: str, parameters: dict[str, Any]
+    ) -> dict[str, Any]:
+        """As ``Patient.call_blocking``. Raises ``AwsError`` where the time is over."""
+        self._deadline.check(0, f"{service}:{operation}")
+        return super().call_blocking(service, operation, parameters)
+
+    def pause(self, seconds: float, operation: str) -> None:
+        """Waits, if there is time for it."""
+        self._deadline.check(seconds, operation)
+        super().pause(seconds, operation)
+
+
+class Once(Aws):
+    """Calls that are made once, and not begun once too little time is left: for shutting down."""
+
+    def __init__(self, region: str, role: Role | None, deadline: Deadline) -> None:
+        super().__init__(region, role=role)
+        self._deadline = deadline
+
+    def call_blocking(
+        self, service: str, operation: str, parameters: dict[str, Any]
+    ) -> dict[str, Any]:
+        """As ``Aws.call_blocking``. Raises ``AwsError`` where the time is over."""
+        self._deadline.check(0, f"{service}:{operation}")
+        return super().call_blocking(service, operation, parameters)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The environment that the stack gives its functions. No secret is in it."""
+
+    table: str
+    bucket: str
+    sweeps: str
+    tasks: str
+    audit: str
+    config: str
+    interval: timedelta
+    actor_role: str
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Raises ``KeyError`` for what is missing."""
+        return cls(
+            environment["FLEET_TABLE"],
+            environment["FLEET_BUCKET"],
+            environment["FLEET_SWEEP_QUEUE"],
+            environment.get("FLEET_TASK_QUEUE", ""),
+            environment["FLEET_AUDIT_GROUP"],
+            environment.get("FLEET_CONFIG", ""),
+            timedelta(minutes=int(environment["FLEET_INTERVAL_MINUTES"])),
+            environment.get("FLEET_ACTOR_ROLE", ""),
+        )
+
+
+@dataclass
+class Runtime:
+    """What one execution environment keeps from one invocation to the next."""
+
+    settings: Settings
+    deadline: Deadline = field(default_factory=Deadline)
+    monotonic: Callable[[], float] = time.monotonic
+    _fleet: Fleet | None = None
+    _text: str | None = None
+    _read_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        """The region is Lambda's own."""
+        self.aws: Aws = Bounded(os.environ.get("AWS_REGION", ""), log.warning, None, self.deadline)
+        self.table = Table(self.aws, self.settings.table, self.settings.bucket)
+        self.holds = DynamoHolds(self.aws, self.settings.table)
+        stream = f"{utcnow():%Y/%m/%d}/{uuid.uuid4().hex}"
+        self.audit = LogAudit(self.aws, self.settings.audit, stream)
+
+    def fleet(self) -> Fleet:
+        """The fleet of the configuration. Raises ``InvalidConfig`` and ``AwsError``."""
+        now = self.monotonic()
+        if self._fleet is not None and now - self._read_at < FRESH:
+            return self._fleet
+        text = config_text(self.aws, self.settings.config)
+        if self._fleet is None or text != self._text:
+            config = read_config(self.aws, text) if text else Config()
+            config = replace(config, interval=self.settings.interval, data_dir=SCRATCH)
+            if not (self.settings.tasks or self.settings.actor_role):
+                # Without the function that acts, every rule is tried out.
+                config = replace(config, rules=replace(config.rules, grades=frozenset()))
+            self._fleet = self.fleet_of(config)
+            self._text = text
+        self._read_at = now
+        return self._fleet
+
+    def fleet_of(self, config: Config) -> Fleet:
+        """A fleet whose calls end in time."""
+        return Fleet(
+            config,
+            say=log.warning,
+            log=log,
+            make_aws=lambda region, say, role: Bounded(region, say, role, self.deadline),
+        )
+
+
+def config_text(aws: Aws, where: str) -> str:
+    """The configuration: ``s3://BUCKET/KEY`` or ``ssm:/NAME``; empty for none."""
+    if not where:
+        return ""
+    if where.startswith("s3://"):
+        bucket, _, key = where[len("s3://") :].partition("/")
+        answer = aws.call_blocking("s3", "GetObject", {"Bucket": bucket, "Key": key})
+        return str(answer["Body"].read().decode("utf-8"))
+    name = where.partition(":")[2]
+    answer = aws.call_blocking("ssm", "GetParameter", {"Name": name, "WithDecryption": True})
+    return str(answer["Parameter"]["Value"])
+
+
+def read_config(aws: Aws, text: str) -> Config:
+    """The configuration, of which ``ssm:/NAME`` for a file means a parameter of SSM, where secrets
+    are. They are written to the function's own scratch, which nobody else reads."""
+    SCRATCH.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in sorted(set(re.findall(r"[\"'](ssm:/[\w./-]+)[\"']", text))):
+        answer = aws.call_blocking(
+            "ssm", "GetParameter", {"Name": name[len("ssm:") :], "WithDecryption": True}
+        )
+        path = SCRATCH / name
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(str(answer["Parameter"]["Value"]), encoding="utf-8")
+    path = SCRATCH / "fleet.toml"
+    path.write_text(text, encoding="utf-8")
+    return read(path)

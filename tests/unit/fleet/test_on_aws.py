@@ -1,0 +1,159 @@
+"""The engines on AWS, as far as values go: templates, messages, packed records."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import hcl2
+import pytest
+import yaml
+from cfnlint.api import lint_all
+
+from sagemaker_autoshutdown.fleet.acting.model import Kind, RunId, Task
+from sagemaker_autoshutdown.fleet.advance import Charge
+from sagemaker_autoshutdown.fleet.config import Config
+from sagemaker_autoshutdown.fleet.on_aws import bundle, files, messages, template
+from sagemaker_autoshutdown.fleet.on_aws.deploy import MOST_TEMPLATE
+from sagemaker_autoshutdown.fleet.on_aws.pack import Book, Payer, pack_book, unpack_book
+from sagemaker_autoshutdown.fleet.on_aws.table import MOST_DAYS, _spread
+from sagemaker_autoshutdown.fleet.policy import act_policy
+
+from .scenes import NOON, SCOPE, app, stepped, sweep, volume
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("name", ["fleet.yaml", "fleet-member.yaml"])
+def test_the_templates_are_what_cloudformation_takes(name: str) -> None:
+    text = files.cloudformation_files()[name]
+    assert not [str(found) for found in lint_all(text) if found.rule.id[0] in "EW"]
+    assert len(text.encode()) < MOST_TEMPLATE
+    made = template.stack() if name == "fleet.yaml" else template.member()
+    assert yaml.safe_load(text) == json.loads(json.dumps(made))
+
+
+def test_the_terraform_module_names_parameters_that_the_template_has() -> None:
+    found = files.terraform_files()
+    assert found["fleet.yaml"] == files.cloudformation_files()["fleet.yaml"]
+    for name, text in found.items():
+        if name.endswith(".tf"):
+            hcl2.loads(text)
+    given = found["main.tf"].partition("merge(var.parameters, {")[2].partition("})")[0]
+    names = {line.split("=")[0].strip() for line in given.splitlines() if " = " in line}
+    assert names == {"Bucket", "CodeKey", "Configuration", "Act", "Architecture"}
+    assert names <= set(template.PARAMETERS)
+
+
+def _allowed(role: str) -> set[str]:
+    found: set[str] = set()
+    [policy] = template.stack()["Resources"][role]["Properties"]["Policies"]
+    for statement in policy["PolicyDocument"]["Statement"]:
+        actual: Any = statement.get("Fn::If", [None, statement])[1]
+        found |= set(actual["Action"])
+    return found
+
+
+def test_who_sweeps_can_shut_nothing_down() -> None:
+    """Two functions, two roles."""
+    acting = {"sagemaker:DeleteApp", "sagemaker:StopNotebookInstance", "sagemaker:AddTags"}
+    assert not _allowed("SweeperRole") & acting
+    assert acting <= _allowed("ActorRole")
+    assert not _allowed("ActorRole") & {"sqs:SendMessage", "s3:PutObject", "s3:DeleteObject"}
+    needed = {each for one in act_policy(Config())["Statement"] for each in one["Action"]}
+    assert needed <= _allowed("ActorRole")
+    for role in ("SweeperRole", "ActorRole", "ScheduleRole"):
+        assert not [each for each in _allowed(role) if "*" in each]
+
+
+def test_a_dry_run_has_no_function_that_acts() -> None:
+    for name, resource in template.stack()["Resources"].items():
+        if name.startswith(("Actor", "Task")):
+            assert resource["Condition"] == "Act", name
+
+
+def test_a_queue_hides_a_message_for_six_times_the_functions_time() -> None:
+    for seconds, found in template.stack()["Mappings"]["Visibility"].items():
+        assert found["Seconds"] == 6 * int(seconds)
+
+
+def _record(body: Any, sent: datetime = NOON) -> dict[str, Any]:
+    stamp = str(int(sent.timestamp() * 1000))
+    return {"body": json.dumps(body), "attributes": {"SentTimestamp": stamp}}
+
+
+def test_a_round_is_named_by_the_time_for_which_it_was_planned() -> None:
+    """Not by any machine's clock: one that comes twice, or late, makes the same sweep."""
+    planned = _record({"round": "2026-09-01T12:03:20Z"}, NOON + timedelta(hours=2))
+    assert messages.read(planned, 4 * MINUTE) == messages.Round("2026-09-01T12:00:00Z")
+    literal = _record({"round": "<aws.scheduler.scheduled-time>"}, NOON + 5 * MINUTE)
+    assert messages.read(literal, 4 * MINUTE) == messages.Round("2026-09-01T12:04:00Z")
+
+
+@pytest.mark.parametrize("body", ["no JSON", [], {}, {"sweep": "x"}, {"round": 3, "attributes": 1}])
+def test_a_message_of_somebody_else_is_told_from_ours(body: Any) -> None:
+    record = {"body": body if isinstance(body, str) else json.dumps(body)}
+    with pytest.raises(messages.NoMessage):
+        messages.read(record, MINUTE)
+    with pytest.raises(messages.NoMessage):
+        messages.read_tasks(record)
+
+
+def test_tasks_survive_the_queue_in_their_order() -> None:
+    tasks = [
+        Task(Kind.FINISH, RunId(SCOPE, app(name=f"app-{number}").key, NOON), why="é" * 40)
+        for number in range(50)
+    ]
+    bodies = list(messages.task_bodies(tasks))
+    assert [len(json.loads(body)["tasks"]) for body in bodies] == [20, 20, 10]
+    read = [task for body in bodies for task in messages.read_tasks({"body": body})]
+    assert read == tasks
+
+
+def test_batches_are_no_more_than_sqs_takes() -> None:
+    batches = list(messages.in_tens("x" * 70_000 for _ in range(25)))
+    assert max(len(batch) for batch in batches) <= 10
+    assert max(sum(len(each["MessageBody"]) for each in batch) for batch in batches) < 256 * 1024
+    assert sum(map(len, batches)) == 25
+    for batch in batches:
+        assert len({each["Id"] for each in batch}) == len(batch)
+
+
+def test_a_book_survives_packing() -> None:
+    first = stepped(Book(state=_empty()).state, sweep(0, app(), volume("s")))
+    book, _ = Book(_empty()).turn(first)
+    second = stepped(book.state, sweep(60, app(), volume("s")))
+    book, over = book.turn(second)
+    assert not over
+    assert unpack_book(SCOPE, pack_book(book)) == book
+    assert sum(book.totals.values()) == 2 * 10**9
+
+
+def _empty() -> Any:
+    from sagemaker_autoshutdown.fleet.model import State
+
+    return State(SCOPE)
+
+
+def test_days_that_no_transaction_takes_are_booked_on_the_first_that_it_does() -> None:
+    payer = Payer("d", "o", "JupyterLab", "ml.t3.medium")
+    start = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    days = [f"{start + timedelta(days=number):%Y-%m-%d}" for number in range(150)]
+    over = {day: {payer: Charge(1)} for day in days}
+    kept = _spread(over, days[0])
+    assert len(kept) == MOST_DAYS + 1
+    assert kept[days[0]] == {payer: Charge(1)}
+    assert sum(charge.nano for found in kept.values() for charge in found.values()) == 150
+
+
+def test_the_same_files_give_the_same_zip(tmp_path: Path) -> None:
+    members = {"b.py": b"2", "a/c.so": b"1"}
+    one = bundle.zipped(members)
+    assert one == bundle.zipped(dict(reversed(members.items())))
+    with zipfile.ZipFile(io.BytesIO(one)) as archive:
+        assert archive.namelist() == ["a/c.so", "b.py"]
+        assert archive.getinfo("a/c.so").external_attr >> 16 == 0o755
