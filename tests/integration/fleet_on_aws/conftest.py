@@ -33,7 +33,7 @@ def ministack(
     elsewhere = {
         name: value
         for name, value in studio.aws_environment().items()
-        if name.startswith("AWS_ENDPOINT_URL_")
+        if name in ("AWS_ENDPOINT_URL_SAGEMAKER", "AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API")
     }
     folder = tmp_path_factory.mktemp("engines") / "ministack"
     with running_ministack(folder, elsewhere) as running:
