@@ -38,13 +38,22 @@ READ_ACCOUNT: tuple[Statement, ...] = tuple(read_policy(_ANY, "${AWS::Partition}
 #: Marking and shutting down in an account.
 ACT_IN_ACCOUNT: tuple[Statement, ...] = tuple(act_policy(_ANY, "${AWS::Partition}")["Statement"])
 
+
+def _log(group: str) -> tuple[str, str]:
+    """A log group, and its streams: to make a stream is a right on the group itself."""
+    name = (
+        f"arn:${{AWS::Partition}}:logs:${{AWS::Region}}:${{AWS::AccountId}}:log-group:${{{group}}}"
+    )
+    return name, f"{name}:*"
+
+
 _LOGS: tuple[Statement, ...] = (
-    _allow("Audit", ("logs:CreateLogStream", "logs:PutLogEvents"), "${AuditLog.Arn}"),
+    _allow("Audit", ("logs:CreateLogStream", "logs:PutLogEvents"), *_log("AuditLog")),
 )
 
 
 def _own_log(group: str) -> Statement:
-    return _allow("Log", ("logs:CreateLogStream", "logs:PutLogEvents"), f"${{{group}.Arn}}")
+    return _allow("Log", ("logs:CreateLogStream", "logs:PutLogEvents"), *_log(group))
 
 
 #: The function that sweeps, beside ``READ_ACCOUNT``.
