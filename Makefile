@@ -12,6 +12,7 @@
 #   make dist                the sdist and the wheel of a release
 #   make render              renews the files that the code writes: scripts, templates, dashboards, tables
 #   make test-long           20,000 requests, 500 damaged records, 100 kills: an hour
+#   make test-stack          a fleet on AWS: deploys the users' template to a stand-in of AWS
 #   make test-situations     in use or not: all lines of the table, real servers and kernels
 #   make upgrade             newer development dependencies, within what pyproject.toml allows
 #   make pictures            renews the pictures of README and docs
@@ -39,7 +40,7 @@ LIFECYCLE := $(BIN)/jupyter-sagemaker-autoshutdown lifecycle-config
 # What `make test` consists of.
 PARTS := test-python test-panel test-browser
 
-.PHONY: all demo test test-fast test-long test-situations test-images $(PARTS) pictures lint docs format bench wheel dist \
+.PHONY: all demo test test-fast test-long test-situations test-stack test-images $(PARTS) pictures lint docs format bench wheel dist \
 	render upgrade clean system-packages
 
 all: $(INSTALLED)
@@ -71,6 +72,10 @@ test:
 # In use or not: all lines of the table. `make test` tries a sample of them.
 test-situations: $(INSTALLED)
 	$(PYTEST) tests/e2e/situations -m ""
+
+# A fleet on AWS: the stack that users deploy, in a stand-in of AWS on this machine.
+test-stack: $(INSTALLED)
+	$(PYTEST) tests/integration/fleet_on_aws -m ""
 
 # What `make test` tries a sample of, at full length: an hour.
 test-long: $(INSTALLED)

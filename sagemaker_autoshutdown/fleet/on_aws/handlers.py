@@ -160,7 +160,7 @@ class Sweeping:
         self._runtime = runtime
         self._fleet = fleet
         self._target = target
-        own = target.scope
+        own = target.sweeper.scope(ask=False)
         region = own.region or os.environ.get("AWS_REGION", "")
         self._scope = Scope(own.account_id or account_id, region)
 

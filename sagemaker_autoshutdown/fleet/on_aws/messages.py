@@ -15,7 +15,8 @@ from typing import Any
 from ...clock import from_iso
 from ..acting import wire
 from ..acting.model import Task
-from ..service import Target, planned
+from ..recorder import planned
+from ..service import Target
 
 #: Tasks of one message: what one invocation does well within its time.
 TASKS = 20

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sagemaker_autoshutdown.aws import Aws
 from sagemaker_autoshutdown.fleet.model import NOTEBOOK_INSTANCE, VOLUME, Scope
 from sagemaker_autoshutdown.fleet.on_aws.table import Table
@@ -14,6 +16,7 @@ from .conftest import Fleet
 SCOPE = Scope(ACCOUNT, REGION)
 
 
+@pytest.mark.whole_stack
 def test_a_schedule_fires_and_the_fleet_is_recorded(fleet: Fleet, studio: BlockingStudio) -> None:
     """By the template that users deploy, with rights that are checked."""
     made = studio.do(lambda s: fleets.fill(s.account, s.now(), apps=21, notebooks=0))
