@@ -350,6 +350,18 @@ describe('a request that fails between two polls', () => {
     expect(model.connection).toBe('connected');
   });
 
+  test('puts the next poll off no further, however often somebody asks', async () => {
+    await start();
+    client.answers.status = new RequestError(0, 'Failed to fetch');
+    for (let second = 0; second < 10; second += 1) {
+      await model.refresh();
+      await pass(1);
+    }
+    client.answers.status = status({ next_check_at: null });
+    await pass(20);
+    expect(model.connection).toBe('connected');
+  });
+
   test('is not made up for more and more often', async () => {
     await start({ events: true });
     client.answers.status = new RequestError(503, 'down');

@@ -39,7 +39,10 @@ const MIN_INTERVAL = 5 * SECOND;
 const MAX_INTERVAL = MINUTE;
 /** After the server's check, so as to see what came of it. */
 const AFTER_CHECK = SECOND;
-/** While the server does not answer: from the least interval, doubling, up to this. */
+/**
+ * While the server does not answer: from the least interval, doubling, up to this. It follows from
+ * how long the server has been away, so that requests between those of the poll put nothing off.
+ */
 const MAX_BACKOFF = 2 * MINUTE;
 const COSTS_MAX_AGE = 5 * MINUTE;
 /** Settings are asked for again after this. */
@@ -257,7 +260,7 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
       this._end = endFrom(status, this._end);
       this._connection = 'connected';
       this._connectionError = '';
-      this._failures = 0;
+      this._awaySince = null;
       this._askNextIn(this._intervalAfter(status));
       this._stateChanged.emit();
       void this._updateDetails({
@@ -272,10 +275,9 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
       if (hasEnded(this._end, this._status, this.now())) {
         this._ended ??= this._end;
       }
-      this._askNextIn(
-        Math.min(MIN_INTERVAL * 2 ** this._failures, MAX_BACKOFF)
-      );
-      this._failures += 1;
+      this._awaySince ??= Date.now();
+      const away = Math.max(Date.now() - this._awaySince, 0);
+      this._askNextIn(Math.min(MIN_INTERVAL + away, MAX_BACKOFF));
       this._stateChanged.emit();
     }
   }
@@ -454,7 +456,7 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
   private _changing: Promise<unknown> = Promise.resolve();
   private _costsAskedAt = -Infinity;
   private _watchers = 0;
-  private _failures = 0;
+  private _awaySince: number | null = null;
   private _asking: Promise<void> | null = null;
   private _askingNext: Promise<void> | null = null;
   private _toldSinceAsked = false;
