@@ -346,6 +346,19 @@ class _Tokens:
         self.token = {self._name: token} if token else None
 
 
+def content_at(aws: Aws, where: str, at_most: int | None = None) -> bytes:
+    """The content of ``s3://BUCKET/KEY``, at most so many bytes of it (None: all), or of the
+    parameter ``ssm:/NAME``. Blocks. Raises :class:`AwsError`."""
+    if where.startswith("ssm:"):
+        wanted = {"Name": where[len("ssm:") :], "WithDecryption": True}
+        answer = aws.call_blocking("ssm", "GetParameter", wanted)
+        return str(answer["Parameter"]["Value"]).encode()
+    bucket, _, key = where[len("s3://") :].partition("/")
+    answer = aws.call_blocking("s3", "GetObject", {"Bucket": bucket, "Key": key})
+    content: bytes = answer["Body"].read(at_most)
+    return content
+
+
 def member(answer: dict[str, Any], key: str, operation: str) -> Any:
     """A member that every good answer has. Of a body that is no JSON (a proxy's page) botocore
     makes an answer without any: that raises :class:`AwsError`."""

@@ -1,22 +1,19 @@
 """ministack: AWS's engines (Scheduler, SQS, Lambda, DynamoDB, CloudFormation ...) on this machine.
 
-It lives in an environment of its own, since it pins another botocore than the development tools;
-the environment is made once and kept under ``.venvs``. It listens on 127.0.0.1 only, with TLS,
-which the policies of queues and buckets demand. ``AUTH`` makes it check each call against the
-policies of the caller's role, so that a right that is missing shows.
+It lives in an environment of its own, since it pins another botocore than the development tools.
+It listens on 127.0.0.1 only, with TLS, which the policies of queues and buckets demand. ``AUTH``
+makes it check each call against the policies of the caller's role, so that a missing right shows.
 It has no SageMaker: that is the local Studio, by ``AWS_ENDPOINT_URL_SAGEMAKER``.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
 import socket
 import ssl
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
@@ -25,32 +22,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.paths import ROOT
+from tests.programs import installed
 
-REQUIREMENTS = Path(__file__).with_name("ministack-requirements.txt")
-FOLDER = ROOT / ".venvs" / "ministack"
 #: Seconds for it to start, and for anything to happen in it.
 LIMIT = 150.0
 REGION = "us-east-1"
 ACCOUNT = "111122223333"
-
-
-def program() -> str:
-    """The program, installed if it is not there. CalledProcessError where it can't be had."""
-    FOLDER.parent.mkdir(exist_ok=True)
-    made = FOLDER / "installed.txt"
-    with (FOLDER.parent / "ministack.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.exists() or made.read_text() != REQUIREMENTS.read_text():
-            uv = [sys.executable, "-m", "uv", "--quiet"]
-            subprocess.run(
-                [*uv, "venv", "--clear", "--python", sys.executable, str(FOLDER)], check=True
-            )
-            python = str(FOLDER / "bin" / "python")
-            command = [*uv, "pip", "install", "--python", python, "-r", str(REQUIREMENTS)]
-            subprocess.run(command, check=True)
-            made.write_text(REQUIREMENTS.read_text())
-    return str(FOLDER / "bin" / "ministack")
 
 
 @dataclass
@@ -159,7 +136,12 @@ def running_ministack(
     log = folder / "ministack.log"
     with log.open("w") as out:
         process = subprocess.Popen(
-            [program()], env=env, stdout=out, stderr=out, cwd=folder, start_new_session=True
+            [installed("ministack")],
+            env=env,
+            stdout=out,
+            stderr=out,
+            cwd=folder,
+            start_new_session=True,
         )
     try:
         end = time.monotonic() + LIMIT

@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
-from .advance import Charge, ChargeKey, Step
-from .model import Scope, State
+from .advance import Charge, ChargeKey, Step, advance
+from .bill import Rates
+from .model import Policy, Scope, State, Sweep
+
+#: How often a step is made again because another sweeper stored one meanwhile.
+_TRIES = 3
 
 
 class StoreError(Exception):
@@ -51,3 +55,23 @@ class Record(Protocol):
 
     def costs(self, start: str, end: str) -> Iterator[Cost]:
         """The costs of the days (UTC, as ``2026-09-01``) from the first to before the last."""
+
+
+def record_sweep(
+    record: Record, sweep: Sweep, rates: Rates, policy: Policy, known: State | None = None
+) -> tuple[State, bool]:
+    """Stores the step that a sweep makes, from the state that is ``known`` or what the record has.
+
+    Gives the state after it, and whether it was this call that stored it. Raises
+    :class:`StoreError`.
+    """
+    state = known
+    for _ in range(_TRIES):
+        state = state or record.load(sweep.scope)
+        step = advance(state, sweep, rates, policy)
+        if step is None:
+            return state, False
+        if record.apply(step, state.sweep_id):
+            return step.state, True
+        state = None  # another sweeper was first: from what that has stored
+    return record.load(sweep.scope), False

@@ -9,19 +9,15 @@ from datetime import datetime, timedelta, timezone
 from ..clock import from_iso, to_iso
 from ..text import span
 from .acting.protocols import Unavailable
-from .advance import advance
 from .bill import Rates
 from .metrics import FAILED, OK, FleetMetrics
 from .model import Scope, State, Sweep
 from .outages import Outages
-from .record import Record, StoreError
+from .record import Record, StoreError, record_sweep
 from .reports import AppReports
 from .service import Failure, Fleet, Target
 from .stopper import Stopper
 from .view import lines, summarise
-
-#: Of a good sweep, how often it was stored by somebody else meanwhile until it is given up.
-_TRIES = 3
 
 
 @dataclass
@@ -79,21 +75,10 @@ class Recorder:
         reported: AppReports | None,
         problems: dict[str, str],
     ) -> None:
-        is_stored = False
         policy = self.fleet.config.policy
         rates = self.fleet.rates(target)
-        state = self._states.get(sweep.scope)
-        for _ in range(_TRIES):
-            if state is None:
-                state = self.store.load(sweep.scope)
-            step = advance(state, sweep, rates, policy)
-            if step is None:
-                break
-            if self.store.apply(step, state.sweep_id):
-                state, is_stored = step.state, True
-                break
-            state = None  # another process was first: from what that has stored
-        state = state or self.store.load(sweep.scope)
+        known = self._states.get(sweep.scope)
+        state, is_stored = record_sweep(self.store, sweep, rates, policy, known)
         self._states[sweep.scope] = state
         ahead = from_iso(state.sweep_id) - sweep.at if state.sweep_id else timedelta(0)
         if ahead > self.fleet.config.interval:

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ..aws import Aws, AwsError
+from ..aws import Aws, AwsError, content_at
 from ..clock import from_iso, to_iso, utcnow
 from ..model import Problem
 from ..threads import in_thread
@@ -107,18 +107,11 @@ def _shortened(text: str) -> str:
 def fetch(aws: Aws, source: str) -> str:
     """What stands at a source. Blocks. Raises `AwsError`, and `InvalidSettings` for what is no
     text or too long."""
-    if source.startswith("ssm:"):
-        answer = aws.call_blocking(
-            "ssm", "GetParameter", {"Name": source[len("ssm:") :], "WithDecryption": True}
-        )
-        return str(answer["Parameter"]["Value"])
-    bucket, _, key = source[len("s3://") :].partition("/")
-    answer = aws.call_blocking("s3", "GetObject", {"Bucket": bucket, "Key": key})
-    content = answer["Body"].read(MAX_BYTES + 1)
+    content = content_at(aws, source, MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise InvalidSettings(f"it is longer than {MAX_BYTES} bytes")
     try:
-        return str(content.decode())
+        return content.decode()
     except UnicodeDecodeError as error:
         raise InvalidSettings(f"it is not UTF-8: {error}") from None
 

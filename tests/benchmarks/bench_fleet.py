@@ -29,6 +29,7 @@ from sagemaker_autoshutdown.fleet.store import FILE_NAME, Store
 from tests import custodian
 from tests.localstudio import fleet
 from tests.localstudio.testing import BlockingStudio, running_studio
+from tests.programs import installed
 
 from .__main__ import say, table
 
@@ -184,7 +185,7 @@ def _others(studio: BlockingStudio, apps: int, folder: Path, count: int) -> list
             "",
         ]
     environment = {**os.environ, **studio.aws_environment()}
-    custodian.custodian()
+    installed("custodian")
     before = len(studio.calls())
     cpu = _children()
     custodian.resources("aws.sagemaker-app", folder / "custodian", environment, timeout=1200)

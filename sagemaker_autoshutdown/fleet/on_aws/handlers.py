@@ -24,11 +24,11 @@ from ..acting.model import Happened, Kind, Task
 from ..acting.notify import notifier
 from ..acting.protocols import Unavailable
 from ..acting.sagemaker import SageMaker
-from ..advance import advance, is_applied
+from ..advance import is_applied
 from ..config import Config, InvalidConfig
 from ..metrics import FleetMetrics
 from ..model import Scope, State, Sweep
-from ..record import StoreError
+from ..record import StoreError, record_sweep
 from ..reports import of_scope
 from ..service import Fleet, Target
 from ..stopper import Proposal, halted, propose
@@ -37,8 +37,6 @@ from . import sender
 from .messages import NoMessage, Round, SweepOf, in_tens, read, read_tasks, task_bodies
 from .runtime import Context, Once, Runtime, Settings, log
 
-#: How often a step is made again because another sweeper stored one meanwhile.
-_TRIES = 3
 #: Seconds that one task may take: an observation, a call, and writes.
 LONGEST = 30.0
 
@@ -206,17 +204,10 @@ class Sweeping:
         """Stores the step of the sweep; gives the state after it, and whether it was this one that
         stored it. Raises ``StoreError``."""
         rates, policy = self._fleet.rates(self._target), self._fleet.config.policy
-        for _ in range(_TRIES):
-            state = self._runtime.table.load(found.scope)
-            step = advance(state, found, rates, policy)
-            if step is None:
-                return state, False
-            if self._runtime.table.apply(step, state.sweep_id):
-                return step.state, True
-        state = self._runtime.table.load(found.scope)
+        state, is_stored = record_sweep(self._runtime.table, found, rates, policy)
         if not is_applied(state, found):
             raise StoreError(f"The record of {self._target.name} changes faster than it can be.")
-        return state, False
+        return state, is_stored
 
     def _propose(self, found: Sweep, state: State) -> Proposal:
         """What the rules call for: the tasks are sent, or noted where nobody acts."""

@@ -13,7 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from ...aws import Aws, AwsError, ErrorKind, Role
+from ...aws import Aws, AwsError, ErrorKind, Role, content_at
 from ...clock import utcnow
 from ...lifecycle.throttling import Patient
 from ..config import Config, read
@@ -62,7 +62,20 @@ class Deadline:
             )
 
 
-class Bounded(Patient):
+class _InTime(Aws):
+    """Calls that are not begun once too little time is left."""
+
+    _deadline: Deadline
+
+    def call_blocking(
+        self, service: str, operation: str, parameters: dict[str, Any]
+    ) -> dict[str, Any]:
+        """As the next class's. Raises ``AwsError`` where the time is over."""
+        self._deadline.check(0, f"{service}:{operation}")
+        return super().call_blocking(service, operation, parameters)
+
+
+class Bounded(_InTime, Patient):
     """Calls that are not begun, and waits that are not waited, once too little time is left."""
 
     def __init__(
@@ -71,32 +84,18 @@ class Bounded(Patient):
         super().__init__(region, say, role)
         self._deadline = deadline
 
-    def call_blocking(
-        self, service: str, operation: str, parameters: dict[str, Any]
-    ) -> dict[str, Any]:
-        """As ``Patient.call_blocking``. Raises ``AwsError`` where the time is over."""
-        self._deadline.check(0, f"{service}:{operation}")
-        return super().call_blocking(service, operation, parameters)
-
     def pause(self, seconds: float, operation: str) -> None:
         """Waits, if there is time for it."""
         self._deadline.check(seconds, operation)
         super().pause(seconds, operation)
 
 
-class Once(Aws):
+class Once(_InTime):
     """Calls that are made once, and not begun once too little time is left: for shutting down."""
 
     def __init__(self, region: str, role: Role | None, deadline: Deadline) -> None:
         super().__init__(region, role=role)
         self._deadline = deadline
-
-    def call_blocking(
-        self, service: str, operation: str, parameters: dict[str, Any]
-    ) -> dict[str, Any]:
-        """As ``Aws.call_blocking``. Raises ``AwsError`` where the time is over."""
-        self._deadline.check(0, f"{service}:{operation}")
-        return super().call_blocking(service, operation, parameters)
 
 
 @dataclass(frozen=True)
@@ -175,15 +174,7 @@ class Runtime:
 
 def config_text(aws: Aws, where: str) -> str:
     """The configuration: ``s3://BUCKET/KEY`` or ``ssm:/NAME``; empty for none."""
-    if not where:
-        return ""
-    if where.startswith("s3://"):
-        bucket, _, key = where[len("s3://") :].partition("/")
-        answer = aws.call_blocking("s3", "GetObject", {"Bucket": bucket, "Key": key})
-        return str(answer["Body"].read().decode("utf-8"))
-    name = where.partition(":")[2]
-    answer = aws.call_blocking("ssm", "GetParameter", {"Name": name, "WithDecryption": True})
-    return str(answer["Parameter"]["Value"])
+    return content_at(aws, where).decode() if where else ""
 
 
 def read_config(aws: Aws, text: str) -> Config:
@@ -191,13 +182,11 @@ def read_config(aws: Aws, text: str) -> Config:
     are. They are written to the function's own scratch, which nobody else reads."""
     SCRATCH.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in sorted(set(re.findall(r"[\"'](ssm:/[\w./-]+)[\"']", text))):
-        answer = aws.call_blocking(
-            "ssm", "GetParameter", {"Name": name[len("ssm:") :], "WithDecryption": True}
-        )
+        secret = content_at(aws, name)
         path = SCRATCH / name
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
-        path.write_text(str(answer["Parameter"]["Value"]), encoding="utf-8")
+        path.write_bytes(secret)
     path = SCRATCH / "fleet.toml"
     path.write_text(text, encoding="utf-8")
     return read(path)

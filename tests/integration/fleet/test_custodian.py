@@ -9,6 +9,7 @@ import pytest
 
 from tests import custodian
 from tests.localstudio.testing import BlockingStudio
+from tests.programs import installed
 
 from .conftest import Run, document, fill
 
@@ -19,7 +20,7 @@ def test_an_independent_client_lists_the_same_apps(
     studio: BlockingStudio, run: Run, environment: Mapping[str, str], tmp_path: Path
 ) -> None:
     fill(studio, apps=230)
-    custodian.custodian()  # its installation asks the local Studio nothing
+    installed("custodian")  # its installation asks the local Studio nothing
     theirs = custodian.resources("aws.sagemaker-app", tmp_path / "custodian", environment)
     described = len(studio.calls("DescribeApp"))
     ours = document(run("status", "--json"))["apps"]
