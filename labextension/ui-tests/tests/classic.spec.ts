@@ -160,8 +160,7 @@ test('an app is kept, longer at each press, and the keep-alive is undone, by key
   };
   // Its deadline is an hour away: a press is for an hour more.
   await expect(keep).toHaveText('Keep 1 h');
-  await keep.focus();
-  await page.keyboard.press('Enter');
+  await keep.press('Enter');
   await expect(panel).toContainText('Kept until');
   await expect(panel.getByText('Kept', { exact: true })).toBeVisible();
   await expect(keep).toHaveText('+1 h');
@@ -171,8 +170,7 @@ test('an app is kept, longer at each press, and the keep-alive is undone, by key
   await page.keyboard.press('Enter');
   await expect.poll(keptFor).toBeGreaterThan(2.9);
 
-  await panel.getByRole('button', { name: 'Undo keeping' }).focus();
-  await page.keyboard.press('Space');
+  await panel.getByRole('button', { name: 'Undo keeping' }).press('Space');
   await expect(panel).not.toContainText('Kept until');
   expect((await onlyApp(studio)).kept_until).toBeNull();
 });
@@ -180,25 +178,21 @@ test('an app is kept, longer at each press, and the keep-alive is undone, by key
 test('by keyboard, the focus is never lost to what goes away', async () => {
   const title = panel.getByRole('heading', { name: 'datascience-1.0' });
   const keep = panel.getByRole('button', { name: 'Keep datascience-1.0 ' });
-  await keep.focus();
-  await page.keyboard.press('Enter');
+  await keep.press('Enter');
   await expect(panel).toContainText('Kept until');
   await expect(keep).toBeFocused();
 
-  await panel.getByRole('button', { name: 'Undo keeping' }).focus();
-  await page.keyboard.press('Enter');
+  await panel.getByRole('button', { name: 'Undo keeping' }).press('Enter');
   await expect(panel).not.toContainText('Kept until');
   await expect(title).toBeFocused();
   await page.keyboard.press('Tab');
   await expect(keep).toBeFocused();
 
   const details = panel.getByRole('button', { name: 'Details of' });
-  await details.focus();
-  await page.keyboard.press('Enter');
+  await details.press('Enter');
   await expect(panel).toContainText('Price: $0.05/h, bundled price list');
   const until = panel.getByRole('button', { name: 'until a time' });
-  await until.focus();
-  await page.keyboard.press('Enter');
+  await until.press('Enter');
   const field = panel.getByLabel('Keep until', { exact: true });
   await expect(field).toBeFocused();
   await page.keyboard.press('Escape');
@@ -206,8 +200,7 @@ test('by keyboard, the focus is never lost to what goes away', async () => {
   await expect(until).toBeFocused();
 
   const ask = panel.getByRole('button', { name: 'Shut down datascience' });
-  await ask.focus();
-  await page.keyboard.press('Enter');
+  await ask.press('Enter');
   await expect(page.locator('.jp-Dialog')).toBeVisible();
   await page.keyboard.press('Escape');
   await expect(page.locator('.jp-Dialog')).toHaveCount(0);
@@ -216,14 +209,12 @@ test('by keyboard, the focus is never lost to what goes away', async () => {
   const limit = panel.getByLabel('Warning before a shutdown', { exact: true });
   const save = panel.getByRole('button', { name: 'Save: Warning before' });
   await limit.fill('11');
-  await save.focus();
-  await page.keyboard.press('Enter');
+  await save.press('Enter');
   await expect(saidAt('Warning before a shutdown')).toHaveText('Saved');
   await expect(save).toBeFocused();
   await panel
     .getByRole('button', { name: "Use the administrator's value: Warning" })
-    .focus();
-  await page.keyboard.press('Enter');
+    .press('Enter');
   await expect(saidAt('Warning before a shutdown')).toHaveText('Saved');
   await expect(limit).toBeFocused();
 });

@@ -159,8 +159,7 @@ test('a setting that does not move the panel leaves the focus where it is', asyn
   await openPanel(page);
   await openSettings();
   const box = page.getByRole('checkbox', { name: 'Status bar' });
-  await box.focus();
-  await page.keyboard.press('Space');
+  await box.press('Space');
   await expect(
     page.getByRole('button', { name: /SageMaker AutoShutdown:/ })
   ).toHaveCount(0);

@@ -394,9 +394,15 @@ for (const { theme } of LOOKS.slice(0, 2)) {
     await panel.getByRole('button', { name: 'Details of' }).click();
     await panel.getByRole('button', { name: 'About these figures' }).click();
     await panel.getByRole('button', { name: 'Show more' }).click();
-    await panel.getByRole('slider', { name: 'Cost by day' }).focus();
-    await page.keyboard.press('ArrowLeft');
-    await expect(panel).toContainText('Thu, Sep 17: in use');
+    const chart = panel.getByRole('slider', { name: 'Cost by day' });
+    await expect(async () => {
+      // JupyterLab may take the focus to its Launcher some time after it was loaded.
+      await chart.press('End');
+      await chart.press('ArrowLeft');
+      await expect(panel).toContainText('Thu, Sep 17: in use', {
+        timeout: 1000
+      });
+    }).toPass();
     await panel.getByText('Limits', { exact: true }).click();
     await panel.getByRole('button', { name: 'until a time' }).click();
     await panel
