@@ -216,11 +216,11 @@ else:
 PY
 }
 
-# Two apps may start in one environment: one at a time, by a lock on its Python.
+# Two apps may start in one environment: one at a time, by a lock on its bin (python may be a link).
 take_turns() {
-    local left=$((TIME_LIMIT - SECONDS))
-    [ -r "$PYTHON" ] && command -v flock >"$WORK/output" || return
-    exec 9<"$PYTHON"
+    local left=$((TIME_LIMIT - SECONDS)) bin="${PYTHON%/*}"
+    [ -r "$bin" ] && command -v flock >"$WORK/output" || return
+    exec 9<"$bin"
     flock -n 9 2>"$WORK/output" && return
     # flock says nothing where the time is over.
     flock -w "$left" 9 2>"$WORK/output" || [ -s "$WORK/output" ] ||

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import io
 import json
+import os
 import re
 import socket
 import tarfile
 import zipfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -149,8 +152,7 @@ def test_an_install_that_never_ends_does_not_keep_the_next_from_starting(
 ) -> None:
     script = render(Kind.SPACE, settings_for(one_stand_in, wheel))
     script = script.replace("INSTALL_TIME=25", "INSTALL_TIME=6")
-    with Path(one_stand_in.environment.python).open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with locked(one_stand_in.environment.folder / "bin"):
         outcome = one_stand_in.run(script)
     assert "another app has been installing into the same environment for" in failed_open(outcome)
     assert not one_stand_in.fixed_settings.exists()
@@ -161,8 +163,30 @@ def test_a_server_that_is_restarted_does_not_hold_the_lock(
 ) -> None:
     one_stand_in.add_program("restart-jupyter-server", "sleep 600 >/dev/null 2>&1 & echo up")
     one_stand_in.run(render(Kind.SPACE, settings_for(one_stand_in, wheel)))
-    with Path(one_stand_in.environment.python).open() as mine:
-        fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with locked(one_stand_in.environment.folder / "bin"):
+        pass
+
+
+def test_an_install_does_not_wait_for_one_into_another_environment_of_the_same_python(
+    one_stand_in: StandIn, wheel: Path
+) -> None:
+    one_stand_in.environment.install(wheel)
+    script = render(Kind.SPACE, settings_for(one_stand_in, wheel))
+    one_stand_in.run(script)
+    with locked(Path(one_stand_in.environment.python).resolve()):
+        [line] = one_stand_in.run(script).log
+    assert line.endswith("was installed already, nothing was changed")
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """A lock on a file or folder, as somebody else holds it. BlockingIOError if it is taken."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(opened)
 
 
 # ---- what was there ------------------------------------------------------------------------------
