@@ -26,15 +26,15 @@ from .api.history import NoTracker
 from .api.served import Served
 from .aws import Aws
 from .clock import utcnow
-from .commands import Commands
 from .costs.setup import cost_tracker
 from .costs.tracker import CostTracker
 from .decide import is_held
 from .hosts import adapter_for, detect
+from .hosts.native_hold import NativeHold
 from .metrics.collector import Metrics
 from .model import Host, HostKind, Problem
 from .monitor import Monitor
-from .native_hold import NativeHold
+from .monitor.commands import Commands
 from .settings import admin as config_module
 from .settings.admin import SageMakerAutoShutdown
 from .settings.source import SettingsSource, fetch

@@ -1,6 +1,6 @@
 """Shutdowns under way: one at a time for each app, each with a back-off of its own.
 
-``monitor`` says at each check what is to be shut down; this module sees to it that a
+``monitor.loop`` says at each check what is to be shut down; this module sees to it that a
 deletion is not repeated while it goes on, that a failure of one app delays no other, and that a
 failing one is tried again later and later.
 """

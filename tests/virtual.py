@@ -23,11 +23,10 @@ from sagemaker_autoshutdown.activity.jupyter import Models, Unreadable
 from sagemaker_autoshutdown.activity.kernel_probe import Answer, Told
 from sagemaker_autoshutdown.activity.kernel_requests import KernelUse
 from sagemaker_autoshutdown.activity.reader import ActivityReader
-from sagemaker_autoshutdown.announcements import Check, Listener
 from sagemaker_autoshutdown.aws import Aws, AwsError, ErrorKind
 from sagemaker_autoshutdown.clock import to_iso
-from sagemaker_autoshutdown.commands import Commands
 from sagemaker_autoshutdown.hosts import adapter_for
+from sagemaker_autoshutdown.listeners import Check, Listener
 from sagemaker_autoshutdown.model import (
     AppType,
     Event,
@@ -41,6 +40,7 @@ from sagemaker_autoshutdown.model import (
     Totals,
 )
 from sagemaker_autoshutdown.monitor import Monitor
+from sagemaker_autoshutdown.monitor.commands import Commands
 from sagemaker_autoshutdown.settings.admin import SageMakerAutoShutdown
 from sagemaker_autoshutdown.settings.source import SettingsSource
 from sagemaker_autoshutdown.settings.user import Settings

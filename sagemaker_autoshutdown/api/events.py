@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..announcements import Listener
 from ..clock import to_iso, utcnow
+from ..listeners import Listener
 from ..model import Event
 from ..status import to_json
 

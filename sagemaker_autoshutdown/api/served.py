@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..errors import Unavailable
 
 if TYPE_CHECKING:
-    from ..commands import Commands
     from ..monitor import Monitor
+    from ..monitor.commands import Commands
     from .checks import RequestedChecks
     from .forward import Forwarder
     from .history import Tracker

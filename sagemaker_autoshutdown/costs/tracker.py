@@ -20,9 +20,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from ..announcements import Check, Listener
 from ..clock import utcnow
 from ..errors import Unavailable
+from ..listeners import Check, Listener
 from ..model import AppType, Event, Host, HostKind, Presence, Price, Problem, Totals, Verdict
 from ..prices.book import PriceBook
 from .billing.report import GroupBy, Outcome, Report

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..aws import Aws, AwsError
+from ..hosts.native_hold import TIMESTAMP_FILE
 from ..model import Host, HostKind
-from ..native_hold import TIMESTAMP_FILE
 from .findings import Finding, Level
 from .server import installed_version
 

@@ -31,7 +31,7 @@ from prometheus_client.core import (
     Metric,
 )
 
-from ..announcements import Check, Listener
+from ..listeners import Check, Listener
 from ..model import Event, EventKind, Host, PriceSource, Reason, State, WorkKind
 
 if TYPE_CHECKING:

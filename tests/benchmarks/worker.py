@@ -25,10 +25,10 @@ from tornado.ioloop import IOLoop
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from sagemaker_autoshutdown.activity.jupyter import server_token
-from sagemaker_autoshutdown.announcements import Check
 from sagemaker_autoshutdown.api.served import Served
 from sagemaker_autoshutdown.app import SETTINGS_KEY, Running
 from sagemaker_autoshutdown.clock import utcnow
+from sagemaker_autoshutdown.listeners import Check
 from sagemaker_autoshutdown.monitor import Monitor
 
 from .gateway import SPEC
@@ -98,18 +98,20 @@ class Worker:
         monitor = self.monitor
         await monitor.stop()
         await monitor.check()
-        source = monitor._reader.source
-        apps = monitor._snapshot.apps
+        observer = monitor._observer
+        reader, apps = observer._reader, observer.snapshot.apps
+        source = reader.source
 
         async def listeners() -> None:
-            monitor.announcements.checked(Check(utcnow(), timedelta(0), monitor._verdicts, True))
+            verdicts = monitor._decisions.verdicts
+            monitor.announcements.checked(Check(utcnow(), timedelta(0), verdicts, True))
 
         parts: dict[str, Callable[[], Awaitable[Any]]] = {
             "nothing": lambda: asyncio.sleep(0),
-            "AWS: ListApps": lambda: monitor._adapter.list_apps(utcnow()),
+            "AWS: ListApps": lambda: observer._adapter.list_apps(utcnow()),
             "kernels": source.kernels,
             "terminals": source.terminals,
-            "kernels, terminals and their meaning": lambda: monitor._reader.read(apps, utcnow()),
+            "kernels, terminals and their meaning": lambda: reader.read(apps, utcnow()),
             "listeners": listeners,
             "the whole check": monitor.check,
         }

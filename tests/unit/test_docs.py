@@ -73,6 +73,11 @@ def test_every_module_is_on_the_map() -> None:
         assert f"`{name}`" in CONTRIBUTING, f"CONTRIBUTING.md does not say what {name} is for"
 
 
+def test_what_grows_at_the_top_level_gets_a_room() -> None:
+    names = sorted(path.name for path in (ROOT / "sagemaker_autoshutdown").glob("*.py"))
+    assert len(names) <= 14, names
+
+
 def test_every_file_that_contributors_are_sent_to_is_there() -> None:
     steps = CONTRIBUTING.split("## Add a metric")[1].split("## House rules")[0]
     named = re.findall(r"`([\w./-]+(?:\.\w+|/))`", steps)

@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from sagemaker_autoshutdown import status as status_module
-from sagemaker_autoshutdown.announcements import Check
 from sagemaker_autoshutdown.costs.totals import Spent
+from sagemaker_autoshutdown.listeners import Check
 from sagemaker_autoshutdown.metrics import collector as metrics_module
 from sagemaker_autoshutdown.metrics.collector import (
     BASE_LABELS,

@@ -12,9 +12,9 @@ from typing import Any, cast
 
 import pytest
 
-from sagemaker_autoshutdown.announcements import Check
+from sagemaker_autoshutdown.hosts.native_hold import NativeHold, write_timestamp
+from sagemaker_autoshutdown.listeners import Check
 from sagemaker_autoshutdown.model import Host, HostKind, State
-from sagemaker_autoshutdown.native_hold import NativeHold, write_timestamp
 from sagemaker_autoshutdown.parts import _native_hold
 from sagemaker_autoshutdown.settings.admin import SageMakerAutoShutdown
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from ...announcements import Listener
+from ...listeners import Listener
 from ...model import Reason
 from .encode import STALE, Sample, Series, encode
 from .receiver import FAILED, OK, REFUSED, Answer, Receiver, Sign

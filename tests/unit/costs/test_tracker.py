@@ -19,7 +19,6 @@ from unittest.mock import Mock
 import pytest
 from traitlets.config import Config, LoggingConfigurable
 
-from sagemaker_autoshutdown.announcements import Check
 from sagemaker_autoshutdown.aws import Aws, AwsError, ErrorKind
 from sagemaker_autoshutdown.costs import setup
 from sagemaker_autoshutdown.costs import totals as totals_module
@@ -32,6 +31,7 @@ from sagemaker_autoshutdown.costs.store.ledger import Ledger
 from sagemaker_autoshutdown.costs.tracker import CostTracker
 from sagemaker_autoshutdown.decide import AppMemory, decide
 from sagemaker_autoshutdown.errors import Unavailable
+from sagemaker_autoshutdown.listeners import Check
 from sagemaker_autoshutdown.model import (
     App,
     AppStatus,

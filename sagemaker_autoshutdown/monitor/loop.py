@@ -1,6 +1,7 @@
 """The loop: when to check, observe, decide, act, tell.
 
-Owns the present picture and the only task that changes it. Rules live in ``decide``, deletions in
+Owns the only task that changes the present picture, and when it works. Seeing is the business of
+``observer``, rules live in ``decide``, what stands of them in ``decisions``, deletions in
 ``shutdowns``, what is told in ``announcements``, what users ask for in ``commands``; handlers,
 metrics and the command line read ``status()``.
 """
@@ -10,39 +11,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from . import status as status_module
-from .activity.questions import Questions
-from .activity.reader import ActivityReader, ObservedActivity
-from .announcements import Announcements, Check, Listener
-from .aws import AwsError
-from .clock import Alarm, JumpDetector, utcnow
-from .decide import AppMemory, Decision, decide
-from .errors import UnknownApp
-from .hosts import HostAdapter
-from .model import (
-    App,
-    AppStatus,
-    Holds,
-    Host,
-    Problem,
-    Reason,
-    ShutdownFailure,
-    Snapshot,
-    Verdict,
-)
+from .. import status as status_module
+from ..activity.questions import Questions
+from ..activity.reader import ActivityReader
+from ..clock import Alarm, JumpDetector, utcnow
+from ..errors import UnknownApp
+from ..hosts import HostAdapter
+from ..listeners import Check, Listener
+from ..model import App, Host, Problem, Reason, ShutdownFailure, Verdict
+from ..settings.admin import SageMakerAutoShutdown
+from ..settings.user import Settings
+from ..shutdowns import Shutdowns
+from ..status import AppView, Costs, Status
+from .announcements import Announcements
+from .decisions import Decisions
+from .observer import Observer
 from .problems import Problems
-from .settings.admin import SageMakerAutoShutdown
-from .settings.user import Settings
-from .shutdowns import Shutdowns
-from .status import AppView, Costs, Status
 
-#: Seconds for observing kernels and terminals, which must not hold up the loop for ever.
-READ_TIMEOUT = 60
 #: From this difference to the monotonic clock on, the wall clock was set, or the machine slept.
 CLOCK_JUMP = timedelta(seconds=5)
 
@@ -69,8 +59,6 @@ class Monitor:
         self.now = now
         log = log or logging.getLogger(__name__)
         self.announcements = Announcements(listeners, log)
-        self._adapter = adapter
-        self._reader = reader
         self._config = config
         self._costs = costs
         self._log = log
@@ -82,21 +70,14 @@ class Monitor:
             lambda app_name, kernels: self._guarded(self._ask_and_act(app_name, kernels))
         )
         self._problems = Problems(problems, now, log)
+        self._observer = Observer(adapter, reader, self._problems, now)
+        self._decisions = Decisions(settings, self.host.owner, self._questions)
         self._jumps = JumpDetector()
         self._alarm = Alarm(now)
-        # What was seen and decided.
-        self._snapshot = Snapshot((), ())
-        self._memory: Mapping[str, AppMemory] = {}
-        self._verdicts: tuple[Verdict, ...] = ()
-        self._unasked: frozenset[str] = frozenset()
-        self._notes: tuple[str, ...] = ()
-        #: The apps that users want to be shut down, with the start of the run that they saw.
-        self._requested: dict[str, datetime] = {}
         self._announced_status: object = None
         # When.
         self._started_at: datetime | None = None
         self._check_began_at: datetime | None = None
-        self._checked_at: datetime | None = None
         self._next_check_at: datetime | None = None
         # Made when first needed: before Python 3.10 it belongs to the loop it is made under.
         self._check_lock: asyncio.Lock | None = None
@@ -154,7 +135,7 @@ class Monitor:
         times = [began_at + self._poll]
         times += [
             verdict.next_at
-            for verdict in self._verdicts
+            for verdict in self._decisions.verdicts
             if verdict.next_at is not None and verdict.next_at > began_at
         ]
         retry_at = self._shutdowns.next_retry_at()
@@ -165,7 +146,7 @@ class Monitor:
 
     def page_closed(self) -> None:
         """A browser's page was closed: see whether another is open."""
-        self._reader.presence.page_closed(self.now())
+        self._observer.page_closed()
         self.wake()
 
     def wake(self) -> None:
@@ -189,54 +170,30 @@ class Monitor:
         async with self._checking:
             began_at = asyncio.get_running_loop().time()
             self._note_clock(self.now(), began_at)
-            apps, apps_error = await self._list_apps()
-            # Kernels last: theirs is the state that changes by the second.
-            activity = ObservedActivity()
-            if any(app.status is AppStatus.IN_SERVICE for app in apps):
-                activity = await self._observe_activity(apps)
-            now = self._take(apps, apps_error, activity)
+            now = await self._observer.observe()
+            self._decide(now)
             self._problems.check_went_well()
             self._act(now)
             self._announce_check(now, asyncio.get_running_loop().time() - began_at)
 
-    def _take(self, apps: tuple[App, ...], apps_error: str, activity: ObservedActivity) -> datetime:
-        """Decide on what was seen; gives when."""
-        self._notes = activity.notes
-        self._problems.activity_unseen(activity.error)
-        now = self.now()
-        self._snapshot = Snapshot(
-            apps=apps,
-            work=activity.work,
-            apps_error=apps_error,
-            activity_error=activity.error,
-            presence=activity.presence,
-        )
-        if not apps_error and not activity.error:
-            self._checked_at = now
-        self._decide(now)
-        return now
-
     def _act(self, now: datetime) -> None:
         """Begin what is due: questions to kernels before a warning and before a shutdown, and the
         shutdowns that need none. Nothing here waits for an answer."""
-        work = self._snapshot.work
-        self._questions.begin([v for v in self._verdicts if v.app.name in self._unasked], work)
-        due = self._shutdowns.due(self._verdicts, now)
+        work, verdicts = self._observer.snapshot.work, self._decisions.verdicts
+        unasked = self._decisions.unasked
+        self._questions.begin([v for v in verdicts if v.app.name in unasked], work)
+        due = self._shutdowns.due(verdicts, now)
         self._shutdowns.start(self._questions.begin(due, work), now)
 
     async def _ask_and_act(self, app_name: str, kernel_ids: list[str]) -> None:
         """Ask an app's kernels, observe them again, and spare the app if they turn out to be at
         work."""
-        asked = await self._reader.ask(kernel_ids, self.now())
+        asked = await self._observer.ask(kernel_ids)
         async with self._checking:
             self._questions.confirm(app_name)
-            now = self.now()
-            if asked:
-                apps, apps_error = self._snapshot.apps, self._snapshot.apps_error
-                now = self._take(apps, apps_error, await self._observe_activity(apps))
-            else:
-                self._decide(now)
-            self._shutdowns.start([v for v in self._verdicts if v.app.name == app_name], now)
+            now = await self._observer.observe_activity() if asked else self.now()
+            self._decide(now)
+            self._shutdowns.start(self._decisions.of(app_name), now)
             self._announce_check(now, None)
         self.wake()  # deadlines may have changed
 
@@ -244,7 +201,7 @@ class Monitor:
         message = self._problems.check_failed(error)
         self._next_check_at = self.now() + self._poll
         # What was not seen is unknown, and a deadline that passes meanwhile is void.
-        self._snapshot = replace(self._snapshot, apps_error=message)
+        self._observer.lose_sight(message)
         with contextlib.suppress(Exception):
             self._decide(self.now())
             self._announce_status()
@@ -260,59 +217,22 @@ class Monitor:
                 "users are warned again before a shutdown",
                 jump.total_seconds(),
             )
-            # What was used half an hour ago was so by the new clock as well.
-            self._reader.clock_jumped(jump)
-            self._memory = {
-                name: replace(memory, last_active=memory.last_active + jump, announced=None)
-                for name, memory in self._memory.items()
-            }
-
-    async def _observe_activity(self, apps: tuple[App, ...]) -> ObservedActivity:
-        try:
-            return await asyncio.wait_for(self._reader.read(apps, self.now()), READ_TIMEOUT)
-        except asyncio.TimeoutError:
-            return ObservedActivity(error=f"no answer in {READ_TIMEOUT} s")
-
-    async def _list_apps(self) -> tuple[tuple[App, ...], str]:
-        """The apps, and what kept them from being listed; then those that were last seen."""
-        try:
-            apps = await self._adapter.list_apps(self.now())
-        except AwsError as error:
-            self._problems.apps_unseen(error)
-            return self._snapshot.apps, str(error)
-        self._problems.apps_unseen(None)
-        return apps, ""
+            self._observer.clock_jumped(jump)
+            self._decisions.clock_jumped(jump)
 
     # ---- decide, and tell what changed ------------------------------------------------------
 
     def _decide(self, now: datetime) -> None:
         """Turn the last observations into verdicts. Acts on nothing."""
-        runs = {app.name: app.run_started_at for app in self._snapshot.apps}
-        # A request is for the run that the user saw.
-        self._requested = {
-            name: run for name, run in self._requested.items() if runs.get(name) == run
-        }
-        self._unasked = frozenset()
-        decision = self._decision(self._requested, now)
-        self._unasked = self._questions.before_warning(decision.verdicts, self._snapshot.work)
-        if self._unasked:
-            decision = self._decision(self._requested, now)
-        self._memory = decision.memory
-        self._verdicts = decision.verdicts
-        self._shutdowns.follow(decision.verdicts, now)
-        self.announcements.warn(decision.verdicts, self._shutdowns.progress(), now)
-        if not self._snapshot.apps_error:
-            self.announcements.tell_gone(self._snapshot.apps, now)
-
-    def _decision(self, requested: Collection[str], now: datetime) -> Decision:
-        """What is decided if users want these apps to be shut down."""
-        runs = {app.name: app.run_started_at for app in self._snapshot.apps}
-        holds = Holds(self.settings.kept_until(runs), frozenset(requested))
-        snapshot = replace(self._snapshot, unasked=self._unasked)
-        return decide(snapshot, self.settings.policy, self.host.owner, holds, self._memory, now)
+        snapshot, decisions = self._observer.snapshot, self._decisions
+        decisions.decide(snapshot, now)
+        self._shutdowns.follow(decisions.verdicts, now)
+        self.announcements.warn(decisions.verdicts, self._shutdowns.progress(), now)
+        if not snapshot.apps_error:
+            self.announcements.tell_gone(snapshot.apps, now)
 
     def _accepted(self, app: App, reason: Reason) -> None:
-        self._requested.pop(app.name, None)
+        self._decisions.withdraw(app.name)
         self.announcements.accepted(app, reason, self.now())
         self._announce_status()
         self.wake()
@@ -320,7 +240,7 @@ class Monitor:
     def _failed(self, app: App, reason: Reason, failure: ShutdownFailure) -> None:
         now = self.now()
         # A request was for its moment: what the user does from now on may be work.
-        if self._requested.pop(app.name, None) is not None:
+        if self._decisions.withdraw(app.name):
             self._decide(now)
         self.announcements.failed(app, reason, failure, now)
         self._announce_status()
@@ -328,8 +248,8 @@ class Monitor:
 
     def _announce_check(self, now: datetime, seconds: float | None) -> None:
         duration = None if seconds is None else timedelta(seconds=seconds)
-        snapshot = self._snapshot
-        check = Check(now, duration, self._verdicts, not snapshot.apps_error, snapshot.presence)
+        snapshot, verdicts = self._observer.snapshot, self._decisions.verdicts
+        check = Check(now, duration, verdicts, not snapshot.apps_error, snapshot.presence)
         self.announcements.checked(check)
         self._announce_status()
 
@@ -350,23 +270,20 @@ class Monitor:
 
     def verdict_on_request(self, app_name: str) -> Verdict:
         """What would be decided if a user wanted this app to be shut down."""
-        verdicts = self._decision([app_name], self.now()).verdicts
-        (verdict,) = (verdict for verdict in verdicts if verdict.app.name == app_name)
-        return verdict
+        return self._decisions.if_requested(app_name, self._observer.snapshot, self.now())
 
     def shut_down_on_request(self, app_name: str, run_started_at: datetime) -> None:
         """Shut down the run of an app that a user saw, if that is what is decided."""
-        self._requested[app_name] = run_started_at
+        self._decisions.request(app_name, run_started_at)
         now = self.now()
         self._decide(now)
         # This app only: of the others, what is due takes observations of its own.
-        asked_for = [verdict for verdict in self._verdicts if verdict.app.name == app_name]
-        self._shutdowns.start(asked_for, now)
+        self._shutdowns.start(self._decisions.of(app_name), now)
         self._announce_status()
 
     def withdraw_request(self, app_name: str) -> None:
         """The user no longer wants the app to be shut down."""
-        self._requested.pop(app_name, None)
+        self._decisions.withdraw(app_name)
 
     # ---- what handlers, metrics and the command line read --------------------------------------
 
@@ -374,28 +291,25 @@ class Monitor:
         """The present picture, out of memory."""
         now = self.now()
         policy = self.settings.policy
-        last_good = self._checked_at or self._started_at
+        seen, verdicts = self._observer.snapshot, self._decisions.verdicts
+        checked_at = self._observer.complete_at
+        last_good = checked_at or self._started_at
         return replace(
             status_module.empty(self.host, now),
-            checked_at=self._checked_at,
+            checked_at=checked_at,
             next_check_at=self._next_check_at,
             check_overdue=last_good is not None and now - last_good > self._config.longest_gap,
             dry_run=policy.dry_run,
-            presence=self._snapshot.presence,
+            presence=seen.presence,
             problems=(
                 *self._problems.present,
                 *self.settings.problems,
                 *self._costs.problems,
             ),
-            notes=(*self._notes, *self.settings.admin_notes),
-            apps=status_module.app_views(
-                self._verdicts, self._snapshot.work, self._shutdowns.progress()
-            ),
+            notes=(*self._observer.notes, *self.settings.admin_notes),
+            apps=status_module.app_views(verdicts, seen.work, self._shutdowns.progress()),
             instances=status_module.instance_views(
-                self.host,
-                self._verdicts,
-                self._costs.price,
-                self._costs.instance_cost,
+                self.host, verdicts, self._costs.price, self._costs.instance_cost
             ),
             totals=self._costs.totals(),
             recording_error=self._costs.recording_error,
@@ -410,4 +324,4 @@ class Monitor:
 
     def listed_app(self, app_name: str) -> App | None:
         """The app as SageMaker lists it."""
-        return next((app for app in self._snapshot.apps if app.name == app_name), None)
+        return next((app for app in self._observer.snapshot.apps if app.name == app_name), None)

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from .clock import to_iso
-from .errors import Conflict, InvalidRequest
-from .model import Action, AppStatus, EventKind, Reason, State
-from .monitor import Monitor
-from .status import AppView
+from ..clock import to_iso
+from ..errors import Conflict, InvalidRequest
+from ..model import Action, AppStatus, EventKind, Reason, State
+from ..status import AppView
+from .loop import Monitor
 
 
 class Commands:

@@ -9,9 +9,9 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
-from .aws import AwsError
-from .model import Problem
-from .text import without_ids
+from ..aws import AwsError
+from ..model import Problem
+from ..text import without_ids
 
 _APPS, _ACTIVITY, _CHECK = "apps_unseen", "activity_unseen", "check_failed"
 

@@ -13,9 +13,9 @@ import os
 from datetime import datetime, timezone
 from pathlib import Path
 
-from .announcements import Check, Listener
-from .model import State
-from .threads import in_thread
+from ..listeners import Check, Listener
+from ..model import State
+from ..threads import in_thread
 
 #: Where Studio's own idle shutdown looks (SageMaker Distribution's documentation).
 TIMESTAMP_FILE = "/tmp/.sagemaker-last-active-timestamp"  # noqa: S108 - SageMaker's

@@ -1,59 +1,28 @@
 """What listeners are told: checks, warnings, shutdowns and their failures, changes by users.
 
 Owns who listens and what they have been told, so that each thing is told once. When something is
-told is the business of ``monitor`` and ``commands``.
+told is the business of ``loop`` and ``commands``.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from .clock import to_iso
-from .model import (
+from ..clock import to_iso
+from ..listeners import Check, Listener
+from ..model import (
     REASON_TEXT,
     App,
     AppStatus,
     Event,
     EventKind,
-    Presence,
     Reason,
     ShutdownFailure,
     State,
     Verdict,
 )
-
-
-@dataclass(frozen=True)
-class Check:
-    """A check that has ended. ``duration`` is None where only kernels that had been asked were
-    observed again. ``apps_seen``: SageMaker listed the apps; else they are those that were last
-    seen."""
-
-    at: datetime
-    duration: timedelta | None
-    verdicts: tuple[Verdict, ...]
-    apps_seen: bool
-    presence: Presence = field(default_factory=Presence)
-
-
-class Listener:
-    """Is told what happens, on the event loop, and overrides what it wants to hear of. It neither
-    blocks nor raises."""
-
-    def on_check(self, check: Check) -> None:
-        """A check has ended."""
-
-    def on_event(self, event: Event) -> None:
-        """Something happened to an app or to the settings."""
-
-    def on_shutdown(self, reason: Reason, accepted: bool) -> None:
-        """SageMaker was asked to shut an app down, and accepted or did not."""
-
-    def on_status_changed(self) -> None:
-        """The status changed. Time that passes is not a change."""
 
 
 class Announcements:

@@ -1,0 +1,5 @@
+"""The loop that watches one host, with all that only the loop needs."""
+
+from .loop import Monitor
+
+__all__ = ["Monitor"]

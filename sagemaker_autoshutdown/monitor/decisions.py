@@ -1,0 +1,87 @@
+"""What stands for each app from one observation to the next: verdicts, and users' requests.
+
+Owns what ``decide`` remembers, and which runs users want to be shut down. The rules are those of
+``decide``; acting on verdicts is the business of ``loop``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from ..activity.questions import Questions
+from ..decide import AppMemory, Decision, decide
+from ..model import Holds, Snapshot, Verdict
+from ..settings.user import Settings
+
+
+class Decisions:
+    """The decisions on the apps of ``owner``, a user profile or a space."""
+
+    def __init__(self, settings: Settings, owner: str, questions: Questions) -> None:
+        self._settings = settings
+        self._owner = owner
+        self._questions = questions
+        self._memory: Mapping[str, AppMemory] = {}
+        #: The apps that users want to be shut down, with the start of the run that they saw.
+        self._requested: dict[str, datetime] = {}
+        #: One for each app that was last seen.
+        self.verdicts: tuple[Verdict, ...] = ()
+        #: The apps that are to be warned of as soon as their kernels have been asked.
+        self.unasked: frozenset[str] = frozenset()
+
+    def decide(self, snapshot: Snapshot, now: datetime) -> None:
+        """Turn what was seen into verdicts. Acts on nothing."""
+        runs = _runs(snapshot)
+        # A request is for the run that the user saw.
+        self._requested = {
+            name: run for name, run in self._requested.items() if runs.get(name) == run
+        }
+        decision = self._decision(snapshot, self._requested, frozenset(), now)
+        self.unasked = self._questions.before_warning(decision.verdicts, snapshot.work)
+        if self.unasked:
+            decision = self._decision(snapshot, self._requested, self.unasked, now)
+        self._memory = decision.memory
+        self.verdicts = decision.verdicts
+
+    def if_requested(self, app_name: str, snapshot: Snapshot, now: datetime) -> Verdict:
+        """What would be decided if a user wanted this app to be shut down."""
+        verdicts = self._decision(snapshot, [app_name], self.unasked, now).verdicts
+        (verdict,) = (verdict for verdict in verdicts if verdict.app.name == app_name)
+        return verdict
+
+    def of(self, app_name: str) -> list[Verdict]:
+        """The verdict on this app, if there is such an app."""
+        return [verdict for verdict in self.verdicts if verdict.app.name == app_name]
+
+    def request(self, app_name: str, run_started_at: datetime) -> None:
+        """A user wants this run of an app to be shut down."""
+        self._requested[app_name] = run_started_at
+
+    def withdraw(self, app_name: str) -> bool:
+        """Nobody asks for the app to be shut down any more. Whether anybody did."""
+        return self._requested.pop(app_name, None) is not None
+
+    def clock_jumped(self, jump: timedelta) -> None:
+        """The clock was set: what is remembered moves with it, and what was announced is void."""
+        self._memory = {
+            name: replace(memory, last_active=memory.last_active + jump, announced=None)
+            for name, memory in self._memory.items()
+        }
+
+    def _decision(
+        self,
+        snapshot: Snapshot,
+        requested: Collection[str],
+        unasked: frozenset[str],
+        now: datetime,
+    ) -> Decision:
+        settings = self._settings
+        holds = Holds(settings.kept_until(_runs(snapshot)), frozenset(requested))
+        seen = replace(snapshot, unasked=unasked)
+        return decide(seen, settings.policy, self._owner, holds, self._memory, now)
+
+
+def _runs(snapshot: Snapshot) -> dict[str, datetime]:
+    return {app.name: app.run_started_at for app in snapshot.apps}
