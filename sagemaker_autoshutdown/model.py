@@ -467,3 +467,9 @@ class Totals:
     today: Money = field(default_factory=Money)
     month: Money = field(default_factory=Money)
     last_30_days: Money = field(default_factory=Money)
+
+
+def longest_gap(interval: timedelta) -> timedelta:
+    """Observations that are meant to be ``interval`` apart, and are further apart than this, leave
+    a gap: they count as stopped meanwhile, and what is recorded of that time is an estimate."""
+    return 3 * interval + timedelta(minutes=1)

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..aws import Role
+from ..model import longest_gap
 from ..prices.table import parse_usd
 from .acting.model import EXCEPTION_TAG
 from .acting.notify import Notify, read_notify
@@ -28,9 +29,6 @@ from .tables import Table, Wrong, line_of, secret_in
 
 DEFAULT_LISTEN = "127.0.0.1:9850"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1")
-#: After so many missed sweeps, the time between two sweeps is charged as an estimate.
-GAP_SWEEPS = 3
-GAP_GRACE = timedelta(minutes=1)
 
 
 class InvalidConfig(Exception):
@@ -76,7 +74,7 @@ class Config:
     @property
     def policy(self) -> Policy:
         """The times by which sweeps are judged."""
-        return Policy(self.reports_within, self.interval * GAP_SWEEPS + GAP_GRACE)
+        return Policy(self.reports_within, longest_gap(self.interval))
 
     @property
     def folder(self) -> Path:

@@ -84,7 +84,7 @@ class PriceBook:
             except Exception:
                 self._log.exception("sagemaker_autoshutdown: some prices could not be loaded")
             finally:
-                self._own = own  # what could be read; else each look would read it all again
+                self._own = own  # what could be read; else each call would read it all again
 
     def _load_or_wait(self) -> None:
         """Another thread may be loading: it is waited for, but once only and not for long, since

@@ -19,6 +19,7 @@ from traitlets import Bool, Bunch, Dict, Float, List, TraitError, Unicode, Union
 from traitlets.config import LoggingConfigurable
 from traitlets.config.loader import DeferredConfig
 
+from ..model import longest_gap
 from ..prices.table import own_prices
 
 DEFAULT_METADATA_FILE = "/opt/ml/metadata/resource-metadata.json"
@@ -517,7 +518,7 @@ class SageMakerAutoShutdown(LoggingConfigurable):
     @property
     def longest_gap(self) -> timedelta:
         """Checks that are further apart count as stopped, and leave a gap in the record."""
-        return 3 * timedelta(seconds=self.poll_interval) + timedelta(minutes=1)
+        return longest_gap(timedelta(seconds=self.poll_interval))
 
     def policy(self) -> Policy:
         """The policy of the admin's settings alone."""

@@ -51,7 +51,7 @@ async def test_kernels_are_listed_with_and_without_a_session(
     assert (found["path"], found["kernel"]["id"]) == ("x/train.ipynb", session["kernel"]["id"])
 
 
-async def test_a_kernel_that_starts_during_a_look_is_heard_all_the_same(
+async def test_a_kernel_that_starts_during_a_check_is_heard_all_the_same(
     jp_serverapp: ServerApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is forgotten of it then would never be known again."""

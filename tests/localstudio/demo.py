@@ -216,10 +216,10 @@ class Story:
         while True:
             for app in self._watched:
                 if app.gone_after is None:
-                    await self._look(app)
+                    await self._observe(app)
             await asyncio.sleep(0.5)
 
-    async def _look(self, app: Watched) -> None:
+    async def _observe(self, app: Watched) -> None:
         if self._studio.status(app.target) in ("Deleted", "Stopped") and not app.living():
             app.gone_after = time.monotonic() - self._began
             self._line(app, "gone", "", "0", f"its {len(app.processes)} processes have ended")

@@ -277,7 +277,7 @@ class Story:
         for change in changes:
             self.wait(PAUSE)
             say(f"       → {change.what}")
-            before = self._look() or before
+            before = self._observe() or before
             change.make()
             seen = self._until(lambda now, before=before: change.is_seen(before, now))  # type: ignore[misc]  # noqa: B023
             if seen is None:
@@ -302,13 +302,13 @@ class Story:
     def _until(self, condition: Callable[[Seen], bool]) -> Seen | None:
         end = time.monotonic() + SEEN_WITHIN
         while time.monotonic() < end:
-            now = self._look()
+            now = self._observe()
             if now is not None and condition(now):
                 return now
             self.wait(0.3)
         return None
 
-    def _look(self) -> Seen | None:
+    def _observe(self) -> Seen | None:
         try:
             with urllib.request.urlopen(self._url, timeout=10) as reply:  # noqa: S310
                 text = reply.read().decode()

@@ -54,7 +54,7 @@ def write_observation(db: Connection, observation: Observation, gap: int, jump: 
     """Records an observation. ``gap`` is the longest time between observations that is no gap; by
     ``jump`` the clock was set forward since the last one.
 
-    Returns the earliest time from which something changed. Looks come in order of time.
+    Returns the earliest time from which something changed. Observations come in order of time.
     """
     at = to_us(observation.at)
     dirty = at

@@ -9,7 +9,7 @@ from sagemaker_autoshutdown.costs.store import database
 
 @pytest.fixture(autouse=True)
 def quick_disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test outlives no power cut: it need not wait for the disk at each of its looks."""
+    """A test outlives no power cut: it need not wait for the disk at each of its observations."""
     if "real_disk" not in request.fixturenames:
         monkeypatch.setattr(database, "SYNCHRONOUS", "OFF")
 

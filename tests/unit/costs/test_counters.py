@@ -96,9 +96,9 @@ def in_a_space(
     world: World, instance_type: str, use: Use = Use.HELD, **facts: float
 ) -> AppObservation:
     """A space's app, whose instance keeps its name on whatever type it runs."""
-    look = world.app(use, name="default", instance_type=instance_type, **facts)  # type: ignore[arg-type]
-    app = replace(look.app, app_type=AppType.JUPYTER_LAB)
-    return replace(look, app=app, instance="d-1/ada/JupyterLab/default")
+    observed = world.app(use, name="default", instance_type=instance_type, **facts)  # type: ignore[arg-type]
+    app = replace(observed.app, app_type=AppType.JUPYTER_LAB)
+    return replace(observed, app=app, instance="d-1/ada/JupyterLab/default")
 
 
 def billed(world: World) -> dict[tuple[str, str], float]:
@@ -154,13 +154,13 @@ def as_seen(world: World, at: float, name: str, facts: dict[str, object]) -> App
         "price": facts["price"],
     }
     if name == "default":
-        look = in_a_space(world, str(facts["instance_type"]), use, **options)  # type: ignore[arg-type]
+        observed = in_a_space(world, str(facts["instance_type"]), use, **options)  # type: ignore[arg-type]
     else:
-        look = world.app(use, name=name, **options)  # type: ignore[arg-type]
+        observed = world.app(use, name=name, **options)  # type: ignore[arg-type]
     if facts["unseen"]:
-        app = replace(look.app, unseen=True, instance_type="")
-        look = AppObservation(app, "", Use.UNSEEN, None, UNPRICED)
-    return look
+        app = replace(observed.app, unseen=True, instance_type="")
+        observed = AppObservation(app, "", Use.UNSEEN, None, UNPRICED)
+    return observed
 
 
 @settings(max_examples=80, deadline=None)

@@ -1,4 +1,4 @@
-"""The ledger: what looks leave on disk, and what happens when the disk does not play along."""
+"""The ledger: what observations leave on disk, and what happens when the disk fails."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.ledger.close()
 
 
-# --- looks become stretches ---------------------------------------------------------------------
+# --- observations become stretches --------------------------------------------------------------
 
 
 def test_a_run_is_counted_from_its_start_to_the_observation_at_which_it_is_gone(
@@ -342,8 +342,8 @@ def test_time_that_passed_on_a_clock_that_was_set_only_is_not_billed(world: Worl
     month = 30 * 86400
     for passed, ahead in ((60, 0), (120, 0), (180, 0), (240, month), (300, month)):
         world.now = after(passed + ahead)
-        look = Observation(world.now, HOST, (world.app(),), timedelta(seconds=ahead))
-        world.ledger.record(look)
+        observation = Observation(world.now, HOST, (world.app(),), timedelta(seconds=ahead))
+        world.ledger.record(observation)
     assert world.stretches() == [
         ("a", 0, 180, "use?"),
         ("a", month + 180, month + 300, "use"),
@@ -414,8 +414,8 @@ def test_f19_a_deletion_that_hangs_while_the_server_restarts_goes_on_costing(wor
     world.observe(60, world.app())
     world.shut_down(61, Reason.IDLE_TIMEOUT)
     world.restart()
-    look = world.app(Use.AS_BEFORE)
-    world.observe(900, replace(look, app=replace(look.app, status=AppStatus.DELETING)))
+    observed = world.app(Use.AS_BEFORE)
+    world.observe(900, replace(observed, app=replace(observed.app, status=AppStatus.DELETING)))
     assert world.stretches() == [("a", 0, 60, "use"), ("a", 60, 900, "use?")]
     world.observe(960)
     assert world.stretches()[-1] == ("a", 900, 960, "use")
@@ -470,8 +470,8 @@ def test_an_app_that_was_up_before_the_install_is_estimated_since_its_start(
 
 
 def unseen(world: World, **facts: object) -> AppObservation:
-    look = world.app(**facts)  # type: ignore[arg-type]
-    app = replace(look.app, unseen=True, instance_type="")
+    observed = world.app(**facts)  # type: ignore[arg-type]
+    app = replace(observed.app, unseen=True, instance_type="")
     return AppObservation(app, "", Use.UNSEEN, None, Price("", None, PriceSource.UNPRICED))
 
 
@@ -579,7 +579,7 @@ def test_a_ledger_that_was_moved_away_is_not_written_to_where_another_took_its_p
         path.touch()
     world.observe(120, world.app())
     assert world.stretches() == [("a", 0, 120, "use")]
-    assert read_ledger(path, lambda db: len(reads.stretches(db, 0, 1 << 62))) == 1
+    assert read_ledger(path, lambda db: len(reads.stretches(db, 0, FOR_EVER))) == 1
 
 
 def test_a_disk_that_fails_keeps_no_other_server_from_recording(

@@ -105,8 +105,8 @@ def write(db: sqlite3.Connection, steps: list[dict[str, object]]) -> float:
             since = None if use is Use.UNSEEN else after(at - facts["ago"])  # type: ignore[operator]
             found.append(AppObservation(app, host.billing_key(app), use, since, PRICE))
         closed_since = None if closed_at is None else after(closed_at)
-        look = Observation(after(at), host, tuple(found), closed_since=closed_since)
-        write_observation(db, look, span_us(GAP))
+        observation = Observation(after(at), host, tuple(found), closed_since=closed_since)
+        write_observation(db, observation, span_us(GAP))
         if step["word"] is not None:
             word: tuple[str, float] = step["word"]  # type: ignore[assignment]
             kind, lasts = word

@@ -237,8 +237,8 @@ def test_totals_that_grow_observation_by_observation_are_those_that_are_added_up
         use, since = (Use.HELD, None) if minute < 10 else (Use.RECENT, start + 600)
         if minute > 25:
             use = Use.IDLE
-        look = Observation(world.now, HOST, (world.app(use, since, started=start - 3600),))
-        changed_since = world.ledger.record(look)
+        observation = Observation(world.now, HOST, (world.app(use, since, started=start - 3600),))
+        changed_since = world.ledger.record(observation)
         now = to_us(world.now)
         summary = world.ledger.read(
             lambda db, since=changed_since, now=now: running.update(db, since, now)  # type: ignore[misc]

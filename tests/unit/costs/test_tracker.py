@@ -1,4 +1,4 @@
-"""The facade: looks in, totals out, never in the way."""
+"""The facade: observations in, totals out, never in the way."""
 
 from __future__ import annotations
 
@@ -117,9 +117,9 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 
 def uses(found: tuple[Verdict, ...], now: datetime) -> dict[str, tuple[Use, datetime | None]]:
-    look = observation_of(HOST, found, now, PriceBook("us-east-1").price)
-    assert look is not None
-    return {one.app.name: (one.use, one.since) for one in look.apps}
+    observation = observation_of(HOST, found, now, PriceBook("us-east-1").price)
+    assert observation is not None
+    return {one.app.name: (one.use, one.since) for one in observation.apps}
 
 
 def test_an_app_is_idle_for_cost_once_it_was_not_used_for_active_time() -> None:
@@ -177,9 +177,9 @@ def test_status_and_ledger_agree_on_what_is_idle_while_an_app_is_being_deleted(
             Snapshot((up,), work, "", error), Policy(), "ada", Holds({}, requested), memory, now
         )
         memory = decision.memory
-        look = observation_of(HOST, decision.verdicts, now, PriceBook("us-east-1").price)
-        assert look is not None
-        ledger.record(look)
+        observation = observation_of(HOST, decision.verdicts, now, PriceBook("us-east-1").price)
+        assert observation is not None
+        ledger.record(observation)
         ((idle,),) = ledger.read(lambda db: db.execute("SELECT idle FROM runs").fetchall()) or []
         assert decision.verdicts[0].is_idle == bool(idle), f"after {seconds} s"
     assert decision.verdicts[0].is_idle == (state == "idle")

@@ -23,7 +23,7 @@ def fill(path: Path, runs: int = 10_000, stretches: int = 50_000, seed: int = 1)
     try:
         db.execute("BEGIN")
         _fill(db, runs, stretches, random.Random(seed))
-        keep_until(db, to_us(END) // DAY)  # as looks do, day by day
+        keep_until(db, to_us(END) // DAY)  # as observations do, day by day
         db.execute("INSERT INTO looks VALUES ('d-1', 'ada', ?)", (to_us(END),))
         db.execute("COMMIT")
     finally:

@@ -25,6 +25,7 @@ from sagemaker_autoshutdown.fleet.model import (
     State,
     Sweep,
 )
+from sagemaker_autoshutdown.model import AppStatus
 
 from .scenes import LONG_AGO, NOON, POLICY, SCOPE, after, app, notebook, sweep
 
@@ -175,3 +176,8 @@ def test_a_kernel_app_in_a_shared_space_belongs_to_the_server_of_that_space() ->
     kernel = app(KERNEL_GATEWAY, owner="shared", in_space=True)
     found = sweep(0, server, kernel, reports=heard(NOON, "shared", "classic"))
     assert judged(found, kernel) is Coverage.REPORTS
+
+
+@pytest.mark.parametrize("status", AppStatus)
+def test_an_app_is_billed_alike_seen_from_inside_and_from_outside(status: AppStatus) -> None:
+    assert app(status=status.value).is_billed == status.is_billed
