@@ -26,6 +26,8 @@ CALL_TIMEOUT = 60
 #: Tries in all, the first included. Longer waits are the caller's, per app: botocore's own
 #: would hold up all apps.
 ATTEMPTS = 3
+#: Connections that are kept for each service: as many calls as are ever made at once.
+MAX_CONNECTIONS = 16
 #: Operations that are sent once. What they shut down was looked at just before; to send them again
 #: takes another look, which is the caller's.
 SENT_ONCE = frozenset({"DeleteApp", "StopNotebookInstance"})
@@ -260,6 +262,7 @@ class Aws:
                     config=Config(
                         connect_timeout=CONNECT_TIMEOUT,
                         read_timeout=READ_TIMEOUT,
+                        max_pool_connections=MAX_CONNECTIONS,
                         retries={"mode": "standard", "total_max_attempts": attempts},
                         user_agent_extra="sagemaker-autoshutdown",
                     ),

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from ..aws import MAX_CONNECTIONS
+
 T = TypeVar("T")
 R = TypeVar("R")
 
 #: Calls at once. AWS publishes no rates for SageMaker's Describe operations; the apps of a large
 #: domain make calls too, out of the same allowance, and each call waits where it is throttled.
-AT_ONCE = 10
+AT_ONCE = MAX_CONNECTIONS
 
 
 def each(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
 from ..aws import Aws, AwsError, ErrorKind
@@ -26,6 +26,10 @@ UP = ("InService", "Pending")
 _WITH_ANOTHER = ("KernelGateway",)
 #: What waiting for others does not mend.
 _FATAL = (ErrorKind.ACCESS_DENIED, ErrorKind.NO_CREDENTIALS)
+#: An app that was made so long after the last change of all settings that apply to it was started
+#: with what they say now. An update takes minutes, and SageMaker does not say which of its moments
+#: `LastModifiedTime` is.
+_SETTLED = timedelta(minutes=15)
 
 App = Mapping[str, Any]
 T = TypeVar("T")
@@ -121,20 +125,34 @@ def of_domain(
 ) -> Iterator[Row]:
     """All user profiles and spaces of a domain, however many.
 
-    A call for each user profile and for each JupyterLab app that runs, a few at once; the rest is
-    in the listings. What is deleted meanwhile has no row. Raises `AwsError` where nothing can be
-    read at all, and `Refused` where this botocore can't see it.
+    A call for each user profile and for each JupyterLab app that was made before its settings were
+    last changed, a few at once; the rest is in the listings. What is deleted meanwhile has no row.
+    Raises `AwsError` where nothing can be read at all, and `Refused` where this botocore can't see
+    it.
     """
     refuse_blind(aws)
     ask = _Asker(aws, domain_id)
     domain = aws.call_blocking("sagemaker", "DescribeDomain", {"DomainId": domain_id})
-    apps = [app for app in ask.all("ListApps", "Apps") if app["Status"] in UP]
-    names = [listed["UserProfileName"] for listed in ask.all("ListUserProfiles", "UserProfiles")]
-    spaces = list(ask.all("ListSpaces", "Spaces"))
+    listed, users, spaces = each(
+        lambda list_of: list(ask.all(*list_of)),
+        (("ListApps", "Apps"), ("ListUserProfiles", "UserProfiles"), ("ListSpaces", "Spaces")),
+    )
+    apps = [app for app in listed if app["Status"] in UP]
     starts = _starts(aws, domain_id, apps) if logs else {}
-    by_owner = {(*_owner_of(app), app["AppType"]): app for app in apps}
-    built_in = ask.built_in_of([app for app in apps if app["AppType"] == Kind.SPACE.app_type], tell)
-    profiles = ask.profiles(names, tell)
+    changes = _Changes.of(domain, users, spaces)
+    unsure = [
+        app
+        for app in apps
+        if app["AppType"] == Kind.SPACE.app_type and not changes.are_all_before(app)
+    ]
+    built_in = ask.built_in_of(unsure, tell)
+    gone_since = {_built_in_key(app) for app in unsure} - built_in.keys()
+    by_owner = {
+        (*_owner_of(app), app["AppType"]): app
+        for app in apps
+        if app["AppType"] != Kind.SPACE.app_type or _built_in_key(app) not in gone_since
+    }
+    profiles = ask.profiles([user["UserProfileName"] for user in users], tell)
     yield from _Domain(ask, domain, by_owner, built_in, profiles, starts).rows(spaces)
 
 
@@ -159,13 +177,58 @@ def of_notebooks(notebooks: Notebooks) -> Iterator[Row]:
 
 
 @dataclass(frozen=True)
+class _Changes:
+    """When the settings of a domain, and of its user profiles and spaces, were last changed."""
+
+    domain: datetime | None
+    #: Of user profiles and spaces, by their kind and name.
+    owners: Mapping[tuple[str, str], datetime | None]
+    #: The user profile that a private space's settings come from.
+    owner_of_space: Mapping[str, str]
+
+    @staticmethod
+    def of(
+        domain: Mapping[str, Any],
+        users: Sequence[Mapping[str, Any]],
+        spaces: Sequence[Mapping[str, Any]],
+    ) -> _Changes:
+        """As the description and the lists have it. What is being changed has no time yet."""
+        changed = {("user-profile", user["UserProfileName"]): _changed_at(user) for user in users}
+        changed |= {("space", space["SpaceName"]): _changed_at(space) for space in spaces}
+        owners = {space["SpaceName"]: _private_owner(space) or "" for space in spaces}
+        return _Changes(_changed_at(domain), changed, owners)
+
+    def are_all_before(self, app: App) -> bool:
+        """Whether an app was made when all settings that apply to it had long been as they are."""
+        owner_kind, owner = _owner_of(app)
+        times = [self.domain, self.owners.get((owner_kind, owner))]
+        if user := self.owner_of_space.get(owner) if owner_kind == "space" else "":
+            times.append(self.owners.get(("user-profile", user)))
+        made = app.get("CreationTime")
+        return made is not None and all(at is not None and at + _SETTLED < made for at in times)
+
+
+def _changed_at(described: Mapping[str, Any]) -> datetime | None:
+    return described.get("LastModifiedTime") if described.get("Status") == "InService" else None
+
+
+def _private_owner(space: Mapping[str, Any]) -> str | None:
+    """The user profile of a private space; None for a shared one."""
+    sharing = (space.get("SpaceSharingSettingsSummary") or {}).get("SharingType")
+    if sharing != "Private":
+        return None
+    return str((space.get("OwnershipSettingsSummary") or {}).get("OwnerUserProfileName", ""))
+
+
+@dataclass(frozen=True)
 class _Domain:
     """All that was read of a domain."""
 
     ask: _Asker
     settings: Mapping[str, Any]
     apps: Mapping[tuple[str, str, str], App]
-    #: The built-in lifecycle configuration of each app, or why it is not known.
+    #: The built-in lifecycle configuration of apps that may have another than the settings say now,
+    #: or why it is not known.
     built_in: Mapping[tuple[str, str], str | AwsError | None]
     profiles: Mapping[str, Mapping[str, Any] | AwsError]
     starts: Mapping[start_logs.Key, Start]
@@ -183,10 +246,9 @@ class _Domain:
 
     def _levels(self, space: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]] | None:
         """The settings above a space's own; None where its owner's could not be read."""
-        sharing = (space.get("SpaceSharingSettingsSummary") or {}).get("SharingType")
-        if sharing != "Private":
+        owner = _private_owner(space)
+        if owner is None:
             return [("space defaults", self.settings.get("DefaultSpaceSettings") or {})]
-        owner = (space.get("OwnershipSettingsSummary") or {}).get("OwnerUserProfileName", "")
         profile = self.profiles.get(owner) or {}
         if isinstance(profile, AwsError):
             return None
@@ -253,7 +315,7 @@ class _Domain:
         )
         if app is None:
             return row
-        running = self._running(kind, owner, app)
+        running = self._running(kind, app, coming)
         if isinstance(running, AwsError):
             return replace(row, error=str(running))
         return replace(
@@ -264,9 +326,9 @@ class _Domain:
             start=self.starts.get((owner, app["AppType"], app["AppName"])),
         )
 
-    def _running(self, kind: Kind, owner: str, app: App) -> str | AwsError | None:
+    def _running(self, kind: Kind, app: App, coming: str | None) -> str | AwsError | None:
         if kind is Kind.SPACE:
-            return self.built_in.get((owner, app["AppName"]))
+            return self.built_in.get(_built_in_key(app), coming)
         spec = app.get("ResourceSpec") or {}
         return spec.get("LifecycleConfigArn")
 
@@ -321,7 +383,7 @@ class _Asker:
             found: str | None = self.describe("App", **named).get("BuiltInLifecycleConfigArn")
             return found
 
-        keyed = [((_owner_of(app)[1], app["AppName"]), app) for app in apps]
+        keyed = [(_built_in_key(app), app) for app in apps]
         return dict(_patiently(arn, keyed, tell, "apps"))
 
     def config(self, arn: str | None) -> Config | None:
@@ -387,3 +449,7 @@ def _owner_of(app: App) -> tuple[str, str]:
     if app.get("SpaceName"):
         return "space", str(app["SpaceName"])
     return "user-profile", str(app.get("UserProfileName") or "")
+
+
+def _built_in_key(app: App) -> tuple[str, str]:
+    return _owner_of(app)[1], app["AppName"]

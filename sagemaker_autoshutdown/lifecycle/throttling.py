@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from ..aws import Aws, AwsError, ErrorKind, Role
@@ -37,11 +39,14 @@ def until_settled(read: Callable[[], T], under_way: Callable[[T], bool]) -> T:
 class Patient(Aws):
     """Retries throttled calls, so that one of thousands cannot fail the command.
 
-    A throttled call has done nothing, so it can be repeated. `say` gets a line for each wait."""
+    A throttled call has done nothing, so it can be repeated. `say` gets a line for each wait, but
+    one only for calls that wait at the same time."""
 
     def __init__(self, region: str, say: Callable[[str], None], role: Role | None = None) -> None:
         super().__init__(region, role=role)
         self._say = say
+        self._waiting = 0
+        self._count = threading.Lock()
 
     def call_blocking(
         self, service: str, operation: str, parameters: dict[str, Any]
@@ -53,9 +58,21 @@ class Patient(Aws):
             except AwsError as error:
                 if error.kind is not ErrorKind.THROTTLED:
                     raise
-                self._say(f"AWS limits the rate of calls: waiting {seconds} s.")
-            self.pause(seconds, f"{service}:{operation}")
+            with self._wait_said(seconds):
+                self.pause(seconds, f"{service}:{operation}")
         return super().call_blocking(service, operation, parameters)
+
+    @contextmanager
+    def _wait_said(self, seconds: float) -> Iterator[None]:
+        with self._count:
+            self._waiting += 1
+            if self._waiting == 1:
+                self._say(f"AWS limits the rate of calls: waiting {seconds} s.")
+        try:
+            yield
+        finally:
+            with self._count:
+                self._waiting -= 1
 
     def pause(self, seconds: float, operation: str) -> None:
         """Waits before an operation is tried again."""

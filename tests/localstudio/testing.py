@@ -18,6 +18,8 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -176,6 +178,18 @@ class BlockingStudio:
     def type(self, terminal: Terminal, text: str) -> None:
         """Type into an image terminal."""
         self.do(lambda _: terminal.write(text))
+
+    def date_settings_back(self, by: timedelta) -> None:
+        """Let all settings have been changed so much earlier."""
+
+        def age(studio: LocalStudio) -> None:
+            account = studio.account
+            for domain in list(account.domains.values()):
+                account.domains[domain.id] = replace(domain, modified_at=domain.modified_at - by)
+            for profile in list(account.profiles.values()):
+                account.change_profile(replace(profile, modified_at=profile.modified_at - by))
+
+        self.do(age)
 
     # -- kernels
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import time
 from collections import Counter
 from datetime import datetime, timedelta, timezone
@@ -339,6 +340,56 @@ def test_a_large_domain_is_asked_once_for_what_the_lists_do_not_tell(account: Ac
     assert made["DescribeSpace"] == 0
     assert made["DescribeStudioLifecycleConfig"] == 2
     assert sum(made.values()) < 42 + 10 + 12
+
+
+def test_an_app_started_long_after_the_last_change_is_not_asked_what_it_was_started_with(
+    account: Account,
+) -> None:
+    """1,600 calls in a large domain, for what the lists tell."""
+    account.run("install", "--yes")
+    start_app(account, "space", "team-a", "JupyterLab")
+    start_app(account, "space", "shared", "JupyterLab")
+    account.studio.date_settings_back(timedelta(hours=1))
+    before = len(account.studio.calls("DescribeApp"))
+    told = rows(account)
+    assert len(account.studio.calls("DescribeApp")) == before
+    for name in ("team-a", "shared"):
+        assert (told[name, "space"]["started_with"], told[name, "space"]["advice"]) == (
+            __version__,
+            "",
+        )
+
+
+@pytest.mark.parametrize("changed", ["domain", "user profile"])
+def test_an_app_started_before_a_change_of_any_of_its_settings_must_restart(
+    account: Account, changed: str
+) -> None:
+    account.run("install", "--yes")
+    start_app(account, "space", "team-a", "JupyterLab")
+    account.studio.date_settings_back(timedelta(hours=1))
+    of_whom = ("--user-profile", "ada") if changed == "user profile" else ()
+    account.run("install", "--yes", "--idle-timeout", "1h", *of_whom)
+    told = rows(account)["team-a", "space"]
+    assert (told["advice"], told["from"]) == ("must restart", changed)
+
+
+def test_an_app_that_is_gone_when_it_is_asked_does_not_have_to_restart(account: Account) -> None:
+    start_app(account, "space", "team-a", "JupyterLab")
+    account.run("install", "--yes")
+    account.studio.fault(Fault("DescribeApp", code="ResourceNotFound"))
+    told = rows(account)["team-a", "space"]
+    assert (told["status"], told["advice"]) == ("", "")
+
+
+def test_calls_that_wait_for_aws_at_the_same_time_say_so_once(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = threading.Barrier(2, timeout=60)
+    monkeypatch.setattr(throttling, "sleep", lambda seconds: both.wait())
+    monkeypatch.setattr(aws, "ATTEMPTS", 1)
+    account.studio.fault(Fault("DescribeUserProfile", code="ThrottlingException", times=2))
+    code, _, err = account.run("status")
+    assert (code, err) == (0, "AWS limits the rate of calls: waiting 2 s.\n")
 
 
 def test_what_is_deleted_meanwhile_ends_nothing(account: Account) -> None:
