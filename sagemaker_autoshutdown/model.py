@@ -184,6 +184,16 @@ class Host:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """What a fleet says of an app: it shuts it down, not before ``shutdown_at``, by which of its
+    rules, and why."""
+
+    shutdown_at: datetime
+    rule: str
+    why: str
+
+
+@dataclass(frozen=True)
 class App:
     """An app as SageMaker lists it, within this host's domain and owner.
 

@@ -30,6 +30,7 @@ from .costs.setup import cost_tracker
 from .costs.tracker import CostTracker
 from .decide import is_held
 from .hosts import adapter_for, detect
+from .hosts.marks import Marks
 from .hosts.native_hold import NativeHold
 from .metrics.collector import Metrics
 from .model import Host, HostKind, Problem
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 
     from .hosts.app_lock import AppLock
 
+#: Checks from one reading of a fleet's marks to the next: they are announced long before.
+MARKS_EVERY = 5
 #: Seconds after which a server that does not act looks again whether it is its turn.
 LOCK_INTERVAL = 10.0
 
@@ -112,6 +115,9 @@ def build(serverapp: ServerApp) -> Parts:
         problems=tuple(
             Problem("bad_setting", fault, "Correct it and restart the server.", utcnow())
             for fault in faults
+        ),
+        marks=Marks(
+            host, aws, timedelta(seconds=config.poll_interval * MARKS_EVERY), serverapp.log
         ),
         log=serverapp.log,
     )

@@ -24,6 +24,7 @@ from .model import (
     Host,
     HostKind,
     Limit,
+    Mark,
     OwnerKind,
     Presence,
     Price,
@@ -78,6 +79,7 @@ class AppView:
     run_started_at: datetime
     work: tuple[WorkStatus, ...]
     error: ShutdownFailure | None
+    mark: Mark | None
 
 
 @dataclass(frozen=True)
@@ -146,15 +148,21 @@ class Costs(Protocol):
 
 
 def app_views(
-    verdicts: Iterable[Verdict], work: Iterable[Work], progress: Mapping[str, ShutdownProgress]
+    verdicts: Iterable[Verdict],
+    work: Iterable[Work],
+    progress: Mapping[str, ShutdownProgress],
+    marks: Mapping[str, Mark],
 ) -> tuple[AppView, ...]:
-    """The apps with what was decided of them, and how far their shutdowns are."""
+    """The apps with what was decided of them, how far their shutdowns are, and a fleet's marks."""
     work = tuple(work)
-    return tuple(_app_view(verdict, work, progress.get(verdict.app.name)) for verdict in verdicts)
+    return tuple(
+        _app_view(verdict, work, progress.get(verdict.app.name), marks.get(verdict.app.name))
+        for verdict in verdicts
+    )
 
 
 def _app_view(
-    verdict: Verdict, work: tuple[Work, ...], progress: ShutdownProgress | None
+    verdict: Verdict, work: tuple[Work, ...], progress: ShutdownProgress | None, mark: Mark | None
 ) -> AppView:
     app = verdict.app
     view = AppView(
@@ -176,6 +184,7 @@ def _app_view(
         run_started_at=app.run_started_at,
         work=tuple(_work_status(item) for item in work if app.name in item.apps),
         error=None,
+        mark=mark if app.status is AppStatus.IN_SERVICE else None,
     )
     if progress is None or app.status is not AppStatus.IN_SERVICE:
         return view

@@ -26,6 +26,7 @@ from sagemaker_autoshutdown.activity.reader import ActivityReader
 from sagemaker_autoshutdown.aws import Aws, AwsError, ErrorKind
 from sagemaker_autoshutdown.clock import to_iso
 from sagemaker_autoshutdown.hosts import adapter_for
+from sagemaker_autoshutdown.hosts.marks import Marks
 from sagemaker_autoshutdown.listeners import Check, Listener
 from sagemaker_autoshutdown.model import (
     AppType,
@@ -41,6 +42,7 @@ from sagemaker_autoshutdown.model import (
 )
 from sagemaker_autoshutdown.monitor import Monitor
 from sagemaker_autoshutdown.monitor.commands import Commands
+from sagemaker_autoshutdown.parts import MARKS_EVERY
 from sagemaker_autoshutdown.settings.admin import SageMakerAutoShutdown
 from sagemaker_autoshutdown.settings.source import SettingsSource
 from sagemaker_autoshutdown.settings.user import Settings
@@ -199,6 +201,8 @@ class SageMaker(Aws):
         self.forgetful = False
         #: From Deleting to Deleted.
         self.deleting = timedelta(seconds=90)
+        #: The tags of apps, by name; None where nobody is to read them.
+        self.tags: dict[str, dict[str, str]] | None = None
 
     def of(self, operation: str) -> list[Asked]:
         """The calls of one operation."""
@@ -215,6 +219,7 @@ class SageMaker(Aws):
 
     async def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         name = parameters.get("AppName") or parameters.get("NotebookInstanceName") or ""
+        name = name or parameters.get("ResourceArn", "").rpartition("/")[2]
         self.asked.append(Asked(self._server.now(), operation, name))
         error = self.errors.get((operation, name), self.errors.get(operation))
         if isinstance(error, float):
@@ -236,11 +241,15 @@ class SageMaker(Aws):
             return {"Apps": [self._item(app) for app in self.apps]}
         app = next((app for app in self.apps if app.name == name), SageMakerApp(name))
         if operation == "DescribeApp":
-            return self._item(app)
+            return {**self._item(app), "AppArn": f"arn:app/{name}"}
+        if operation == "ListTags":
+            tags = (self.tags or {}).get(name, {})
+            return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
         if operation == "DescribeNotebookInstance":
             instance = {"Deleting": "Stopping", "Deleted": "Stopped"}.get(app.status, app.status)
             return {
                 "NotebookInstanceStatus": instance,
+                "NotebookInstanceArn": f"arn:notebook-instance/{name}",
                 "InstanceType": app.instance_type,
                 "LastModifiedTime": app.created_at,
             }
@@ -340,6 +349,8 @@ class Server:
         settings = Settings.of(config, self.now)
         if config.settings_source:
             settings.follow(SettingsSource(config, lambda: self.admin_document, self.now))
+        log = logging.getLogger("sagemaker_autoshutdown.tests")
+        every = timedelta(seconds=config.poll_interval * MARKS_EVERY)
         self.monitor = Monitor(
             adapter=adapter,
             reader=ActivityReader(self.jupyter, adapter),
@@ -347,8 +358,9 @@ class Server:
             config=config,
             costs=self.notebook,
             listeners=[self.notebook],
+            marks=Marks(self.host, self.sagemaker, every, log) if self.sagemaker.tags else None,
             now=self.now,
-            log=logging.getLogger("sagemaker_autoshutdown.tests"),
+            log=log,
         )
         self.commands = Commands(self.monitor)
         self.monitor._shutdowns.jitter = lambda: 0.5

@@ -353,6 +353,26 @@ export interface components {
             work: components["schemas"]["Work"][];
             /** @description Why the last attempt to shut it down failed. */
             error: components["schemas"]["AppError"] | null;
+            /**
+             * @description A fleet's mark, if the app carries one: the fleet shuts the app down, whatever this
+             *     server decides. Null also where the role may not read the app's tags.
+             */
+            mark: components["schemas"]["Mark"] | null;
+        };
+        /**
+         * @description Read off the app's tags about every five minutes. A keep-alive ends it where the fleet reads
+         *     this server's metrics.
+         */
+        Mark: {
+            /** @description The fleet does not shut it down before then. */
+            shutdown_at: components["schemas"]["Time"];
+            /** @description The name of the fleet's rule. */
+            rule: string;
+            /**
+             * @description What the rule found.
+             * @example idle for 3 h
+             */
+            why: string;
         };
         Work: {
             kind: components["schemas"]["WorkKind"];
@@ -725,6 +745,7 @@ export type EventKind = components['schemas']['EventKind'];
 export type Status = components['schemas']['Status'];
 export type Problem = components['schemas']['Problem'];
 export type App = components['schemas']['App'];
+export type Mark = components['schemas']['Mark'];
 export type Work = components['schemas']['Work'];
 export type Presence = components['schemas']['Presence'];
 export type Evidence = components['schemas']['Evidence'];

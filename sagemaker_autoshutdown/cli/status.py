@@ -55,6 +55,8 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
         yield apps_table(status)
         yield from _evidence(status)
         for app in status["apps"]:
+            if app["mark"]:
+                yield _mark(app, status["now"])
             if app["error"]:
                 error = app["error"]
                 yield (
@@ -69,6 +71,14 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
         yield _costs(status["totals"])
     for note in status["notes"]:
         yield f"Note: {clean(note)}"
+
+
+def _mark(app: dict[str, Any], now: str) -> str:
+    mark = app["mark"]
+    return clean(
+        f"{app['app_name']}: the fleet shuts it down {when(mark['shutdown_at'], now)}: "
+        f"{mark['why']} (rule {mark['rule']})."
+    )
 
 
 def _evidence(status: dict[str, Any]) -> Iterator[str]:

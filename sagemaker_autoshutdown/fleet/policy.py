@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .acting.model import MARK_TAG
+from ..hosts.marks import MARK_TAG
 from .config import Config
 
 _STOPPED = ("app", "notebook-instance")

@@ -89,6 +89,10 @@ ROLE_LOOK = {
 }
 
 
+#: What it reads with that role to show the mark of a fleet (``hosts/marks.py``). It does without.
+ROLE_MARK = {"sagemaker:ListTags": ("app/{domain}/*", "notebook-instance/*")}
+
+
 #: What a notebook instance must be tagged with (any value will do) for the role to stop it, where
 #: the policy does not name it.
 NOTEBOOK_TAG = "sagemaker-autoshutdown"
@@ -180,6 +184,15 @@ def role_policy(
             [
                 place.arn(each.format(domain=place.any_domain))
                 for each in sorted(ROLE_LOOK.values())
+            ],
+        ),
+        _statement(
+            "SageMakerAutoShutdownMark",
+            sorted(ROLE_MARK),
+            [
+                place.arn(each.format(domain=place.any_domain))
+                for resources in ROLE_MARK.values()
+                for each in resources
             ],
         ),
         _statement("SageMakerAutoShutdownPrices", ["pricing:GetProducts"], "*"),

@@ -22,6 +22,7 @@ from ..activity.reader import ActivityReader
 from ..clock import Alarm, JumpDetector, utcnow
 from ..errors import UnknownApp
 from ..hosts import HostAdapter
+from ..hosts.marks import Marks
 from ..listeners import Check, Listener
 from ..model import App, Host, Problem, Reason, ShutdownFailure, Verdict
 from ..settings.admin import SageMakerAutoShutdown
@@ -50,10 +51,12 @@ class Monitor:
         costs: Costs,
         listeners: Iterable[Listener] = (),
         problems: tuple[Problem, ...] = (),
+        marks: Marks | None = None,
         now: Callable[[], datetime] = utcnow,
         log: logging.Logger | None = None,
     ) -> None:
-        """``problems`` are those that were found before the loop started."""
+        """``problems`` are those that were found before the loop started; without ``marks``, what
+        a fleet says of the apps is not read."""
         self.host: Host = adapter.host
         self.settings = settings
         self.now = now
@@ -72,6 +75,7 @@ class Monitor:
         self._problems = Problems(problems, now, log)
         self._observer = Observer(adapter, reader, self._problems, now)
         self._decisions = Decisions(settings, self.host.owner, self._questions)
+        self._marks = marks
         self._jumps = JumpDetector()
         self._alarm = Alarm(now)
         self._announced_status: object = None
@@ -101,6 +105,8 @@ class Monitor:
             self._task = None
         await self._questions.stop()
         await self._shutdowns.stop()
+        if self._marks is not None:
+            await self._marks.stop()
 
     async def _run(self) -> None:
         await self._guarded(self.settings.read())
@@ -175,6 +181,8 @@ class Monitor:
             self._problems.check_went_well()
             self._act(now)
             self._announce_check(now, asyncio.get_running_loop().time() - began_at)
+            if self._marks is not None:
+                self._marks.begin(self._observer.snapshot.apps, self._announce_status)
 
     def _act(self, now: datetime) -> None:
         """Begin what is due: questions to kernels before a warning and before a shutdown, and the
@@ -307,7 +315,12 @@ class Monitor:
                 *self._costs.problems,
             ),
             notes=(*self._observer.notes, *self.settings.admin_notes),
-            apps=status_module.app_views(verdicts, seen.work, self._shutdowns.progress()),
+            apps=status_module.app_views(
+                verdicts,
+                seen.work,
+                self._shutdowns.progress(),
+                self._marks.of(seen.apps) if self._marks is not None else {},
+            ),
             instances=status_module.instance_views(
                 self.host, verdicts, self._costs.price, self._costs.instance_cost
             ),

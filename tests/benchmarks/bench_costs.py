@@ -154,7 +154,7 @@ def a_status(apps: int, kernels: int) -> Status:
     return replace(
         status_module.empty(HOST, now),
         checked_at=now,
-        apps=status_module.app_views(verdicts, work, {}),
+        apps=status_module.app_views(verdicts, work, {}, {}),
         instances=status_module.instance_views(
             HOST,
             verdicts,

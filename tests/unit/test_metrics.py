@@ -64,7 +64,7 @@ def status(
     return replace(
         status_module.empty(HOST, now),
         checked_at=now,
-        apps=status_module.app_views(verdicts, work, {}),
+        apps=status_module.app_views(verdicts, work, {}, {}),
         instances=status_module.instance_views(HOST, verdicts, price, lambda *_: None),
         totals=totals,
     )

@@ -44,7 +44,7 @@ def view(found: App, progress: ShutdownProgress | None = None, *, due: bool = Fa
     decided = verdict(found)
     if due:
         decided = replace(decided, action=Action.SHUT_DOWN)
-    (only,) = app_views([decided], [], {found.name: progress} if progress else {})
+    (only,) = app_views([decided], [], {found.name: progress} if progress else {}, {})
     return only
 
 
@@ -79,7 +79,7 @@ class TestApps:
     def test_work_that_could_be_anothers_is_marked(self) -> None:
         verdicts = [verdict(app("a")), verdict(app("b"))]
         mine, shared = kernel("idle", "a", id="1"), kernel("idle", "a", "b", id="2")
-        views = app_views(verdicts, [mine, shared], {})
+        views = app_views(verdicts, [mine, shared], {}, {})
         assert [(work.id, work.shared) for work in views[0].work] == [("1", False), ("2", True)]
         assert [work.id for work in views[1].work] == ["2"]
 

@@ -63,6 +63,7 @@ export function app(changes: Partial<App> = {}): App {
     run_started_at: at(-3 * HOUR),
     work: [work()],
     error: null,
+    mark: null,
     ...changes
   };
 }

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from ...aws import AwsError, ErrorKind
 from ...clock import to_iso
+from ...hosts.marks import mark_text
 from .model import (
     Answer,
     Event,
@@ -37,7 +38,6 @@ from .steps import (
     is_stale,
     kept_until,
     last_check,
-    mark_text,
     marked,
 )
 

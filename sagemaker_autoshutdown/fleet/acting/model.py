@@ -11,8 +11,6 @@ from typing import NamedTuple
 from ...clock import to_iso
 from ..model import NOTEBOOK_INSTANCE, Key, Scope
 
-#: The tag that says when an app will be shut down, and why.
-MARK_TAG = "sagemaker-autoshutdown-shutdown"
 #: The tag of an exception: ``keep-until:2026-12-01T18:00:00Z``.
 EXCEPTION_TAG = "sagemaker-autoshutdown"
 

@@ -15,8 +15,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ...aws import Aws, AwsError, ErrorKind, answered_at
+from ...hosts.marks import MARK_TAG
 from ..model import NOTEBOOK_INSTANCE, SPACE, Key
-from .model import MARK_TAG, Present, RunId
+from .model import Present, RunId
 
 #: The most that CloudTrail gives at once.
 _TRAIL_PAGE = 50

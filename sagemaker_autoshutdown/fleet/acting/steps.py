@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from ...clock import from_iso, to_iso
+from ...clock import from_iso
 from .model import EXCEPTION_TAG, Hold, Limits, Phase, Present, Verdict
 
 #: For how long who holds a run may call SageMaker. Longer than all its calls can take.
@@ -23,7 +23,6 @@ KEPT_FOR = timedelta(days=7)
 _SAME = timedelta(seconds=1)
 _IN_SERVICE = "InService"
 _GOING = frozenset({"Deleting", "Stopping", "Deleted", "Stopped"})
-_MARK_LENGTH = 256
 
 
 def is_free(hold: Hold, now: datetime) -> bool:
@@ -84,15 +83,6 @@ def kept_until(hold: Hold | None, wanted: datetime, now: datetime, limits: Limit
     it was due."""
     since = (hold.kept_since if hold else None) or now
     return min(wanted, since + limits.max_keep)
-
-
-def mark_text(due_at: datetime, rule: str, number: int, why: str) -> str:
-    """The value of the mark, in the characters and the length that a tag allows.
-
-    ``number`` makes each mark of a run another: one that arrives late is not taken for the newest.
-    """
-    text = f"at={to_iso(due_at.replace(microsecond=0))} rule={rule} n={number} why={why}"
-    return re.sub(r"[^\w .:/=+\-@]", "-", text)[:_MARK_LENGTH].rstrip()
 
 
 def exception_of(tag: str | None) -> datetime | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from sagemaker_autoshutdown.fleet.acting.model import MARK_TAG
+from sagemaker_autoshutdown.hosts.marks import MARK_TAG
 from tests.localstudio import Fault
 from tests.localstudio.state import AppKey
 from tests.localstudio.testing import BlockingStudio

@@ -20,7 +20,7 @@ from sagemaker_autoshutdown.fleet.acting.model import (
     Verdict,
 )
 from sagemaker_autoshutdown.fleet.acting.plan import plan
-from sagemaker_autoshutdown.fleet.acting.steps import exception_of, mark_text
+from sagemaker_autoshutdown.fleet.acting.steps import exception_of
 from sagemaker_autoshutdown.fleet.acting.wire import from_json, to_json
 from sagemaker_autoshutdown.fleet.config import InvalidConfig, read
 from sagemaker_autoshutdown.fleet.coverage import report_key
@@ -37,6 +37,7 @@ from sagemaker_autoshutdown.fleet.rules.model import (
     Which,
 )
 from sagemaker_autoshutdown.fleet.view import lines
+from sagemaker_autoshutdown.hosts.marks import mark_text
 
 from .scenes import NOON, POLICY, SCOPE, after, app, notebook, rates, stepped, sweep
 

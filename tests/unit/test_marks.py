@@ -1,0 +1,127 @@
+"""A fleet's mark on this server's own apps: read where it may be, shown, and never in the way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from sagemaker_autoshutdown.hosts.marks import MARK_TAG, mark_of, mark_text
+from sagemaker_autoshutdown.model import Host, Mark, State
+from sagemaker_autoshutdown.status import to_json
+
+from ..virtual import BROKEN, CLASSIC, NOTEBOOK_INSTANCE, SPACE, SageMakerApp, Server, server
+from ..virtual import DENIED as DENIED_DELETION
+from ..worlds import START, at
+
+DUE = at(hours=3)
+TAG = mark_text(DUE, "gpus", 3, "idle for 2 h")
+MARK = Mark(DUE, "gpus", "idle for 2 h")
+
+
+@pytest.fixture(params=[CLASSIC, SPACE, NOTEBOOK_INSTANCE], ids=lambda host: host.kind.value)
+def one(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    """A server of each host, whose app carries the mark."""
+    host: Host = request.param
+    with server(tmp_path / "data", host) as made:
+        name = "a" if host is CLASSIC else host.app_name
+        made.sagemaker.apps = [SageMakerApp(name)]
+        made.sagemaker.tags = {name: {"team": "blue", MARK_TAG: TAG}}
+        made.start()
+        yield made
+
+
+def name_of(one: Server) -> str:
+    return one.sagemaker.apps[0].name
+
+
+def test_what_a_fleet_says_is_shown_and_changes_nothing_that_is_decided(one: Server) -> None:
+    one.run(minutes=20)
+    view = one.app(name_of(one))
+    assert view.mark == MARK
+    assert to_json(view)["mark"] == {
+        "shutdown_at": to_json(DUE),
+        "rule": "gpus",
+        "why": "idle for 2 h",
+    }
+    assert (view.state, view.shutdown_at) == (State.IDLE, at(hours=2))
+
+
+def test_a_mark_that_is_set_and_taken_off_again_is_told_within_five_checks(one: Server) -> None:
+    name = name_of(one)
+    one.sagemaker.tags = {name: {"team": "blue"}}
+    one.run(minutes=12)
+    assert one.app(name).mark is None
+    changes = one.notebook.changes
+    one.sagemaker.tags = {name: {MARK_TAG: TAG}}
+    one.run(minutes=18)
+    assert one.app(name).mark == MARK
+    assert one.notebook.changes == changes + 1, "the panel is told"
+    one.sagemaker.tags = {name: {}}
+    one.run(minutes=24)
+    assert one.app(name).mark is None
+
+
+def test_tags_are_read_every_fifth_check_and_an_arn_once_in_a_run(one: Server) -> None:
+    one.run(minutes=60.5)
+    assert len(one.sagemaker.of("ListTags")) == 13
+    if one.host is CLASSIC:
+        assert len(one.sagemaker.of("DescribeApp")) == 1
+
+
+def test_a_role_that_may_not_read_tags_is_no_problem_and_asked_again_after_an_hour(
+    one: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    one.sagemaker.errors["ListTags"] = DENIED_DELETION
+    one.run(minutes=59)
+    assert len(one.sagemaker.of("ListTags")) == 1
+    assert one.app(name_of(one)).mark is None
+    assert not one.problems()
+    assert "mark" in caplog.text
+    one.sagemaker.errors.clear()
+    one.run(minutes=70)
+    assert one.app(name_of(one)).mark == MARK
+    assert caplog.text.count("fleet's mark") == 1
+
+
+def test_an_answer_that_fails_or_hangs_holds_up_no_check_and_forgets_no_mark(one: Server) -> None:
+    one.run(minutes=2)
+    one.sagemaker.errors["ListTags"] = BROKEN
+    one.run(minutes=8)
+    assert one.app(name_of(one)).mark == MARK
+    one.sagemaker.errors["ListTags"] = 50.0
+    checks = len(one.notebook.checks)
+    one.run(minutes=28)
+    assert len(one.notebook.checks) >= checks + 20
+    assert one.app(name_of(one)).mark == MARK
+
+
+def test_what_an_earlier_run_was_marked_with_is_not_shown(tmp_path: Path) -> None:
+    """A name is used again."""
+    with server(tmp_path / "data") as one:
+        one.sagemaker.apps = [SageMakerApp("a", created_at=DUE + timedelta(minutes=1))]
+        one.sagemaker.tags = {"a": {MARK_TAG: TAG}}
+        one.clock_error = timedelta(hours=4)
+        one.start()
+        one.run(minutes=2)
+        assert one.app("a").mark is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "at= rule=x n=1 why=y", "at=tomorrow rule=r n=1 why=y", "keep", "at=2026-01-01Z"]
+)
+def test_a_value_that_is_no_mark_is_none(text: str) -> None:
+    assert mark_of(text) is None
+
+
+def test_a_mark_that_was_cut_to_a_tags_length_is_still_one() -> None:
+    text = mark_text(START, "r" * 40, 7, "up for a long time " * 40)
+    assert len(text) <= 256
+    found = mark_of(text)
+    assert found is not None
+    assert (found.shutdown_at, found.rule) == (START, "r" * 40)
+    assert found.why.startswith("up for a long time")
