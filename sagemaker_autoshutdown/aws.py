@@ -100,16 +100,17 @@ _REMEDY = {
     "execution role.",
     ErrorKind.THROTTLED: "Nothing needs to be done: AWS limits the rate of calls, and it is tried "
     "again later.",
-    ErrorKind.NOT_FOUND: "Nothing needs to be done: it is gone already.",
+    ErrorKind.NOT_FOUND: "Nothing needs to be done: it is already gone.",
     ErrorKind.IN_USE: "Nothing needs to be done: SageMaker is busy with it, and it is tried again "
     "later.",
     ErrorKind.NO_CREDENTIALS: "Check that this app has an execution role and that its credentials "
     "have not expired; restarting the app renews them.",
-    ErrorKind.TIMEOUT: "AWS did not answer in time. It is tried again; if it lasts, check the "
+    ErrorKind.TIMEOUT: "AWS did not answer in time. The call is retried. If this lasts, check the "
     "network (a VPC-only domain needs an interface endpoint for the SageMaker API).",
     ErrorKind.UNREACHABLE: "AWS could not be reached. Check the network (a VPC-only domain needs "
     "an interface endpoint for the SageMaker API) and the region.",
-    ErrorKind.OTHER: "It is tried again. If it lasts, run: jupyter sagemaker-autoshutdown doctor",
+    ErrorKind.OTHER: "The call is retried. If this lasts, run: "
+    "jupyter sagemaker-autoshutdown doctor",
 }
 
 
@@ -426,7 +427,7 @@ def _readable(message: str) -> str:
     """A message for people. Of what is not AWS's own answer botocore makes one word for word."""
     if message.lstrip()[:1] != "<":
         return message
-    return "a page of HTML, which is not AWS's: look for a proxy between here and AWS"
+    return "a page of HTML, which AWS does not send: look for a proxy between here and AWS"
 
 
 def _translate(operation: str, error: Exception) -> AwsError:

@@ -110,7 +110,7 @@ resource "aws_sagemaker_studio_lifecycle_config" "this" {
 
     precondition {
       condition     = length(local.unknown_settings) == 0
-      error_message = "more_settings has what is no setting: ${join(", ", local.unknown_settings)}."
+      error_message = "more_settings has unknown settings: ${join(", ", local.unknown_settings)}."
     }
   }
 }

@@ -1,4 +1,4 @@
-"""What the commands for admins share: they talk to AWS with the admin's own credentials."""
+"""Shared by the commands for admins, which call AWS with the admin's own credentials."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..errors import Failed
 
 
 class NotDone(Failed):
-    """Nothing, or not all, was done; the message says what to do."""
+    """The command did nothing, or only a part. The message says what to do."""
 
 
 def add_region(parser: argparse.ArgumentParser) -> None:
@@ -47,10 +47,10 @@ class Progress:
 
 #: What an admin can do about an error; where AWS only names it.
 _REMEDY = {
-    ErrorKind.THROTTLED: "AWS limits the rate of calls: wait a minute.",
+    ErrorKind.THROTTLED: "AWS limits the rate of calls. Wait a minute, then try again.",
     ErrorKind.NOT_FOUND: "Check --domain-id, --user-profile and the region (--region, or that of "
     "your AWS configuration): there is no such thing in this account and region.",
-    ErrorKind.IN_USE: "Another change is under way: wait until it is over.",
+    ErrorKind.IN_USE: "Another change is in progress. Wait until it has finished.",
     ErrorKind.NO_CREDENTIALS: "AWS credentials are needed, as the AWS command line has them, and "
     "they must not have expired: `aws sts get-caller-identity` shows whose they are.",
     ErrorKind.TIMEOUT: "Check the network and the region (--region).",

@@ -23,7 +23,7 @@ def duration(text: str) -> float:
     except OverflowError:
         pass
     raise argparse.ArgumentTypeError(
-        f"{text!r} is no duration; write it as 90s, 30m, 2h, 1h30m, 1d, or in seconds"
+        f"{text!r} is not a duration; write it as 90s, 30m, 2h, 1h30m, 1d, or in seconds"
     )
 
 
@@ -43,5 +43,5 @@ def until(text: str, now: datetime) -> datetime:
         return datetime.fromisoformat(text.strip()).astimezone()
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no time; write it as 18:00 or 2026-09-01T18:00"
+            f"{text!r} is not a time; write it as 18:00 or 2026-09-01T18:00"
         ) from None

@@ -38,13 +38,13 @@ def app_path(app_name: str, more: str = "") -> str:
 
 
 def choose_app(apps: list[dict[str, Any]], name: str | None) -> dict[str, Any]:
-    """The app that is meant: by its name, the only one that begins so, or the only one."""
+    """The app with this name, else the only one whose name begins so, else the only app."""
     names = sorted(str(app["app_name"]) for app in apps)
     there = f"There are: {', '.join(map(clean, names))}." if names else "There are no apps."
     if name is None:
         if len(apps) == 1:
             return apps[0]
-        raise Failed(f"Say which app. {there}")
+        raise Failed(f"Name the app. {there}")
     exact = [app for app in apps if app["app_name"] == name]
     matches = exact or [app for app in apps if str(app["app_name"]).startswith(name)]
     if len(matches) == 1:

@@ -103,9 +103,9 @@ def _repair() -> str:
     except (Broken, MigrationFailed, TooNew, OSError, sqlite3.Error) as error:
         raise Failed(f"The record {path} could not be repaired: {error}.") from None
     if repaired is None:
-        return "Nothing in the record lies in the future. It is as it was."
+        return "Nothing in the record lies in the future. Nothing was changed."
     return (
-        f"Taken out, since they lay in the future: {repaired.runs} runs, {repaired.events} events. "
+        f"Removed because they lay in the future: {repaired.runs} runs, {repaired.events} events. "
         f"What reached into it ends now. The record as it was is kept as {repaired.kept_as}. The "
         "server records again from its next check on."
     )
@@ -115,7 +115,7 @@ def lines(costs: dict[str, Any]) -> Iterator[str]:
     """The costs for people."""
     total = costs["total"]
     if not costs["rows"]:
-        yield "Nothing was spent in that time, as far as is known."
+        yield "No costs are recorded for that time."
         return
     extra = [name for name in ("avoided_usd", "volume_usd") if Decimal(total[name])]
     titles = {"avoided_usd": "avoided (est.)", "volume_usd": "volume"}

@@ -38,7 +38,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Look at everything and say what was found."""
+    """Run all checks and print the findings."""
     found = []
     for finding in findings(arguments.url, arguments.token):
         found.append(finding)
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     problems = sum(finding.level is Level.PROBLEM for finding in found)
     if not arguments.json:
         print()
-        print(f"{problems} problem(s) found." if problems else "Nothing keeps it from working.")
+        print(f"{problems} problem(s) found." if problems else "No problems found.")
     return 1 if problems else 0
 
 
@@ -80,7 +80,7 @@ def _safely(title: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Find
         yield Finding(
             Level.WARNING,
             title,
-            f"could not be checked: {type(error).__name__}: {error}",
+            f"the check failed: {type(error).__name__}: {error}",
             "Please report it.",
         )
 

@@ -68,7 +68,7 @@ def add_parser(subparsers: Any) -> None:
     fleet_on_aws.add_parsers(commands, _add_config)
     costs = commands.add_parser(
         "costs",
-        help="what fleet run has recorded of costs",
+        help="show the costs that fleet run recorded",
         description="Reads the record of fleet run. Days are in UTC.",
     )
     _add_config(costs)

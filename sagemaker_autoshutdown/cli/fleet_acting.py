@@ -30,7 +30,7 @@ def add_parsers(commands: Any, add_config: AddConfig, add_region: AddConfig) -> 
     plan = commands.add_parser(
         "plan",
         help="what the rules would do now, and why",
-        description="Looks once, and tells what the rules of the configuration say of everything "
+        description="Sweeps once. Shows what the rules of the configuration say about everything "
         "that is up, and what fleet run would do now. It changes nothing.",
     )
     add_config(plan)
@@ -253,7 +253,7 @@ def _moment(text: str) -> datetime:
         return from_iso(text)
     except ValueError:
         raise Misused(
-            f"{text!r} is no time; write it as 2026-09-01 or 2026-09-01T12:00:00Z."
+            f"{text!r} is not a time; write it as 2026-09-01 or 2026-09-01T12:00:00Z."
         ) from None
 
 

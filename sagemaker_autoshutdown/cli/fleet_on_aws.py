@@ -168,7 +168,7 @@ def run_deploy(arguments: argparse.Namespace) -> int:
         outputs = deployment.outputs()
     except (AwsError, NotDeployed) as error:
         raise _failed(error) from error
-    print("Done, and read back.")
+    print("Done and verified.")
     for name, value in outputs.items():
         print(f"  {name}: {value}")
     return 0
@@ -245,7 +245,10 @@ def _deployment(arguments: argparse.Namespace) -> Deployment:
 
 def _agreed() -> bool:
     if not sys.stdin.isatty():
-        raise Misused("nobody can be asked here: give --yes to go ahead, or --dry-run to look")
+        raise Misused(
+            "there is no terminal to ask for confirmation: give --yes to go ahead, or --dry-run to "
+            "see the plan"
+        )
     try:
         return input("Go ahead? [y/N] ").strip().lower() in ("y", "yes")
     except (EOFError, KeyboardInterrupt):

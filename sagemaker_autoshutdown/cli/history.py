@@ -36,5 +36,5 @@ def run(arguments: argparse.Namespace) -> int:
             f"{clean(event['message'])}"
         )
     if not history["events"]:
-        print("Nothing has happened yet.")
+        print("There are no events yet.")
     return 0

@@ -173,7 +173,7 @@ def _kind_of(kinds: Iterable[Kind]) -> Callable[[str], Kind]:
         for each in kinds:
             if each.value == text:
                 return each
-        raise argparse.ArgumentTypeError(f"{text!r} is none of {_kinds(kinds)}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {_kinds(kinds)}")
 
     return kind
 
@@ -238,7 +238,7 @@ def _percent(text: str) -> float:
     except ValueError:
         percent = 0.0
     if not 0 < percent <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is no percentage above 0 and up to 100")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a percentage above 0 and up to 100")
     return percent
 
 
@@ -304,7 +304,7 @@ def _setting(text: str) -> tuple[str, Any]:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not NAME=JSON, such as max_keep_alive=3600"
             if equals
-            else f"{text!r} lacks its value: NAME=JSON"
+            else f"{text!r} has no value: write NAME=JSON"
         ) from None
 
 
@@ -345,8 +345,8 @@ def run_uninstall(arguments: argparse.Namespace) -> int:
         arguments,
         lambda studio, target: studio.plan_uninstall(target),
         lambda notebooks, name: notebooks.plan_uninstall(name),
-        "`lifecycle-config status` says who still has it: what runs, until it is restarted, and a "
-        "user profile with a script of its own, until `uninstall --user-profile`.",
+        "`lifecycle-config status` shows who still has it: running apps until they restart, and "
+        "user profiles with a script of their own until `uninstall --user-profile`.",
     )
 
 
@@ -365,7 +365,7 @@ def run_bundle(arguments: argparse.Namespace) -> int:
     settings = _script_settings(arguments)
     bundle.write(file, arguments.wheel_file, {kind: render(kind, settings) for kind in Kind})
     print(
-        f"Wrote {file}. Put it to {arguments.wheel} and install with\n"
+        f"Wrote {file}. Copy it to {arguments.wheel} and install with\n"
         f"  --wheel {arguments.wheel} --sha256 {sha256} --package-version {version}"
     )
     return 0
@@ -377,7 +377,7 @@ def run_template(arguments: argparse.Namespace) -> int:
     contents = templates.cloudformation_files() if is_template else templates.terraform_files()
     if arguments.output is None:
         if not is_template:
-            raise Misused("the Terraform module has several files: say where to, with --output")
+            raise Misused("the Terraform module has several files: name a folder with --output")
         sys.stdout.write("".join(contents.values()))
         return 0
     try:
@@ -415,8 +415,9 @@ def run_policy(arguments: argparse.Namespace) -> int:
 # ---- their parts
 
 _after_install = (
-    "It comes with the next start of each app: `lifecycle-config status` says who must restart. "
-    "The apps' role must allow what `lifecycle-config policy execution-role` prints."
+    "Each app gets it at its next start. `lifecycle-config status` shows which apps must restart. "
+    "The apps' execution role needs the rights that `lifecycle-config policy execution-role` "
+    "prints."
 )
 
 
@@ -450,11 +451,13 @@ def _native_minutes(arguments: argparse.Namespace) -> dict[NativeApp, int]:
     if not given:
         return {}
     if arguments.notebook_instance or _group(arguments).is_given:
-        raise Misused("--native-idle is for a whole domain")
+        raise Misused("--native-idle is for whole domains only")
     if Kind.SPACE not in (arguments.kind or STUDIO_KINDS):
-        raise Misused("--native-idle is remembered in the script for spaces: leave --kind space in")
+        raise Misused("--native-idle is recorded in the script for spaces: add --kind space")
     if arguments.script is not None and JUPYTERLAB in given:
-        raise Misused(f"--native-idle-jupyterlab goes without --script, which may lack {HOLD_OFF}")
+        raise Misused(
+            f"--native-idle-jupyterlab can't be used with --script, which may lack {HOLD_OFF}"
+        )
     try:
         return {app: native_idle.minutes_of(seconds) for app, seconds in given.items()}
     except InvalidScript as error:
@@ -466,7 +469,7 @@ def _own_script(arguments: argparse.Namespace) -> str | None:
         return None
     kinds = 1 if arguments.notebook_instance else len(set(arguments.kind or STUDIO_KINDS))
     if kinds != 1:
-        raise Misused("--script is for one kind of apps: name it with --kind")
+        raise Misused("--script is for one kind of app: name it with --kind")
     try:
         return normalized(arguments.script.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -482,7 +485,7 @@ def _carry_out(
     """Plan, show, ask, do."""
     group = _group(arguments)
     if arguments.notebook_instance and (arguments.domain_id or group != Group()):
-        raise Misused("--notebook-instance goes without --domain-id and user profiles")
+        raise Misused("--notebook-instance can't be used with --domain-id or user profiles")
     if group.excluded and not group.is_given:
         raise Misused(
             "--exclude leaves user profiles out of a group: name one by --percent, --tag, "
@@ -509,9 +512,9 @@ def _carry_out(
         if not arguments.yes and not _agreed():
             raise NotDone("Nothing was changed.")
         _do(plan, aws)
-        print(f"Done, and read back. {afterwards}")
+        print(f"Done and verified. {afterwards}")
     if plan.waits:
-        raise NotDone("What is named above as not yet possible was not done.")
+        raise NotDone('The steps marked "Not yet" were not done.')
     return 0
 
 
@@ -556,7 +559,8 @@ def _group(arguments: argparse.Namespace) -> Group:
 def _agreed() -> bool:
     if not sys.stdin.isatty():
         raise Misused(
-            "there is no terminal to ask: pass --yes to go ahead, or --dry-run to see the plan"
+            "there is no terminal to ask for confirmation: give --yes to go ahead, or --dry-run to "
+            "see the plan"
         )
     try:
         return input("Go ahead? [y/N] ").strip().lower() in ("y", "yes")
@@ -566,7 +570,7 @@ def _agreed() -> bool:
 
 
 def _do(plan: Plan, aws: Aws) -> None:
-    """Carry it out; where it stops, it has been said what was done and what was not."""
+    """Carry the plan out. If it stops, the lines above say what was done and what was not."""
     told: list[str] = []
 
     def say(line: str) -> None:

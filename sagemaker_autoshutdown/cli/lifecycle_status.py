@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{_table(selected, logs=arguments.logs, reports=fleet is not None)}\n")
         print("\n".join(_in_words(rows, logs=arguments.logs, reports=fleet is not None)))
     if any(row.error for row in rows):
-        raise NotDone("Not all could be read: give the command again for the rest.")
+        raise NotDone("Some rows could not be read. Run the command again.")
     return TO_DO if arguments.exit_code and any(map(_ONLY["outdated"], rows)) else 0
 
 
@@ -121,7 +121,7 @@ def _fleet(path: Path) -> Config:
     except InvalidConfig as error:
         raise Misused(f"--reports: {error}") from None
     if config.prometheus is None:
-        raise Misused(f"--reports: {path} has no [prometheus], so nobody knows whom to ask")
+        raise Misused(f"--reports: {path} has no [prometheus], so there is no server to ask")
     return config
 
 
@@ -228,33 +228,33 @@ def _in_words(rows: Sequence[Row], *, logs: bool, reports: bool) -> Iterable[str
     versions = told["next_start"]
     mixed = f" ({_listed(versions)})" if len(versions) > 1 else ""
     yield (
-        f"{have} of {told['owners']} have it from their next start on{mixed}; "
+        f"{have} of {told['owners']} will start with it next time{mixed}; "
         f"{told['must_restart']} must restart."
     )
     for kind, scripts in told["scripts"].items():
         if len(scripts) > 1:
             yield f"{kind} has different scripts: {_listed(scripts)}."
     if told["dry_run"]:
-        yield f"{told['dry_run']} in dry run: nothing of theirs is shut down."
+        yield f"{told['dry_run']} in dry run: their apps are not shut down."
     if told["not_covered"]:
         yield f"Not covered: {_listed(told['not_covered'])}."
     if logs:
         said = [f"{count} {outcome}" for outcome, count in told["log"].items()]
-        yield f"The log of those that run: {', '.join([*said, _nothing(told)])}."
+        yield f"Start logs of the running ones: {', '.join([*said, _nothing(told)])}."
     if reports:
         yield (
-            f"Metrics arrive from {told['metrics_arrive']} of those that run, and not from "
+            f"Metrics arrive from {told['metrics_arrive']} of the running ones, but not from "
             f"{told['metrics_missing']}."
         )
     if not (logs or reports) and any(row.is_up and row.started_with for row in rows):
         yield (
-            "STARTED WITH says which script an app was given, not what came of it: --logs reads "
+            "STARTED WITH shows which script an app was given, not whether it worked: --logs reads "
             "what the script said."
         )
 
 
 def _nothing(told: dict[str, Any]) -> str:
-    return f"{told['log_says_nothing']} without a line of ours"
+    return f"{told['log_says_nothing']} without a log line of the script"
 
 
 def _listed(counts: dict[str, int]) -> str:

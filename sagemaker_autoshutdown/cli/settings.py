@@ -121,4 +121,4 @@ def _switch(text: str) -> bool | str:
     try:
         return switches[text.lower()]
     except KeyError:
-        raise argparse.ArgumentTypeError(f"{text!r} is none of on, off, default") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not on, off or default") from None

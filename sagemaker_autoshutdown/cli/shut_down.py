@@ -34,7 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
     name = app["app_name"]
     if not arguments.yes:
         if not sys.stdin.isatty():
-            raise Misused("Nobody can be asked here: say --yes to shut it down.")
+            raise Misused(
+                "There is no terminal to ask for confirmation. Give --yes to shut the app down."
+            )
         question = f"Shut down {clean(name)} on {clean(app['instance_type'])} ({app['state']})?"
         if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
             print("Nothing was done.")

@@ -87,7 +87,7 @@ def _evidence(status: dict[str, Any]) -> Iterator[str]:
         seen = [(item, each) for item in app["work"] for each in item["evidence"]]
         if seen:
             yield ""
-            yield f"What was seen of {clean(app['app_name'])}:"
+            yield f"Evidence for {clean(app['app_name'])}:"
         for item, each in seen:
             at = f" ({when(each['at'], status['now'])})" if each["at"] else ""
             about = "" if item["label"] in each["text"] else f"{clean(item['label'])}: "

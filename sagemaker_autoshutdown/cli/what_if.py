@@ -147,11 +147,11 @@ def lines(replayed: Replay, days: float) -> Iterator[str]:
         yield "Tabs closed: closed_idle_timeout, the limit once the last browser tab is closed."
     if tries_closed and not replayed.saw_closed:
         yield (
-            "In this time the record never says that all tabs were closed, so that limit changes "
+            "In this time the record never says that all tabs were closed, so this limit changes "
             "nothing. Older versions did not record it."
         )
     if actual.estimated:
-        yield "Part of the record was not seen but reconstructed: the server was down meanwhile."
+        yield "Part of the record is estimated because the server was down for a while."
 
 
 def _row(outcome: Outcome, spent: Decimal, tries_closed: bool) -> list[str]:
@@ -182,5 +182,5 @@ def _days(text: str) -> float:
     except ValueError:
         days = 0
     if not 0 < days <= 36600:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of days over 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days above 0")
     return days

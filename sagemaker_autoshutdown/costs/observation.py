@@ -1,6 +1,6 @@
-"""What one observation of the apps says about their cost. Pure.
+"""Turns the verdicts of one observation into a record for billing. Pure.
 
-Out of the verdicts of an observation: which apps are billed, which of them are idle and since when.
+It says which apps are billed, which of them are idle, and since when.
 """
 
 from __future__ import annotations

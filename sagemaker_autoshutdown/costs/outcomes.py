@@ -1,4 +1,4 @@
-"""What came of the shutdowns in the history: how long each app had been idle, what that saved.
+"""Finds the outcome of each recorded shutdown: how long the app had been idle and what it saved.
 
 Nothing of it is recorded with the event: both are read off the runs. Blocks while it reads.
 """

@@ -27,7 +27,7 @@ def report(
     now: datetime,
     avoided_cap: int,
 ) -> Report:
-    """What was spent from ``start`` to ``end``, and avoided up to ``now``."""
+    """The cost from ``start`` to ``end``, and the cost avoided up to ``now``."""
     first, last = to_us(start), to_us(end)
     tallies: dict[str, Tally] = {}
 

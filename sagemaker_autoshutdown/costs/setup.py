@@ -1,4 +1,4 @@
-"""Puts a cost tracker together out of the admin's settings."""
+"""Builds a cost tracker from the admin's settings."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
-"""Totals that ``status`` and the metrics show, kept up to date observation by observation.
+"""Totals for ``status`` and the metrics, updated with each observation.
 
-An observation adds to what was there, seldom changes it: what is added up already stays so, and the
-days before today are added up once. What is shown is a frozen :class:`Summary`, made on the
-recording thread and read by any other.
+An observation usually adds to the record and seldom changes it. So earlier sums are kept, and the
+days before today are added up only once. The result is a frozen :class:`Summary`: the recording
+thread makes it, and any thread may read it.
 
-``Spent`` is what counters show. They must not fall, not even over a restart or a crash: Prometheus
-takes a counter that falls for one that began anew, and counts all of it twice. So they follow from
-the ledger alone, and hold only what no later observation can take back: time that may yet turn out
-to have been idle is left out, and an instance that is not up avoids cost until the last
-observation, no longer.
+``Spent`` holds the values of the counters. A counter must never fall, not even over a restart or a
+crash: Prometheus takes a counter that falls for a new one and counts its value twice. So counters
+follow from the ledger alone and hold only what no later observation can take back. They leave out
+time that may yet turn out to have been idle. An instance that is not up avoids cost until the last
+observation, and no longer.
 """
 
 from __future__ import annotations

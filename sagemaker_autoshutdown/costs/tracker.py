@@ -1,8 +1,8 @@
-"""What the rest of the product sees of costs: takes observations and events, gives prices and
-totals.
+"""The interface of ``costs`` to the rest of the product: it takes observations and events, and
+gives prices and totals.
 
-Nothing here blocks its caller or raises because of a disk: the ledger is written and read on one
-thread of its own, and what it comes to is kept in memory for ``status`` and the metrics.
+Nothing here blocks its caller or raises because of a disk. One thread writes and reads the ledger.
+The totals are kept in memory for ``status`` and the metrics.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ NEW_DAY_WITHIN = 60.0
 READ_TIMEOUT = 30.0
 #: Seconds to wait, when the server stops, for what is still to be written.
 CLOSE_TIMEOUT = 3.0
-#: How often the size of a volume is asked for, and after it could not be told.
+#: The time between two questions for the size of a volume, and after a failed one.
 VOLUME_INTERVAL = timedelta(days=1)
 VOLUME_RETRY = timedelta(hours=1)
 #: What to do about a fault of the admin's price table.
-PRICES_REMEDY = "Correct it and restart the server; until then the other prices apply."
+PRICES_REMEDY = "Correct the table and restart the server. Until then, the other prices apply."
 
 
 def _do_nothing(ledger: Ledger) -> None:
@@ -57,7 +57,7 @@ def _do_nothing(ledger: Ledger) -> None:
 
 
 class CostTracker(Listener):
-    """Records what instances cost, and says what they did.
+    """Records what instances cost, and answers questions about it.
 
     ``gap`` is the longest time between two observations that is no gap in the record.
     ``ask_volume`` answers the gigabytes of the volume; it may block, and is called in a thread.
@@ -111,7 +111,7 @@ class CostTracker(Listener):
             self._thread.start()
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
-        """Writes what is still to be written, for ``timeout`` seconds at most, and ends."""
+        """Writes the pending records, for ``timeout`` seconds at most, and ends the thread."""
         self._closed = True
         self._prices.close()
         self._jobs.put(None)
@@ -119,7 +119,7 @@ class CostTracker(Listener):
             self._thread.join(timeout)
 
     def flush(self, timeout: float = CLOSE_TIMEOUT) -> None:
-        """Waits until all that was handed over so far is dealt with. For tests."""
+        """Waits until the thread has handled everything handed over so far. For tests."""
         done = threading.Event()
         self._jobs.put(lambda ledger: done.set())
         if not done.wait(timeout):
@@ -348,6 +348,6 @@ class CostTracker(Listener):
             return await asyncio.wait_for(asyncio.wrap_future(answer), READ_TIMEOUT)
         except asyncio.TimeoutError:
             raise Unavailable(
-                f"The record of costs and history did not answer in {READ_TIMEOUT:.0f} s. The "
+                f"The record of costs and history did not answer within {READ_TIMEOUT:.0f} s. The "
                 "disk it is on may hang; try again later."
             ) from None

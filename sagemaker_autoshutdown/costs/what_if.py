@@ -1,10 +1,11 @@
-"""What if the idle limits had been others? The recorded history, decided anew. Pure.
+"""Replays the recorded history with other idle limits. Pure.
 
-The live loop's own ``decide`` says when each app would have been shut down; dry run counts as off.
-An app that this product shut down is taken to have gone on idle, so that longer limits can be tried
-too; one that its user stopped is not. A shutdown takes as long as that of the same run took, or
-else as the shutdowns on record usually do, and is billed until then. After it, an app is up again
-from when it was next used or started. A keep-alive holds the run that it was given to.
+The live loop's own ``decide`` says when each app would have been shut down. Dry run counts as off.
+The replay assumes that an app that this product shut down would have stayed idle, so that longer
+limits can be tried, too. It does not assume that of an app that its user stopped. A shutdown takes
+as long as it took in the same run, else the median of the recorded shutdowns, and is billed for
+that time. After a shutdown, an app is up again from its next use or start. A keep-alive holds the
+run that it was given to.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ LONGEST_DELETION = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Limits:
-    """What to try. ``closed_idle_timeout`` is None where it is the same as the other."""
+    """The limits to try. ``closed_idle_timeout`` is None where it is the same as the other."""
 
     idle_timeout: timedelta
     closed_idle_timeout: timedelta | None = None
@@ -51,10 +52,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What limits would have come to.
+    """The result of a replay with some limits.
 
-    ``saved_usd`` is against what was spent in fact, and below 0 where it would have cost more.
-    ``interrupted`` is how many of the ``shutdowns`` were followed by somebody's using the app.
+    ``saved_usd`` is compared with the actual cost; it is negative if the limits would have cost
+    more. ``interrupted`` counts the ``shutdowns`` after which somebody used the app again.
     """
 
     idle_timeout: timedelta
@@ -67,8 +68,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Replay:
-    """What was spent in fact, and what other limits would have come to. ``saw_closed``: at some
-    time it was recorded that no browser was connected."""
+    """The actual cost, and the results with other limits. ``saw_closed``: the record says at some
+    time that no browser was connected."""
 
     start: datetime
     end: datetime
@@ -113,8 +114,8 @@ def combinations(
 
 
 def lookback(limits: Iterable[Limits]) -> timedelta:
-    """How long before its start a replay needs the record: what was shut down earlier would have
-    been gone by then, under any of the limits, after the longest warning and deletion."""
+    """How long before its start a replay needs the record: under any of the limits, an app that
+    was shut down earlier would be gone by then, even after the longest warning and deletion."""
     return 2 * max((one.idle_timeout for one in limits), default=timedelta(0)) + LONGEST_DELETION
 
 

@@ -1,1 +1,1 @@
-"""What would keep the product from working here. Used by ``doctor`` and by the installer."""
+"""Checks that find problems with an installation. Used by ``doctor`` and by the installer."""

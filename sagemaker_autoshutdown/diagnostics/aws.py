@@ -1,7 +1,7 @@
 """AWS: credentials, the IAM actions that are needed on this host, and the clock.
 
-What would shut something down is tried on a name that does not exist: AWS looks at rights first,
-so "not found" says that it would have been allowed.
+Shutdown calls are tried on a name that does not exist. AWS checks permissions first, so "not found"
+means that the call would have been allowed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .findings import Finding, Level
 NOBODY = "sagemaker-autoshutdown-doctor-probe"
 #: AWS refuses requests whose time is further off than 5 minutes.
 MAX_SKEW = 300
-#: Seconds that show, but harm nothing but countdowns and records.
+#: Seconds from which a difference shows. It only affects countdowns and records.
 SKEW = 30
 
 _UNUSABLE = {ErrorKind.NO_CREDENTIALS, ErrorKind.UNREACHABLE, ErrorKind.TIMEOUT}
@@ -43,7 +43,7 @@ class Probe:
 
 
 def probes(host: Host) -> list[Probe]:
-    """What is needed on this host."""
+    """The calls that this host needs."""
     if host.kind is HostKind.NOTEBOOK_INSTANCE:
         return [
             Probe(
@@ -89,32 +89,34 @@ def access(host: Host) -> Iterator[Finding]:
             clock = compare_clocks(date, utcnow())
             yield clock
         if error is not None and error.kind in _UNUSABLE:
-            # The others would go the same way, slowly.
+            # The other calls would fail in the same way, slowly.
             yield Finding(Level.PROBLEM, "AWS", str(error), error.remedy)
             return
         yield judge(probe, error)
 
 
 def judge(probe: Probe, error: AwsError | None) -> Finding:
-    """What an answer says of the right."""
+    """The finding for the answer to a probe."""
     if error is None or (probe.on_nobody and error.kind is ErrorKind.NOT_FOUND):
         return Finding(Level.OK, probe.action, f"allowed ({probe.why})")
     if error.kind is ErrorKind.ACCESS_DENIED:
         tried = (
-            f" It was tried with the name {NOBODY}: a policy that names single apps denies that, "
-            "and may allow what is needed."
+            f" The check used the name {NOBODY}. A policy that names single apps denies that name, "
+            "and may still allow your apps."
             if probe.on_nobody
             else ""
         )
         return Finding(
             Level.PROBLEM,
             probe.action,
-            f"denied; it is needed {probe.why}. {error.message}",
+            f"denied, but needed {probe.why}. {error.message}",
             error.remedy + tried,
         )
     if error.kind is ErrorKind.THROTTLED:
-        return Finding(Level.NOTE, probe.action, f"not known: {error}", "Try again later.")
-    return Finding(Level.WARNING, probe.action, f"not known: {error}", error.remedy)
+        return Finding(
+            Level.NOTE, probe.action, f"could not be checked: {error}", "Try again later."
+        )
+    return Finding(Level.WARNING, probe.action, f"could not be checked: {error}", error.remedy)
 
 
 def compare_clocks(date: str, now: datetime) -> Finding:
@@ -125,9 +127,9 @@ def compare_clocks(date: str, now: datetime) -> Finding:
         return Finding(Level.NOTE, "clock", f"AWS's answer has no readable date: {date!r}")
     off = (now - theirs).total_seconds()
     if abs(off) <= SKEW:
-        return Finding(Level.OK, "clock", "agrees with AWS's")
-    how = f"it is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} AWS's"
+        return Finding(Level.OK, "clock", "agrees with AWS's clock")
+    how = f"{abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} AWS's clock"
     remedy = "Set this machine's clock (time synchronization: chrony or ntpd)."
     if abs(off) < MAX_SKEW:
-        return Finding(Level.WARNING, "clock", f"{how}; records and prices are off by that", remedy)
+        return Finding(Level.WARNING, "clock", f"{how}; recorded times are off by as much", remedy)
     return Finding(Level.PROBLEM, "clock", f"{how}; AWS refuses requests from such a clock", remedy)

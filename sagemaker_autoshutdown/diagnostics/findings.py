@@ -1,4 +1,4 @@
-"""What a check finds."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from enum import Enum
 
 
 class Level(str, Enum):
-    """How bad it is."""
+    """How serious a finding is."""
 
     OK = "ok"
     #: Worth knowing; nothing needs to be done.
     NOTE = "note"
-    #: It works, but not as one may think.
+    #: The product works, but perhaps not as expected.
     WARNING = "warning"
-    #: It keeps it from working.
+    #: The product does not work.
     PROBLEM = "problem"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. ``remedy`` says what to do; empty if nothing."""
+    """One checked item. ``remedy`` says what to do; empty if nothing needs to be done."""
 
     level: Level
     title: str

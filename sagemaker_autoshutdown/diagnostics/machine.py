@@ -1,4 +1,4 @@
-"""What can be seen on this machine alone: host, configuration, disk, optional packages."""
+"""Checks of this machine alone: host, configuration, disk, optional packages."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def host(host: Host, metadata_file: str) -> Iterator[Finding]:
             Level.PROBLEM,
             title,
             host.message,
-            "Run this where the Jupyter server runs, on SageMaker. If it does, check "
-            f"{metadata_file} (SageMaker makes it) or the setting resource_metadata_file.",
+            "Run this on SageMaker, where the Jupyter server runs. If you did, check "
+            f"{metadata_file} (SageMaker writes it) or the setting resource_metadata_file.",
         )
         return
     owner = f"{host.owner_kind.value} {host.owner} in {host.domain_id}" if host.owner else ""
@@ -32,13 +32,13 @@ def host(host: Host, metadata_file: str) -> Iterator[Finding]:
         yield Finding(
             Level.PROBLEM,
             "region",
-            "it is not known in which region this is",
+            "the region of this app is unknown",
             "Set AWS_REGION for the Jupyter server.",
         )
 
 
 def configuration(faults: list[str]) -> Iterator[Finding]:
-    """Whether the admin's settings can be taken as they are written."""
+    """Whether the admin's settings are valid."""
     for fault in faults:
         yield Finding(
             Level.WARNING, "configuration", fault, "Correct it and restart the Jupyter server."
@@ -46,13 +46,13 @@ def configuration(faults: list[str]) -> Iterator[Finding]:
 
 
 def data_dir(data_dir: str) -> Iterator[Finding]:
-    """Whether settings and records can be kept."""
+    """Whether settings and records can be saved."""
     folder = Path(data_dir).expanduser()
     existing = folder
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
     try:
-        # A file, not a look at permissions: a full or read-only disk shows only so.
+        # Writes a file: permissions do not tell of a full or read-only disk.
         with tempfile.NamedTemporaryFile(dir=existing, prefix=".doctor-") as file:
             file.write(b"x" * 4096)
             file.flush()
@@ -60,9 +60,9 @@ def data_dir(data_dir: str) -> Iterator[Finding]:
         yield Finding(
             Level.WARNING,
             "data_dir",
-            f"settings and records can't be kept in {folder}: {error}",
+            f"settings and records can't be saved in {folder}: {error}",
             "Make room on the disk, or make the folder writable for the server's user. Until then, "
-            "shutting down works, but what users set is lost at a restart, and no costs are "
+            "shutdowns work, but users' settings are lost at a restart and costs are not "
             "recorded.",
         )
     else:
@@ -77,9 +77,9 @@ def psutil_there() -> Iterator[Finding]:
         yield Finding(
             Level.NOTE,
             "psutil",
-            "it is not installed in this environment; without it, background jobs in terminals "
-            "and under kernels can't be seen",
-            "Install psutil into the Jupyter server's environment if such jobs shall count.",
+            "not installed in this environment; without it, background jobs in terminals and under "
+            "kernels can't be seen",
+            "To count such jobs, install psutil into the Jupyter server's environment.",
         )
     else:
         yield Finding(Level.OK, "psutil", "installed")

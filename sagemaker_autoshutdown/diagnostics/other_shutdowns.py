@@ -1,4 +1,4 @@
-"""Other idle shutdowns that are on as well. Two of them must not surprise the user."""
+"""Finds other idle shutdowns that are on, too, so that they do not surprise the user."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .server import installed_version
 #: The package of AWS's samples for Studio Classic.
 CLASSIC_EXTENSION = "sagemaker_studio_autoshutdown"
 
-#: The title of what is found of Studio's own idle shutdown.
+#: The title of findings about Studio's own idle shutdown.
 NATIVE = "Studio's own idle shutdown"
 
 _REMEDY = (
-    "Whichever limit is reached first shuts the app down, and only this one's warnings and "
-    "settings show here. Switch one of the two off."
+    "The limit that is reached first shuts the app down, and this panel only shows this "
+    "extension's warnings and settings. Switch one of the two off."
 )
 
 
 def all_of(host: Host, *, native_is_held_off: bool = False) -> Iterator[Finding]:
-    """Those that are known. ``native_is_held_off``: the setting hold_off_native_idle is on."""
+    """All that can be found. ``native_is_held_off``: the setting hold_off_native_idle is on."""
     found = [*installed(host, native_is_held_off), *native(host, native_is_held_off)]
     yield from found
     if (
@@ -43,29 +43,30 @@ def installed(host: Host, native_is_held_off: bool = False) -> Iterator[Finding]
             Level.WARNING,
             "other idle shutdown",
             f"the extension {CLASSIC_EXTENSION} is installed in this environment",
-            f"{_REMEDY} To do so here: pip uninstall {CLASSIC_EXTENSION.replace('_', '-')}, and "
-            "take it out of the lifecycle configuration.",
+            f"{_REMEDY} To remove that extension: pip uninstall "
+            f"{CLASSIC_EXTENSION.replace('_', '-')}, and take it out of the lifecycle "
+            "configuration.",
         )
     version = installed_version("jupyter-activity-monitor-extension")
     if version:
         yield Finding(
             Level.NOTE,
             "activity monitor",
-            f"jupyter-activity-monitor-extension {version} is installed; by itself it shuts "
-            "nothing down, but answers Studio's own idle shutdown",
+            f"jupyter-activity-monitor-extension {version} is installed; it shuts nothing down "
+            "itself, but reports activity to Studio's own idle shutdown",
         )
     if Path(TIMESTAMP_FILE).exists() and not native_is_held_off:
         yield Finding(
             Level.NOTE,
             "activity monitor",
-            f"{TIMESTAMP_FILE} is there: something tells Studio's own idle shutdown of activity; "
-            "it is not looked at here",
+            f"{TIMESTAMP_FILE} exists: another program reports activity to Studio's own idle "
+            "shutdown; this extension does not use that file",
         )
 
 
 def native(host: Host, is_held_off: bool = False) -> Iterator[Finding]:
-    """Studio's own idle shutdown, which there is for spaces only. One that is held off is meant to
-    be on."""
+    """Studio's own idle shutdown, which exists for spaces only. If it is held off, it is on by
+    intent."""
     if host.kind is not HostKind.SPACE:
         return
     aws = Aws(host.region)
@@ -95,7 +96,7 @@ def native(host: Host, is_held_off: bool = False) -> Iterator[Finding]:
         yield Finding(
             Level.NOTE,
             NATIVE,
-            f"it could not be checked whether it is on ({', '.join(unseen)})",
+            f"could not be checked ({', '.join(unseen)})",
         )
 
 
@@ -104,13 +105,13 @@ def _idle_settings(where: str, answer: Mapping[str, Any], is_held_off: bool) -> 
         settings: Any = answer
         for key in (group, "JupyterLabAppSettings", "AppLifecycleManagement", "IdleSettings"):
             settings = settings.get(key) or {}
-        # A space has no switch of its own, only the time.
+        # A space sets only the time, not the switch.
         if settings.get("LifecycleManagement") == "ENABLED" or (
             group == "SpaceSettings" and settings.get("IdleTimeoutInMinutes")
         ):
             minutes = settings.get("IdleTimeoutInMinutes")
             limit = f" after {minutes} minutes" if minutes else ""
-            there = f"it is on in the {group} of {where}{limit}"
+            there = f"on in the {group} of {where}{limit}"
             if is_held_off:
                 yield Finding(
                     Level.NOTE,

@@ -1,4 +1,4 @@
-"""The running Jupyter server: is the extension loaded there, and does it work?"""
+"""Checks the running Jupyter server: is the extension loaded, and does it work?"""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def found(url: str | None, token: str | None, use: Callable[[Client], object]) -
         yield Finding(
             Level.WARNING,
             "extension",
-            "no configuration of this environment enables it",
+            "not enabled by any configuration of this environment",
             "Install sagemaker-autoshutdown into the Jupyter server's environment; that enables "
-            "it. (This may be another environment than the server's.)",
+            "it. (You may have run doctor in another environment than the server's.)",
         )
     elif not enabled:
         yield Finding(
             Level.PROBLEM,
             "extension",
-            "it is disabled in the configuration",
+            "disabled in the configuration",
             f"Run: jupyter server extension enable {EXTENSION}; then restart the server.",
         )
     try:
@@ -73,12 +73,12 @@ def decided_by(folders: list[str]) -> tuple[Path, bool] | None:
 
 
 def state(client: Client) -> Iterator[Finding]:
-    """What the server itself says of its state."""
+    """The findings from the server's own status."""
     status: dict[str, Any] = client.get("status")
     yield from _version(status)
     yield from _checks(status)
     for problem in status["problems"]:
-        # What is merely not kept does not keep it from working.
+        # Shutdowns work even if something could not be saved.
         level = Level.WARNING if problem["code"] in _NOT_GRAVE else Level.PROBLEM
         yield Finding(level, "server", problem["message"], problem["remedy"])
     if status["recording_error"]:
@@ -86,7 +86,7 @@ def state(client: Client) -> Iterator[Finding]:
             Level.WARNING,
             "records",
             status["recording_error"],
-            "Shutting down is not affected; costs and history are.",
+            "Costs and history are incomplete. Shutdowns are not affected.",
         )
     if status["dry_run"]:
         yield Finding(

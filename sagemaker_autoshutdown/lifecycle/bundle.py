@@ -19,7 +19,7 @@ def version_of_wheel(wheel: Path) -> str:
     """The version of a wheel of this product, by its name; `InvalidScript` for anything else."""
     found = _WHEEL_NAME.fullmatch(wheel.name)
     if found is None:
-        raise InvalidScript(f"{wheel.name} is no wheel of sagemaker-autoshutdown")
+        raise InvalidScript(f"{wheel.name} is not a wheel of sagemaker-autoshutdown")
     return found["version"]
 
 

@@ -62,7 +62,7 @@ def targets(
     if group.with_own:
         names = _having(names, lambda name: _has_own(aws, domain_id, name), is_listed, tell)
     if not names:
-        raise Refused("no user profile of the domain is in that group")
+        raise Refused("no user profile of the domain is in this group")
     return [Target(domain_id, name) for name in names]
 
 

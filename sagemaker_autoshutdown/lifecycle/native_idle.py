@@ -80,7 +80,7 @@ class NativeApp:
             if "IdleTimeoutInMinutes" not in wanted:
                 path = "AppLifecycleManagement.IdleSettings.IdleTimeoutInMinutes"
                 may_stay = (f"{group}.{self.member}.{path}",)
-            note = f"Studio's own idle shutdown of {self.name} is as it was before"
+            note = f"Studio's own idle shutdown of {self.name} is restored to its earlier value"
         else:
             return Change(None, None)
         if wanted == here:

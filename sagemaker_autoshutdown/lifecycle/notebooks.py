@@ -68,8 +68,8 @@ class Notebooks:
             theirs = self._config(before)
             if theirs is None:
                 raise Refused(
-                    f"{before} was attached to {name}, but does not exist any more. Take it off "
-                    "first (or give `uninstall`, if it runs within ours)"
+                    f"{before} was attached to {name}, but no longer exists. Detach it first "
+                    "(or run `uninstall`, if it is part of our script)"
                 )
             if theirs.get("OnCreate"):
                 hooks["OnCreate"] = theirs["OnCreate"]
@@ -78,7 +78,7 @@ class Notebooks:
                 script = attach.combined(script, before, other)
             else:
                 script = fitted(attach.marked(script, before))
-            notes.append(f"{before} goes on running, before ours")
+            notes.append(f"{before} still runs, before our script")
         on_create = [hook["Content"] for hook in hooks.get("OnCreate", ())]
         config = config_name(Kind.NOTEBOOK_INSTANCE, script, *on_create)
         if here == config:
@@ -112,7 +112,7 @@ class Notebooks:
             return Plan(waits=(_needs_a_stop(name, described, "uninstall"),))
         before, notes = self._runs_before(here), []
         if before is not None and self._config(before) is None:
-            notes.append(f"{before} was there before, but does not exist any more")
+            notes.append(f"{before} was there before, but no longer exists")
             before = None
         steps = (_attach(name, before),)
         return self._plan(name, here, before, steps, tuple(notes), (_delete(here),))
@@ -129,8 +129,8 @@ class Notebooks:
         def guard() -> None:
             if self._attached(name) != here:
                 raise Refused(
-                    f"what is attached to {name} has been changed since it was looked at. Nothing "
-                    "was changed by this command: give it again"
+                    f"the lifecycle configuration of {name} has changed since the plan was "
+                    "made. This command changed nothing. Run it again"
                 )
 
         def check() -> Iterator[str]:
@@ -184,14 +184,16 @@ def _attach(name: str, config: str | None) -> Step:
     named: dict[str, Any] = {"NotebookInstanceName": name}
     if config is None:
         named["DisassociateLifecycleConfig"] = True
-        return Step(f"take the lifecycle configuration off {name}", "UpdateNotebookInstance", named)
+        return Step(
+            f"detach the lifecycle configuration from {name}", "UpdateNotebookInstance", named
+        )
     named["LifecycleConfigName"] = config
     return Step(f"attach {config} to {name}", "UpdateNotebookInstance", named)
 
 
 def _delete(config: str) -> Step:
     return Step(
-        f"delete the lifecycle configuration {config}, where nothing uses it any more",
+        f"delete the lifecycle configuration {config}, if nothing uses it any more",
         "DeleteNotebookInstanceLifecycleConfig",
         {"NotebookInstanceLifecycleConfigName": config},
         if_gone_or_used,

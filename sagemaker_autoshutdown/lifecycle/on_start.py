@@ -21,7 +21,7 @@ from . import switched_off
 
 def find(host: Host) -> Iterator[str]:
     """What else shuts down this host's apps, in words, and what could not be looked at."""
-    advice = "Whichever limit is reached first applies; better switch one of the two off."
+    advice = "The limit that is reached first applies. Switch one of the two off."
     is_held_off = fixed_settings([]).get("hold_off_native_idle") is True
     for finding in other_shutdowns.all_of(host, native_is_held_off=is_held_off):
         if finding.level is Level.WARNING:

@@ -12,8 +12,9 @@ def as_text(script: bytes, name: str) -> str:
         return script.decode()
     except UnicodeDecodeError as error:
         raise Refused(
-            f"{name} would have to run before ours, but it is not UTF-8 (byte {error.start}), and "
-            "would be changed. Register it in UTF-8, attach that, and give this command again"
+            f"{name} has to run before our script, but is not valid UTF-8 (byte {error.start}). "
+            "Copying it would change it. Register it in UTF-8, attach that, and "
+            "run this command again"
         ) from None
 
 
@@ -26,5 +27,5 @@ def made_by_template(arn: str) -> str:
     """What to do about one of the template's."""
     return (
         f"{arn.rpartition('/')[2]} was made by the CloudFormation template: change it there, or "
-        "take it off there first"
+        "detach it there first"
     )

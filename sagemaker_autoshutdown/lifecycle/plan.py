@@ -48,13 +48,13 @@ def never(_: AwsError) -> str | None:
 
 def if_there(error: AwsError) -> str | None:
     """To create what another run has just created: the name tells the content."""
-    return "it is there already" if _is(error, ErrorKind.IN_USE, _THERE) else None
+    return "it already exists" if _is(error, ErrorKind.IN_USE, _THERE) else None
 
 
 def if_gone_or_used(error: AwsError) -> str | None:
     """To delete what others may use, or have deleted."""
     if gone(error):
-        return "it is gone already"
+        return "it is already gone"
     return "it is still in use" if _is(error, ErrorKind.IN_USE, _IN_USE) else None
 
 
@@ -100,7 +100,7 @@ class Plan:
     def described(self) -> str:
         """The plan for people."""
         steps = [*self.steps, *self.deletes]
-        head = "This will be done:"
+        head = "Plan:"
         if not steps:
             head = "Nothing can be done yet." if self.waits else "Nothing needs to be changed."
         lines = [f"  {number}. {step.text}" for number, step in enumerate(steps, 1)]
@@ -157,7 +157,11 @@ class Plan:
             reason = step.tolerated(error)
             if reason is None:
                 raise
-            later = f"; once it is not: {step.by_hand}" if step.by_hand and not gone(error) else ""
+            later = (
+                f"; once it is no longer used: {step.by_hand}"
+                if step.by_hand and not gone(error)
+                else ""
+            )
             say(f"  left: {step.text}: {reason}{later}")
         else:
             say(f"  done: {step.text}")

@@ -101,23 +101,23 @@ class ScriptSettings:
     more: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raises `InvalidScript` for what would only fail in the app, when nobody looks."""
+        """Raises `InvalidScript` for settings that would fail only in the app, unnoticed."""
         if not re.fullmatch(VERSION, self.version):
             raise InvalidScript(
-                f"a version is written as the package index has it, such as 1.2.3 or 1.2.3rc1: "
+                f"a version looks like 1.2.3 or 1.2.3rc1, as in the package index; got "
                 f"{self.version!r}"
             )
         if self.wheel and not re.fullmatch(WHEEL, self.wheel):
             raise InvalidScript(
-                f"where the wheel comes from is s3://BUCKET/KEY, https://... or an absolute path, "
-                f"of a .whl or .tar.gz (bundle), in letters, digits and ._/:@%+=~,-: {self.wheel!r}"
+                f"the wheel must be a .whl or .tar.gz (bundle) at s3://BUCKET/KEY, https://... or "
+                f"an absolute path, in letters, digits and ._/:@%+=~,-; got {self.wheel!r}"
             )
         if self.sha256 and not re.fullmatch(SHA256, self.sha256):
-            raise InvalidScript(f"a SHA-256 is 64 hexadecimal digits: {self.sha256!r}")
+            raise InvalidScript(f"a SHA-256 has 64 hexadecimal digits; got {self.sha256!r}")
         if self.index_url and not re.fullmatch(INDEX_URL, self.index_url):
             raise InvalidScript(
-                f"a package index is https://... or http://..., in letters, digits and "
-                f"._/:@%+=~,?&-: {self.index_url!r}"
+                f"the package index must be https://... or http://..., in letters, digits and "
+                f"._/:@%+=~,?&-; got {self.index_url!r}"
             )
         own = {"idle_timeout", "warning_time", "keep_terminals"} & set(self.more)
         if own:
@@ -131,7 +131,9 @@ class ScriptSettings:
         for name, value in values.items():
             traits = SageMakerAutoShutdown.class_trait_names(config=True)
             if name not in traits:
-                raise InvalidScript(f"{name} is no setting; there are {', '.join(sorted(traits))}")
+                raise InvalidScript(
+                    f"{name} is not a setting; settings are {', '.join(sorted(traits))}"
+                )
             try:
                 SageMakerAutoShutdown(**{name: value})
             except (TraitError, TypeError, ValueError) as error:

@@ -60,15 +60,15 @@ def described(script: str) -> str:
     more = f"; also: {_shown(told['MORE_SETTINGS'])}" if told["MORE_SETTINGS"] != "{}" else ""
     source = _shown(told["WHEEL"] or told["INDEX_URL"]) or "the package index"
     secrets = (
-        ". It holds a password or token: whoever may read the script can read it"
+        ". It holds a password or token, which everyone who may read the script can see"
         if any(_shown(value) != value for value in told.values())
         else ""
     )
     checked = "checked" if told["SHA256"] else "not checked"
     return (
-        f"it installs {told['VERSION']} from {source} (checksum {checked}), to shut down what is "
-        f"idle for {_span(told['IDLE_TIMEOUT'])}; users are warned {_span(told['WARNING_TIME'])} "
-        f"before{terminals}{more}{secrets}"
+        f"the script installs {told['VERSION']} from {source} (checksum {checked}). It shuts apps "
+        f"down after {_span(told['IDLE_TIMEOUT'])} idle and warns users "
+        f"{_span(told['WARNING_TIME'])} before{terminals}{more}{secrets}"
     )
 
 
@@ -78,7 +78,7 @@ def unchecked(script: str) -> str:
     if told is None or not told["WHEEL"] or told["SHA256"]:
         return ""
     return (
-        f"WARNING: whatever lies at {_shown(told['WHEEL'])} is installed, whoever put it there: "
+        f"WARNING: the script installs any file at {_shown(told['WHEEL'])}, whoever put it there: "
         "give its checksum (--sha256 or --checksum-of)"
     )
 
@@ -96,7 +96,7 @@ def unbounded(script: str) -> str:
     if allowed is not True and (not allowed or "idle_timeout" not in allowed):
         return ""
     return (
-        f"users may set any limit, up to {span(MAX_SECONDS)}: bound it with "
+        f"users may set any limit up to {span(MAX_SECONDS)}: to bound it, add "
         "--set max_idle_timeout=SECONDS"
     )
 
@@ -117,8 +117,8 @@ def replaced(old: str, new: str) -> str:
     if not changed:
         return ""
     return (
-        f"what is there now has other settings: {'; '.join(changed)}. Options that are not given "
-        "again are the defaults"
+        f"the installed script has other settings: {'; '.join(changed)}. Options that you do not "
+        "give again return to their defaults"
     )
 
 

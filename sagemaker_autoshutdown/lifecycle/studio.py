@@ -40,7 +40,7 @@ class Studio:
             return str(domains[0]["DomainId"])
         listed = ", ".join(f"{each['DomainId']} ({each['DomainName']})" for each in domains)
         raise Refused(
-            f"--domain-id is needed; in this account and region there are: {listed or 'none'}"
+            f"--domain-id is needed. The domains in this account and region: {listed or 'none'}"
         )
 
     def content(self, arn: str) -> bytes | None:
@@ -104,7 +104,7 @@ class Studio:
                 place = self._place(target, kind, settings, domain)
                 if place.first is not None:
                     script = self._with_first(script, place.first, place.copied)
-                    notes.append(f"{place.first.rpartition('/')[2]} goes on running, before ours")
+                    notes.append(f"{place.first.rpartition('/')[2]} still runs, before our script")
                 else:
                     script = inherited_settings.marked(script, place.copied)
                 if kind is Kind.SPACE:
@@ -162,7 +162,7 @@ class Studio:
                 refuse_unknown(self.aws, target, group, kind, unknown)
                 before, record = self._record(here)
                 if before is not None and self.content(before) is None:
-                    notes.append(f"{before} was there before, but does not exist any more")
+                    notes.append(f"{before} was there before, but no longer exists")
                     before = None
                 path = f"{group}.{attach.member(kind)}"
                 changed = {*record.members} - {
@@ -170,8 +170,8 @@ class Studio:
                 }
                 if changed:
                     notes.append(
-                        f"{', '.join(sorted(changed))} in {path} of {target} came from the domain, "
-                        "but was changed since then: it stays"
+                        f"{', '.join(sorted(changed))} in {path} of {target} was copied from the "
+                        "domain and has been changed since: it stays"
                     )
                 may_stay += [f"{path}.{name}" for name in record.members]
                 removed.append(here)
@@ -282,7 +282,7 @@ class Studio:
         other, name = self.content(arn), arn.rpartition("/")[2]
         if other is None:
             raise Refused(
-                f"{arn} was the default there, but does not exist any more. Take it off first (or "
+                f"{arn} was the default there, but no longer exists. Detach it first (or "
                 "give `uninstall`, if it runs within ours)"
             )
         return inherited_settings.marked(attach.combined(script, arn, as_text(other, name)), record)
@@ -337,8 +337,8 @@ def _copy_notes(target: Target, kind: Kind, place: _Place) -> list[str]:
     if not names:
         return []
     return [
-        f"{target} has no {attach.member(kind)} of its own for {', '.join(names)}: copied from the "
-        "domain, whose they would hide. Another install renews the copy, uninstall takes it away"
+        f"{target} has no {', '.join(names)} of its own in its {attach.member(kind)}, so the "
+        "domain's are copied there. Another install renews the copy, uninstall removes it"
     ]
 
 
@@ -363,7 +363,7 @@ def _create(kind: Kind, name: str, script: str) -> Step:
 def _delete(arn: str) -> Step:
     name = arn.rpartition("/")[2]
     return Step(
-        f"delete the lifecycle configuration {name}, where nothing uses it any more",
+        f"delete the lifecycle configuration {name}, if nothing uses it any more",
         "DeleteStudioLifecycleConfig",
         {"StudioLifecycleConfigName": name},
         if_gone_or_used,
@@ -400,8 +400,8 @@ def _native_notes(
         return []
     return [
         f"Studio's own idle shutdown is on in the {where} "
-        f"(after {idle.get('IdleTimeoutInMinutes', 60)} minutes): whichever limit is reached first "
-        "shuts down. Better switch one of the two off"
+        f"(after {idle.get('IdleTimeoutInMinutes', 60)} minutes): the limit that is reached first "
+        "shuts the app down. Switch one of the two off"
     ]
 
 

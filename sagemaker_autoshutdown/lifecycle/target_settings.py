@@ -36,8 +36,8 @@ class SettingsReader:
             found, _ = self.settled(target)
             if {group: found.get(group) for group in before} != before:
                 raise Refused(
-                    f"the settings of {target} have been changed since they were looked at. "
-                    "Nothing was changed by this command: give it again"
+                    f"the settings of {target} have changed since the plan was made. This command "
+                    "changed nothing. Run it again"
                 )
 
         return check_unchanged
@@ -58,7 +58,7 @@ class SettingsReader:
             if found.get("Status") not in (None, "InService"):
                 raise Lost(
                     f"{target} is {found['Status']}: "
-                    f"{found.get('FailureReason', 'no reason is given')}"
+                    f"{found.get('FailureReason', 'SageMaker gives no reason')}"
                 )
             wrong = attach.differences(
                 attach.without_nothing(expected),
@@ -73,8 +73,8 @@ class SettingsReader:
                 )
             if stays:
                 yield (
-                    f"{target} keeps what this command had written there, since an update does not "
-                    f"take it away: {', '.join(stays)}"
+                    f"{target} still has settings that this command wrote, because an update can't "
+                    f"remove them: {', '.join(stays)}"
                 )
 
         return compare

@@ -108,7 +108,7 @@ class PriceBook:
             self._bundled = load_bundled(self.region, self._bundled_path)
         except (OSError, ValueError) as error:
             self._problem(
-                f"The price table of this package can't be read ({error}); install it again"
+                f"The bundled price table can't be read ({error}); install the package again"
             )
         if self._make_price_list is not None:
             self._price_list = self._make_price_list()

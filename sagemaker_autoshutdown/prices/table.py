@@ -46,7 +46,9 @@ def parse_usd(value: Any) -> Decimal:
         else:
             if usd.is_finite() and 0 <= usd <= MAX_USD_PER_HOUR:
                 return usd
-    raise ValueError(f"a price is in USD per hour, from 0 to {MAX_USD_PER_HOUR}; got {value!r}")
+    raise ValueError(
+        f"a price must be in USD per hour, from 0 to {MAX_USD_PER_HOUR}; got {value!r}"
+    )
 
 
 def own_prices(table: Mapping[str, Any], date: str = "") -> dict[str, Price]:

@@ -127,19 +127,19 @@ def _check_seconds(name: str, value: float, *, zero_is_off: bool = False) -> Non
     if not (MIN_SECONDS <= value <= MAX_SECONDS):
         also = " or 0 (off)" if zero_is_off else ""
         raise TraitError(
-            f"SageMakerAutoShutdown.{name} is in seconds, from {MIN_SECONDS:g} to "
-            f"{MAX_SECONDS:g}{also}; got {value!r}"
+            f"SageMakerAutoShutdown.{name} must be in seconds, from {MIN_SECONDS:.0f} to "
+            f"{MAX_SECONDS:.0f}{also}; got {value!r}"
         )
 
 
 def parse_rule(raw: Any) -> Rule:
     """One entry of ``idle_timeout_rules``; raises ``TraitError`` with what is allowed."""
     if not isinstance(raw, Mapping):
-        raise TraitError(f"a rule of idle_timeout_rules is a dict, got {raw!r}")
+        raise TraitError(f"each rule of idle_timeout_rules must be a dict, got {raw!r}")
     unknown = sorted(str(key) for key in set(raw) - {*_RULE_PATTERNS, *_RULE_TIMES})
     if unknown:
         raise TraitError(
-            f"unknown key {', '.join(unknown)} in a rule of idle_timeout_rules; it takes "
+            f"unknown key {', '.join(unknown)} in a rule of idle_timeout_rules; the keys are "
             f"{', '.join(_RULE_PATTERNS)} (patterns), {' and '.join(_RULE_TIMES)} (seconds)"
         )
     times = {key: raw[key] for key in _RULE_TIMES if raw.get(key) is not None}
@@ -154,7 +154,7 @@ def parse_rule(raw: Any) -> Rule:
     patterns = {key: raw.get(key, "*") for key in _RULE_PATTERNS}
     for key, pattern in patterns.items():
         if not isinstance(pattern, str):
-            raise TraitError(f"{key} in a rule of idle_timeout_rules is a pattern: {raw!r}")
+            raise TraitError(f"{key} in a rule of idle_timeout_rules must be a pattern: {raw!r}")
     closed = times.get("closed_idle_timeout")
     return Rule(
         idle_timeout=timedelta(seconds=float(times["idle_timeout"])),
@@ -164,7 +164,7 @@ def parse_rule(raw: Any) -> Rule:
 
 
 class Number(Float):  # type: ignore[type-arg]
-    """A number. To Python, True and False are some, too: a limit of ``True`` would be a second."""
+    """A number. Python takes True for 1, and a limit of ``True`` would be a second."""
 
     def validate(self, obj: Any, value: Any) -> Any:
         """Refuses True and False."""
@@ -176,7 +176,7 @@ class Number(Float):  # type: ignore[type-arg]
 class SageMakerAutoShutdown(LoggingConfigurable):
     """The admin's settings, ``c.SageMakerAutoShutdown.*``. Times are in seconds.
 
-    A value that does not pass is refused with a message; see :func:`load` for what applies then.
+    An invalid value is refused with a message; see :func:`load` for what applies then.
     """
 
     idle_timeout = Number(
@@ -510,8 +510,8 @@ class SageMakerAutoShutdown(LoggingConfigurable):
             unknown = sorted(set(proposal.value) - set(USER_SETTINGS))
             if unknown:
                 raise TraitError(
-                    f"allow_user_settings names no user setting: {', '.join(unknown)}; "
-                    f"there are {', '.join(USER_SETTINGS)}"
+                    f"allow_user_settings has unknown names: {', '.join(unknown)}; "
+                    f"users' settings are {', '.join(USER_SETTINGS)}"
                 )
         return cast("bool | list[str]", proposal.value)
 
@@ -537,7 +537,7 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         )
 
     def user_may_change(self, setting: str) -> bool:
-        """Whether the admin lets users change this one of ``USER_SETTINGS``."""
+        """Whether users may change this one of ``USER_SETTINGS``."""
         allowed = self.allow_user_settings
         return allowed if isinstance(allowed, bool) else setting in allowed
 
@@ -545,7 +545,7 @@ class SageMakerAutoShutdown(LoggingConfigurable):
 def load(parent: LoggingConfigurable) -> tuple[SageMakerAutoShutdown, list[str]]:
     """The admin's settings out of ``parent.config``, and what was wrong with them.
 
-    A value that is refused is left at its default and named in the list: a slip in a domain's
+    An invalid value is replaced by its default and named in the list: a slip in a domain's
     configuration must neither keep Studio from starting nor switch the shutdown off.
     """
     settings = SageMakerAutoShutdown(parent=None, log=parent.log)
@@ -553,14 +553,15 @@ def load(parent: LoggingConfigurable) -> tuple[SageMakerAutoShutdown, list[str]]
     problems: list[str] = []
     own = parent.config.get(SageMakerAutoShutdown.__name__, {})
     if not isinstance(own, Mapping):
-        problems.append(f"SageMakerAutoShutdown takes settings by name, got {own!r}")
+        problems.append(f"SageMakerAutoShutdown must hold settings by name, got {own!r}")
         own = {}
     section = {**own, **fixed_settings(problems)}
     traits = settings.traits(config=True)
     for name, value in section.items():
         if name not in traits:
             problems.append(
-                f"SageMakerAutoShutdown.{name} is no setting; there are {', '.join(sorted(traits))}"
+                f"SageMakerAutoShutdown.{name} is not a setting; the settings are "
+                f"{', '.join(sorted(traits))}"
             )
             continue
         try:
@@ -574,12 +575,14 @@ def load(parent: LoggingConfigurable) -> tuple[SageMakerAutoShutdown, list[str]]
             if name == "allow_user_settings":
                 # A slip must not give users more than the admin meant to.
                 settings.allow_user_settings = False
-                problems.append(f"{name}: {error} (so users may change none of their settings)")
+                problems.append(
+                    f"{name}: {error} (until this is corrected, users cannot change their settings)"
+                )
                 continue
             what: object = error
             if traits[name].metadata.get("secret"):
-                # What traitlets says of a value holds it, and problems are logged and shown.
-                what = f"not a value for it. {traits[name].help}"
+                # traitlets' message holds the value, and problems are logged and shown.
+                what = f"invalid value. {traits[name].help}"
             problems.append(f"{name}: {what} (its default, {getattr(settings, name)!r}, applies)")
     low, high = settings.min_idle_timeout, settings.max_idle_timeout
     if low is not None and high is not None and low > high:
@@ -592,7 +595,7 @@ def load(parent: LoggingConfigurable) -> tuple[SageMakerAutoShutdown, list[str]]
 
 
 def fixed_settings(problems: list[str]) -> dict[str, Any]:
-    """What the first ``FIXED_SETTINGS_FILE`` says that can be read; a problem for any other."""
+    """The settings in the first readable ``FIXED_SETTINGS_FILE``. Adds a problem for each other."""
     for file in (Path(FIXED_SETTINGS_FILE), Path(sys.prefix + FIXED_SETTINGS_FILE)):
         try:
             document = json.loads(file.read_text(encoding="utf-8"))
@@ -600,5 +603,5 @@ def fixed_settings(problems: list[str]) -> dict[str, Any]:
         except FileNotFoundError:
             continue
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            problems.append(f"{file} can't be read, so what it fixes does not apply: {error!r}")
+            problems.append(f"{file} can't be read, so its settings do not apply: {error!r}")
     return {}

@@ -61,13 +61,13 @@ def parse(text: str) -> tuple[dict[str, Any], Stored]:
     """
     document = json.loads(text)
     if not isinstance(document, dict):
-        raise ValueError("it holds no JSON object")
+        raise ValueError("it is not a JSON object")
     if document.get("version") != FILE_VERSION:
         raise ValueError(f"its version is {echo(document.get('version'))}, not {FILE_VERSION}")
     settings = document.setdefault("settings", {})
     keep_alive = document.setdefault("keep_alive", {})
     if not isinstance(settings, dict) or not isinstance(keep_alive, dict):
-        raise ValueError("its settings or keep_alive are no JSON object")
+        raise ValueError("its settings or keep_alive are not a JSON object")
     keep_alives = {}
     notes = []
     for name, entry in keep_alive.items():
@@ -79,7 +79,7 @@ def parse(text: str) -> tuple[dict[str, Any], Stored]:
                 given_at=from_iso(entry.get("given_at") or entry["run_started_at"]),
             )
         except (AttributeError, KeyError, TypeError, ValueError):
-            notes.append(f"The keep-alive of {name} could not be read: ignored.")
+            notes.append(f"The keep-alive of {name} could not be read and was ignored.")
     return document, Stored(settings, keep_alives, tuple(notes))
 
 

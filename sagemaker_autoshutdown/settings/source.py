@@ -36,7 +36,7 @@ MAX_SAID = 1000
 
 
 class InvalidSettings(ValueError):
-    """What stands there can't be taken; says all that is wrong."""
+    """The document is invalid. The message names everything that is wrong."""
 
 
 def live_names() -> tuple[str, ...]:
@@ -54,23 +54,25 @@ def parse(text: str) -> dict[str, Any]:
         # Windows' editors begin a file with a byte order mark.
         document = json.loads(text.lstrip("\ufeff"), object_pairs_hook=_without_repeats)
     except RecursionError:
-        raise InvalidSettings("it is no JSON with settings: it is nested too deeply") from None
+        raise InvalidSettings("the JSON is nested too deeply") from None
     except InvalidSettings:
         raise
     except ValueError as error:
-        raise InvalidSettings(f"it is no JSON: {error}") from None
+        raise InvalidSettings(f"it is not valid JSON: {error}") from None
     if isinstance(document, dict) and set(document) == {SageMakerAutoShutdown.__name__}:
         document = document[SageMakerAutoShutdown.__name__]
     if not isinstance(document, dict):
-        raise InvalidSettings(f"it is no JSON object with settings by name: {echo(document)}")
+        raise InvalidSettings(
+            f"it must be a JSON object with settings by name, got {echo(document)}"
+        )
     taken: dict[str, Any] = {}
     wrong = []
     names = live_names()
     for name, value in document.items():
         if name not in names:
             fixed = name in SageMakerAutoShutdown.class_trait_names(config=True)
-            why = "is read when a server starts" if fixed else "is no setting"
-            wrong.append(f"{_shown(name)} {why}; here there may be {', '.join(names)}")
+            why = "can't change while a server runs" if fixed else "is not a setting"
+            wrong.append(f"{_shown(name)} {why}; settings allowed here are {', '.join(names)}")
             continue
         try:
             taken[name] = getattr(SageMakerAutoShutdown(**{name: value}), name)
@@ -85,11 +87,11 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON. Of a name that stands there twice nobody knows which one was meant."""
+    """A JSON object. Refuses a name that is given twice: either value may be the intended one."""
     found: dict[str, Any] = {}
     for name, value in pairs:
         if name in found:
-            raise InvalidSettings(f"{_shown(name)} stands there twice")
+            raise InvalidSettings(f"{_shown(name)} is given twice")
         found[name] = value
     return found
 
@@ -100,13 +102,13 @@ def _shown(name: str) -> str:
 
 
 def _shortened(text: str) -> str:
-    """For a log and a status, whatever somebody has put there."""
+    """Short enough for a log and a status, whatever the document holds."""
     return text if len(text) <= MAX_SAID else f"{text[:MAX_SAID]}..."
 
 
 def fetch(aws: Aws, source: str) -> str:
-    """What stands at a source. Blocks. Raises `AwsError`, and `InvalidSettings` for what is no
-    text or too long."""
+    """The text at a source. Blocks. Raises `AwsError`, and `InvalidSettings` for binary data and
+    for text that is too long."""
     content = content_at(aws, source, MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise InvalidSettings(f"it is longer than {MAX_BYTES} bytes")
@@ -142,7 +144,7 @@ class SettingsSource:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What is wrong with it, for the status."""
+        """The source's problem, for the status."""
         return () if self._problem is None else (self._problem,)
 
     @property
@@ -191,7 +193,7 @@ class SettingsSource:
         except AwsError as error:
             self._failed(str(error), error.remedy)
         except InvalidSettings as error:
-            self._failed(str(error), "Your administrator has to correct it there.")
+            self._failed(str(error), "Your administrator has to correct them there.")
         except Exception as error:  # the connection broke within the answer, and whatever else
             self._failed(repr(error), "")
         else:
@@ -225,14 +227,14 @@ class SettingsSource:
 
     def _failed(self, why: str, remedy: str) -> None:
         if self._read_at is None:
-            stands = "what this server was started with applies"
+            stands = "the settings at this server's start apply"
         else:
-            stands = f"what was read at {to_iso(self._read_at)} applies"
+            stands = f"those read at {to_iso(self._read_at)} apply"
         message = f"The settings at {self.where} can't be used ({why}): {stands}."
         if self._problem is None:
             log.warning("sagemaker_autoshutdown: %s", message)
         since = self._problem.since if self._problem is not None else self._now()
-        remedy = remedy or "It is tried again by itself."
+        remedy = remedy or "Reading is retried automatically."
         self._problem = Problem("settings_source", message, remedy, since)
 
     # -- the last good one, on disk
@@ -255,7 +257,7 @@ class SettingsSource:
             await asyncio.wait_for(in_thread(lambda: replace_file(self._file, text)), FILE_TIMEOUT)
         except (OSError, asyncio.TimeoutError) as error:
             log.warning(
-                "sagemaker_autoshutdown: the administrator's settings can't be kept for the next "
+                "sagemaker_autoshutdown: the administrator's settings can't be saved for the next "
                 "start: %r",
                 error,
             )

@@ -54,27 +54,27 @@ def bounds(config: SageMakerAutoShutdown, name: str) -> tuple[float, float] | No
 def refusal(config: SageMakerAutoShutdown, name: str, value: object) -> str:
     """What is allowed instead, if ``value`` is not; empty if it is. None is the admin's value."""
     if name not in USER_SETTINGS:
-        return f"is no setting; there are {', '.join(USER_SETTINGS)}"
+        return f"is not a setting; your settings are {', '.join(USER_SETTINGS)}"
     if value is None:
         return ""
     if not config.user_may_change(name):
         fixed = getattr(config, name)
         if fixed is None:
-            return "is fixed by your administrator, at the same as idle_timeout"
+            return "is fixed by your administrator: it is the same as idle_timeout"
         at = json.dumps(fixed) if isinstance(fixed, bool) else f"{_number(fixed)} seconds"
-        return f"is fixed by your administrator, at {at}"
+        return f"is fixed by your administrator at {at}"
     limits = bounds(config, name)
     if limits is None:
         if isinstance(value, bool):
             return ""
-        return f"must be true or false, or null for the administrator's; got {echo(value)}"
+        return f"must be true or false, or null for the administrator's value; got {echo(value)}"
     low, high = limits
     # A bool is an int to Python. Comparing refuses NaN and takes integers of any size.
     if isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high:
         return ""
     return (
         f"must be a number of seconds from {_number(low)} to {_number(high)}, or null for the "
-        f"administrator's; got {echo(value)}"
+        f"administrator's value; got {echo(value)}"
     )
 
 
@@ -82,8 +82,7 @@ def check(config: SageMakerAutoShutdown, changes: object) -> dict[str, Value | N
     """``changes`` as they can be taken, or ``InvalidRequest`` with all that is wrong."""
     if not isinstance(changes, Mapping):
         raise InvalidRequest(
-            f"Settings are a JSON object with any of {', '.join(USER_SETTINGS)}; "
-            f"got {echo(changes)}."
+            f"Send a JSON object with any of {', '.join(USER_SETTINGS)}; got {echo(changes)}."
         )
     errors = {
         str(name): text for name, value in changes.items() if (text := refusal(config, name, value))
@@ -118,7 +117,7 @@ def applicable(
             continue
         limits = bounds(config, name)
         if limits is None or not _is_time(value):
-            notes.append(f"The stored value of {name} ({echo(value)}) makes no sense: ignored.")
+            notes.append(f"The stored value of {name} ({echo(value)}) is invalid and was ignored.")
             continue
         low, high = limits
         values[name] = float(min(max(value, low), high))
@@ -265,7 +264,7 @@ class Settings:
         try:
             stored = await asyncio.wait_for(in_thread(self._file.read), FILE_TIMEOUT)
         except asyncio.TimeoutError:
-            stored = Stored(notes=(f"Your settings could not be read in {FILE_TIMEOUT} s.",))
+            stored = Stored(notes=(f"Your settings could not be read within {FILE_TIMEOUT} s.",))
         self._stored = dict(stored.settings)
         self._keep_alives = self._bounded(stored.keep_alives)
         self._file_notes = stored.notes
@@ -408,7 +407,7 @@ class Settings:
             if self._unsaved_keep_alives.get(name) is entry:
                 del self._unsaved_keep_alives[name]
         if self._problem is not None:
-            log.info("sagemaker_autoshutdown: the settings are saved again")
+            log.info("sagemaker_autoshutdown: the settings can be saved again")
             self._problem = None
         for note in set(stored.notes) - set(self._file_notes):
             log.warning("sagemaker_autoshutdown: %s", note)
@@ -420,7 +419,7 @@ class Settings:
 
     def _not_saved(self, error: Exception) -> None:
         reason = f"no answer in {FILE_TIMEOUT} s" if not str(error) else str(error)
-        message = f"The settings can't be saved ({reason}): they hold until the server restarts."
+        message = f"Your settings can't be saved ({reason}). They apply until the server restarts."
         if self._problem is None or self._problem.message != message:
             log.warning("sagemaker_autoshutdown: %s", message)
         self._problem = Problem(

@@ -303,7 +303,7 @@ def test_settings_that_are_no_json_do_not_become_the_defaults(
     script = render(Kind.SPACE, settings_for(one_stand_in, wheel))
     script = re.sub(rf"^{name}=.*", f"{name}={value}", script, flags=re.MULTILINE)
     line = failed_open(one_stand_in.run(script))
-    assert f"the settings can't be used: {value.strip(chr(39))} is no JSON" in line
+    assert f"the settings can't be used: {value.strip(chr(39))} is not JSON" in line
     starts_without(one_stand_in)
 
 

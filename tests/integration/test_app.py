@@ -174,8 +174,8 @@ class TestSettingsThatMakeNoSense:
         assert monitor.settings.policy.idle_timeout.total_seconds() == 7200
         problems = monitor.status().problems
         assert [problem.code for problem in problems] == ["bad_setting", "bad_setting"]
-        assert "idle_timeout is in seconds" in problems[0].message
-        assert "no_such_thing is no setting" in problems[1].message
+        assert "idle_timeout must be in seconds" in problems[0].message
+        assert "no_such_thing is not a setting" in problems[1].message
 
 
 class TestAnExtensionThatIsBroken:

@@ -90,7 +90,7 @@ def test_a_time_in_which_nothing_was_spent(
     server: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = output(capsys, "costs", "--from", "2020-01-01", "--to", "2020-02-01", *server)
-    assert text == "Nothing was spent in that time, as far as is known.\n"
+    assert text == "No costs are recorded for that time.\n"
 
 
 def test_a_start_after_the_end_is_refused_with_what_is_wrong(

@@ -70,14 +70,14 @@ def test_f7_a_value_that_is_refused_leaves_the_default_in_force_and_is_told() ->
     assert (config.idle_timeout, config.keep_terminals) == (7200.0, False)
     assert config.poll_interval == 30
     assert len(problems) == 2
-    assert "SageMakerAutoShutdown.idle_timeout is in seconds, from 1 to" in problems[0]
+    assert "SageMakerAutoShutdown.idle_timeout must be in seconds, from 1 to" in problems[0]
     assert "(its default, 7200.0, applies)" in problems[0]
     assert "keep_terminals" in problems[1]
 
 
 def test_a_name_that_is_no_setting_is_told_with_those_that_are() -> None:
     _, problems = loaded(idle_timout=60)
-    assert "idle_timout is no setting" in problems[0]
+    assert "idle_timout is not a setting" in problems[0]
     assert "idle_timeout" in problems[0]
 
 
@@ -116,7 +116,7 @@ class TestRules:
     @pytest.mark.parametrize(
         ("rule", "said"),
         [
-            ("ml.g*", "is a dict"),
+            ("ml.g*", "must be a dict"),
             ({"instance_type": "ml.g*"}, "needs idle_timeout"),
             ({"idle_timeout": True}, "needs idle_timeout"),
             ({"idle_timeout": "60"}, "needs idle_timeout"),
@@ -187,4 +187,4 @@ def test_a_slip_in_what_users_may_change_gives_them_nothing_more() -> None:
     application.parse_command_line(["--SageMakerAutoShutdown.allow_user_settings=nonsense"])
     config, problems = load(application)
     assert config.allow_user_settings is False
-    assert "users may change none" in problems[0]
+    assert "users cannot change their settings" in problems[0]

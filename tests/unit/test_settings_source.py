@@ -137,27 +137,27 @@ def test_the_emergency_stop_stops_all_shutdowns_and_nothing_else(
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("", "no JSON"),
-        ("[1]", "no JSON object"),
+        ("", "not valid JSON"),
+        ("[1]", "must be a JSON object"),
         ({"idle_timeout": 0}, "in seconds"),
         ({"idle_timeout": 600, "warning_time": "soon"}, "warning_time"),
-        ({"idle_timout": 600}, "idle_timout is no setting"),
-        ({"data_dir": "/elsewhere"}, "data_dir is read when a server starts"),
-        ({"settings_source": "s3://other/x"}, "settings_source is read when a server starts"),
-        ({"remote_write_url": "https://x"}, "remote_write_url is read when"),
+        ({"idle_timout": 600}, "idle_timout is not a setting"),
+        ({"data_dir": "/elsewhere"}, "data_dir can't change while a server runs"),
+        ({"settings_source": "s3://other/x"}, "settings_source can't change while a server runs"),
+        ({"remote_write_url": "https://x"}, "remote_write_url can't change while"),
         ({"idle_timeout_rules": [{"idle_timeout": "1h"}]}, "idle_timeout in seconds"),
-        ({"allow_user_settings": ["everything"]}, "names no user setting"),
+        ({"allow_user_settings": ["everything"]}, "has unknown names"),
         ({"min_idle_timeout": 600, "max_idle_timeout": 60}, "is above"),
         ({"idle_timeout": 10**400}, ""),
         ('{"idle_timeout": NaN}', "in seconds"),
         # To Python, true is 1: everything would be shut down a second after it was used.
         ({"idle_timeout": True}, "expected a float, not the bool"),
-        ('{"stop_shutdowns": true, "stop_shutdowns": false}', "stop_shutdowns stands there twice"),
-        ('{"idle_timeout_rules": [{"owner": "a", "owner": "b"}]}', "owner stands there twice"),
+        ('{"stop_shutdowns": true, "stop_shutdowns": false}', "stop_shutdowns is given twice"),
+        ('{"idle_timeout_rules": [{"owner": "a", "owner": "b"}]}', "owner is given twice"),
         ("[" * 100_000, "nested too deeply"),
         ('{"idle_timeout":' * 100_000, "nested too deeply"),
-        ({"\udead": 1}, "\\udead is no setting"),
-        ({"idle_timeout_rules": ["x" * 900_000]}, "a rule of idle_timeout_rules is a dict"),
+        ({"\udead": 1}, "\\udead is not a setting"),
+        ({"idle_timeout_rules": ["x" * 900_000]}, "each rule of idle_timeout_rules must be a dict"),
     ],
 )
 def test_what_is_not_valid_changes_nothing_and_is_said(
@@ -173,7 +173,7 @@ def test_what_is_not_valid_changes_nothing_and_is_said(
         [problem] = server.settings.problems
         assert problem.code == "settings_source"
         assert says in problem.message
-        assert "what was read at 2026-03-02T09:00:00Z applies" in problem.message
+        assert "those read at 2026-03-02T09:00:00Z apply" in problem.message
         assert len(problem.message) < 2000
         place.content = {"idle_timeout": 1234}
         await server.passes(300)
@@ -281,5 +281,5 @@ def test_every_live_setting_can_stand_there_and_is_one(tmp_path: Path) -> None:
     defaults = SageMakerAutoShutdown()
     for name in module.live_names():
         assert parse(json.dumps({name: getattr(defaults, name)})) is not None
-    with pytest.raises(InvalidSettings, match="poll_interval is read when a server starts"):
+    with pytest.raises(InvalidSettings, match="poll_interval can't change while a server runs"):
         parse('{"poll_interval": 5}')

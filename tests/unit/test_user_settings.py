@@ -112,9 +112,9 @@ def test_every_field_that_is_wrong_is_named_not_the_first_only() -> None:
         check(config, {"idle_timeout": 20000, "keep_terminals": True, "poll_interval": 5})
     assert caught.value.errors == {
         "idle_timeout": "must be a number of seconds from 600 to 14400, or null for the "
-        "administrator's; got 20000",
-        "keep_terminals": "is fixed by your administrator, at false",
-        "poll_interval": "is no setting; there are idle_timeout, closed_idle_timeout, "
+        "administrator's value; got 20000",
+        "keep_terminals": "is fixed by your administrator at false",
+        "poll_interval": "is not a setting; your settings are idle_timeout, closed_idle_timeout, "
         "warning_time, keep_terminals, ignore_connections",
     }
     for text in caught.value.errors.values():
@@ -259,10 +259,10 @@ def test_only_the_user_can_read_what_is_stored(data_dir: Path) -> None:
     [
         ("", "Expecting value"),
         ("{", "Expecting property name"),
-        ("[]", "no JSON object"),
+        ("[]", "not a JSON object"),
         ("{}", "version is null"),
         ('{"version": 2, "settings": {"idle_timeout": 60}}', "version is 2"),
-        ('{"version": 1, "settings": []}', "no JSON object"),
+        ('{"version": 1, "settings": []}', "not a JSON object"),
         ("[" * 100_000, "recursion"),
         ("\ufffe\udcff", "surrogate"),
     ],
@@ -522,7 +522,7 @@ def test_a_disk_that_hangs_hangs_neither_start_nor_change(
 
     async def change() -> None:
         settings = await Settings.load(admin(data_dir))
-        assert "could not be read in" in settings.describe()["notes"][0]
+        assert "could not be read within" in settings.describe()["notes"][0]
         await settings.change({"idle_timeout": 3600})
         assert settings.policy.user_idle_timeout == HOUR
         assert "no answer in" in settings.problems[0].message

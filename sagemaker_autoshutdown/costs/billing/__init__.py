@@ -1,1 +1,1 @@
-"""What was spent, as a pure function of what was recorded."""
+"""Computes cost as a pure function of the record."""

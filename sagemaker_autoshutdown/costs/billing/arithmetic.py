@@ -1,4 +1,4 @@
-"""What was spent, as pure arithmetic over intervals.
+"""Computes cost by pure arithmetic over intervals.
 
 The bill is per instance, not per app: while at least one of its apps is up, an instance costs its
 price, once. It is idle while every app on it is. Sums are exact and do not depend on the pieces in

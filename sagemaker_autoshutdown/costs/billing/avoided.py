@@ -1,4 +1,4 @@
-"""What shutting down avoided: an estimate, never mixed with what was spent.
+"""Estimates the cost that shutdowns avoided. It is never mixed with actual cost.
 
 An instance that this product shut down would have gone on costing until it was started again, at
 most for a time that the admin sets.

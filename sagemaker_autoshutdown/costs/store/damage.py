@@ -1,4 +1,4 @@
-"""What a ledger can have suffered on disk: found, and mended where nothing is lost by that.
+"""Finds damage in a ledger on disk, and repairs it where nothing is lost by that.
 
 SQLite checks its pages and not what is in them: a flipped bit can leave a price that is no number,
 or a time in the year 200,000. What follows from other tables (indexes, the sums of days) is made
@@ -79,20 +79,20 @@ def mend(db: Connection) -> str:
     if "index" in finding:
         db.execute("REINDEX")
         finding = _finding(db)
-        mended.append("its indexes were made anew")
+        mended.append("its indexes were rebuilt")
     if finding != "ok":
         raise Broken(finding)
     if db.execute("PRAGMA foreign_key_check").fetchone():
-        raise Broken("a row belongs to another one that is gone")
+        raise Broken("a row refers to a row that is gone")
     for table, column in _wrong_values(db):
-        raise Broken(f"{table}.{column} holds what can't be")
+        raise Broken(f"{table}.{column} holds an impossible value")
     if not _days_are_sound(db):
         db.execute("BEGIN IMMEDIATE")
         db.execute("DELETE FROM days")
         db.execute("DELETE FROM days_until")
         db.execute("INSERT INTO days_until VALUES (0)")
         db.execute("COMMIT")
-        mended.append("its sums of days were made anew")
+        mended.append("its daily sums were rebuilt")
     return " and ".join(mended)
 
 

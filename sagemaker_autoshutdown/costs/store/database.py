@@ -1,4 +1,4 @@
-"""The ledger's file: opened, checked and, where it is broken, put aside.
+"""Opens the ledger's file, checks it and, if it is broken, puts it aside.
 
 Home folders are on NFS (EFS) in Studio. So there is no write-ahead log, which needs memory shared
 by one machine, and there is one writer: it holds a lock on a file beside the ledger. Any number may

@@ -1,4 +1,4 @@
-"""What was billed, day by day: added up once for days that are over, and kept in the ledger.
+"""Daily sums of the bill. Days that are over are added up once and kept in the ledger.
 
 The sums follow from the stretches and from nothing else. They are there so that neither a start of
 the server nor a question about a year has to go over every stretch.

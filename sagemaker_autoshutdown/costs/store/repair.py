@@ -1,4 +1,4 @@
-"""Takes out of a ledger what a clock that was ahead put into the future; a copy is kept.
+"""Removes records that a wrong clock put into the future of a ledger. Keeps a copy.
 
 While such a record is there nothing is recorded until its time comes: what is earlier than the last
 observation counts as recorded already.

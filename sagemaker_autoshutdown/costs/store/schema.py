@@ -163,11 +163,11 @@ def migrate(connection: sqlite3.Connection) -> str:
             if not fitting:
                 if len(MIGRATIONS) < version <= _MOST_VERSIONS:
                     raise TooNew(
-                        f"the ledger is of version {version}, this is for {len(MIGRATIONS)}: "
+                        f"the ledger has version {version}, this is for {len(MIGRATIONS)}: "
                         "nothing is recorded until this package is updated"
                     )
                 raise Broken("its tables are not those of a ledger")
-            mended = f"the number of its version was {version}, but it is {fitting[-1]}"
+            mended = f"its version number was {version}, but it is {fitting[-1]}"
             version = fitting[-1]
         if mended or version < len(MIGRATIONS):
             try:

@@ -120,7 +120,7 @@ for name, text in zip(["idle_timeout", "warning_time", "keep_terminals", ""], sy
     try:
         value = json.loads(text)
     except ValueError as error:
-        sys.exit("%s is no JSON: %s" % (text, error))
+        sys.exit("%s is not JSON: %s" % (text, error))
     settings.update({name: value} if name else value)
 print(json.dumps({"SageMakerAutoShutdown": settings}, indent=2, sort_keys=True))
 PY

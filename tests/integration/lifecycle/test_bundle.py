@@ -49,7 +49,7 @@ def test_anything_but_our_wheel_is_refused(
     other = tmp_path / "other-1.0-py3-none-any.whl"
     other.touch()
     assert cli.main(["lifecycle-config", "bundle", str(other)]) == 2
-    assert "no wheel of sagemaker-autoshutdown" in capsys.readouterr().err
+    assert "not a wheel of sagemaker-autoshutdown" in capsys.readouterr().err
 
 
 def test_render_writes_a_file_with_lf_line_ends(tmp_path: Path) -> None:
@@ -61,10 +61,10 @@ def test_render_writes_a_file_with_lf_line_ends(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--idle-timeout", "soon"), "no duration"),
-        (("--set", "max_keep_alive"), "lacks its value"),
+        (("--idle-timeout", "soon"), "not a duration"),
+        (("--set", "max_keep_alive"), "has no value"),
         (("--set", "max_keep_alive=soon"), "is not NAME=JSON"),
-        (("--set", "no_such=1"), "no_such is no setting"),
+        (("--set", "no_such=1"), "no_such is not a setting"),
         (("--wheel", "wheel.whl"), "absolute path"),
     ],
 )

@@ -18,7 +18,7 @@ from tests.localstudio.operations import SERVICES, Backend
 from .conftest import Account
 
 NEWER = ("--package-version", "9.9.9")
-NOBODY = "no user profile of the domain is in that group\n"
+NOBODY = "no user profile of the domain is in this group\n"
 
 
 def having(account: Account) -> set[str]:
@@ -49,7 +49,7 @@ def test_a_tag_names_a_team(account: Account) -> None:
     assert account.run("install", "--yes", "--tag", "team=ml")[0] == 0
     assert having(account) == {"lin"}
     code, _, err = account.run("install", "--yes", "--tag", "team=none")
-    assert (code, "no user profile of the domain is in that group" in err) == (1, True)
+    assert (code, "no user profile of the domain is in this group" in err) == (1, True)
 
 
 ALL = ("--percent", "99.999999")
@@ -86,8 +86,8 @@ def test_a_user_profile_that_takes_no_change_keeps_nobody_else_waiting(
         assert code == 1
         grace = f"user profile grace of {account.domain_id}"
         assert f"Not yet: {grace} is Failed (its home could not be made)" in out
-        assert "Done, and read back." in out
-        assert "not yet possible" in err
+        assert "Done and verified." in out
+        assert "Not yet" in err
         assert having(account) == ({"ada"} if command == "install" else set())
 
 
@@ -135,11 +135,11 @@ def test_all_overrides_are_upgraded_or_removed_at_once(account: Account) -> None
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--percent", "0"), "no percentage"),
+        (("--percent", "0"), "not a percentage"),
         (("--tag", "team"), "is not KEY=VALUE"),
         (("--exclude", "ada"), "--exclude leaves user profiles out of a group"),
         (("--profiles-from", "/no/such/file"), "--profiles-from: "),
-        (("--notebook-instance", "a", "--percent", "5"), "goes without"),
+        (("--notebook-instance", "a", "--percent", "5"), "can't be used with"),
     ],
 )
 def test_what_makes_no_sense_is_refused(

@@ -375,7 +375,7 @@ def test_no_variable_can_become_a_command(terraform: Terraform) -> None:
     assert json.loads(told) == evil
     (terraform.folder / "test.auto.tfvars.json").write_text('{"more_settings": {"idle_timout": 1}}')
     refused = terraform.run("plan", "-no-color", "-input=false")
-    assert "more_settings has what is no setting: idle_timout" in refused.stderr
+    assert "more_settings has unknown settings: idle_timout" in refused.stderr
     for name in ("index_url", "wheel", "package_version", "sha256"):
         (terraform.folder / "test.auto.tfvars.json").write_text(json.dumps({name: "/a'b.whl"}))
         refused = terraform.run("plan", "-no-color", "-input=false")

@@ -60,7 +60,7 @@ def test_a_long_version_does_not_make_a_name_that_the_api_refuses(kind: Kind) ->
     ],
 )
 def test_a_version_that_is_none_does_not_reach_a_script(version: str) -> None:
-    with pytest.raises(InvalidScript, match=r"such as 1\.2\.3"):
+    with pytest.raises(InvalidScript, match=r"looks like 1\.2\.3"):
         ScriptSettings(version=version)
 
 

@@ -63,7 +63,7 @@ def test_what_was_set_before_comes_back_after_changes_of_ours(account: Account) 
 def test_an_install_without_it_takes_it_back(account: Account) -> None:
     account.run("install", "--yes", "--native-idle", "2h")
     code, out, _ = account.run("install", "--yes")
-    assert (code, "is as it was before (after 120 minutes now)" in out) == (0, True)
+    assert (code, "is restored to its earlier value (after 120 minutes now)" in out) == (0, True)
     assert idle(account)["LifecycleManagement"] == "DISABLED"
 
 
@@ -98,7 +98,7 @@ def test_a_net_for_jupyterlab_is_held_off_by_our_server_and_taken_back(account: 
     assert code == 0
     assert "Studio's own idle shutdown of JupyterLab: after 300 minutes (after 120 minutes" in out
     assert "only while that server lives" in out
-    assert "Better switch one of the two off" not in out
+    assert "Switch one of the two off" not in out
     for group in ("DefaultUserSettings", "DefaultSpaceSettings"):
         assert lab_idle(account, group) == NET
         script = account.script(lab(account, group)["BuiltInLifecycleConfigArn"])
@@ -122,7 +122,7 @@ def test_an_install_without_it_takes_the_net_back_and_the_hold_too(account: Acco
     assert lab_idle(account)["IdleTimeoutInMinutes"] == 360
     assert idle(account)["IdleTimeoutInMinutes"] == 180
     code, out, _ = account.run("install", "--yes")
-    assert (code, "Better switch one of the two off" in out) == (0, True)
+    assert (code, "Switch one of the two off" in out) == (0, True)
     assert lab_idle(account) == BEFORE
     assert idle(account)["LifecycleManagement"] == "DISABLED"
     assert "hold_off" not in account.script(lab(account)["BuiltInLifecycleConfigArn"])
@@ -142,13 +142,13 @@ def test_what_somebody_else_has_set_for_jupyterlab_since_is_left(account: Accoun
     ("arguments", "says"),
     [
         (("--native-idle-jupyterlab", "30m"), "from 60 to 525600 minutes"),
-        (("--native-idle-jupyterlab", "2h", "--user-profile", "ada"), "for a whole domain"),
+        (("--native-idle-jupyterlab", "2h", "--user-profile", "ada"), "for whole domains"),
         (
             ("--native-idle-jupyterlab", "2h", "--kind", "space", "--script", "x.sh"),
-            "goes without --script",
+            "can't be used with --script",
         ),
         (("--native-idle", "30m"), "from 60 to 525600 minutes"),
-        (("--native-idle", "2h", "--user-profile", "ada"), "for a whole domain"),
+        (("--native-idle", "2h", "--user-profile", "ada"), "for whole domains"),
         (("--native-idle", "2h", "--kind", "classic"), "in the script for spaces"),
     ],
 )

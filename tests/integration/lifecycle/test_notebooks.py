@@ -74,7 +74,7 @@ def test_one_that_runs_is_named_as_needing_a_stop_first(account: Account) -> Non
     assert attached(account) is None
     assert attached(account, "stopped") is not None
     # A pipeline must not take it for done.
-    assert (code, err) == (1, "What is named above as not yet possible was not done.\n")
+    assert (code, err) == (1, 'The steps marked "Not yet" were not done.\n')
 
 
 @pytest.mark.parametrize("command", ["install", "uninstall"])
@@ -158,14 +158,14 @@ def test_a_script_of_theirs_that_is_not_utf_8_is_refused(account: Account) -> No
     )
     enter(account, NotebookInstanceLifecycleConfigName="theirs")
     code, _, err = account.run("install", "--yes", "--notebook-instance", NAME)
-    assert (code, "not UTF-8" in err, attached(account)) == (1, True, "theirs")
+    assert (code, "not valid UTF-8" in err, attached(account)) == (1, True, "theirs")
 
 
 @pytest.mark.parametrize(
     ("message", "code", "said"),
     [
         ("Lifecycle config is in use by a notebook instance", 0, "it is still in use"),
-        ("Unable to delete: Lifecycle Config does not exist", 0, "it is gone already"),
+        ("Unable to delete: Lifecycle Config does not exist", 0, "it is already gone"),
         ("1 validation error detected", 1, "by hand"),
     ],
 )

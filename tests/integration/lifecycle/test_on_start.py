@@ -49,9 +49,9 @@ def tell(
 
 def test_an_idle_shutdown_of_studios_own_is_named(tell: Tell) -> None:
     [line] = tell().splitlines()
-    assert line.startswith("sagemaker-autoshutdown: Studio's own idle shutdown: it is on in the")
+    assert line.startswith("sagemaker-autoshutdown: Studio's own idle shutdown: on in the")
     assert "after 120 minutes" in line
-    assert "switch one of the two off" in line
+    assert "Switch one of the two off" in line
 
 
 def test_what_the_role_may_not_see_is_said_and_not_taken_for_off(
@@ -59,7 +59,7 @@ def test_what_the_role_may_not_see_is_said_and_not_taken_for_off(
 ) -> None:
     account.studio.fault(Fault("Describe*", code="AccessDeniedException"))
     [line] = tell().splitlines()
-    assert "it could not be checked whether it is on" in line
+    assert "could not be checked" in line
     assert "sagemaker:DescribeDomain, sagemaker:DescribeSpace" in line
     assert "switch one" not in line
 

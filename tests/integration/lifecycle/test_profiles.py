@@ -68,8 +68,8 @@ def test_a_profiles_own_script_does_not_hide_the_domains_image_and_scripts(
     assert lab["CustomImages"]
     assert lab["AppLifecycleManagement"]["IdleSettings"]["IdleTimeoutInMinutes"] == 120
     # It is said before it is agreed to.
-    copied = "CodeRepositories, DefaultResourceSpec, LifecycleConfigArns: copied from the domain"
-    assert f"has no {CLASSIC} of its own for {copied}" in out
+    copied = "CodeRepositories, DefaultResourceSpec, LifecycleConfigArns"
+    assert f"has no {copied} of its own in its {CLASSIC}" in out
 
 
 def test_uninstall_takes_the_copies_of_the_domains_settings_away_or_says_so(
@@ -88,7 +88,7 @@ def test_uninstall_takes_the_copies_of_the_domains_settings_away_or_says_so(
     ada = account.profile("ada")
     assert ada[LAB].get("BuiltInLifecycleConfigArn") in (None, NO_ARN)
     if account.studio.studio.account.deep_updates:  # which keep what they are not given
-        assert "keeps what this command had written there" in out
+        assert "still has settings that this command wrote" in out
         assert "UserSettings.JupyterLabAppSettings.CustomImages" in out
     else:
         assert without_nothing(ada) == {}
@@ -103,7 +103,7 @@ def test_a_copy_that_was_changed_since_is_not_taken_away(account: Account) -> No
     assert code == 0
     spec = account.profile("ada")[LAB]["DefaultResourceSpec"]
     assert spec["InstanceType"] == "ml.g5.xlarge"
-    assert "was changed since then: it stays" in out
+    assert "has been changed since: it stays" in out
 
 
 def test_what_a_profile_has_of_its_own_is_neither_copied_nor_taken_away(account: Account) -> None:
@@ -219,7 +219,7 @@ def test_a_script_that_is_not_utf_8_is_not_changed_by_being_copied(account: Acco
     account.client.update_domain(DomainId=account.domain_id, DefaultUserSettings=settings)
     changes = account.changes()
     code, _, err = account.run("install", "--yes")
-    assert (code, "theirs" in err, "not UTF-8 (byte 21)" in err) == (1, True, True)
+    assert (code, "theirs" in err, "not valid UTF-8 (byte 21)" in err) == (1, True, True)
     assert account.changes() == changes
 
 
@@ -229,8 +229,8 @@ def test_an_uninstall_from_the_domain_does_not_hide_that_a_profile_keeps_its_own
     account.run("install", "--yes", "--user-profile", "ada", "--idle-timeout", "1h")
     account.run("install", "--yes")
     _, out, _ = account.run("uninstall", "--yes")
-    assert "`lifecycle-config status` says who still has it" in out
-    assert "user profile with a script of its own" in out
+    assert "`lifecycle-config status` shows who still has it" in out
+    assert "script of their own" in out
     _, out, _ = account.run("status")
     # Her own Classic, and the private space that she owns.
-    assert "2 of 4 have it" in out
+    assert "2 of 4 will start with it" in out

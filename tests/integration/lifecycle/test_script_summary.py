@@ -20,8 +20,8 @@ SETTINGS = ScriptSettings(
 
 def test_a_limit_in_the_wrong_unit_is_seen_before_it_is_agreed_to(account: Account) -> None:
     _, out, _ = account.run("install", "--dry-run", "--idle-timeout", "30")
-    assert "idle for 30 s" in out
-    assert out.count("idle for 30 s") == 1
+    assert "after 30 s idle" in out
+    assert out.count("after 30 s idle") == 1
 
 
 def test_an_upgrade_without_the_options_of_the_install_does_not_silently_undo_them(
@@ -43,7 +43,7 @@ def test_a_notebook_instances_options_are_not_silently_undone_either(account: Ac
     enter(account)
     account.run("install", "--yes", "--notebook-instance", NAME, "--idle-timeout", "3h")
     _, out, _ = account.run("install", "--dry-run", "--notebook-instance", NAME)
-    assert "idle for 2 h" in out
+    assert "after 2 h idle" in out
     assert "IDLE_TIMEOUT=10800, now 7200" in out
 
 
@@ -57,8 +57,8 @@ def test_the_settings_of_a_script_that_runs_first_are_not_taken_for_ours() -> No
 def test_what_is_installed_and_what_it_does_is_said() -> None:
     said = described(render(Kind.SPACE, SETTINGS))
     assert f"installs {__version__} from s3://bucket/a.whl (checksum checked)" in said
-    assert "idle for 3 h" in said
-    assert "warned 10 min before" in said
+    assert "after 3 h idle" in said
+    assert "warns users 10 min before" in said
     assert '"max_idle_timeout":14400' in said
     assert "from the package index (checksum not checked)" in described(render(Kind.SPACE))
 
@@ -70,7 +70,7 @@ def test_no_password_or_token_gets_from_a_script_into_a_pipelines_log(account: A
     _, out, err = account.run("install", "--yes", *secret, "--set", "dry_run=true")
     assert "https://***@packages.example.com/simple" in out
     assert '"dry_run":true' in out
-    assert "whoever may read the script can read it" in out
+    assert "everyone who may read the script can see" in out
     _, changed, _ = account.run("install", "--dry-run")
     assert "remote_write_headers" in changed
     assert "hunter2" not in out + err + changed

@@ -119,7 +119,7 @@ def test_it_tells_who_runs_which_version_and_who_must_restart(account: Account) 
     account.run("uninstall", "--yes")
     assert rows(account)["shared", "space"]["advice"] == "uninstalled at the next start"
     _, out, _ = account.run("status")
-    assert "0 of 4 have it" in out
+    assert "0 of 4 will start with it" in out
 
 
 def test_a_profile_with_a_script_of_its_own_hides_the_domains(account: Account) -> None:
@@ -155,7 +155,7 @@ def test_a_profile_that_stayed_at_an_older_version_is_counted(account: Account) 
     account.run("install", "--yes", "--user-profile", "ada")
     account.run("install", "--yes", "--package-version", "9.9.9")
     _, out, _ = account.run("status")
-    assert f"4 of 4 have it from their next start on ({__version__}: 2, 9.9.9: 2)" in out
+    assert f"4 of 4 will start with it next time ({__version__}: 2, 9.9.9: 2)" in out
     assert "classic has different scripts: " in out
 
 
@@ -169,7 +169,7 @@ def test_a_domain_with_too_many_calls_for_aws_is_read_all_the_same(
     account.studio.fault(Fault("ListUserProfiles", code="ThrottlingException", times=2))
     code, out, err = account.run("status")
     assert code == 0
-    assert "4 of 4 have it" in out
+    assert "4 of 4 will start with it" in out
     assert waits == [2, 4]
     assert err == (
         "AWS limits the rate of calls: waiting 2 s.\nAWS limits the rate of calls: waiting 4 s.\n"
@@ -218,9 +218,11 @@ def test_a_start_that_installed_nothing_is_not_taken_for_one_that_did(account: A
     assert told["team-a", "space"]["log"]["outcome"] == "switched off"
     assert told["shared", "space"]["log"] is None
     _, out, _ = account.run("status", "--logs", "--summary")
-    assert "1 installed, 1 not installed, 1 switched off, 1 without a line of ours." in out
+    assert (
+        "1 installed, 1 not installed, 1 switched off, 1 without a log line of the script." in out
+    )
     _, out, _ = account.run("status", "--summary")
-    assert "not what came of it: --logs" in out
+    assert "not whether it worked: --logs" in out
 
 
 def test_metrics_that_arrive_are_proof_and_such_that_do_not_stand_out(
@@ -252,7 +254,7 @@ def test_metrics_that_arrive_are_proof_and_such_that_do_not_stand_out(
             monkeypatch.setattr(lifecycle_status, "utcnow", lambda: later)
             code, out, _ = account.run("status", "--reports", str(config))
             assert code == 0
-            assert "Metrics arrive from 1 of those that run, and not from 0." in out
+            assert "Metrics arrive from 1 of the running ones, but not from 0." in out
             monkeypatch.setattr(lifecycle_status, "utcnow", lambda: later + timedelta(minutes=2))
             told = rows(account, "--reports", str(config))
             assert told["grace", "classic"]["advice"] == "no metrics arrive"
@@ -303,7 +305,7 @@ def test_what_no_script_is_for_is_counted_as_not_covered(account: Account) -> No
     assert told["grace", "Canvas"]["status"] == "InService"
     assert {key[1] for key in rows(account, "--only", "not-covered")} == {"CodeEditor", "Canvas"}
     _, out, _ = account.run("status", "--summary")
-    assert "4 of 4 have it" in out
+    assert "4 of 4 will start with it" in out
     assert "Not covered: Canvas: 1, CodeEditor: 1." in out
 
 
@@ -407,7 +409,7 @@ def test_one_that_can_not_be_read_spoils_no_other(account: Account) -> None:
     account.studio.fault(Fault("DescribeUserProfile", status=500, body=PAGE))
     code, out, err = account.run("status")
     assert code == 1
-    assert "Not all could be read" in err
+    assert "Some rows could not be read" in err
     assert "could not be read: " in out
     assert "shared" in out
     assert "<h1>" not in out + err

@@ -57,7 +57,7 @@ def test_an_update_that_is_under_way_is_not_taken_for_lost(
     waits = slow(account, monkeypatch, operation)
     code, out, err = account.run("install", "--yes", *options)
     assert (code, err, len(waits)) == (0, "", 2)
-    assert "read back" in out
+    assert "verified" in out
 
 
 def test_an_update_that_never_ends_is_given_up(

@@ -205,7 +205,7 @@ def test_sums_of_days_that_were_damaged_are_made_anew_and_nothing_is_counted_twi
     _edit(damaged, statement)
     assert spent(damaged) == spent(_copy(sound, damaged.parent / "untouched"))
     (line,) = [record.getMessage() for record in caplog.records]
-    assert "sums of days" in line
+    assert "daily sums" in line
     assert not is_put_aside(damaged)
     assert live_through(damaged, caplog) == []
 
