@@ -11,7 +11,7 @@
 #   make wheel               the wheel that users install
 #   make dist                the sdist and the wheel of a release
 #   make render              renews the files that the code writes: scripts, templates, dashboards, tables
-#   make test-long           20,000 requests, 500 damaged records, 100 kills: an hour
+#   make test-long           20,000 requests, 500 damaged records, 100 kills: an hour; prints the counts
 #   make test-stack          a fleet on AWS: deploys the users' template to a stand-in of AWS
 #   make test-situations     in use or not: all lines of the table, real servers and kernels
 #   make upgrade             newer development dependencies, within what pyproject.toml allows
@@ -77,10 +77,10 @@ test-situations: $(INSTALLED)
 test-stack: $(INSTALLED)
 	$(PYTEST) tests/integration/fleet_on_aws -m ""
 
-# What `make test` tries a sample of, at full length: an hour.
+# What `make test` tries a sample of, at full length: an hour. -rP shows the counts.
 test-long: $(INSTALLED)
 	SAGEMAKER_AUTOSHUTDOWN_FUZZ=2000 SAGEMAKER_AUTOSHUTDOWN_DAMAGES=500 SAGEMAKER_AUTOSHUTDOWN_KILLS=100 \
-		$(PYTEST) --override-ini timeout=0 tests/integration/api/test_fuzz.py \
+		$(PYTEST) -rP --override-ini timeout=0 tests/integration/api/test_fuzz.py \
 		tests/unit/costs/test_damage.py tests/integration/test_ledger_after_a_crash.py
 
 test-fast: $(INSTALLED)

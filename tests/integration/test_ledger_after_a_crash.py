@@ -146,5 +146,6 @@ def test_servers_that_are_killed_at_any_moment_lose_nothing_and_bill_nothing_twi
         assert stored.notes == ()
         written = int(edges[-1][1])
         world.ledger.close()
+    print(f"{KILLS} kills: the record and the settings were whole after each, {written} s recorded")
     assert len(list(tmp_path.glob(".settings.json.*"))) <= 1
     assert not list(tmp_path.glob("*broken*"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -61,9 +62,14 @@ async def test_no_request_gets_an_answer_that_the_document_does_not_know(
     jp_base_url: str,
     jp_http_port: int,
     jp_auth_header: dict[str, str],
+    jp_serverapp: Any,
     tmp_path: Path,
 ) -> None:
     await monitor.check()
+    answered: Counter[int] = Counter()
+    jp_serverapp.web_app.settings["log_function"] = lambda handler: answered.update(
+        [handler.get_status()]
+    )
     arguments: list[Any] = [
         "run",
         document_of_today(tmp_path / "openapi.yaml"),
@@ -86,6 +92,8 @@ async def test_no_request_gets_an_answer_that_the_document_does_not_know(
     except asyncio.TimeoutError:
         process.kill()
         await process.wait()
-    print(output.read_text())
+    by_status = ", ".join(f"{count} of {status}" for status, count in sorted(answered.items()))
+    print(f"{output.read_text()}\n{answered.total()} requests, answered: {by_status}")
+    assert not [status for status in answered if status >= 500]
     assert process.returncode == 0, output.read_text()
     assert monitor.status().problems == ()
