@@ -225,11 +225,10 @@ def _add_targets(parser: argparse.ArgumentParser) -> None:
     add_region(parser)
 
 
-def _tag(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not key or not equals:
+def _tag(text: str) -> str:
+    if text.find("=") < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE, such as team=ml")
-    return key, value
+    return text
 
 
 def _percent(text: str) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -22,8 +22,8 @@ class Group:
 
     #: Those to choose from; None for all of the domain.
     names: Sequence[str] | None = None
-    #: A tag that they have, and its value.
-    tag: tuple[str, str] | None = None
+    #: A tag that they have, as KEY=VALUE; either may hold an equals sign.
+    tag: str | None = None
     #: Only so many of a hundred, always the same ones: a larger share holds a smaller one.
     percent: float = 100.0
     #: Only those with a script of ours of their own.
@@ -55,10 +55,8 @@ def targets(
     names = [name for name in names if _share_of(name) < group.percent]
     is_listed = group.names is None
     if group.tag is not None:
-        key, value = group.tag
-        names = _having(
-            names, lambda name: _tags(aws, domain_id, name).get(key) == value, is_listed, tell
-        )
+        wanted = group.tag
+        names = _having(names, lambda name: wanted in _tags(aws, domain_id, name), is_listed, tell)
     if group.with_own:
         names = _having(names, lambda name: _has_own(aws, domain_id, name), is_listed, tell)
     if not names:
@@ -91,10 +89,10 @@ def _all(aws: Aws, domain_id: str) -> Iterable[str]:
         yield str(listed["UserProfileName"])
 
 
-def _tags(aws: Aws, domain_id: str, name: str) -> Mapping[str, str]:
+def _tags(aws: Aws, domain_id: str, name: str) -> Set[str]:
     arn = _describe(aws, domain_id, name)["UserProfileArn"]
     found = aws.pages_blocking("sagemaker", "ListTags", "Tags", {"ResourceArn": arn})
-    return {tag["Key"]: tag["Value"] for tag in found}
+    return {f"{tag['Key']}={tag['Value']}" for tag in found}
 
 
 def _has_own(aws: Aws, domain_id: str, name: str) -> bool:

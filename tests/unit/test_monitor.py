@@ -196,6 +196,7 @@ class TestEachAppOnItsOwn:
         assert view.error.attempts == 1
         assert view.error.retry_at is not None
         assert "in service" in view.error.message
+        assert ("can't find it" in view.error.message) == (answer == "not found")
         one.run(days=1, hours=2)
         assert 15 < deleted(one).count("a") < 40
         # As soon as it does go, nothing is left of that.

@@ -33,6 +33,7 @@ from sagemaker_autoshutdown.metrics.remote_write.encode import (
     Series,
     write_request,
 )
+from sagemaker_autoshutdown.metrics.remote_write.receiver import Receiver as RemoteReceiver
 from sagemaker_autoshutdown.metrics.remote_write.setup import remote_writer, series_of
 from sagemaker_autoshutdown.metrics.remote_write.writer import RemoteWriter
 from sagemaker_autoshutdown.model import Host, HostKind, Reason
@@ -359,6 +360,32 @@ def test_a_secret_that_comes_back_in_any_form_stays_out_of_the_log(
     Sender(receiver, **options[way]).tick()
     assert written(secret)[:6] not in caplog.text
     assert "(400 Bad Request: out of order sample)" in caplog.text
+
+
+@pytest.mark.parametrize("is_secret", [True, False])
+def test_what_a_library_says_of_an_answer_that_is_none_holds_no_secret(
+    caplog: pytest.LogCaptureFixture, is_secret: bool
+) -> None:
+    """Of what it can't take apart, it quotes the line."""
+    quoting = socket.create_server(("127.0.0.1", 0))
+
+    def answer() -> None:
+        connection, _ = quoting.accept()
+        with connection:
+            received = b""
+            while b"\r\n\r\n" not in received:
+                received += connection.recv(65536)
+            connection.sendall(b"You sent: s3cr3t\r\n\r\n")
+
+    headers = {"Authorization": "Bearer s3cr3t"} if is_secret else {}
+    answering = threading.Thread(target=answer)
+    answering.start()
+    with quoting:
+        found = RemoteReceiver(f"http://127.0.0.1:{quoting.getsockname()[1]}/write", headers).post(
+            b"body", 30
+        )
+        answering.join(30)
+    assert (found.outcome, "s3cr3t" in found.why) == ("failed", not is_secret)
 
 
 def test_an_answer_to_a_request_without_a_credential_is_told_as_it_is(

@@ -169,3 +169,23 @@ def test_who_only_looks_changes_nothing() -> None:
     [statement] = policy.status_policy()["Statement"]
     for action in statement["Action"]:
         assert re.match("[a-z]+:(Describe|List|Get|Filter)", action), action
+
+
+@pytest.mark.parametrize(
+    ("partition", "region"), [("aws-us-gov", "us-gov-west-1"), ("aws-cn", "cn-northwest-1")]
+)
+def test_in_govcloud_and_china_all_that_is_named_is_there(partition: str, region: str) -> None:
+    """A resource of another partition matches nothing, so that every shutdown would be denied."""
+    here = f"arn:{partition}:sagemaker:{region}:123456789012"
+    place = policy.Place.of_domain(f"{here}:domain/{DOMAIN}")
+    for source in ("s3://bucket/limits.json", "ssm:/limits"):
+        document = policy.role_policy("s3://bucket/a.whl", source, place, ["mine"])
+        named = re.findall(r"arn:[^\"]*", json.dumps(document))
+        assert {arn.split(":")[1] for arn in named} == {partition}
+        assert {arn.split(":")[3] for arn in named if ":s3:" not in arn} == {region}
+    own = {"sagemaker:SpaceSharingType": "Private"}
+    own["sagemaker:OwnerUserProfileArn"] = f"{here}:user-profile/{DOMAIN}/ada"
+    app = f"{here}:app/{DOMAIN}/space/JupyterLab/default"
+    assert allows(document, "sagemaker:DeleteApp", app, {**ADA, **own})
+    others = app.replace(partition, "aws")
+    assert not allows(document, "sagemaker:DeleteApp", others, {**ADA, **own})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from sagemaker_autoshutdown.lifecycle.attach import current, is_ours
 from sagemaker_autoshutdown.lifecycle.groups import _share_of
 from sagemaker_autoshutdown.lifecycle.parallel import AT_ONCE
 from sagemaker_autoshutdown.lifecycle.script import Kind
-from tests.localstudio import Fault, user
+from tests.localstudio import Fault, space, user
 from tests.localstudio.operations import SERVICES, Backend
 
 from .conftest import Account
@@ -50,6 +51,51 @@ def test_a_tag_names_a_team(account: Account) -> None:
     assert having(account) == {"lin"}
     code, _, err = account.run("install", "--yes", "--tag", "team=none")
     assert (code, "no user profile of the domain is in this group" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("Kostenstelle für KI", "Büro 7 +-=._:/@"),
+        ("a=b", "c"),
+        ("a", "b=c"),
+        ("empty", ""),
+        ("k" * 128, "v" * 256),
+        ("--yes", "-x"),
+    ],
+    ids=["unicode", "equals in the key", "equals in the value", "empty", "long", "as an option"],
+)
+def test_a_tag_may_hold_whatever_aws_takes(account: Account, key: str, value: str) -> None:
+    account.studio.create_owner(user("lin"), Tags=[{"Key": key, "Value": value}])
+    account.studio.create_owner(user("kay"), Tags=[{"Key": key, "Value": f"x{value}"[:256]}])
+    account.studio.create_owner(user("mia"), Tags=[{"Key": f"x{key}"[:128], "Value": value}])
+    assert account.run("install", "--yes", f"--tag={key}={value}")[0] == 0
+    assert having(account) == {"lin"}
+
+
+def test_names_as_long_and_as_short_as_aws_takes_them_are_installed_for_and_shown(
+    account: Account, tmp_path: Path
+) -> None:
+    longest = "a" + "-b" * 31  # 63 characters
+    for name in (longest, "z", "7"):
+        account.studio.create_owner(user(name))
+    file = tmp_path / "names"
+    file.write_text(f"{longest}\nz\n7\n")
+    assert account.run("install", "--yes", "--profiles-from", str(file))[0] == 0
+    assert having(account) == {longest, "z", "7"}
+    _, out, _ = account.run("status")
+    assert f"user-profile {longest} " in out
+    account.studio.create_owner(
+        space("s" * 63),
+        OwnershipSettings={"OwnerUserProfileName": longest},
+        SpaceSharingSettings={"SharingType": "Private"},
+        SpaceSettings={"AppType": "JupyterLab"},
+    )
+    _, out, _ = account.run("status", "--json")
+    [told] = [row for row in json.loads(out) if row["owner"] == "s" * 63]
+    assert told["from"] == "user profile"
+    assert account.run("uninstall", "--yes", "--profiles-from", str(file))[0] == 0
+    assert having(account) == set()
 
 
 ALL = ("--percent", "99.999999")

@@ -246,6 +246,20 @@ def test_a_stacks_policy_is_the_one_that_the_command_prints(settings: ScriptSett
     )
 
 
+@pytest.mark.parametrize(
+    ("partition", "region"), [("aws-us-gov", "us-gov-west-1"), ("aws-cn", "cn-northwest-1")]
+)
+def test_in_govcloud_and_china_a_stack_names_what_is_there(partition: str, region: str) -> None:
+    template = cfnlint.decode.cfn_yaml.load(str(TEMPLATE))
+    place = {"AWS::Partition": partition, "AWS::Region": region}
+    found = resolved(template["Resources"], {**parameters_for(OTHER), **place})
+    text = json.dumps(found, default=str)
+    assert {*re.findall(r"arn:(aws[\w-]*):", text)} == {partition}
+    assert found["ExecutionRolePolicy"]["Properties"]["PolicyDocument"] == expected_policy(
+        OTHER, SOURCE, partition, region, "123456789012"
+    )
+
+
 def expected_policy(settings: ScriptSettings, source: str, *place: str) -> dict[str, Any]:
     """What the command prints for a stack or module that was told the same."""
     if settings is not OTHER:
@@ -358,6 +372,24 @@ def test_the_module_creates_the_scripts_that_the_command_does(
     place = ("aws", "us-east-2", "123456789012") if settings is OTHER else ("aws",)
     assert document == expected_policy(settings, SOURCE, *place)
     assert planned['aws_iam_role_policy_attachment.this["role"]']["role"] == "role"
+
+
+@pytest.mark.parametrize(
+    ("partition", "region"), [("aws-us-gov", "us-gov-west-1"), ("aws-cn", "cn-northwest-1")]
+)
+def test_in_govcloud_and_china_the_module_names_what_is_there(
+    terraform: Terraform, partition: str, region: str
+) -> None:
+    provider = terraform.folder / "provider.tf"
+    provider.write_text(PROVIDER.replace("us-east-2", region))
+    domain_arn = DOMAIN_ARN.replace("arn:aws:", f"arn:{partition}:").replace("us-east-2", region)
+    try:
+        planned = terraform.plan(domain_arn=domain_arn, wheel=OTHER.wheel)
+    finally:
+        provider.write_text(PROVIDER)
+    text = planned["aws_iam_policy.this"]["policy"]
+    assert {*re.findall(r"arn:([\w*-]*):", text)} == {partition}
+    assert {*re.findall(r"arn:[\w-]*:sagemaker:([^:]*):", text)} == {region}
 
 
 def test_no_variable_can_become_a_command(terraform: Terraform) -> None:
