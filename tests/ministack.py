@@ -22,12 +22,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.localstudio import names
 from tests.programs import installed
 
 #: Seconds for it to start, and for anything to happen in it.
 LIMIT = 150.0
 REGION = "us-east-1"
-ACCOUNT = "111122223333"
+#: The local Studio's too: on AWS both are one account.
+ACCOUNT = names.ACCOUNT
 
 
 @dataclass

@@ -1,4 +1,5 @@
-"""Servers that report: the one metric by which a fleet knows that an extension looks after apps.
+"""Servers that report: the metric by which a fleet knows that an extension looks after apps, and
+what it says of one that is past its deadline.
 
 A real Prometheus scrapes it. The value is the time of the scrape, as that of a server which looks
 every minute is at most a minute old.
@@ -21,6 +22,8 @@ class Reporters:
 
     def __init__(self) -> None:
         self._names: frozenset[ReportKey] = frozenset()
+        #: The app of each server that is idle: its type, for how many seconds, and its deadline.
+        self.idle: dict[ReportKey, tuple[str, float, float]] = {}
 
     def set(self, names: frozenset[ReportKey]) -> None:
         """From now on these report."""
@@ -38,6 +41,11 @@ class Reporters:
         for key in self._names:
             labels = ",".join(f'{label}="{value}"' for label, value in key._asdict().items())
             lines.append(f"{name}{{{labels}}} {now}")
+            if key in self.idle:
+                app_type, seconds, deadline = self.idle[key]
+                app = f'{{{labels},app_type="{app_type}",app_name="default"}}'
+                lines.append(f"{PREFIX}app_idle_seconds{app} {seconds}")
+                lines.append(f"{PREFIX}app_shutdown_timestamp_seconds{app} {deadline}")
         return "\n".join([*lines, ""])
 
 

@@ -36,6 +36,13 @@ def add_parsers(commands: Any, add_config: AddConfig) -> None:
     _add_code(deploy)
     deploy.add_argument("--code", type=Path, metavar="ZIP", help="what fleet bundle has made")
     deploy.add_argument(
+        "--act",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="whether the function is there that marks, warns and shuts down what the rules call "
+        "for (default: as it is; a new stack only notes what it would do)",
+    )
+    deploy.add_argument(
         "--parameter",
         action="append",
         default=[],
@@ -191,8 +198,6 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
         parameters["NotifyTopicArn"] = config.notify.sns_topic_arn
     for each in arguments.parameter:
         name, equals, value = each.partition("=")
-        if name == "Act":
-            raise Misused("fleet deploy makes a dry run: shutting down on AWS is not tried out yet")
         if not equals or name not in PARAMETERS:
             raise Misused(f"--parameter {each}: known are {', '.join(PARAMETERS)}")
         parameters[name] = value
@@ -206,6 +211,13 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
         bundle = _built(arguments)
         content, name = bundle.content, bundle.name
     parameters.update(Architecture=arguments.architecture, Python=arguments.python)
+    if arguments.act is not None:
+        parameters["Act"] = "true" if arguments.act else "false"
+    if parameters.get("Act") == "true" and arguments.config and not config.rules.grades:
+        say_aside(
+            "No class acts, so that this goes on as a dry run. Name those that may in the "
+            'configuration: [act] enabled = ["seen", "reported"].'
+        )
     text = arguments.config.read_text(encoding="utf-8") if arguments.config else ""
     return Wanted(f"code/{name}", content, text, parameters)
 

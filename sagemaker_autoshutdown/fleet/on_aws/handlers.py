@@ -73,7 +73,7 @@ def _act(runtime: Runtime, account_id: str, by: str, tasks: list[Task]) -> None:
         parts = Parts(
             runtime.holds,
             SageMaker(aws, utcnow, cloudtrail=config.cloudtrail),
-            notifier(config.notify),
+            notifier(config.notify, lambda region: Once(region, None, runtime.deadline)),
             runtime.audit,
             utcnow,
             time.monotonic,

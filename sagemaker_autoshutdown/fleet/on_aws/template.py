@@ -88,10 +88,9 @@ PARAMETERS: Node = {
     ),
     "Act": _parameter(
         "Whether the function is there that marks, warns and shuts down. Without it, what would "
-        "be shut down is written to the audit. Only false is allowed yet: acting on AWS has not "
-        "been shown to work from end to end.",
+        "be shut down is written to the audit.",
         "false",
-        AllowedValues=["false"],
+        AllowedValues=["true", "false"],
     ),
     "Architecture": _parameter(
         "That of the code.", ARCHITECTURES[0], AllowedValues=list(ARCHITECTURES)

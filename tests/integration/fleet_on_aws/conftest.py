@@ -97,6 +97,14 @@ class Fleet:
         queue = sqs.create_queue(QueueName=f"{self.name}-mailbox")["QueueUrl"]
         wanted = ["QueueArn"]
         arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=wanted)["Attributes"]
+        allowed = {
+            "Effect": "Allow",
+            "Principal": {"Service": "sns.amazonaws.com"},
+            "Action": "sqs:SendMessage",
+            "Resource": arn["QueueArn"],
+        }
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+        sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": policy})
         sns.subscribe(
             TopicArn=topic,
             Protocol="sqs",

@@ -249,3 +249,39 @@ def test_a_caller_that_sleeps_between_its_check_and_its_call_checks_again(steps:
     for each in world.deletions:
         sent_after = each.sent_at - each.told_at
         assert sent_after <= timedelta(seconds=WINDOW)
+
+
+def test_of_two_sweepers_that_have_both_read_a_hold_one_acts_however_they_take_turns() -> None:
+    for one_steps in range(1, 16):
+        for other_steps in range(1, 16):
+            story, tasks = due_story()
+            one, other = (Paused(story.process(number), tasks) for number in (0, 1))
+            story.running += [one, other]
+            for each, steps in ((one, one_steps), (other, other_steps)):
+                for _ in range(steps):
+                    each.step()
+            for each in (one, other):
+                while not each.is_done:
+                    each.step()
+            story.check()
+            assert len(story.world.deletions) == story.world.calls == 2, (one_steps, other_steps)
+
+
+def test_of_two_sweepers_that_both_found_no_hold_one_marks() -> None:
+    """A second mark would not be the one that the hold names, and the app would be spared."""
+    for steps in range(1, 30):
+        story = Story((0, 0))
+        story.world.later(_FIVE)
+        tasks = story.world.sweep_and_plan(story.world.now)
+        one = Paused(story.process(0), tasks)
+        story.running.append(one)
+        for _ in range(steps):
+            one.step()
+        if story.world.holds:
+            break
+        story.world.later(timedelta(seconds=30))
+        story.process(1).run(tasks)
+        while not one.is_done:
+            one.step()
+        assert [len(app.marks) for app in story.world.apps.values()] == [1, 1], steps
+    assert steps > 3

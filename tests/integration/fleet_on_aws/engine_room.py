@@ -1,0 +1,216 @@
+"""The functions of a stack in this process, between ministack's queues, table and log group and the
+local Studio: for what can't be told to a function that runs somewhere else, such as to die."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from sagemaker_autoshutdown.aws import Aws
+from sagemaker_autoshutdown.clock import to_iso, utcnow
+from sagemaker_autoshutdown.fleet.on_aws import handlers
+from sagemaker_autoshutdown.fleet.on_aws.runtime import Runtime, Settings
+from tests.localstudio import fleet as fleets
+from tests.localstudio.state import AppKey, Domain
+from tests.localstudio.testing import BlockingStudio
+from tests.ministack import ACCOUNT, REGION, Ministack
+from tests.unit.fleet.scenes import NOON
+
+from .test_table import Place
+
+Record = dict[str, Any]
+#: Before and after each call of AWS: service, operation, and whether it has been made.
+Point = Callable[[str, str, bool], None]
+
+
+class Killed(BaseException):
+    """Lambda ends the function here: nothing that it would do comes after."""
+
+
+@dataclass
+class Context:
+    """What Lambda tells a function."""
+
+    invoked_function_arn: str = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:fleet"
+    aws_request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Five minutes."""
+        return 300_000
+
+
+class EngineRoom:
+    """Sweeps and tasks, one at a time, when they are told to."""
+
+    def __init__(
+        self,
+        engines: Ministack,
+        studio: BlockingStudio,
+        monkeypatch: pytest.MonkeyPatch,
+        config: str,
+    ) -> None:
+        self.studio = studio
+        self._sqs = engines.client("sqs")
+        self._logs = engines.client("logs")
+        place = Place(engines)
+        self.name = place.name
+        place.s3.put_object(Bucket=self.name, Key="config/fleet.toml", Body=config.encode())
+        self.sweeps, self.tasks = (
+            self._sqs.create_queue(QueueName=f"{self.name}-{name}")["QueueUrl"]
+            for name in ("sweeps", "tasks")
+        )
+        self._logs.create_log_group(logGroupName=self.name)
+        self.settings = Settings(
+            self.name,
+            self.name,
+            self.sweeps,
+            self.tasks,
+            self.name,
+            f"s3://{self.name}/config/fleet.toml",
+            timedelta(minutes=1),
+            "sagemaker-autoshutdown-fleet-actor",
+        )
+        #: The times for which rounds are planned: a minute apart, whatever the clocks say.
+        self._planned = (NOON + timedelta(minutes=number) for number in itertools.count())
+        #: How far the functions' clocks are from SageMaker's.
+        self.skew = timedelta(0)
+        self.point: Point = lambda service, operation, made: None
+        self._runtime = Runtime(self.settings)
+        monkeypatch.setattr(handlers, "_runtime", lambda: self._runtime)
+        monkeypatch.setattr(handlers, "utcnow", self.now)
+        room, original = self, Aws.call_blocking
+
+        def call(aws: Aws, service: str, operation: str, parameters: Any) -> Any:
+            room.point(service, operation, False)
+            answer = original(aws, service, operation, parameters)
+            room.point(service, operation, True)
+            return answer
+
+        monkeypatch.setattr(Aws, "call_blocking", call)
+
+    def now(self) -> datetime:
+        """The functions' clock."""
+        return utcnow() + self.skew
+
+    def cold(self) -> None:
+        """The next call is the first of another execution environment."""
+        self._runtime = Runtime(self.settings)
+
+    # -- what the stack does
+
+    def sweep(self) -> list[Record]:
+        """A sweep; gives the messages of tasks that it sent."""
+        record = _record(json.dumps({"round": to_iso(next(self._planned))}))
+        assert self.call(handlers.sweep, [record]) == []
+        for each in self.received(self.sweeps):
+            assert self.call(handlers.sweep, [each]) == []
+        return self.received(self.tasks)
+
+    def call(self, handler: Any, records: list[Record]) -> list[str]:
+        """The messages that are to come again."""
+        answer = handler({"Records": records}, Context())
+        return [each["itemIdentifier"] for each in answer["batchItemFailures"]]
+
+    def act(self, records: list[Record]) -> list[str]:
+        """Does tasks; the messages that are to come again."""
+        return self.call(handlers.act, records)
+
+    def round(self) -> None:
+        """A sweep, and what follows from it."""
+        assert self.act(self.sweep()) == []
+
+    def received(self, queue: str) -> list[Record]:
+        """All that is in a queue, which is empty then."""
+        found: list[Record] = []
+        while True:
+            answer = self._sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
+            messages = answer.get("Messages") or []
+            if not messages:
+                return found
+            for each in messages:
+                found.append(_record(each["Body"]))
+                self._sqs.delete_message(QueueUrl=queue, ReceiptHandle=each["ReceiptHandle"])
+
+    # -- what is to be seen of it
+
+    def audit(self) -> dict[str, list[str]]:
+        """By what happened, the owners, once for each event."""
+        found: dict[str, dict[str, str]] = {}
+        for stream in self._logs.describe_log_streams(logGroupName=self.name)["logStreams"]:
+            events = self._logs.get_log_events(
+                logGroupName=self.name, logStreamName=stream["logStreamName"], startFromHead=True
+            )
+            for line in events["events"]:
+                event = json.loads(line["message"])
+                found.setdefault(event["event"], {})[event["event_id"]] = event["owner_name"] or ""
+        return {what: sorted(of.values()) for what, of in found.items()}
+
+    def deletions(self, keys: list[AppKey]) -> list[tuple[str, str | None]]:
+        """Each DeleteApp about these, and how SageMaker answered."""
+        names = {key.owner_name for key in keys}
+        return [
+            (owner, call.outcome)
+            for call in self.studio.calls()
+            if call.operation == "DeleteApp"
+            and (owner := call.parameters.get("SpaceName") or call.parameters["UserProfileName"])
+            in names
+        ]
+
+    def accepted(self, keys: list[AppKey]) -> list[str]:
+        """The owners of these apps whose deletion SageMaker accepted, as often as it did."""
+        return sorted(owner for owner, outcome in self.deletions(keys) if outcome == "ok")
+
+
+def _record(body: str) -> Record:
+    return {
+        "messageId": uuid.uuid4().hex,
+        "body": body,
+        "attributes": {"SentTimestamp": str(int(utcnow().timestamp() * 1000))},
+    }
+
+
+_numbers = itertools.count(1)
+
+
+def enter_editors(studio: BlockingStudio, count: int = 2) -> tuple[str, list[AppKey]]:
+    """A domain of its own with Code Editors in it, which nobody shuts down."""
+    number = next(_numbers)
+    domain = f"d-faults{number:06}"
+
+    def fill(s: Any) -> list[AppKey]:
+        now = s.now()
+        s.account.create_domain(Domain(domain, domain, now, now, {"AuthMode": "IAM"}))
+        into, hour = fleets.Fleet(), now - timedelta(hours=1)
+        return [
+            fleets.enter(
+                s.account,
+                into,
+                domain,
+                f"user-{number}-{each}",
+                "CodeEditor",
+                "default",
+                "ml.t3.large",
+                hour,
+            )
+            for each in range(count)
+        ]
+
+    return domain, studio.do(fill)
+
+
+def empty(studio: BlockingStudio, domain: str, keys: list[AppKey]) -> None:
+    """Takes them out again."""
+
+    def out(s: Any) -> None:
+        for key in keys:
+            s.account.remove(key)
+        s.account.domains.pop(domain, None)
+
+    studio.do(out)
