@@ -7,6 +7,7 @@ every minute is at most a minute old.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -60,7 +61,8 @@ def serving(reporters: Reporters) -> Iterator[str]:
             self.send_header("Content-Type", "text/plain; version=0.0.4")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with contextlib.suppress(ConnectionError):  # Prometheus ends amid a scrape
+                self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             """A scrape a second is no news."""

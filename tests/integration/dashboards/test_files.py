@@ -136,9 +136,10 @@ def rules() -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"]]
 
 
-def promtool_tests(made_up: str, folder: Path) -> None:
+def promtool_tests(made_up: str, rules: Path, folder: Path) -> None:
+    """Runs promtool's tests of these rules."""
     test_file = folder / "rules_test.yml"
-    test_file.write_text(made_up.replace("- RULES", f"- {RULES}"))
+    test_file.write_text(made_up.replace("- RULES", f"- {rules}"))
     done = subprocess.run(
         [promtool(), "test", "rules", str(test_file)], capture_output=True, text=True, check=False
     )
@@ -149,7 +150,7 @@ def promtool_tests(made_up: str, folder: Path) -> None:
 def test_the_rules_fire_when_they_should_and_not_when_they_should_not(
     file: Path, tmp_path: Path
 ) -> None:
-    promtool_tests(file.read_text(), tmp_path)
+    promtool_tests(file.read_text(), RULES, tmp_path)
 
 
 def test_every_rule_has_a_test() -> None:
@@ -255,6 +256,7 @@ def test_one_server_twice_or_two_of_one_name_spoil_no_panel(tmp_path: Path) -> N
             idle=expression("Top idle instances"),
             cost=expression("Cost by user or space"),
         ),
+        RULES,
         tmp_path,
     )
 

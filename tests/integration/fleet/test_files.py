@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -19,12 +20,18 @@ from sagemaker_autoshutdown.fleet.view import lines, summarise
 from tests.generators import build_fleet_dashboard
 from tests.generators.build_dashboard import to_text
 from tests.generators.build_fleet_dashboard import DASHBOARD
-from tests.integration.dashboards.test_files import lost, names_in, promtool, through_the_sdk
+from tests.integration.dashboards.test_files import (
+    lost,
+    names_in,
+    promtool,
+    promtool_tests,
+    through_the_sdk,
+)
 from tests.paths import DOCS
 from tests.unit.fleet.scenes import NOON, POLICY, MadeUpPrices, app, stepped, sweep, volume
 
 RULES = DASHBOARD.with_name("fleet-rules.yml")
-MADE_UP = Path(__file__).with_name("rules_test.yml")
+MADE_UP = sorted(Path(__file__).parent.glob("*_test.yml"))
 PAGE = (DOCS / "fleet.md").read_text(encoding="utf-8")
 
 
@@ -64,17 +71,15 @@ def test_promtool_takes_the_rules() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_rules_fire_when_they_should_and_not_when_they_should_not(tmp_path: Path) -> None:
-    test_file = tmp_path / "rules_test.yml"
-    test_file.write_text(MADE_UP.read_text().replace("- RULES", f"- {RULES}"))
-    done = subprocess.run(
-        [promtool(), "test", "rules", str(test_file)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+@pytest.mark.parametrize("file", MADE_UP, ids=lambda file: file.stem)
+def test_the_rules_fire_when_they_should_and_not_when_they_should_not(
+    file: Path, tmp_path: Path
+) -> None:
+    promtool_tests(file.read_text(), RULES, tmp_path)
 
 
 def test_every_rule_has_a_test() -> None:
-    made_up = MADE_UP.read_text()
+    made_up = " ".join(file.read_text() for file in MADE_UP)
     for rule in rules():
         assert (rule.get("alert") or rule["record"]) in made_up, "a rule without a test"
 

@@ -408,10 +408,13 @@ def test_no_variable_can_become_a_command(terraform: Terraform) -> None:
     (terraform.folder / "test.auto.tfvars.json").write_text('{"more_settings": {"idle_timout": 1}}')
     refused = terraform.run("plan", "-no-color", "-input=false")
     assert "more_settings has unknown settings: idle_timout" in refused.stderr
-    for name in ("index_url", "wheel", "package_version", "sha256"):
-        (terraform.folder / "test.auto.tfvars.json").write_text(json.dumps({name: "/a'b.whl"}))
-        refused = terraform.run("plan", "-no-color", "-input=false")
-        assert (refused.returncode, "Invalid value for variable" in refused.stderr) == (1, True)
+    # A plan says of every variable what is wrong with it.
+    quoted = dict.fromkeys(("index_url", "wheel", "package_version", "sha256"), "/a'b.whl")
+    (terraform.folder / "test.auto.tfvars.json").write_text(json.dumps(quoted))
+    refused = terraform.run("plan", "-no-color", "-input=false")
+    assert refused.returncode == 1
+    assert refused.stderr.count("Invalid value for variable") == len(quoted)
+    assert set(re.findall(r"var\.(\w+) is", refused.stderr)) == set(quoted)
 
 
 def test_the_modules_variables_are_the_scripts_settings() -> None:
