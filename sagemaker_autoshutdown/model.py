@@ -127,7 +127,7 @@ REASON_TEXT: Mapping[Reason, str] = {
     Reason.RECENTLY_ACTIVE: "used a short while ago",
     Reason.NO_RECENT_ACTIVITY: "nothing has run for a while",
     Reason.NO_KERNELS: "no kernel or terminal is open",
-    Reason.IDLE_TIMEOUT: "idle for longer than its limit",
+    Reason.IDLE_TIMEOUT: "idle until its limit",
     Reason.BUSY_TOO_LONG: "busy for longer than the administrator allows",
     Reason.USER_REQUEST: "shut down at the user's request",
     Reason.DRY_RUN: "would be shut down, but dry run is on",

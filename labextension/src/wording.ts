@@ -194,7 +194,7 @@ export function reasonSentence(
     case 'idle_timeout':
       return app.state === 'warned'
         ? trans.__('Its idle limit is near.')
-        : trans.__('It was idle for longer than its limit.');
+        : trans.__('It was idle until its limit.');
     case 'busy_too_long':
       return trans.__('Busy for longer than your administrator allows.');
     case 'user_request':

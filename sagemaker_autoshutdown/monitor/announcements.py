@@ -79,7 +79,7 @@ class Announcements:
             else:
                 text = (
                     f"{name} on {verdict.app.instance_type} will be shut down at "
-                    f"{to_iso(deadline)}: {REASON_TEXT[verdict.reason]}"
+                    f"{to_iso(deadline.replace(microsecond=0))}: {REASON_TEXT[verdict.reason]}"
                 )
             self.tell(EventKind.WARNING, text, now, verdict.app, verdict.reason, deadline)
 

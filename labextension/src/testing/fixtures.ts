@@ -95,7 +95,7 @@ export const warnedApp = app({
   instance_type: 'ml.g4dn.xlarge',
   state: 'warned',
   reason: 'idle_timeout',
-  reason_text: 'idle for longer than its limit',
+  reason_text: 'idle until its limit',
   since: at(-2 * HOUR + 272),
   idle_since: at(-2 * HOUR + 272),
   shutdown_at: at(272),
@@ -195,7 +195,7 @@ export const spaceApp = app({
   image: '',
   state: 'warned',
   reason: 'idle_timeout',
-  reason_text: 'idle for longer than its limit',
+  reason_text: 'idle until its limit',
   since: at(-2 * HOUR + 272),
   idle_since: at(-2 * HOUR + 272),
   shutdown_at: at(272)
