@@ -15,7 +15,7 @@ from ..clock import utcnow
 from ..errors import Misused
 from ..fleet.config import Config, InvalidConfig, read
 from ..fleet.model import ReportKey
-from ..fleet.reports import NotAsked
+from ..fleet.reports import Heard, NotAsked
 from ..lifecycle import rollout
 from ..lifecycle.notebooks import Notebooks
 from ..lifecycle.plan import Refused
@@ -129,7 +129,10 @@ def _with_reports(rows: list[Row], fleet: Config, domain_id: str, region: str) -
     """Which servers report by now. One that was just started has yet to."""
     heard: set[ReportKey] = set()
     now = utcnow()
-    for (_, where, key), at in fleet.prometheus.ask().items() if fleet.prometheus else ():
+    found = fleet.prometheus.ask() if fleet.prometheus else Heard()
+    if found.doubt:
+        say_aside(f"{found.doubt}. Who does not report is not known.")
+    for (_, where, key), at in found.servers.items():
         # Metrics that were scraped name no region.
         if where in ("", region) and now - at <= fleet.reports_within:
             heard.add(key)
@@ -140,7 +143,7 @@ def _with_reports(rows: list[Row], fleet: Config, domain_id: str, region: str) -
         owner_kind = row.owner_kind if domain_id else ""
         is_heard = ReportKey(domain_id, owner_kind, row.owner, row.kind) in heard
         is_new = row.created_at is None or now - row.created_at <= fleet.reports_within
-        return is_heard or (None if is_new else False)
+        return is_heard or (None if is_new or found.doubt else False)
 
     return [replace(row, reports=reports(row)) for row in rows]
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from ..aws import Role
 from ..model import longest_gap
-from ..prices.table import parse_usd
+from ..prices.table import load_own, parse_usd
 from .acting.model import EXCEPTION_TAG
 from .acting.notify import Notify, read_notify
 from .model import Policy
@@ -90,13 +90,19 @@ def read(path: Path) -> Config:
     """The configuration in a file. Raises :class:`InvalidConfig`."""
     toml = _toml()
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidConfig(f"{path} can't be read: {error}.") from None
+        # A byte order mark is what Windows' editors begin a file with.
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise InvalidConfig(f"{path}, line {line}: this is not UTF-8. Save it as UTF-8.") from None
+    except OSError as error:
+        raise InvalidConfig(f"{path} can't be read: {error.strerror}.") from None
     try:
         document = toml.loads(text)
     except toml.TOMLDecodeError as error:
-        raise InvalidConfig(f"{path}: {error}.") from None
+        last = text.rstrip("\n").count("\n") + 1
+        why = str(error).replace("at end of document", f"at line {last}, the end of the file")
+        raise InvalidConfig(f"{path}: {why}.") from None
     try:
         return _config(document, path.parent)
     except Wrong as wrong:
@@ -127,7 +133,7 @@ def _config(document: Mapping[str, Any], folder: Path) -> Config:
     data_dir = top.text("data_dir")
     listen = top.text("listen", DEFAULT_LISTEN)
     host, _, port = listen.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
+    if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         raise top.wrong("listen", f'is an address and a port such as "{DEFAULT_LISTEN}"')
     token = secret_in(top, "token_file", folder)
     if host not in LOOPBACK and not token:
@@ -177,11 +183,12 @@ def _accounts(top: Table) -> tuple[Account, ...]:
     listed = top.take("accounts", list, "a list of tables, each begun by [[accounts]]", None)
     if listed is None:
         return (Account(),)
-    accounts = []
+    accounts: list[Account] = []
+    begun: dict[tuple[str, str], int] = {}
     for number, values in enumerate(listed):
         table = Table(values, ("accounts", number))
         arn = table.text("role_arn")
-        if arn and not re.fullmatch(r"arn:aws[a-z-]*:iam::\d{12}:role/\S+", arn):
+        if arn and not re.fullmatch(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", arn, re.A):
             raise table.wrong(
                 "role_arn", f"is the ARN of a role, as arn:aws:iam::123456789012:role/NAME: {arn!r}"
             )
@@ -190,8 +197,21 @@ def _accounts(top: Table) -> tuple[Account, ...]:
             raise table.wrong("external_id", "goes with a role_arn")
         regions = table.take("regions", list, 'a list such as ["us-east-1"]', [""])
         for region in regions:
-            if region and not re.fullmatch(r"[a-z]{2,4}(-[a-z]+)+-\d+", str(region)):
+            if region != "" and not re.fullmatch(r"[a-z]{2,4}(-[a-z]+)+-[0-9]+", str(region)):
                 raise table.wrong("regions", f"names regions such as us-east-1, not {region!r}")
+            if arn and region and arn.split(":")[1] != partition_of(region):
+                raise table.wrong(
+                    "role_arn",
+                    f"is in the partition {arn.split(':')[1]}, and {region} in "
+                    f"{partition_of(region)}: a role works in the regions of its own partition",
+                )
+            earlier = begun.setdefault((arn.split(":")[4] if arn else "", region), number)
+            if earlier != number:
+                raise table.wrong(
+                    "regions",
+                    f"names {region or 'the region of the environment'}, which accounts"
+                    f"[{earlier + 1}] has for the same account: name each once",
+                )
         if not regions:
             raise table.wrong("regions", "is empty: leave it out for the environment's region")
         name = table.text("name")
@@ -204,6 +224,25 @@ def _accounts(top: Table) -> tuple[Account, ...]:
     return tuple(accounts)
 
 
+def partition_of(region: str) -> str:
+    """The part of AWS that a region is in, as ARNs name it."""
+    for beginning, partition in _PARTITIONS.items():
+        if region.startswith(beginning):
+            return partition
+    return "aws"
+
+
+_PARTITIONS = {
+    "cn-": "aws-cn",
+    "us-gov-": "aws-us-gov",
+    "us-iso-": "aws-iso",
+    "us-isob-": "aws-iso-b",
+    "eu-isoe-": "aws-iso-e",
+    "us-isof-": "aws-iso-f",
+    "eusc-": "aws-eusc",
+}
+
+
 def _prometheus(
     top: Table, folder: Path, within: timedelta
 ) -> tuple[PrometheusServer | None, timedelta]:
@@ -213,18 +252,32 @@ def _prometheus(
     url = table.text("url")
     try:
         parts = urlsplit(url)
-        is_url = parts.scheme in ("http", "https") and bool(parts.hostname)
+        is_url = (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and (parts.port is None or parts.port > 0)
+            and not re.search(r"[\s\x00-\x1f]", url)
+        )
+        has_more = "@" in parts.netloc or bool(parts.query or parts.fragment)
     except ValueError:
-        is_url = False
+        is_url = has_more = False
     if not is_url:
         # Not the URL: what is taken for a wrong one may hold a password.
         raise table.wrong("url", 'is the URL of a Prometheus server, as "https://prom.example.com"')
+    if has_more:
+        raise table.wrong(
+            "url",
+            "holds a user name, a password or a query: name a token_file, or headers such as "
+            '{ Authorization = "Basic ..." }',
+        )
     headers = {}
     given = table.table("headers")
     if given is not None:
         for name, value in given.items():
-            if not isinstance(value, str):
-                raise given.wrong(name, "is a text")
+            if not isinstance(value, str) or not re.fullmatch(r"[\x20-\x7e]*", value):
+                raise given.wrong(name, "is a text of one line, in ASCII")
+            if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.A):
+                raise given.wrong(name, "is not the name of a header")
             headers[name] = value
     token = secret_in(table, "token_file", folder)
     if token:
@@ -258,4 +311,10 @@ def _prices(top: Table, folder: Path) -> tuple[Mapping[str, Decimal], str, bool]
             except ValueError as error:
                 raise given.wrong(name, f": {error}") from None
     table.end("file, price_list_api and usd_per_hour")
-    return own, str(folder / Path(file).expanduser()) if file else "", price_list_api
+    path = str(folder / Path(file).expanduser()) if file else ""
+    if path:
+        try:
+            load_own(Path(path), "")
+        except Exception as error:  # an admin's file may hold anything
+            raise table.wrong("file", f"can't be used: {error}") from None
+    return own, path, price_list_api

@@ -1,8 +1,9 @@
 """Who shuts an app down when it is idle. Pure.
 
-Evidence first: a server that reports is known to look after its apps. Then what the settings say.
+Evidence first: a server that reports shuts down its own apps. Then what the settings say.
 Last: *none* where it is known that nobody can (the extension does not run in Canvas, and a
-KernelGateway app whose JupyterServer is gone has nobody), *unknown* where nobody could be asked.
+KernelGateway app whose JupyterServer is gone has nobody), *unknown* where nobody could be asked or
+the answer is not complete.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from .model import (
     Sweep,
 )
 
-#: The kind of host whose extension looks after apps of a type.
+#: The kind of host whose extension shuts down apps of a type.
 _HOST_KIND = {
     JUPYTER_SERVER: HostKind.CLASSIC.value,
     KERNEL_GATEWAY: HostKind.CLASSIC.value,
@@ -54,7 +55,7 @@ def is_ours(config: str) -> bool:
 
 
 def heard_of(key: Key, state: State, sweep: Sweep) -> datetime | None:
-    """When the server that looks after this resource last reported."""
+    """When the server that would shut this resource down last reported."""
     name = report_key(key)
     if name is None:
         return None
@@ -81,8 +82,9 @@ class Judge:
         sweep, key = self._sweep, resource.key
         can_report = report_key(key) is not None
         heard = heard_of(key, self._state, sweep)
-        asked = sweep.reports is not None
-        if asked and heard is not None and sweep.at - heard <= self._policy.reports_within:
+        asked = sweep.knows_who_reports
+        is_recent = heard is not None and sweep.at - heard <= self._policy.reports_within
+        if sweep.reports is not None and is_recent:
             return Coverage.REPORTS
         defaults = self._defaults(key)
         if defaults is not None and key.app_type in defaults.native:

@@ -147,7 +147,7 @@ class ReportKey(NamedTuple):
     host_kind: str
 
 
-#: When each server's extension was last known to look after its apps.
+#: When each server's extension last checked its apps, as far as it reported that.
 Reports = Mapping[ReportKey, datetime]
 
 
@@ -158,7 +158,8 @@ class Sweep:
     ``sweep_id`` orders the sweeps of a scope: it is the time for which the sweep was planned, so
     that two sweepers, or one message twice, make the same. ``unseen`` says what could not be listed
     and why; of that nothing is known, which is not the same as nothing being there. ``reports`` is
-    None where nobody could be asked.
+    None where nobody could be asked; where they are not whole, a server that is missing may report
+    all the same.
     """
 
     scope: Scope
@@ -171,6 +172,12 @@ class Sweep:
     unseen: Mapping[str, str] = field(default_factory=dict)
     #: Those that were asked for, by the end of the resource's ARN, such as ``domain/d-1``.
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    reports_are_whole: bool = True
+
+    @property
+    def knows_who_reports(self) -> bool:
+        """Whether a server that is not in ``reports`` is known not to report."""
+        return self.reports is not None and self.reports_are_whole
 
 
 #: The parts of a sweep that can be unseen. Without the apps there is no sweep.

@@ -94,7 +94,7 @@ class Recorder:
             sweep.at,
             seconds=seconds,
             unseen=len(sweep.unseen),
-            coverage_known=sweep.reports is not None,
+            coverage_known=sweep.knows_who_reports,
         )
         self.metrics.count_sweep(sweep.scope, OK)
         if is_stored and self.stopper is not None:

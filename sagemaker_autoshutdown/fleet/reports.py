@@ -2,29 +2,35 @@
 
 It asks with POST, which can be signed for Amazon Managed Prometheus, and follows no redirect, which
 would carry credentials elsewhere. What goes wrong is told without the URL's password, the headers
-or the query string.
+or the query string. A server that is missing from an incomplete answer is not known to be silent.
 """
 
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
+from http.client import HTTPException, IncompleteRead
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from ..aws import sigv4_headers
 from ..metrics.collector import PREFIX
-from .model import ReportKey, Reports, Scope
+from ..text import clean
+from .model import ReportKey, Reports, Scope, Sweep
 from .rules.model import Reported
 
 #: Seconds that an answer may take.
 TIMEOUT = 60.0
 #: The longest answer that is read, in bytes: more than thousands of servers need.
 _READ = 64 * 1024 * 1024
+_PIECE = 1024 * 1024
+#: Of an error or a warning, the characters that are shown.
+_SHOWN = 300
 
 _LABELS = "account_id, region, domain, owner_kind, owner, host_kind"
 _IDLE, _DEADLINE, _KEPT = _OF_APPS = (
@@ -35,6 +41,18 @@ _IDLE, _DEADLINE, _KEPT = _OF_APPS = (
 
 #: What is reported of each app: by account, region, server, app type and app name.
 AppReports = Mapping[tuple[str, str, ReportKey, str, str], Reported]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """When each server last checked its apps, by account and region too; these are empty for
+    metrics that were scraped.
+
+    ``doubt`` says why servers may be missing. It is empty for an answer that can be relied on.
+    """
+
+    servers: Mapping[tuple[str, str, ReportKey], datetime] = field(default_factory=dict)
+    doubt: str = ""
 
 
 class NotAsked(Exception):
@@ -59,31 +77,46 @@ class PrometheusServer:
     @property
     def query(self) -> str:
         """The query. A server that answers but could not look at its apps keeps an old time, so it
-        is not taken for one that looks after them."""
+        is not taken for one that shuts them down."""
         return (
             f"max by ({_LABELS}) (max_over_time("
             f"{PREFIX}last_check_timestamp_seconds[{int(self.lookback.total_seconds())}s]))"
         )
 
-    def ask(self) -> Mapping[tuple[str, str, ReportKey], datetime]:
-        """When each server last looked after its apps, by account and region too; these are empty
-        for metrics that were scraped. Raises :class:`NotAsked`."""
+    def ask(self) -> Heard:
+        """When each server last checked its apps. Raises :class:`NotAsked`."""
         found: dict[tuple[str, str, ReportKey], datetime] = {}
-        for series in self._series(self.query):
+        result, warning = self._series(self.query)
+        for series in result:
             try:
                 labels = series["metric"]
                 at = datetime.fromtimestamp(float(series["value"][1]), timezone.utc)
             except (KeyError, IndexError, TypeError, ValueError, OverflowError, OSError):
                 continue
             name = ReportKey(*(str(labels.get(each, "")) for each in ReportKey._fields))
-            found[str(labels.get("account_id", "")), str(labels.get("region", "")), name] = at
-        return found
+            key = str(labels.get("account_id", "")), str(labels.get("region", "")), name
+            found[key] = max(at, found.get(key, at))
+        if warning:
+            doubt = f"Prometheus at {self._where} answered in part and warns: {warning}"
+        elif not found:
+            # Nobody has the extension, or this is another server or tenant: both look the same.
+            doubt = (
+                f"Prometheus at {self._where} has no metrics of this extension: check that it "
+                "receives them, and prometheus.url and its headers"
+            )
+        else:
+            doubt = ""
+        return Heard(found, doubt)
 
     def ask_apps(self) -> AppReports:
         """What servers say of their apps now, by account and region too. Raises
         :class:`NotAsked`."""
         found: dict[tuple[str, str, ReportKey, str, str], dict[str, float]] = {}
-        for series in self._series(f'{{__name__=~"{PREFIX}app_({"|".join(_OF_APPS)})"}}'):
+        result, warning = self._series(f'{{__name__=~"{PREFIX}app_({"|".join(_OF_APPS)})"}}')
+        if warning:
+            # A newer report of an app may be missing, which would say that it is in use.
+            raise NotAsked(f"Prometheus at {self._where} answered in part and warns: {warning}")
+        for series in result:
             try:
                 labels, value = series["metric"], float(series["value"][1])
                 name = labels["__name__"][len(PREFIX + "app_") :]
@@ -102,9 +135,15 @@ class PrometheusServer:
             values[name] = best(value, values.get(name, value))
         return {key: _reported(values) for key, values in found.items()}
 
-    def _series(self, query: str) -> list[dict[str, Any]]:
+    @property
+    def _where(self) -> str:
         shown = urlsplit(self.url)
-        where = f"{shown.scheme}://{shown.hostname or ''}{shown.path}"
+        port = f":{shown.port}" if shown.port else ""
+        return f"{shown.scheme}://{shown.hostname or ''}{port}{shown.path}"
+
+    def _series(self, query: str) -> tuple[list[Any], str]:
+        """The series of a query, and a warning that some may be missing."""
+        where = self._where
         body = urlencode({"query": query}).encode()
         url = self.url.rstrip("/") + "/api/v1/query"
         headers = {"Content-Type": "application/x-www-form-urlencoded", **self.headers}
@@ -114,19 +153,92 @@ class PrometheusServer:
             request = urllib.request.Request(url, body, headers, method="POST")  # noqa: S310
             opener = urllib.request.build_opener(_NoRedirects)
             with opener.open(request, timeout=TIMEOUT) as answer:
-                document = json.loads(answer.read(_READ))
-            result = document["data"]["result"]
+                text = _read_all(answer)
         except urllib.error.HTTPError as error:
             with error:
-                raise NotAsked(f"Prometheus at {where} answered {error.code}") from None
-        except (KeyError, TypeError, ValueError):
+                raise NotAsked(self._refusal(error)) from None
+        except HTTPException as error:
+            why = type(error).__name__
+            raise NotAsked(f"The answer of Prometheus at {where} broke off ({why})") from None
+        except _TooLong:
+            raise NotAsked(
+                f"Prometheus at {where} answered more than {_READ // 2**20} MB: {_LESS}"
+            ) from None
+        except Exception as error:  # the edge: no route, no credentials, TLS, a proxy
+            reason = getattr(error, "reason", error)
+            if isinstance(reason, TimeoutError):
+                raise NotAsked(
+                    f"Prometheus at {where} did not answer within {TIMEOUT:g} s"
+                ) from None
+            kind = type(reason).__name__
+            raise NotAsked(f"Prometheus at {where} could not be reached ({kind})") from None
+        try:
+            document = json.loads(text)
+            result = document["data"]["result"]
+            if document.get("status", "success") != "success" or not isinstance(result, list):
+                raise ValueError
+            warnings = document.get("warnings") or []
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
             raise NotAsked(
                 f"{where} did not answer as a Prometheus server does: check prometheus.url"
             ) from None
-        except Exception as error:  # the edge: no route, no credentials, TLS, a proxy
-            kind = type(getattr(error, "reason", error)).__name__
-            raise NotAsked(f"Prometheus at {where} could not be reached ({kind})") from None
-        return result if isinstance(result, list) else []
+        if not isinstance(warnings, list):
+            warnings = [warnings]
+        return result, _short("; ".join(map(str, warnings)))
+
+    def _refusal(self, error: urllib.error.HTTPError) -> str:
+        """What Prometheus says when it does not do what is asked, and what to do."""
+        message = f"Prometheus at {self._where} answered {error.code}"
+        if error.code in (401, 403):
+            # Not the body: a proxy's page says nothing more.
+            return (
+                f"{message}: it does not accept the credentials. Check token_file, headers or "
+                "sigv4_region of [prometheus] (with sigv4_region, the role needs aps:QueryMetrics)"
+            )
+        try:
+            said = _short(str(json.loads(error.read(_PIECE))["error"]))
+        except Exception:  # no JSON, or it broke off: the status has to do
+            return message
+        message = f"{message}: {said}"
+        if "too many samples" in said or "limit" in said.lower():
+            message += f". {_LESS.capitalize()}"
+        return message
+
+
+#: What helps where a query is too much for a server.
+_LESS = (
+    'set a shorter lookback in [prometheus], such as lookback = "1h": servers that were heard of '
+    "once are remembered in the record"
+)
+
+
+class _TooLong(Exception):
+    """An answer that is longer than any can be."""
+
+
+def _read_all(answer: Any) -> bytes:
+    """The body, which may not take longer than an answer may, even if it comes byte by byte."""
+    ends = time.monotonic() + TIMEOUT
+    pieces, length = [], 0
+    while True:
+        piece = answer.read1(_PIECE)
+        if not piece:
+            break
+        pieces.append(piece)
+        length += len(piece)
+        if length > _READ:
+            raise _TooLong
+        if time.monotonic() > ends:
+            raise TimeoutError
+    promised = answer.headers.get("Content-Length", "")
+    if promised.isdecimal() and length < int(promised):
+        raise IncompleteRead(b"")
+    return b"".join(pieces)
+
+
+def _short(text: str) -> str:
+    text = clean(" ".join(text.split())).rstrip(".")
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -135,11 +247,17 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return
 
 
-def of_scope(found: Mapping[tuple[str, str, ReportKey], datetime], scope: Scope) -> Reports:
+def with_reports(sweep: Sweep, heard: Heard) -> Sweep:
+    """The sweep with what is known of its servers."""
+    reports = of_scope(heard, sweep.scope)
+    return replace(sweep, reports=reports, reports_are_whole=not heard.doubt)
+
+
+def of_scope(heard: Heard, scope: Scope) -> Reports:
     """The servers of one account and region. Metrics that were scraped name neither: a domain's id
     is unique without them."""
     reports: dict[ReportKey, datetime] = {}
-    for (account_id, region, name), at in found.items():
+    for (account_id, region, name), at in heard.servers.items():
         if account_id in ("", scope.account_id) and region in ("", scope.region):
             known = reports.get(name)
             reports[name] = at if known is None else max(known, at)

@@ -12,8 +12,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Optional
@@ -25,9 +25,9 @@ from .advance import advance
 from .bill import Rates
 from .config import Account, Config
 from .facts import gather
-from .model import ReportKey, Scope, State, Sweep
+from .model import Scope, State, Sweep
 from .record import Record
-from .reports import AppReports, NotAsked, of_scope
+from .reports import AppReports, Heard, NotAsked, with_reports
 from .rules.model import Facts
 from .sweep import Sweeper
 from .view import Line, lines
@@ -46,8 +46,6 @@ PRICE_CACHE_NAME = "fleet-prices-{region}.json"
 Progress = Callable[[str, str, int], None]
 #: Makes what calls AWS: for a region, told of waits, with a role.
 MakeAws = Callable[[str, Callable[[str], None], Optional[Role]], Aws]
-#: What every server was last heard, of all accounts.
-Heard = Mapping[tuple[str, str, ReportKey], datetime]
 
 
 @dataclass(frozen=True)
@@ -134,13 +132,15 @@ class Fleet:
         return Rates(target.prices)
 
     def heard(self) -> tuple[Heard | None, str]:
-        """When each server was last heard of, and what is wrong; None where nobody can say."""
+        """When each server was last heard of, and what is wrong; None where nobody can say. Where
+        something is wrong with an answer, servers may be missing from it."""
         if self.config.prometheus is None:
             return None, ""
         try:
-            return self.config.prometheus.ask(), ""
+            heard = self.config.prometheus.ask()
         except NotAsked as error:
             return None, str(error)
+        return heard, heard.doubt
 
     def reported(self) -> tuple[AppReports | None, str]:
         """What the extensions say of their apps, if a rule may need it, and what is wrong."""
@@ -172,7 +172,7 @@ class Fleet:
             try:
                 found = target.sweeper.sweep(sweep_id, now(), None)
                 if heard is not None:
-                    found = replace(found, reports=of_scope(heard, found.scope))
+                    found = with_reports(found, heard)
             except AwsError as error:
                 found = _failure(target, error)
             except Exception as error:  # what nobody foresaw in one must not end the others

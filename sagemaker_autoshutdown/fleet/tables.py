@@ -8,6 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+#: More than any duration of a configuration can mean.
+LONGEST = timedelta(days=3650)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -73,6 +75,8 @@ class Table:
             raise self.wrong(name, f'is a duration such as "5m", "90s" or "1h", not {value!r}')
         if timedelta(seconds=seconds) < least:
             raise self.wrong(name, f"is at least {least.total_seconds():g} s")
+        if timedelta(seconds=seconds) > LONGEST:
+            raise self.wrong(name, f"is at most {LONGEST.days}d")
         return timedelta(seconds=seconds)
 
     def table(self, name: str) -> Table | None:
@@ -100,7 +104,7 @@ class Table:
 def _seconds(value: Any) -> int | None:
     if not isinstance(value, str):
         return None
-    found = re.fullmatch(r"\s*(\d{1,9})\s*([smhd])\s*", value)
+    found = re.fullmatch(r"\s*([0-9]{1,9})\s*([smhd])\s*", value)
     return int(found[1]) * _UNITS[found[2]] if found else None
 
 
@@ -115,6 +119,8 @@ def secret_in(table: Table, name: str, folder: Path) -> str:
         raise table.wrong(name, f"can't be read: {error}") from None
     if not secret:
         raise table.wrong(name, "is an empty file")
+    if not re.fullmatch(r"[\x21-\x7e]+", secret):
+        raise table.wrong(name, "holds more than one word of ASCII: a token stands in it by itself")
     return secret
 
 
@@ -127,7 +133,7 @@ def line_of(text: str, path: tuple[str | int, ...]) -> int:
     counts: dict[tuple[str | int, ...], int] = {}
     table: tuple[str | int, ...] = ()
     best, depth = 1, 0
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         heading = re.match(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]", line)
         if heading:
             table = _keys(heading[2])

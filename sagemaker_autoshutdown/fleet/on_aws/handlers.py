@@ -29,7 +29,7 @@ from ..config import Config, InvalidConfig
 from ..metrics import FleetMetrics
 from ..model import Scope, State, Sweep
 from ..record import StoreError, record_sweep
-from ..reports import of_scope
+from ..reports import with_reports
 from ..service import Fleet, Target
 from ..stopper import Proposal, halted, propose
 from ..view import Line, lines, summarise
@@ -198,7 +198,7 @@ class Sweeping:
         heard, problem = self._fleet.heard()
         if problem:
             log.error("%s; coverage is not known", problem)
-        return found if heard is None else replace(found, reports=of_scope(heard, found.scope))
+        return found if heard is None else with_reports(found, heard)
 
     def _record(self, found: Sweep) -> tuple[State, bool]:
         """Stores the step of the sweep; gives the state after it, and whether it was this one that
@@ -273,7 +273,7 @@ class Sweeping:
                 found.at,
                 seconds=seconds,
                 unseen=len(found.unseen),
-                coverage_known=found.reports is not None,
+                coverage_known=found.knows_who_reports,
             )
             metrics.show_totals(table.totals_of(scope))
         if proposal is not None:

@@ -168,7 +168,7 @@ class _Judge:
         """Whether it may be reporting, and nobody can say."""
         if not self._facts.expects_reports or report_key(line.resource.key) is None:
             return False
-        return self._sweep.reports is None or self._facts.reported is None
+        return not self._sweep.knows_who_reports or self._facts.reported is None
 
     def _reported(self, line: Line) -> Reported | None:
         name = report_key(line.resource.key)
@@ -268,7 +268,7 @@ class _Judge:
     def _silent(self, least: timedelta, line: Line, run: Run) -> _Met:
         if report_key(line.resource.key) is None:
             return _NOT
-        if self._sweep.reports is None:
+        if not self._sweep.knows_who_reports:
             return _UNKNOWN
         if line.heard_at is None:
             return _NOT  # it never was heard of, so it can't have fallen silent

@@ -41,7 +41,7 @@ regions = ["us-east-1", "eu-central-1"]
 
 [[accounts]]
 name = "production"
-role_arn = "arn:aws:iam::123456789012:role/fleet"
+role_arn = "arn:aws-us-gov:iam::123456789012:role/fleet"
 external_id = "secret-handshake"
 regions = ["us-gov-west-1"]
 """
@@ -57,6 +57,7 @@ def refused(tmp_path: Path, text: str) -> str:
 
 def test_everything_that_can_be_said_is_understood(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("t0ken\n")
+    (tmp_path / "prices.csv").write_text("instance_type,usd_per_hour\nml.x,1\n")
     path = tmp_path / "fleet.toml"
     path.write_text(WHOLE)
     config = read(path)
@@ -64,7 +65,7 @@ def test_everything_that_can_be_said_is_understood(tmp_path: Path) -> None:
         Account("research", None, ("us-east-1", "eu-central-1")),
         Account(
             "production",
-            Role("arn:aws:iam::123456789012:role/fleet", "secret-handshake"),
+            Role("arn:aws-us-gov:iam::123456789012:role/fleet", "secret-handshake"),
             ("us-gov-west-1",),
         ),
     )
@@ -115,10 +116,90 @@ def test_an_empty_file_is_as_no_file(tmp_path: Path) -> None:
         ('token_file = "nowhere"', "line 1: token_file can't be read"),
         ("tags = [1]", "line 1: tags is a list of keys"),
         ("interval = \nlisten = 1", "at line 1"),
+        ('interval = "-5m"', "line 1: interval is a duration such as"),
+        ('interval = "999999999d"', "line 1: interval is at most 3650d"),
+        ("interval = true", "line 1: interval is a duration such as"),
+        ('[prometheus]\nurl = "http://p"\nlookback = "0s"', "line 3: prometheus.lookback is at"),
+        ('listen = "127.0.0.1:\u00b2"', "line 1: listen is an address and a port"),
+        ('listen = "127.0.0.1:99999"', "line 1: listen is an address and a port"),
+        ("[[accounts]]\nregions = [0]", "line 2: accounts[1].regions names regions such as"),
+        ("[[accounts]]\nregions = [false]", "line 2: accounts[1].regions names regions such"),
+        ('[[accounts]]\nregions = "us-east-1"', "line 2: accounts[1].regions is a list such as"),
+        ("accounts = [7]", "line 1: accounts[1] is a table"),
+        ("prometheus = 7", "line 1: prometheus is a table"),
+        (
+            '[[accounts]]\nregions = ["us-east-1"]\n[[accounts]]\n\nregions = ["us-east-1"]',
+            "line 5: accounts[2].regions names us-east-1, which accounts[1] has",
+        ),
+        ("[[accounts]]\n[[accounts]]", "line 2: accounts[2].regions names the region of the"),
+        (
+            '[[accounts]]\nregions = ["cn-north-1"]\nrole_arn = "arn:aws:iam::123456789012:role/r"',
+            "line 3: accounts[1].role_arn is in the partition aws, and cn-north-1 in aws-cn",
+        ),
+        (
+            '[[accounts]]\nregions = ["us-east-1"]\n'
+            'role_arn = "arn:aws-us-gov:iam::123456789012:role/r"',
+            "line 3: accounts[1].role_arn is in the partition aws-us-gov",
+        ),
+        ('[prometheus]\nurl = "http://p/\\n"', "line 2: prometheus.url is the URL"),
+        ('[prometheus]\nurl = "http://p:x"', "line 2: prometheus.url is the URL"),
+        ('[prometheus]\nurl = "http://p?x=1"', "line 2: prometheus.url holds a user name"),
+        (
+            '[prometheus]\nurl = "http://p"\n[prometheus.headers]\nX-A = "a\\nX-B: b"',
+            "line 4: prometheus.headers.X-A is a text of one line",
+        ),
+        (
+            '[prometheus]\nurl = "http://p"\n[prometheus.headers]\n"X A" = "a"',
+            "line 4: prometheus.headers.X A is not the name of a header",
+        ),
+        ('\n[prices]\nfile = "nowhere.csv"', "line 3: prices.file can't be used"),
+        ("\t[metrics]\n\tby_owner\t= 1", "line 2: metrics.by_owner is true or false"),
+        ('interval = "5m"\ninterval = "6m"', "at line 2"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     assert message in refused(tmp_path, text)
+
+
+@pytest.mark.parametrize("begin", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_files_of_any_editor_are_read_and_their_lines_named(
+    tmp_path: Path, begin: bytes, end: bytes
+) -> None:
+    path = tmp_path / "fleet.toml"
+    path.write_bytes(begin + end.join((b"# \xe2\x80\xa8 here", b'interval = "7m"', b"")))
+    assert read(path).interval == timedelta(minutes=7)
+    path.write_bytes(begin + end.join((b"# \xe2\x80\xa8 here", b'interval = "7x"', b"")))
+    with pytest.raises(InvalidConfig, match="line 2: interval is a duration"):
+        read(path)
+
+
+def test_a_file_in_another_encoding_is_told_with_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.toml"
+    path.write_bytes(b'interval = "7m"\n# \xfcber\n')
+    with pytest.raises(InvalidConfig, match=r"fleet\.toml, line 2: this is not UTF-8"):
+        read(path)
+    path.write_text('interval = "7m"', encoding="utf-16")
+    with pytest.raises(InvalidConfig, match="line 1: this is not UTF-8"):
+        read(path)
+
+
+def test_a_token_of_two_lines_is_refused_and_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("hunter2\nX-Evil: 1\n")
+    message = refused(tmp_path, 'token_file = "token"')
+    assert "line 1: token_file holds more than one word" in message
+    assert "hunter2" not in message
+
+
+def test_a_password_in_a_url_is_refused_with_another_way(tmp_path: Path) -> None:
+    message = refused(tmp_path, '[prometheus]\nurl = "https://u:hunter2@p"')
+    assert "line 2: prometheus.url holds a user name, a password" in message
+    assert "hunter2" not in message
+
+
+def test_a_folder_in_place_of_a_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfig, match="can't be read: Is a directory"):
+        read(tmp_path)
 
 
 def test_a_wrong_url_may_hold_a_password_and_is_not_shown(tmp_path: Path) -> None:
