@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..fleet.store import Store
     from ..fleet.view import Line, Summary
 
-#: Lines of the table of what nobody looks after.
+#: Lines of the table of what nobody shuts down.
 MOST_EXPENSIVE = 20
 
 
@@ -36,19 +36,23 @@ def add_parser(subparsers: Any) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "fleet",
         help="whole accounts: what is up, what it costs, who shuts it down when idle",
-        description="Looks at whole accounts from outside. It only reads. Without a configuration "
-        "file: the account and region of your AWS configuration.",
+        description="Shows what is up in whole accounts, what it costs, and who shuts it down when "
+        "it is idle. Without --config, it reads the account and region of your AWS configuration.",
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run_parser = commands.add_parser(
         "run",
-        help="sweep at regular times, record costs, serve /metrics",
-        description="Sweeps at regular times, records what was spent, and serves /metrics.",
+        help="list everything every few minutes, record costs, serve /metrics",
+        description="Lists everything every few minutes (interval), records what was spent, and "
+        "serves /metrics. If the configuration has rules that may act, it shuts down what they "
+        "call for.",
     )
     _add_config(run_parser)
     run_parser.set_defaults(run=run)
     status = commands.add_parser(
-        "status", help="everything that is up", description="Sweeps once, and prints what is up."
+        "status",
+        help="everything that is up",
+        description="Lists everything once, and prints what is up.",
     )
     _add_config(status)
     _add_region(status)
@@ -57,8 +61,8 @@ def add_parser(subparsers: Any) -> None:
     coverage = commands.add_parser(
         "coverage",
         help="who shuts down what is up when it is idle",
-        description="Sweeps once. Shows who shuts down the apps that are up when they are idle, "
-        "and the most expensive apps that nobody shuts down.",
+        description="Lists everything once. Shows who shuts down the apps that are up when they "
+        "are idle, and the most expensive apps that nobody shuts down.",
     )
     _add_config(coverage)
     _add_region(coverage)
@@ -376,7 +380,10 @@ def _coverage_lines(totals: dict[str, Any], found: list[dict[str, Any]]) -> Iter
     )
     if found:
         yield ""
-        yield f"The most expensive of {len(found)} that nobody is known to shut down:"
+        yield (
+            f"{len(found)} of them cost money, and nobody is known to shut them down. "
+            "The most expensive:"
+        )
         yield table(
             ("USD/H", "COVERAGE", "DOMAIN", "OWNER", "TYPE", "APP"),
             [

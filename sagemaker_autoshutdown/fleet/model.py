@@ -47,12 +47,13 @@ class Coverage(str, Enum):
 
 
 COVERAGE_TEXT: Mapping[Coverage, str] = {
-    Coverage.REPORTS: "this extension looks after it: its metrics arrive",
+    Coverage.REPORTS: "this extension shuts it down: its metrics arrive",
     Coverage.NATIVE: "Studio's own idle shutdown is on",
-    Coverage.ATTACHED: "our lifecycle configuration is attached, but it never reported",
+    Coverage.ATTACHED: "our lifecycle configuration is attached, but its extension never reported",
     Coverage.SILENT: "its extension reported before, but no longer does",
     Coverage.NONE: "nobody shuts it down when it is idle",
-    Coverage.UNKNOWN: "not known: name a Prometheus server, or allow DescribeDomain",
+    Coverage.UNKNOWN: "not known: name a Prometheus server with its metrics, or allow "
+    "DescribeDomain",
 }
 
 

@@ -1,4 +1,4 @@
-"""Looking at all accounts and regions of a configuration, once or again and again. The edge.
+"""Observes all accounts and regions of a configuration, once or in rounds. The edge.
 
 ``Fleet`` wires the parts: AWS, Prometheus, prices, the record. A round asks Prometheus once and
 sweeps each account and region, a few at a time, each on one connection. What fails in one leaves

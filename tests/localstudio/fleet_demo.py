@@ -23,7 +23,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from sagemaker_autoshutdown.fleet.model import ReportKey
+from sagemaker_autoshutdown.fleet.model import COVERAGE_TEXT, ReportKey
 from tests.prometheus import running_prometheus
 from tests.reporters import Reporters, serving
 
@@ -41,7 +41,18 @@ SEEN_WITHIN = 20.0
 PAUSE = 4.0
 
 _PREFIX = "sagemaker_autoshutdown_fleet_"
-COVERAGE = ("reports", "native", "attached", "silent", "none", "unknown")
+COVERAGE = tuple(each.value for each in COVERAGE_TEXT)
+#: What stands above the table.
+LEGEND = (
+    "Each line is one scrape of /metrics:",
+    "  up           apps and notebook instances that run",
+    "  USD/h        what they cost an hour; an instance that apps share counts once",
+    *(f"  {each.value:<11}  how many: {text}" for each, text in COVERAGE_TEXT.items()),
+    "  nobody USD/h what the silent ones and those with none cost an hour",
+    "  spent        USD that fleet run has recorded since it began",
+    "A line that begins with an arrow says what happens in the account.",
+    "",
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +77,11 @@ class Change:
 
 
 class Over(Exception):
-    """The time is up, or somebody has had enough."""
+    """Somebody has had enough."""
+
+
+class TimeIsUp(Exception):
+    """The demonstration has no time for more."""
 
 
 def run(seconds: float | None, folder: Path) -> int:
@@ -76,11 +91,16 @@ def run(seconds: float | None, folder: Path) -> int:
     def stop(*_: object) -> None:
         raise Over
 
+    began = time.monotonic()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     try:
         with running_studio(folder / "studio") as studio:
             return _watch(studio, folder, ends)
+    except TimeIsUp:
+        passed = time.monotonic() - began
+        say("", f"After {passed:.0f} s nothing could be shown yet. FOR=90 is enough for all of it.")
+        return 1
     except Over:
         say("", "Ended before the story was over.")
         return 130
@@ -139,6 +159,12 @@ def _watch(studio: BlockingStudio, folder: Path, ends: float | None) -> int:
     if faults:
         say(*(f"WRONG: {fault}." for fault in faults))
         return 1
+    if story.left_out:
+        say(
+            "As far as it went, it is as it should be. The time was up before the end: FOR=90 "
+            "shows all of it."
+        )
+        return 0
     say("As it should be: every change in the account was seen, and what it costs an hour with it.")
     return 0
 
@@ -263,23 +289,30 @@ class Story:
         self._url = f"http://127.0.0.1:{port}/metrics"
         self._ends = ends
         self._began = time.monotonic()
+        #: Whether there was no time for some of it.
+        self.left_out = False
 
     def tell(self, changes: Iterator[Change]) -> list[str]:
         """All of it; what went wrong."""
         before = self._first()
+        say(*LEGEND)
         say(
             f"{'time':>5}  {'up':>4}  {'USD/h':>8}  "
             + "  ".join(f"{name:>8}" for name in COVERAGE)
-            + f"  {'nobody, USD/h':>13}  {'spent':>7}"
+            + f"  {'nobody USD/h':>13}  {'spent':>7}"
         )
         self._line(before)
         faults = []
         for change in changes:
-            self.wait(PAUSE)
-            say(f"       → {change.what}")
-            before = self._observe() or before
-            change.make()
-            seen = self._until(lambda now, before=before: change.is_seen(before, now))  # type: ignore[misc]  # noqa: B023
+            try:
+                self.wait(PAUSE)
+                say(f"       → {change.what}")
+                before = self._observe() or before
+                change.make()
+                seen = self._until(lambda now, before=before: change.is_seen(before, now))  # type: ignore[misc]  # noqa: B023
+            except TimeIsUp:
+                self.left_out = True
+                break
             if seen is None:
                 faults.append(f"this was not seen within {SEEN_WITHIN:.0f} s: {change.what}")
                 continue
@@ -290,13 +323,13 @@ class Story:
     def wait(self, seconds: float) -> None:
         """Wait, for as long as there is time."""
         if self._ends is not None and time.monotonic() + seconds > self._ends:
-            raise Over
+            raise TimeIsUp
         time.sleep(seconds)
 
     def _first(self) -> Seen:
         found = self._until(lambda now: now.up > APPS and now.by_coverage["silent"] == 0)
         if found is None:
-            raise Over
+            raise TimeIsUp
         return found
 
     def _until(self, condition: Callable[[Seen], bool]) -> Seen | None:

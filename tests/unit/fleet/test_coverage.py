@@ -1,4 +1,4 @@
-"""Who looks after an app, by what is known."""
+"""Who shuts an app down, by what is known."""
 
 from __future__ import annotations
 
