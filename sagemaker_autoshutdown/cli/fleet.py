@@ -51,7 +51,7 @@ def add_parser(subparsers: Any) -> None:
     run_parser.set_defaults(run=run)
     status = commands.add_parser(
         "status",
-        help="everything that is up",
+        help="show everything that is up",
         description="Lists everything once, and prints what is up.",
     )
     _add_config(status)
@@ -60,7 +60,7 @@ def add_parser(subparsers: Any) -> None:
     status.set_defaults(run=show_status)
     coverage = commands.add_parser(
         "coverage",
-        help="who shuts down what is up when it is idle",
+        help="show who shuts down what is up when it is idle",
         description="Lists everything once. Shows who shuts down the apps that are up when they "
         "are idle, and the most expensive apps that nobody shuts down.",
     )

@@ -86,10 +86,15 @@ def test_without_its_own_component_a_tensorboard_costs_what_its_instance_costs_e
 
 
 def test_without_the_price_list_a_tensorboard_has_the_price_of_its_instance_in_the_facts() -> None:
-    facts = ROOT / "shared" / "pricing" / "prices.csv"
-    if not facts.exists():
-        facts = ROOT.parent / "shared" / "pricing" / "prices.csv"
-    if not facts.exists():
+    facts = next(
+        (
+            found
+            for folder in (ROOT, *ROOT.parents)
+            if (found := folder / "shared" / "pricing" / "prices.csv").exists()
+        ),
+        None,
+    )
+    if facts is None:
         pytest.skip("the facts about prices are not beside the repository")
     with facts.open(encoding="utf-8") as file:
         newest = {
