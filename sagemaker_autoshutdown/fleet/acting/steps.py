@@ -22,7 +22,8 @@ KEPT_FOR = timedelta(days=7)
 #: Two answers may round a time differently.
 _SAME = timedelta(seconds=1)
 _IN_SERVICE = "InService"
-_GOING = frozenset({"Deleting", "Stopping", "Deleted", "Stopped"})
+#: Statuses of what is on its way out, or out.
+GOING = frozenset({"Deleting", "Stopping", "Deleted", "Stopped"})
 
 
 def is_free(hold: Hold, now: datetime) -> bool:
@@ -125,7 +126,7 @@ def last_check(hold: Hold, verdict: Verdict, present: Present | None, limits: Li
 
     *wait* and *go* differ by SageMaker's clock. Only a hold that was told can *go*.
     """
-    if present is None or present.status in _GOING:
+    if present is None or present.status in GOING:
         return LastCheck(Check.GONE)
     if present.status != _IN_SERVICE:
         return LastCheck(Check.SPARE, f"its status is {present.status}")

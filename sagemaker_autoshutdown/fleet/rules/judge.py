@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from ...clock import to_iso
 from ...text import span
 from ..acting.model import EXCEPTION_TAG, Answer, Grade, Hold, Phase, RunId, Verdict
-from ..acting.steps import exception_of
+from ..acting.steps import GOING, exception_of
 from ..coverage import report_key
 from ..model import (
     CANVAS,
@@ -87,11 +87,16 @@ class _Judge:
         """None for what no rule can be about."""
         resource, key = line.resource, line.resource.key
         run = self._state.runs.get(key)
-        if run is None or resource.status != "InService" or key.app_type == VOLUME:
+        if run is None or key.app_type == VOLUME:
             return None
         if key.app_type == JUPYTER_SERVER or line.rate.nano_usd_per_hour == 0:
             return None
         run_id = RunId(self._sweep.scope, key, run.up_since)
+        if resource.status in GOING and run_id in self._holds:
+            # Not spared: it may be going because of the hold. Its end is told once it is gone.
+            return self._unknown(run_id, run)
+        if resource.status != "InService":
+            return None
         rule = self._rule(line)
         if rule is None:
             return self._unknown(run_id, run)

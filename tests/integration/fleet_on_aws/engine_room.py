@@ -105,10 +105,13 @@ class EngineRoom:
 
     # -- what the stack does
 
+    def planned(self) -> Record:
+        """The schedule's next message."""
+        return _record(json.dumps({"round": to_iso(next(self._planned))}))
+
     def sweep(self) -> list[Record]:
         """A sweep; gives the messages of tasks that it sent."""
-        record = _record(json.dumps({"round": to_iso(next(self._planned))}))
-        assert self.call(handlers.sweep, [record]) == []
+        assert self.call(handlers.sweep, [self.planned()]) == []
         for each in self.received(self.sweeps):
             assert self.call(handlers.sweep, [each]) == []
         return self.received(self.tasks)

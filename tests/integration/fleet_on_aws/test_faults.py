@@ -83,8 +83,8 @@ class Case:
         assert self.room.accepted(self.keys) == self.names
         assert not self.up()
         audit = self.room.audit()
-        assert set(audit["marked"]) == set(self.names)
-        assert audit["stopped"] == self.names
+        assert set(audit.get("marked", ())) == set(self.names), audit
+        assert audit.get("stopped") == self.names, audit
 
 
 @pytest.fixture
@@ -139,6 +139,7 @@ def _steps_killed(make: Make, to_be_killed: Callable[[Case], list[Record]], step
             break
         killed += 1
         case.goes_on()
+        print(f"killed at step {step}")
         case.check()
     return killed
 

@@ -111,6 +111,26 @@ def test_a_rule_is_about_nothing_else(which: Which) -> None:
     assert judge(EDITOR, rule(which, up_for=HOUR)) is None
 
 
+@pytest.mark.parametrize("status", ["Deleting", "Pending", "Updating"])
+def test_what_is_not_in_service_is_not_due(status: str) -> None:
+    assert judge(EDITOR._replace(status=status), rule(up_for=HOUR)) is None
+
+
+@pytest.mark.parametrize("phase", [Phase.MARKED, Phase.ACTING])
+def test_what_is_on_its_way_out_is_told_as_gone_and_never_as_spared(phase: Phase) -> None:
+    """A function was killed after its call: people are not to hear that the app stays."""
+    run = RunId(SCOPE, EDITOR.key, NOON)
+    hold = Hold(run, phase, 3, NOON, NOON, "r", told=True, mark="m", attempts=1)
+    going = EDITOR._replace(status="Deleting")
+    found = judge(going, rule(up_for=HOUR), hold=hold)
+    assert found is not None
+    assert found.answer is Answer.UNKNOWN
+    runs = {EDITOR.key: Run(NOON, NOON, "ml.t3.medium")}
+    now = NOON + 10 * HOUR
+    assert plan([found], [hold], runs, 1, Limits(), now).tasks == ()
+    assert plan([], [hold], {}, 0, Limits(), now).tasks == (Task(Kind.FINISH, run),)
+
+
 def test_classes_that_are_not_enabled_do_not_act() -> None:
     found = judge(EDITOR, replace(rule(up_for=HOUR), grades=frozenset({Grade.REPORTED})))
     assert found is not None
