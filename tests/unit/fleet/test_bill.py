@@ -103,9 +103,9 @@ def test_without_the_price_list_a_tensorboard_has_the_price_of_its_instance_in_t
             if row["region"] == REGION and row["component"].startswith("Studio")
         }
     assert newest
-    found = Rates(PriceBook(REGION))
+    rates_now = Rates(PriceBook(REGION))
     for instance_type, row in newest.items():
-        rate = found.of(app("TensorBoard", instance_type=instance_type))
+        rate = rates_now.of(app("TensorBoard", instance_type=instance_type))
         assert rate.usd_per_hour is not None, instance_type
         assert abs(rate.usd_per_hour / Decimal(row["usd_per_hour"]) - 1) <= Decimal("0.006"), row
 
