@@ -7,7 +7,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { countdown, secondsUntil, time } from './format';
-import { endOf } from './keeping';
+import { endOf, markedFor } from './keeping';
 import type { App, Status } from './openapi';
 import {
   appTitle,
@@ -52,6 +52,16 @@ export function answerOf(status: Status): IAnswer {
   if (apps.length === 0) {
     return { kind: 'nothing', ...none };
   }
+  // A fleet shuts it down whatever this server decides.
+  const marked = apps
+    .flatMap(app => {
+      const at = markedFor(app);
+      return at === null ? [] : [{ app, at }];
+    })
+    .sort((one, other) => one.at - other.at)[0];
+  if (marked !== undefined && (status.dry_run || status.check_overdue)) {
+    return { kind: 'warned', ...marked };
+  }
   if (status.dry_run) {
     return { kind: 'dry_run', ...none };
   }
@@ -66,6 +76,9 @@ export function answerOf(status: Status): IAnswer {
     })
     .sort((one, other) => one.at - other.at);
   const next = ends[0];
+  if (marked !== undefined && (next === undefined || marked.at < next.at)) {
+    return { kind: 'warned', ...marked };
+  }
   if (next !== undefined) {
     const { state } = next.app;
     const kind =

@@ -3,6 +3,7 @@
  */
 
 import type { App } from './openapi';
+import { canAct } from './wording';
 
 /** What one press adds, in seconds. */
 export const KEEP_SECONDS = 3600;
@@ -33,4 +34,12 @@ export function endOf(app: App): number | null {
     .filter(end => end !== null)
     .map(end => Date.parse(end));
   return ends.length === 0 ? null : Math.max(...ends);
+}
+
+/** When a fleet shuts the app down that marked it, in milliseconds of Unix time. Null without a mark,
+ * and for what is kept: that ends the mark where the fleet sees it. */
+export function markedFor(app: App): number | null {
+  return app.mark !== null && app.kept_until === null && canAct(app)
+    ? Date.parse(app.mark.shutdown_at)
+    : null;
 }

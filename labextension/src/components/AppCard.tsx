@@ -8,8 +8,8 @@ import {
   secondsUntil,
   time
 } from '../format';
-import { endOf, keptAfterPress } from '../keeping';
-import type { App } from '../openapi';
+import { endOf, keptAfterPress, markedFor } from '../keeping';
+import type { App, Mark } from '../openapi';
 import {
   appTitle,
   canAct,
@@ -91,6 +91,11 @@ export function AppCard(props: {
           }
         />
       )}
+      {isUp && app.mark !== null && (
+        <p className="jp-AutoShutdown-marked" title={app.mark.why}>
+          {markText(app.mark, isKept, context)}
+        </p>
+      )}
       {app.error && <ShutdownError app={app} context={context} />}
       <div className="jp-AutoShutdown-actions">
         {isUp && longestKeepAlive !== 0 && (
@@ -100,7 +105,9 @@ export function AppCard(props: {
             isKept={isKept}
             longest={longestKeepAlive}
             isBusy={isBusy}
-            isMain={app.state === 'warned' && !dryRun}
+            isMain={
+              markedFor(app) !== null || (app.state === 'warned' && !dryRun)
+            }
             context={context}
             onClick={() => void run(() => actions.keepLonger(app))}
           />
@@ -284,6 +291,19 @@ function Story(props: {
       </div>
     </>
   );
+}
+
+/** That a fleet has marked it, which looks again at a keep-alive before it acts. */
+function markText(mark: Mark, isKept: boolean, context: IContext): string {
+  const { trans } = context;
+  const at = time(Date.parse(mark.shutdown_at), context.now());
+  return isKept
+    ? trans.__(
+        "The fleet's rule %1 may still shut this down at %2.",
+        mark.rule,
+        at
+      )
+    : trans.__("The fleet's rule %1 shuts this down at %2.", mark.rule, at);
 }
 
 /** Why the last attempt to shut it down failed, and what to do. */

@@ -379,6 +379,44 @@ describe('actions', () => {
     );
   });
 
+  test('a mark of the fleet is told, wherever its app stands, with what keeps it', () => {
+    const mark = {
+      shutdown_at: fixtures.at(20 * 60),
+      rule: 'gpus',
+      why: 'up for 3 h'
+    };
+    for (const [shown, more] of [
+      [app({ mark }), {}],
+      [{ ...fixtures.busyApp, mark }, {}],
+      [app({ mark }), { dry_run: true }],
+      [app({ mark }), { check_overdue: true }]
+    ] as const) {
+      const { container, unmount } = render(
+        view(status({ apps: [shown], ...more }), {})
+      );
+      expect(container).toHaveTextContent(
+        "The fleet's rule gpus shuts this down at 12:20 PM."
+      );
+      expect(screen.getByTitle('up for 3 h')).toBeVisible();
+      expect(screen.getByRole('timer')).toHaveTextContent(
+        'Shuts down in 20 min'
+      );
+      expect(
+        screen.getByRole('button', { name: /^Keep .* for 1 h$/ })
+      ).toHaveClass('jp-AutoShutdown-main');
+      unmount();
+    }
+    const kept = show(status({ apps: [{ ...fixtures.keptApp, mark }] }));
+    expect(kept).toHaveTextContent('may still shut this down at 12:20 PM.');
+    expect(screen.queryByRole('timer')).toBeNull();
+  });
+
+  test('what goes by itself before the fleet comes, goes at its own time', () => {
+    const mark = { shutdown_at: fixtures.at(2 * 3600), rule: 'gpus', why: '' };
+    show(status({ apps: [app({ mark })] }));
+    expect(screen.getByRole('timer')).toHaveTextContent('Shuts down in 1 h');
+  });
+
   test('no keep alive is offered where none is allowed', async () => {
     show(status(), { settings: settings({ max_keep_alive: 0 }) });
     await openDetails();
