@@ -359,7 +359,14 @@ def content_at(aws: Aws, where: str, at_most: int | None = None) -> bytes:
         return str(answer["Parameter"]["Value"]).encode()
     bucket, _, key = where[len("s3://") :].partition("/")
     answer = aws.call_blocking("s3", "GetObject", {"Bucket": bucket, "Key": key})
-    content: bytes = answer["Body"].read(at_most)
+    content = b""
+    with _aws_errors("s3:GetObject"):
+        # Until nothing comes any more: only then botocore says that an answer was broken off.
+        while at_most is None or len(content) < at_most:
+            more: bytes = answer["Body"].read(None if at_most is None else at_most - len(content))
+            if not more:
+                break
+            content += more
     return content
 
 

@@ -1,4 +1,4 @@
-"""The log of starts: a listing that goes round ends."""
+"""The log of starts: a listing that goes round ends, and the last start is the last in time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from sagemaker_autoshutdown.aws import Aws
 from sagemaker_autoshutdown.lifecycle import start_logs
+from sagemaker_autoshutdown.lifecycle.start_logs import Outcome
 
 SINCE = datetime(2026, 3, 2, tzinfo=timezone.utc)
 
@@ -33,3 +34,21 @@ def test_pages_that_repeat_end_the_listing() -> None:
     found = start_logs.read(cast(Aws, log), "d-1", SINCE)
     assert log.asked == 4
     assert found["ada", "JupyterLab", "default"].version == "4.0"
+
+
+class OutOfTime:
+    """A log whose pages come by stream and not by time, as those of several streams do."""
+
+    def call_blocking(self, service: str, operation: str, p: dict[str, Any]) -> dict[str, Any]:
+        """The later line is on the first page."""
+        at, line = (
+            (2, "NOT INSTALLED: lost") if "nextToken" not in p else (1, "installed 1.0, limit")
+        )
+        stream = "d-1/ada/JupyterLab/default/LifecycleConfigOnStart"
+        event = {"logStreamName": stream, "message": f"{start_logs.PREFIX}{line} ", "timestamp": at}
+        return {"events": [event], **({"nextToken": "b"} if at == 2 else {})}
+
+
+def test_the_last_start_is_the_last_in_time_whatever_page_it_is_on() -> None:
+    found = start_logs.read(cast(Aws, OutOfTime()), "d-1", SINCE)
+    assert found["ada", "JupyterLab", "default"].outcome is Outcome.NOT_INSTALLED
