@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 
 from .images import IMAGES, Environment, Image, build_wheel, environment, find_python
+from .standin import RUNS
+
+#: What is told of a run of a script from a worker to the process that sums up.
+_RUN = "run of a lifecycle script"
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +56,30 @@ def environment_of(image: Image) -> Iterator[Environment]:
         pytest.skip(f"Python {image.python}, which {image.name} runs on, is not on this machine")
     with environment(image, python) as found:
         yield found
+
+
+@pytest.fixture(autouse=True)
+def _runs_of_scripts(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = len(RUNS)
+    yield
+    for run in RUNS[before:]:
+        is_failing = any("NOT INSTALLED" in line for line in run.log)
+        request.node.user_properties.append((_RUN, (run.code, run.seconds, is_failing)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How the scripts ended, all in all, and how long those took in which something failed."""
+    runs = [
+        value
+        for report in terminalreporter.stats.get("", ())
+        if report.when == "teardown"
+        for name, value in report.user_properties
+        if name == _RUN
+    ]
+    failing = [seconds for _, seconds, is_failing in runs if is_failing]
+    codes = sorted({code for code, *_ in runs})
+    if failing:
+        terminalreporter.write_line(
+            f"{len(runs)} runs of lifecycle scripts, exit codes {codes}; {len(failing)} in which "
+            f"something failed took at most {max(failing):.1f} s"
+        )

@@ -74,6 +74,10 @@ class Outcome:
     seconds: float
 
 
+#: All runs of scripts in this process, for the summary of the tests.
+RUNS: list[Outcome] = []
+
+
 class StandIn:
     """One host, made from an image's environment."""
 
@@ -169,7 +173,8 @@ class StandIn:
         )
         seconds = time.monotonic() - begin
         log = (result.stdout + result.stderr).splitlines()
-        return Outcome(result.returncode, log, seconds)
+        RUNS.append(Outcome(result.returncode, log, seconds))
+        return RUNS[-1]
 
     @contextlib.contextmanager
     def server(self) -> Iterator[Server]:

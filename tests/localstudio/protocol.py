@@ -121,11 +121,17 @@ def _broken(shape: Shape, value: Any) -> Iterator[str]:
         yield f"have length less than or equal to {limits['max']}"
 
 
+#: Java's names for letters, numbers and spaces, which Python's own patterns do not have.
+_CLASSES = {r"\p{L}": r"\w", r"\p{N}": r"\w", r"\p{Z}": r"\s"}
+
+
 @cache
 def _pattern(pattern: str | None) -> re.Pattern[str] | None:
     """The pattern, or None where it can't be used in Python (the models' are Java's)."""
     if pattern is None:
         return None
+    for java, python in _CLASSES.items():
+        pattern = pattern.replace(java, python)
     try:
         return re.compile(pattern)
     except re.error:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from sagemaker_autoshutdown import __version__
 from sagemaker_autoshutdown.lifecycle.attach import combined
 from sagemaker_autoshutdown.lifecycle.script import Kind, ScriptSettings, render
-from sagemaker_autoshutdown.lifecycle.script_summary import described, replaced
+from sagemaker_autoshutdown.lifecycle.script_summary import described, notes, replaced, unbounded
+from sagemaker_autoshutdown.settings.admin import MAX_SECONDS
+from sagemaker_autoshutdown.text import span
 
 from .conftest import Account
 from .test_notebooks import NAME, enter
@@ -61,6 +67,26 @@ def test_what_is_installed_and_what_it_does_is_said() -> None:
     assert "warns users 10 min before" in said
     assert '"max_idle_timeout":14400' in said
     assert "from the package index (checksum not checked)" in described(render(Kind.SPACE))
+
+
+@pytest.mark.parametrize(
+    ("more", "is_said"),
+    [
+        ({}, True),
+        ({"max_idle_timeout": 14400}, False),
+        ({"max_idle_timeout": None}, True),
+        ({"allow_user_settings": False}, False),
+        ({"allow_user_settings": ["warning_time"]}, False),
+        ({"allow_user_settings": ["idle_timeout"]}, True),
+    ],
+)
+def test_a_limit_that_users_may_set_without_bound_is_said_before_it_is_agreed_to(
+    more: dict[str, Any], is_said: bool
+) -> None:
+    said = unbounded(render(Kind.SPACE, ScriptSettings(more=more)))
+    assert (f"users may set any limit up to {span(MAX_SECONDS)}" in said) == is_said
+    assert ("max_idle_timeout" in said) == is_said
+    assert (said in notes(render(Kind.SPACE, ScriptSettings(more=more)), None)) == is_said
 
 
 def test_no_password_or_token_gets_from_a_script_into_a_pipelines_log(account: Account) -> None:

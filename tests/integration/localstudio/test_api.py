@@ -151,6 +151,7 @@ def test_all_errors_of_the_caller_are_http_400_and_differ_by_code_only(
     [
         ({"MaxResults": 101}, "less than or equal to 100"),
         ({"DomainIdEquals": "not-a-domain"}, "regular expression"),
+        ({"UserProfileNameEquals": "a" * 64}, "length less than or equal to 63"),
         ({"SortOrder": "Sideways"}, "enum value set: [Ascending, Descending]"),
         ({"NextToken": "nonsense"}, "Invalid NextToken"),
         ({"NextToken": "Wzdd"}, "Invalid NextToken"),
@@ -163,6 +164,15 @@ def test_what_the_service_model_forbids_is_refused_and_named(
     error = refused(studio.client(parameter_validation=False).list_apps, **parameters)
     assert (error["Code"], error["status"]) == ("ValidationException", 400)
     assert told in error["Message"]
+
+
+def test_a_tag_that_aws_does_not_take_is_refused(studio: BlockingStudio) -> None:
+    [domain] = studio.client().list_domains()["Domains"]
+    named = {"DomainId": domain["DomainId"], "UserProfileName": "grace"}
+    create = studio.client(parameter_validation=False).create_user_profile
+    error = refused(create, **named, Tags=[{"Key": "team", "Value": "$(id)"}])
+    assert "regular expression" in error["Message"]
+    create(**named, Tags=[{"Key": "Kostenstelle für KI", "Value": "7 +-=._:/@"}])
 
 
 @pytest.mark.parametrize(
