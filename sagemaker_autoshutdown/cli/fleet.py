@@ -10,7 +10,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -23,6 +23,7 @@ from . import fleet_acting, fleet_on_aws
 
 if TYPE_CHECKING:
     from ..fleet.config import Config
+    from ..fleet.record import Cost
     from ..fleet.service import Fleet, Observation, Target
     from ..fleet.store import Store
     from ..fleet.view import Line, Summary
@@ -86,6 +87,7 @@ def add_parser(subparsers: Any) -> None:
         choices=("day", "account", "region", "domain", "owner", "app-type", "instance-type"),
         help="one row for each (default: day)",
     )
+    fleet_on_aws.add_stack_record(costs)
     _add_form(costs)
     costs.set_defaults(run=show_costs)
 
@@ -408,24 +410,12 @@ def show_costs(arguments: argparse.Namespace) -> int:
     from ..costs.billing.report import safe_cell
     from ..fleet.advance import Charge
     from ..fleet.document import cost_row, costs_by
-    from ..fleet.record import StoreError
-    from ..fleet.store import FILE_NAME, Store
 
-    config = config_of(arguments)
     today = utcnow()
     start = _day(arguments.start) or f"{today:%Y-%m}-01"
     end = _day(arguments.end) or f"{today + timedelta(days=1):%Y-%m-%d}"
-    path = config.folder / FILE_NAME
-    if not path.exists():
-        raise Failed(
-            f"There is no record at {path} yet. To make one, run: "
-            "jupyter sagemaker-autoshutdown fleet run"
-        )
-    try:
-        with closing(Store(path, read_only=True)) as store:
-            groups = costs_by(store.costs(start, end), arguments.group_by)
-    except StoreError as error:
-        raise Failed(str(error)) from None
+    with _recorded(arguments, start, end) as costs:
+        groups = costs_by(costs, arguments.group_by)
     total = Charge()
     for charge in groups.values():
         total = total.plus(charge)
@@ -441,6 +431,31 @@ def show_costs(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(_cost_lines(rows, summed, arguments.group_by, start, end)))
     return 0
+
+
+@contextmanager
+def _recorded(arguments: argparse.Namespace, start: str, end: str) -> Iterator[Iterable[Cost]]:
+    """The costs of these days, out of the record of ``fleet run`` or of a stack."""
+    from ..fleet.on_aws.table import Table
+    from ..fleet.record import StoreError
+    from ..fleet.store import FILE_NAME, Store
+
+    try:
+        if arguments.stack:
+            aws, outputs = fleet_on_aws.stack_record(arguments)
+            yield Table(aws, outputs["TableName"], outputs["BucketName"]).costs(start, end)
+            return
+        path = config_of(arguments).folder / FILE_NAME
+        if not path.exists():
+            raise Failed(
+                f"There is no record at {path} yet. To make one, run: jupyter "
+                "sagemaker-autoshutdown fleet run. What a fleet on AWS recorded is read with "
+                "--stack."
+            )
+        with closing(Store(path, read_only=True)) as store:
+            yield store.costs(start, end)
+    except StoreError as error:
+        raise Failed(str(error)) from None
 
 
 def _cost_lines(

@@ -10,9 +10,11 @@ from contextlib import closing
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from ..aws import AwsError
 from ..clock import from_iso, to_iso, utcnow
 from ..errors import Failed, Misused
 from ..text import span, table, when
+from . import fleet_on_aws
 
 if TYPE_CHECKING:
     from ..fleet.acting.model import Hold, Task, Verdict
@@ -47,6 +49,7 @@ def add_parsers(commands: Any, add_config: AddConfig, add_region: AddConfig) -> 
     history.add_argument(
         "--from", dest="start", metavar="TIME", help="a day or a time in UTC (default: a week ago)"
     )
+    fleet_on_aws.add_stack_record(history)
     history.add_argument("--json", action="store_true", help="print one JSON document")
     history.set_defaults(run=show_history)
     policy = commands.add_parser(
@@ -198,27 +201,42 @@ def _plan_lines(
 
 def show_history(arguments: argparse.Namespace) -> int:
     """What was done."""
-    from ..fleet.acting.sqlite import SqliteAudit
-    from ..fleet.record import StoreError
-    from ..fleet.store import FILE_NAME, Store
-
     now = utcnow()
     start = _moment(arguments.start) if arguments.start else now - _SHOWN
-    path = _config(arguments).folder / FILE_NAME
-    if not path.exists():
-        raise Failed(
-            f"There is no record at {path} yet. jupyter sagemaker-autoshutdown fleet run makes it."
-        )
-    try:
-        with closing(Store(path, read_only=True)) as store:
-            rows = list(SqliteAudit(store).since(start))
-    except StoreError as error:
-        raise Failed(str(error)) from None
+    rows = _events_of_stack(arguments, start) if arguments.stack else _events(arguments, start)
     if arguments.json:
         print(json.dumps({"from": to_iso(start), "events": rows}, indent=2))
         return 0
     print("\n".join(history_lines(rows, start, now)))
     return 0
+
+
+def _events(arguments: argparse.Namespace, start: datetime) -> list[dict[str, Any]]:
+    from ..fleet.acting.sqlite import SqliteAudit
+    from ..fleet.record import StoreError
+    from ..fleet.store import FILE_NAME, Store
+
+    path = _config(arguments).folder / FILE_NAME
+    if not path.exists():
+        raise Failed(
+            f"There is no record at {path} yet. jupyter sagemaker-autoshutdown fleet run makes it. "
+            "What a fleet on AWS recorded is read with --stack."
+        )
+    try:
+        with closing(Store(path, read_only=True)) as store:
+            return list(SqliteAudit(store).since(start))
+    except StoreError as error:
+        raise Failed(str(error)) from None
+
+
+def _events_of_stack(arguments: argparse.Namespace, start: datetime) -> list[dict[str, Any]]:
+    from ..fleet.on_aws.holds import LogHistory
+
+    aws, outputs = fleet_on_aws.stack_record(arguments)
+    try:
+        return list(LogHistory(aws, outputs["AuditLogGroup"]).since(start))
+    except AwsError as error:
+        raise Failed(f"{error}. {error.remedy}") from None
 
 
 def history_lines(rows: list[dict[str, Any]], start: datetime, now: datetime) -> Iterator[str]:

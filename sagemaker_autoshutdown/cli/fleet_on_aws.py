@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..aws import AwsError
+from ..aws import Aws, AwsError
 from ..errors import Failed, Misused
 from ._admin import NotDone, add_region, say_aside
 
@@ -103,6 +103,45 @@ def _add_code(parser: argparse.ArgumentParser) -> None:
 def _add_asking(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="show the plan and stop")
     parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
+
+
+# -- what a stack has recorded
+
+
+def add_stack_record(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments by which a command reads the record of a stack."""
+    parser.add_argument(
+        "--stack",
+        nargs="?",
+        const=_NAME,
+        default="",
+        metavar="NAME",
+        help=f"read what a fleet on AWS recorded, by the name of its stack (alone: {_NAME})",
+    )
+    # Not "region": of other commands that is a list of those to be swept.
+    parser.add_argument(
+        "--region",
+        dest="stack_region",
+        default="",
+        help="the region of the stack (default: that of your AWS configuration)",
+    )
+
+
+def stack_record(arguments: argparse.Namespace) -> tuple[Aws, dict[str, str]]:
+    """What calls AWS, and what the stack says of itself. Raises ``Failed``."""
+    from ..fleet.on_aws.deploy import Deployment, NotDeployed
+
+    aws = Aws(arguments.stack_region)
+    try:
+        outputs = Deployment(aws, arguments.stack).outputs()
+    except (AwsError, NotDeployed) as error:
+        raise _failed(error) from error
+    if not outputs:
+        raise Failed(
+            f"There is no stack {arguments.stack} in {aws.effective_region}. Name another with "
+            "--stack and --region, or make it with: jupyter sagemaker-autoshutdown fleet deploy"
+        )
+    return aws, outputs
 
 
 # -- bundle and template

@@ -164,6 +164,7 @@ class LogHistory:
             for line in answer.get("events") or ():
                 try:
                     document = json.loads(line["message"])
+                    del document["audit"]
                     found.setdefault(document["event_id"], document)
                 except (KeyError, TypeError, ValueError):
                     continue

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from sagemaker_autoshutdown.metrics.collector import PREFIX
 from tests.localstudio import fleet as fleets
 from tests.localstudio.state import AppKey, Domain
 from tests.localstudio.testing import BlockingStudio
-from tests.ministack import Ministack, wait_for
+from tests.ministack import REGION, Ministack, wait_for
 from tests.prometheus import Prometheus, running_prometheus
 from tests.reporters import Reporters, serving
 
@@ -120,6 +123,20 @@ def _used(engines: Ministack, profile: str, seconds: float) -> None:
     engines.client("cloudwatch").put_metric_data(Namespace=NAMESPACE, MetricData=[datum])
 
 
+def command(*arguments: str) -> dict[str, Any]:
+    """What ``fleet`` prints as JSON, for an admin of the account."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sagemaker_autoshutdown.cli", "fleet", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
 def _up(studio: BlockingStudio, apps: dict[str, AppKey]) -> set[str]:
     found = studio.do(
         lambda s: {app.key for app in s.account.apps(s.now()) if app.status == "InService"}
@@ -213,6 +230,15 @@ def test_what_nobody_watches_is_marked_warned_of_and_gone_and_nothing_else_is_to
 
     wait_for(lambda: len(messages()) == 2 * len(due), "the messages")
     assert messages() == {(what, name) for what in ("marked", "stopped") for name in due}
+    events = command("history", "--stack", fleet.name, "--region", REGION, "--json")["events"]
+    assert {(event["event"], owners[event["owner_name"]]) for event in events} == {
+        *((what, name) for what in ("marked", "stopped") for name in due),
+        ("kept", "excepted"),
+    }
+    costs = command(
+        *("costs", "--stack", fleet.name, "--region", REGION, "--group-by", "domain", "--json")
+    )
+    assert {row["key"]: Decimal(row["usd"]) > 0 for row in costs["rows"]}[DOMAIN]
     # Of the last minutes only: Prometheus shows a series that has ended for five.
     spent = f'sum(last_over_time({PREFIX}fleet_usd_per_hour{{domain="{DOMAIN}"}}[100s]))'
     wait_for(
