@@ -57,17 +57,9 @@ $(INSTALLED): pyproject.toml requirements-dev.txt
 demo: $(INSTALLED)
 	@$(BIN)/python -m tests.localstudio.demo --host $(HOST) $(if $(FOR),--for $(FOR))
 
-# All parts run, whichever of them fails; the summary comes last.
-test:
-	@failed=0; summary=""; \
-	for part in $(PARTS); do \
-		began=$$(date +%s); result=passed; \
-		$(MAKE) --no-print-directory $$part || { result=FAILED; failed=1; }; \
-		line=$$(printf '%-14s %s in %d s' "$$part" "$$result" "$$(($$(date +%s) - began))"); \
-		summary="$$summary$$line\n"; \
-	done; \
-	printf "\n$$summary"; \
-	exit $$failed
+# The parts run side by side, as each of them waits more than it works.
+test: $(INSTALLED) $(PANEL_INSTALLED) $(BROWSER_INSTALLED) system-packages
+	@MAKE="$(MAKE)" tests/run-parts.sh $(PARTS)
 
 # In use or not: all lines of the table. `make test` tries a sample of them.
 test-situations: $(INSTALLED)
