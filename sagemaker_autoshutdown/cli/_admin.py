@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from ..aws import AwsError, ErrorKind
-from ..errors import Failed
+from ..errors import Failed, Misused
 
 
 class NotDone(Failed):
@@ -21,6 +21,21 @@ def add_region(parser: argparse.ArgumentParser) -> None:
 
 def say_aside(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
+
+
+def agreed() -> bool:
+    """Whether the plan that was just shown is to be carried out. Raises ``Misused`` where there is
+    nobody to ask."""
+    if not sys.stdin.isatty():
+        raise Misused(
+            "there is no terminal to ask for confirmation: give --yes to go ahead, or --dry-run to "
+            "see the plan"
+        )
+    try:
+        return input("Go ahead? [y/N] ").strip().lower() in ("y", "yes")
+    except (EOFError, KeyboardInterrupt):
+        print()
+        return False
 
 
 class Progress:

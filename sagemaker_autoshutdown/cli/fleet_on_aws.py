@@ -6,14 +6,13 @@ What is done is planned in ``fleet/on_aws/deploy.py``; here it is shown, asked a
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..aws import Aws, AwsError
 from ..errors import Failed, Misused
-from ._admin import NotDone, add_region, say_aside
+from ._admin import NotDone, add_region, agreed, say_aside
 
 if TYPE_CHECKING:
     from ..fleet.on_aws.bundle import Bundle
@@ -205,7 +204,7 @@ def run_deploy(arguments: argparse.Namespace) -> int:
             print(f"The stack {deployment.name} is as wanted; there is nothing to do.")
             return 0
         print("\n".join(plan.lines))
-        if arguments.dry_run or not (arguments.yes or _agreed()):
+        if arguments.dry_run or not (arguments.yes or agreed()):
             deployment.forget(plan)
             if arguments.dry_run:
                 return 0
@@ -274,7 +273,7 @@ def run_uninstall(arguments: argparse.Namespace) -> int:
         print("\n".join(lines))
         if arguments.dry_run:
             return 0
-        if not arguments.yes and not _agreed():
+        if not arguments.yes and not agreed():
             raise NotDone("Nothing was deleted.")
         deployment.remove()
         left = deployment.removal()
@@ -292,19 +291,6 @@ def _deployment(arguments: argparse.Namespace) -> Deployment:
 
     aws = Patient(arguments.region, say_aside)
     return Deployment(aws, arguments.stack, arguments.bucket, lambda line: print(line, flush=True))
-
-
-def _agreed() -> bool:
-    if not sys.stdin.isatty():
-        raise Misused(
-            "there is no terminal to ask for confirmation: give --yes to go ahead, or --dry-run to "
-            "see the plan"
-        )
-    try:
-        return input("Go ahead? [y/N] ").strip().lower() in ("y", "yes")
-    except (EOFError, KeyboardInterrupt):
-        print()
-        return False
 
 
 def _failed(error: Exception) -> NotDone:

@@ -26,7 +26,7 @@ from ..lifecycle.studio import Studio
 from ..lifecycle.target import Target
 from ..lifecycle.throttling import Patient
 from . import lifecycle_status
-from ._admin import NotDone, Progress, add_region, failed, say_aside
+from ._admin import NotDone, Progress, add_region, agreed, failed, say_aside
 from ._arguments import duration
 
 #: The setting by which servers keep Studio's own idle shutdown off while something runs.
@@ -508,7 +508,7 @@ def _carry_out(
     if arguments.dry_run:
         return 0
     if plan.steps:
-        if not arguments.yes and not _agreed():
+        if not arguments.yes and not agreed():
             raise NotDone("Nothing was changed.")
         _do(plan, aws)
         print(f"Done and verified. {afterwards}")
@@ -553,19 +553,6 @@ def _group(arguments: argparse.Namespace) -> Group:
         with_own=arguments.everywhere_it_is_mine,
         excluded=tuple(arguments.exclude),
     )
-
-
-def _agreed() -> bool:
-    if not sys.stdin.isatty():
-        raise Misused(
-            "there is no terminal to ask for confirmation: give --yes to go ahead, or --dry-run to "
-            "see the plan"
-        )
-    try:
-        return input("Go ahead? [y/N] ").strip().lower() in ("y", "yes")
-    except (EOFError, KeyboardInterrupt):
-        print()
-        return False
 
 
 def _do(plan: Plan, aws: Aws) -> None:
