@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 
 from ..clock import from_iso, to_iso
-from ..text import span
 from .acting.protocols import Unavailable
 from .bill import Rates
 from .metrics import FAILED, OK, FleetMetrics
@@ -83,7 +82,7 @@ class Recorder:
         ahead = from_iso(state.sweep_id) - sweep.at if state.sweep_id else timedelta(0)
         if ahead > self.fleet.config.interval:
             problems["the clock"] = (
-                f"The record's last sweep of {target.name} is {span(ahead.total_seconds())} ahead "
+                f"The record's last sweep of {target.name} is of {state.sweep_id}, which is ahead "
                 "of this machine's clock: until then nothing is recorded. Set the clock; if it is "
                 "right, name another data_dir."
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import urllib.request
@@ -35,6 +36,7 @@ class Gate:
         self.assumed: list[dict[str, str]] = []
         self.signed: dict[str, int] = {}
         self.refused: set[str] = set()
+        self.closed_regions: set[str] = set()
 
     def assume(self, form: Mapping[str, str]) -> tuple[int, str]:
         """What STS answers."""
@@ -60,8 +62,14 @@ def gate(studio: BlockingStudio) -> Iterator[tuple[Gate, str]]:
                 status, text = gate.assume(form)
                 self.answer(status, text.encode(), "text/xml")
                 return
-            found = re.search(r"Credential=(\w+)/", self.headers["Authorization"])
-            key = found[1] if found else ""
+            found = re.search(r"Credential=(\w+)/\d+/([\w-]+)/", self.headers["Authorization"])
+            key, region = (found[1], found[2]) if found else ("", "")
+            if region in gate.closed_regions:
+                text = (
+                    '{"__type": "AccessDeniedException", "Message": "an explicit deny in an SCP"}'
+                )
+                self.answer(400, text.encode(), "application/x-amz-json-1.1")
+                return
             gate.signed[key] = gate.signed.get(key, 0) + 1
             headers = {name: self.headers[name] for name in ("Content-Type", "X-Amz-Target")}
             request = urllib.request.Request(gate.studio_url, body, headers)  # noqa: S310
@@ -152,3 +160,31 @@ def test_an_account_that_does_not_let_us_in_leaves_the_others_as_they_are(
     assert "not authorized to assume" in done.stderr
     assert "Traceback" not in done.stderr
     assert "63 up" in done.stdout
+
+
+def test_a_region_that_is_denied_leaves_the_other_two_as_they_are(
+    gate: tuple[Gate, str],
+    studio: BlockingStudio,
+    run: Run,
+    environment: Mapping[str, str],
+) -> None:
+    fill(studio, apps=20)
+    note, url = gate
+    note.closed_regions.add("eu-west-1")
+    env = {**environment, "AWS_ENDPOINT_URL_SAGEMAKER": url, "AWS_ENDPOINT_URL_STS": url}
+    regions = [
+        part
+        for region in ("us-east-2", "eu-west-1", "eu-central-1")
+        for part in ("--region", region)
+    ]
+    done = run("status", "--json", *regions, env=env)
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert [each["region"] for each in found["accounts"]] in (
+        ["us-east-2", "eu-central-1"],
+        ["eu-central-1", "us-east-2"],
+    )
+    assert len(found["apps"]) == 2 * 20
+    (problem,) = found["problems"]
+    assert problem.startswith("eu-west-1: ")
+    assert "sagemaker:ListApps" in problem

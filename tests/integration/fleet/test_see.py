@@ -279,6 +279,52 @@ def test_a_spreadsheet_gets_a_line_for_each_app_and_notebook_instance(
     assert {row["app_type"] for row in rows} >= {"NotebookInstance", "JupyterLab"}
 
 
+def test_names_that_a_spreadsheet_or_a_terminal_would_obey_are_only_names(
+    studio: BlockingStudio, run: Run
+) -> None:
+    names = ["=cmd|' /C calc'!A0", "+1", "@SUM(1)", "two\nlines", "\x1b[2J", "Zoë 東京", 'a","b']
+    answer(studio, "ListApps", Apps=[app_item(UserProfileName=name) for name in names])
+    rows = list(csv.DictReader(io.StringIO(run("status", "--csv").stdout)))
+    owners = {row["owner"] for row in rows if row["app_type"] == "KernelGateway"}
+    assert owners == {f"'{name}" if name[0] in "=+@" else name for name in names}
+    found = document(run("status", "--json"))
+    assert {each["owner"] for each in found["apps"]} == set(names)
+    shown = run("status").stdout
+    assert "\x1b" not in shown
+    assert "two?lines" in shown
+    assert "Zoë 東京" in shown
+
+
+def test_an_app_that_changes_its_type_between_two_pages_is_two_runs_and_one_ends(
+    studio: BlockingStudio, run: Run
+) -> None:
+    """A space that is switched from JupyterLab to Code Editor during the listing."""
+    where = {"UserProfileName": None, "SpaceName": "s", "AppName": "default"}
+    ended = app_item(**where, AppType="JupyterLab", Status="Deleting")
+    began = app_item(**where, AppType="CodeEditor", Status="Pending")
+    answer(studio, "ListApps", Apps=[ended, began])
+    found = document(run("status", "--json"))
+    assert {(each["app_type"], each["status"]) for each in found["apps"]} == {
+        ("JupyterLab", "Deleting"),
+        ("CodeEditor", "Pending"),
+    }
+    # What starts is not billed yet.
+    assert found["totals"]["usd_per_hour"] == "0.05"
+
+
+def test_throttling_in_the_middle_of_a_listing_loses_and_doubles_nothing(
+    studio: BlockingStudio, run: Run
+) -> None:
+    made = fill(studio, apps=450)
+    studio.fault(Fault("ListSpaces", code="ThrottlingException", times=4))
+    studio.fault(Fault("ListNotebookInstances", drop=True, times=2))
+    found = document(run("status", "--json"))
+    assert not found["problems"]
+    assert len(found["apps"]) == len(made.apps)
+    assert len(found["notebook_instances"]) == len(made.notebooks)
+    assert len(found["volumes"]) == len(made.spaces)
+
+
 def test_the_table_ends_with_what_an_hour_costs(studio: BlockingStudio, run: Run) -> None:
     fill(studio, apps=50)
     lines = run("status").stdout.splitlines()
