@@ -367,7 +367,9 @@ def test_it_ends_soon_although_aws_does_not_answer(tmp_path: Path) -> None:
 
 def test_a_long_outage_is_one_line_and_its_end_another(tmp_path: Path) -> None:
     port = free_port()
-    more = '[prometheus]\nurl = "http://127.0.0.1:9"\nheaders = { Authorization = "Bearer s3cret" }\n'
+    more = (
+        '[prometheus]\nurl = "http://127.0.0.1:9"\nheaders = { Authorization = "Bearer s3cret" }\n'
+    )
     with running_studio(tmp_path / "studio") as studio:
         fill(studio, apps=5)
         config = configuration(tmp_path, port, more=more)
