@@ -42,10 +42,10 @@ class OutOfTime:
     def call_blocking(self, service: str, operation: str, p: dict[str, Any]) -> dict[str, Any]:
         """The later line is on the first page."""
         at, line = (
-            (2, "NOT INSTALLED: lost") if "nextToken" not in p else (1, "installed 1.0, limit")
+            (2, "NOT INSTALLED: lost") if "nextToken" not in p else (1, "installed 1.0, limit 9 s")
         )
         stream = "d-1/ada/JupyterLab/default/LifecycleConfigOnStart"
-        event = {"logStreamName": stream, "message": f"{start_logs.PREFIX}{line} ", "timestamp": at}
+        event = {"logStreamName": stream, "message": f"{start_logs.PREFIX}{line}", "timestamp": at}
         return {"events": [event], **({"nextToken": "b"} if at == 2 else {})}
 
 
