@@ -55,7 +55,7 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
         yield apps_table(status)
         yield from _evidence(status)
         for app in status["apps"]:
-            if app["mark"]:
+            if app.get("mark"):  # a server that was not restarted since an upgrade knows none
                 yield _mark(app, status["now"])
             if app["error"]:
                 error = app["error"]

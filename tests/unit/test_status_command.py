@@ -61,3 +61,13 @@ def test_an_app_of_which_nothing_was_seen_has_no_empty_list() -> None:
 
 def test_the_limit_of_a_closed_tab_is_told_apart() -> None:
     assert any("after 2 h idle with no tab open" in line for line in lines(status()))
+
+
+def test_a_fleets_mark_is_told_with_its_time_and_rule() -> None:
+    told = status()
+    told["apps"][0]["mark"] = {
+        "shutdown_at": "2026-09-01T12:30:00Z",
+        "rule": "gpus",
+        "why": "up for longer than 3 d",
+    }
+    assert any("up for longer than 3 d (rule gpus)" in line for line in lines(told))
