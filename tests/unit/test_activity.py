@@ -138,6 +138,15 @@ class TestKernels:
         for hours in (1, 2):
             assert (await reader.one(model, at(hours=hours))).state_since == at(hours=1)
 
+    async def test_a_clock_that_was_set_forward_makes_no_cell_older_than_it_is(self) -> None:
+        """``max_busy_time`` counts from there."""
+        reader = Reader()
+        await reader.one(kernel_model(state="idle"), at())
+        await reader.one(kernel_model(state="busy"), at(hours=1))
+        reader.reader.clock_jumped(timedelta(days=1))
+        work = await reader.one(kernel_model(state="busy"), at(days=1, hours=2))
+        assert work.state_since == at(days=1, hours=1)
+
     async def test_a_clock_that_was_set_back_does_not_repeat_for_a_day_what_was_saved(self) -> None:
         reader = Reader()
         browsers = reader.reader.browsers = BrowserRequests("/")
