@@ -29,6 +29,21 @@ Record = dict[str, Any]
 #: Before and after each call of AWS: service, operation, and whether it has been made.
 Point = Callable[[str, str, bool], None]
 
+#: Shuts down every app of a domain, for :func:`enter_editors`. To be formatted.
+EDITORS_RULE = """
+[prices]
+price_list_api = false
+[act]
+enabled = ["seen"]
+warning = "{warning}"
+[act.limits]
+share = 1.0
+[[rules]]
+name = "editors"
+which = {{ domain = "{domain}" }}
+when = {{ up_for = "1s" }}
+"""
+
 
 class Killed(BaseException):
     """Lambda ends the function here: nothing that it would do comes after."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 
 import boto3
 import pytest
@@ -17,22 +18,10 @@ from sagemaker_autoshutdown.fleet.on_aws.template import ACTING, READER
 from tests.localstudio.testing import BlockingStudio
 from tests.ministack import ACCOUNT, REGION, Ministack
 
-from .engine_room import EngineRoom, empty, enter_editors
+from .engine_room import EDITORS_RULE, EngineRoom, empty, enter_editors
 
 MEMBER, CLOSED = "222222222222", "333333333333"
-CONFIG = """
-[prices]
-price_list_api = false
-[act]
-enabled = ["seen"]
-warning = "20m"
-[act.limits]
-share = 1.0
-[[rules]]
-name = "editors"
-which = {{ domain = "{domain}" }}
-when = {{ up_for = "1s" }}
-[[accounts]]
+ACCOUNTS = """[[accounts]]
 name = "own"
 [[accounts]]
 name = "member"
@@ -68,7 +57,8 @@ def room(
         if name in ("AWS_ENDPOINT_URL_SAGEMAKER", "AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API"):
             monkeypatch.setenv(name, value)
     domain, keys = enter_editors(studio)
-    yield EngineRoom(engines, studio, monkeypatch, CONFIG.format(domain=domain))
+    config = EDITORS_RULE.format(domain=domain, warning="20m") + ACCOUNTS
+    yield EngineRoom(engines, studio, monkeypatch, config)
     empty(studio, domain, keys)
 
 
@@ -93,6 +83,9 @@ def test_an_account_that_lets_nobody_in_leaves_the_two_others_working(
     assert "closed us-east-1 can't be swept" in caplog.text
     assert "sts:AssumeRole" in caplog.text
     assert room.received(room.tasks) == [], "nobody has been up for long enough yet"
+    room.skew += timedelta(
+        minutes=5
+    )  # both have been seen up for long enough, however fast this is
     tasks = room.sweep()
     scopes = {task.run.scope.account_id for each in tasks for task in read_tasks(each)}
     assert scopes == {ACCOUNT, MEMBER}

@@ -15,21 +15,8 @@ from tests.localstudio.state import AppKey
 from tests.localstudio.testing import BlockingStudio
 from tests.ministack import Ministack
 
-from .engine_room import EngineRoom, Killed, Record, empty, enter_editors
+from .engine_room import EDITORS_RULE, EngineRoom, Killed, Record, empty, enter_editors
 
-CONFIG = """
-[prices]
-price_list_api = false
-[act]
-enabled = ["seen"]
-warning = "{warning}"
-[act.limits]
-share = 1.0
-[[rules]]
-name = "editors"
-which = {{ domain = "{domain}" }}
-when = {{ up_for = "1s" }}
-"""
 #: Sweeps until all that is due is gone, after a fault. Each is five minutes after the one before.
 ROUNDS = 12
 
@@ -99,7 +86,7 @@ def make(
 
     def make_one(warning: str = "0s", count: int = 2) -> Case:
         domain, keys = enter_editors(studio, count)
-        config = CONFIG.format(domain=domain, warning=warning)
+        config = EDITORS_RULE.format(domain=domain, warning=warning)
         made.append(Case(EngineRoom(engines, studio, monkeypatch, config), domain, keys))
         return made[-1]
 
