@@ -6,23 +6,22 @@ What is done is planned in ``fleet/on_aws/deploy.py``; here it is shown, asked a
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..aws import Aws, AwsError
-from ..errors import Failed, Misused
-from ._admin import NotDone, add_region, agreed, say_aside
+from ...aws import Aws, AwsError
+from ...errors import Failed, Misused
+from .._admin import NotDone, add_region, agreed, say_aside
+from ._observation import add_config, config_of
 
 if TYPE_CHECKING:
-    from ..fleet.on_aws.bundle import Bundle
-    from ..fleet.on_aws.deploy import Deployment, Wanted
+    from ...fleet.on_aws.bundle import Bundle
+    from ...fleet.on_aws.deploy import Deployment, Wanted
 
-AddConfig = Callable[[argparse.ArgumentParser], None]
 _NAME = "sagemaker-autoshutdown-fleet"
 
 
-def add_parsers(commands: Any, add_config: AddConfig) -> None:
+def add_parsers(commands: Any) -> None:
     """Add the commands to those of ``fleet``."""
     deploy = commands.add_parser(
         "deploy",
@@ -128,7 +127,7 @@ def add_stack_record(parser: argparse.ArgumentParser) -> None:
 
 def stack_record(arguments: argparse.Namespace) -> tuple[Aws, dict[str, str]]:
     """What calls AWS, and what the stack says of itself. Raises ``Failed``."""
-    from ..fleet.on_aws.deploy import Deployment, NotDeployed
+    from ...fleet.on_aws.deploy import Deployment, NotDeployed
 
     aws = Aws(arguments.stack_region)
     try:
@@ -159,7 +158,7 @@ def run_bundle(arguments: argparse.Namespace) -> int:
 
 
 def _built(arguments: argparse.Namespace) -> Bundle:
-    from ..fleet.on_aws.bundle import NotBundled, build, try_import
+    from ...fleet.on_aws.bundle import NotBundled, build, try_import
 
     try:
         bundle = build(arguments.architecture, arguments.python, arguments.wheels)
@@ -177,8 +176,8 @@ def _built(arguments: argparse.Namespace) -> Bundle:
 
 def run_template(arguments: argparse.Namespace) -> int:
     """Writes the templates."""
-    from ..fleet.on_aws.files import cloudformation_files, terraform_files
-    from ..lifecycle.templates import write
+    from ...fleet.on_aws.files import cloudformation_files, terraform_files
+    from ...lifecycle.templates import write
 
     make = cloudformation_files if arguments.which == "cloudformation" else terraform_files
     try:
@@ -194,7 +193,7 @@ def run_template(arguments: argparse.Namespace) -> int:
 
 def run_deploy(arguments: argparse.Namespace) -> int:
     """Plans, asks, does, reads back."""
-    from ..fleet.on_aws.deploy import NotDeployed
+    from ...fleet.on_aws.deploy import NotDeployed
 
     wanted = _wanted(arguments)
     deployment = _deployment(arguments)
@@ -220,10 +219,9 @@ def run_deploy(arguments: argparse.Namespace) -> int:
 
 
 def _wanted(arguments: argparse.Namespace) -> Wanted:
-    from ..fleet.config import Config
-    from ..fleet.on_aws.deploy import Wanted
-    from ..fleet.on_aws.template import PARAMETERS
-    from .fleet import config_of
+    from ...fleet.config import Config
+    from ...fleet.on_aws.deploy import Wanted
+    from ...fleet.on_aws.template import PARAMETERS
 
     config: Config = config_of(arguments)  # a mistake in it is found here, not in the cloud
     parameters: dict[str, str] = {}
@@ -262,7 +260,7 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
 
 def run_uninstall(arguments: argparse.Namespace) -> int:
     """Deletes all of it."""
-    from ..fleet.on_aws.deploy import NotDeployed
+    from ...fleet.on_aws.deploy import NotDeployed
 
     deployment = _deployment(arguments)
     try:
@@ -286,8 +284,8 @@ def run_uninstall(arguments: argparse.Namespace) -> int:
 
 
 def _deployment(arguments: argparse.Namespace) -> Deployment:
-    from ..fleet.on_aws.deploy import Deployment
-    from ..lifecycle.throttling import Patient
+    from ...fleet.on_aws.deploy import Deployment
+    from ...lifecycle.throttling import Patient
 
     aws = Patient(arguments.region, say_aside)
     return Deployment(aws, arguments.stack, arguments.bucket, lambda line: print(line, flush=True))

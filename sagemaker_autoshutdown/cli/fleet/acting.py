@@ -5,29 +5,28 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ..aws import AwsError
-from ..clock import from_iso, to_iso, utcnow
-from ..errors import Failed, Misused
-from ..text import span, table, when
-from . import fleet_on_aws
+from ...aws import AwsError
+from ...clock import from_iso, to_iso, utcnow
+from ...errors import Failed, Misused
+from ...text import span, table, when
+from ._observation import Seen, add_config, add_region, config_of, record_of, tell
+from .stack import add_stack_record, stack_record
 
 if TYPE_CHECKING:
-    from ..fleet.acting.model import Hold, Task, Verdict
-    from ..fleet.config import Config
-    from ..fleet.stopper import Proposal
-    from .fleet import Seen
+    from ...fleet.acting.model import Hold, Task, Verdict
+    from ...fleet.config import Config
+    from ...fleet.stopper import Proposal
 
-AddConfig = Callable[[argparse.ArgumentParser], None]
 #: What was done is shown for so long by default.
 _SHOWN = timedelta(days=7)
 
 
-def add_parsers(commands: Any, add_config: AddConfig, add_region: AddConfig) -> None:
+def add_parsers(commands: Any) -> None:
     """Add the commands to those of ``fleet``."""
     plan = commands.add_parser(
         "plan",
@@ -49,7 +48,7 @@ def add_parsers(commands: Any, add_config: AddConfig, add_region: AddConfig) -> 
     history.add_argument(
         "--from", dest="start", metavar="TIME", help="a day or a time in UTC (default: a week ago)"
     )
-    fleet_on_aws.add_stack_record(history)
+    add_stack_record(history)
     history.add_argument("--json", action="store_true", help="print one JSON document")
     history.set_defaults(run=show_history)
     policy = commands.add_parser(
@@ -64,20 +63,12 @@ def add_parsers(commands: Any, add_config: AddConfig, add_region: AddConfig) -> 
     policy.set_defaults(run=show_policy)
 
 
-def _config(arguments: argparse.Namespace) -> Config:
-    from .fleet import config_of
-
-    return config_of(arguments)
-
-
 # -- plan
 
 
 def show_plan(arguments: argparse.Namespace) -> int:
     """What would be done now."""
-    from .fleet import Seen, tell
-
-    config = _config(arguments)
+    config = config_of(arguments)
     if not config.rules.rules:
         raise Misused("There are no rules: write [[rules]] into a file, and name it by --config.")
     seen = Seen(arguments)
@@ -100,9 +91,8 @@ def show_plan(arguments: argparse.Namespace) -> int:
 
 
 def _proposals(seen: Seen) -> Iterator[tuple[Proposal, dict[Any, Hold]]]:
-    from ..fleet.acting.sqlite import SqliteHolds
-    from ..fleet.stopper import propose
-    from .fleet import record_of
+    from ...fleet.acting.sqlite import SqliteHolds
+    from ...fleet.stopper import propose
 
     fleet = seen.fleet
     reported, problem = fleet.reported()
@@ -131,7 +121,7 @@ def _proposals(seen: Seen) -> Iterator[tuple[Proposal, dict[Any, Hold]]]:
 
 
 def _plan_rows(proposal: Proposal, holds: dict[Any, Hold]) -> Iterator[dict[str, Any]]:
-    from ..fleet.document import money
+    from ...fleet.document import money
 
     tasks = {task.run: task for task in proposal.plan.tasks}
     for verdict in proposal.due:
@@ -212,11 +202,11 @@ def show_history(arguments: argparse.Namespace) -> int:
 
 
 def _events(arguments: argparse.Namespace, start: datetime) -> list[dict[str, Any]]:
-    from ..fleet.acting.sqlite import SqliteAudit
-    from ..fleet.record import StoreError
-    from ..fleet.store import FILE_NAME, Store
+    from ...fleet.acting.sqlite import SqliteAudit
+    from ...fleet.record import StoreError
+    from ...fleet.store import FILE_NAME, Store
 
-    path = _config(arguments).folder / FILE_NAME
+    path = config_of(arguments).folder / FILE_NAME
     if not path.exists():
         raise Failed(
             f"There is no record at {path} yet. jupyter sagemaker-autoshutdown fleet run makes it. "
@@ -230,9 +220,9 @@ def _events(arguments: argparse.Namespace, start: datetime) -> list[dict[str, An
 
 
 def _events_of_stack(arguments: argparse.Namespace, start: datetime) -> list[dict[str, Any]]:
-    from ..fleet.on_aws.holds import LogHistory
+    from ...fleet.on_aws.holds import LogHistory
 
-    aws, outputs = fleet_on_aws.stack_record(arguments)
+    aws, outputs = stack_record(arguments)
     try:
         return list(LogHistory(aws, outputs["AuditLogGroup"]).since(start))
     except AwsError as error:
@@ -280,8 +270,8 @@ def _moment(text: str) -> datetime:
 
 def show_policy(arguments: argparse.Namespace) -> int:
     """The rights that it takes."""
-    from ..fleet.policy import act_policy, read_policy
+    from ...fleet.policy import act_policy, read_policy
 
     make = read_policy if arguments.which == "read" else act_policy
-    print(json.dumps(make(_config(arguments), arguments.partition), indent=2))
+    print(json.dumps(make(config_of(arguments), arguments.partition), indent=2))
     return 0
