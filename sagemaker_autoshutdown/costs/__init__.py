@@ -1,4 +1,4 @@
-"""What the user's instances cost: prices, billing arithmetic, the ledger, and their facade.
+"""Costs of the user's instances: prices, billing arithmetic, the record, and their facade.
 
-``tracker`` is what the rest of the product talks to.
+The rest of the product uses ``tracker``.
 """

@@ -1,6 +1,6 @@
 """Turns the verdicts of one observation into a record for billing. Pure.
 
-It says which apps are billed, which of them are idle, and since when.
+The record says which apps are billed, which of them are idle, and since when.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from ..model import App, AppType, Host, Presence, Price, Reason, State, Verdict
 
 
 class Use(str, Enum):
-    """In what way an app is used at the moment of an observation."""
+    """How an app is used at the moment of an observation."""
 
     HELD = "held"
-    """Something keeps it up: a busy kernel, a kept terminal."""
+    """Something holds it: a busy kernel, a kept terminal."""
     RECENT = "recent"
-    """Not held, but used a short while ago: in use, unless it turns out to have been idle since."""
+    """Nothing holds it, but it was used a short while ago: it counts as in use, unless it later
+    turns out to have been idle."""
     IDLE = "idle"
     """Not used since ``since``."""
     UNSEEN = "unseen"
-    """Nobody knows; in doubt it is in use."""
+    """Not known; in doubt it counts as in use."""
     AS_BEFORE = "as_before"
-    """This observation says nothing new of it: it is being shut down."""
+    """The app is being shut down, so this observation adds nothing about its use."""
 
 
 @dataclass(frozen=True)
 class AppObservation:
-    """One billed app in one observation. ``since`` is when its present use began, where that is
-    known.
+    """One billed app in one observation. ``since`` is the start of its present use, if known.
 
-    Of an app that is ``unseen`` (SageMaker lists it, but could not say on what it runs) neither the
-    instance nor the price means anything.
+    If SageMaker lists an app but could not say which instance it runs on, the app is ``unseen``,
+    and its instance and price mean nothing.
     """
 
     app: App
@@ -46,9 +46,9 @@ class AppObservation:
 
 @dataclass(frozen=True)
 class Observation:
-    """All billed apps in one observation. ``ahead`` is by how much the clock is ahead of one that
-    nobody sets: it changes when the clock is set, and with the server. ``closed_since`` is since
-    when no browser has been connected; None while one is, and where nobody knows."""
+    """All billed apps in one observation. ``ahead`` is how far the clock is ahead of a clock that
+    nobody sets; it changes when the clock is set, and with the server. ``closed_since`` is the time
+    since which no browser has been connected; None while one is, or if that is not known."""
 
     at: datetime
     host: Host
@@ -64,7 +64,7 @@ def observation_of(
     price: Callable[[str, AppType], Price],
     presence: Presence | None = None,
 ) -> Observation | None:
-    """What the verdicts of an observation say about cost; None where the apps could not be seen."""
+    """The observation for billing; None if the apps could not be seen."""
     apps = []
     for verdict in verdicts:
         app = verdict.app

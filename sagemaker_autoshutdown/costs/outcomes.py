@@ -1,6 +1,6 @@
 """Finds the outcome of each recorded shutdown: how long the app had been idle and what it saved.
 
-Nothing of it is recorded with the event: both are read off the runs. Blocks while it reads.
+The event itself does not record this; both follow from the runs. Blocks while it reads.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .store import reads
 def outcomes(
     db: sqlite3.Connection, events: Iterable[Event], *, now: datetime, avoided_cap: int
 ) -> dict[datetime, Outcome]:
-    """By the time of the event, which no two events share."""
+    """Keyed by the time of the event, which is unique."""
     shutdowns = [event for event in events if event.kind is EventKind.SHUTDOWN]
     if not shutdowns:
         return {}

@@ -1,4 +1,4 @@
-"""Finds what the instances cost between two times, by group. Blocks while it reads."""
+"""Finds the cost of the instances between two times, by group. Blocks while it reads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .billing.volumes import volume_cost
 from .microseconds import DAY, FOR_EVER, from_us, to_us
 from .store import days, reads
 
-#: The row of a space's EBS volume, which belongs to no instance type, app or state.
+#: The row of a space's EBS volume, which has no instance type, app or state.
 VOLUME_KEY = "volume"
 
 
@@ -38,7 +38,7 @@ def report(
 
     for charge in days.between(db, first, last):
         keys = charge.apps if group_by is GroupBy.APP else (_KEYS[group_by](charge),)
-        for key in keys:  # an instance's cost is divided evenly among the apps that are up
+        for key in keys:  # an instance's cost is divided evenly among its running apps
             tally(key).add(
                 charge.duration,
                 charge.idle,

@@ -47,14 +47,14 @@ def price_book(
     log: logging.Logger,
     on_call: Callable[[str, str], None] | None = None,
 ) -> PriceBook:
-    """Prices as the admin wants them to be found. ``on_call`` is told of each question to the
-    Price List, from a thread: operation and outcome."""
+    """The price book for the admin's settings. It reports each call to the Price List to
+    ``on_call`` (operation and outcome), from a thread."""
     endpoint = endpoint_region(region) if config.price_list_api else None
 
     def price_list() -> PriceListCache:
         from ..prices.price_list import PriceListCache, fetch_with
 
-        # Its own client: the Price List answers in three regions only.
+        # Its own client, because the Price List answers in three regions only.
         fetch = _counted(fetch_with(Aws(endpoint or "").pages_blocking), on_call)
         return PriceListCache(region, fetch, folder / PRICE_CACHE_NAME, log=log)
 
@@ -68,7 +68,8 @@ def price_book(
 
 
 def _counted(fetch: Fetch, on_call: Callable[[str, str], None] | None) -> Fetch:
-    """The same, telling ``on_call`` how each question went, from the thread that asks."""
+    """The same function, but it reports the outcome of each call to ``on_call`` from the calling
+    thread."""
 
     def counted(attributes: Mapping[str, str]) -> Iterator[str]:
         outcome = "ok"
@@ -85,8 +86,8 @@ def _counted(fetch: Fetch, on_call: Callable[[str, str], None] | None) -> Fetch:
 
 
 def _volume_size(host: Host, aws: Aws, log: logging.Logger) -> Callable[[], int | None] | None:
-    """Asks SageMaker for the size of the space's or notebook instance's volume, in GB; None where
-    it can't be known. There is nothing to ask in Classic, whose files are on the domain's EFS."""
+    """Asks SageMaker for the size of the space's or notebook instance's volume, in GB; None if it
+    can't be known. Classic has no such volume: its files are on the domain's EFS."""
     if host.kind is HostKind.SPACE:
         operation = "DescribeSpace"
         parameters = {"DomainId": host.domain_id, "SpaceName": host.owner}

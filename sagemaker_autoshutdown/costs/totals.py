@@ -4,11 +4,11 @@ An observation usually adds to the record and seldom changes it. So earlier sums
 days before today are added up only once. The result is a frozen :class:`Summary`: the recording
 thread makes it, and any thread may read it.
 
-``Spent`` holds the values of the counters. A counter must never fall, not even over a restart or a
+``Spent`` holds the values of the counters. A counter must never fall, not even after a restart or a
 crash: Prometheus takes a counter that falls for a new one and counts its value twice. So counters
-follow from the ledger alone and hold only what no later observation can take back. They leave out
-time that may yet turn out to have been idle. An instance that is not up avoids cost until the last
-observation, and no longer.
+follow from the ledger alone, and hold only time that no later observation can change. They leave
+out time that may yet turn out to have been idle. An instance that is not up avoids cost until the
+last observation, and no longer.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .billing.volumes import usd_per_month, volume_cost
 from .microseconds import DAY, FOR_EVER, from_us
 from .store import days, reads
 
-#: Days, the present one included, whose totals are shown.
+#: The number of days, today included, whose totals are shown.
 LAST_DAYS = 30
 
 K = TypeVar("K")
@@ -41,8 +41,8 @@ Kind = tuple[str, str]
 
 @dataclass(frozen=True)
 class Spent:
-    """What instances of one type with apps of one type cost since records began, in USD. Each
-    amount only ever grows as long as the ledger is there."""
+    """The cost of instances of one type with apps of one type since records began, in USD. The
+    amounts only grow as long as the ledger exists."""
 
     instance_type: str
     app_type: str
@@ -53,7 +53,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class Summary:
-    """All totals at one moment. ``instances`` is by what is billed."""
+    """All totals at one moment. ``instances`` is keyed by the billed instance."""
 
     totals: Totals = field(default_factory=Totals)
     instances: Mapping[str, Totals] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Summary:
 
 @dataclass
 class _Sums:
-    """What was spent in each span by instance, and in all by kind."""
+    """The cost of each span by instance, and of all by kind."""
 
     spans: dict[str, Tallies]
     in_all: dict[Kind, Tally]
@@ -74,7 +74,7 @@ class _Sums:
 
 
 class RunningTotals:
-    """Keeps the totals of one owner in one ledger: ``host``'s. Others may have used the same home
+    """Keeps the totals of one owner, ``host``'s, in one ledger. Others may have used the same home
     folder. ``cap`` (microseconds) bounds avoided cost."""
 
     def __init__(self, host: Host, cap: int) -> None:
@@ -104,8 +104,8 @@ class RunningTotals:
         since = self._until if goes_on else today * DAY
         charges = self._charges(db, since, FOR_EVER)
         last_observed_at = reads.last_observed_at(db, self._host) or 0
-        # From here to the end of what is added nothing is read: what fails is read anew the next
-        # time, and would be added twice.
+        # Nothing is read from here to the end of the additions: after a failed read everything is
+        # read again, and would be added twice.
         if not goes_on:
             self._sums = self._before.copy()
         self._add(self._sums, charges, spans)
@@ -138,14 +138,14 @@ class RunningTotals:
         )
 
     def _charges(self, db: sqlite3.Connection, start: int, end: int) -> list[days.DayCharge]:
-        # Read whole before any is added: reading may fail.
+        # Read everything before adding any: reading may fail.
         return [
             charge for charge in days.between(db, start, end) if charge.instance in self._app_types
         ]
 
     def _kind(self, billed: days.DayCharge | Charge | Avoided) -> Kind:
-        # Not only by instance: a space can go on on another type, and what it cost stays where
-        # it was.
+        # Not only by instance: a space can go on with another type, and its earlier cost stays with
+        # the earlier type.
         return billed.instance_type, self._app_types[billed.instance]
 
     def _add(
@@ -158,7 +158,7 @@ class RunningTotals:
                     _count(sums.spans[name], charge.instance, charge)
 
     def _follow_runs(self, db: sqlite3.Connection, start: int, anew: bool) -> None:
-        """Keeps what was avoided since ``start``; what was before no longer changes."""
+        """Keeps the cost avoided since ``start``; earlier amounts no longer change."""
         version = reads.runs_version(db)
         if version == self._runs_version and not anew:
             return
@@ -180,7 +180,7 @@ class RunningTotals:
     # ---- counters ----------------------------------------------------------------------------
 
     def _spent(self, db: sqlite3.Connection, last_observed_at: int) -> tuple[Spent, ...]:
-        """What was spent in all, as far as that is settled."""
+        """The settled part of all cost."""
         in_use = {kind: tally.usd(idle=False) for kind, tally in self._sums.in_all.items()}
         idle = {kind: tally.usd(idle=True) for kind, tally in self._sums.in_all.items()}
         for charge, sign in _in_doubt(db, self._host):
@@ -198,8 +198,8 @@ class RunningTotals:
 
 
 def _in_doubt(db: sqlite3.Connection, host: Host) -> Iterator[tuple[Charge, int]]:
-    """What counts as in use and may turn out to have been idle: all that is billed since it may
-    (to be taken off: -1), and the same as it would be billed if it were idle (+1)."""
+    """The time that counts as in use but may turn out to have been idle: the billed time since
+    then, to be taken off (-1), and the same time as it would be billed if it were idle (+1)."""
     unsettled = reads.unsettled(db, host)
     if not unsettled:
         return
@@ -219,7 +219,7 @@ def _in_doubt(db: sqlite3.Connection, host: Host) -> Iterator[tuple[Charge, int]
 def _if_idle(
     stretches: Iterable[Stretch], unsettled: Mapping[tuple[str, str], int]
 ) -> Iterator[Stretch]:
-    """The stretches as they would be if all that is unsettled turned out to have been idle."""
+    """The stretches as they would be if all unsettled time turned out to have been idle."""
     for stretch in stretches:
         since = unsettled.get((stretch.instance, stretch.app))
         if since is None or stretch.idle or stretch.end <= since:
@@ -231,7 +231,7 @@ def _if_idle(
 
 
 def _first_days(now: int) -> dict[str, int]:
-    """The first day of each span that is shown; all are whole days in UTC."""
+    """The first day of each span that is shown. Days are whole days in UTC."""
     today = now // DAY
     return {
         "today": today,
@@ -262,8 +262,8 @@ def _add(amounts: dict[Kind, Fraction], kind: Kind, usd: Fraction) -> None:
 def _avoided_usd(
     spans: Iterable[Avoided], start: int, end: int, key: Callable[[Avoided], K]
 ) -> dict[K, Fraction]:
-    """What was avoided between two times, by ``key``, as far as prices are known."""
-    # Whole time by price first: adding fractions one by one takes long.
+    """The cost avoided between two times, by ``key``, as far as prices are known."""
+    # Whole time by price first, because adding fractions one by one is slow.
     time: dict[tuple[K, Decimal], int] = {}
     for span in spans:
         duration = min(span.end, end) - max(span.start, start)

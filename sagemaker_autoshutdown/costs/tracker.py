@@ -1,8 +1,8 @@
 """The interface of ``costs`` to the rest of the product: it takes observations and events, and
 gives prices and totals.
 
-Nothing here blocks its caller or raises because of a disk. One thread writes and reads the ledger.
-The totals are kept in memory for ``status`` and the metrics.
+Nothing here blocks its caller or raises because of the disk. One thread writes and reads the
+ledger. The totals are kept in memory for ``status`` and the metrics.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds within which a new day shows, where nothing else happens.
+#: Seconds within which a new day shows if nothing else happens.
 NEW_DAY_WITHIN = 60.0
 
-#: Seconds to wait for the ledger's answer: a disk that hangs must not keep a request for ever.
+#: How many seconds to wait for the ledger: a disk that hangs must not block a request for ever.
 READ_TIMEOUT = 30.0
-#: Seconds to wait, when the server stops, for what is still to be written.
+#: How many seconds to wait for pending writes when the server stops.
 CLOSE_TIMEOUT = 3.0
-#: The time between two questions for the size of a volume, and after a failed one.
+#: The time between two calls for the size of a volume, and after a failed one.
 VOLUME_INTERVAL = timedelta(days=1)
 VOLUME_RETRY = timedelta(hours=1)
-#: What to do about a fault of the admin's price table.
+#: The remedy for an error in the admin's price table.
 PRICES_REMEDY = "Correct the table and restart the server. Until then, the other prices apply."
 
 
@@ -57,10 +57,10 @@ def _do_nothing(ledger: Ledger) -> None:
 
 
 class CostTracker(Listener):
-    """Records what instances cost, and answers questions about it.
+    """Records the cost of instances, and answers questions about it.
 
-    ``gap`` is the longest time between two observations that is no gap in the record.
-    ``ask_volume`` answers the gigabytes of the volume; it may block, and is called in a thread.
+    Two observations at most ``gap`` apart leave no gap in the record. ``ask_volume`` returns the
+    gigabytes of the volume; it may block, and is called in a thread.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class CostTracker(Listener):
         self._prices = prices
         self._cap = span_us(avoided_cost_cap)
         self._has_recorded = False
-        self._changed_since = LONG_AGO  # as far as the totals do not know it yet
+        self._changed_since = LONG_AGO  # observations that the totals do not include yet
         self._summed_at: int | None = None
         self._ask_volume = ask_volume
         self._ask_volume_at: datetime | None = None
@@ -119,11 +119,11 @@ class CostTracker(Listener):
             self._thread.join(timeout)
 
     def flush(self, timeout: float = CLOSE_TIMEOUT) -> None:
-        """Waits until the thread has handled everything handed over so far. For tests."""
+        """Waits until the thread has handled everything that it got so far. For tests."""
         done = threading.Event()
         self._jobs.put(lambda ledger: done.set())
         if not done.wait(timeout):
-            raise TimeoutError("the ledger did not get there in time")
+            raise TimeoutError("the record was not finished in time")
 
     def _work(self) -> None:
         try:
@@ -148,8 +148,8 @@ class CostTracker(Listener):
                 job(ledger)
                 summed_day = -1 if self._summed_at is None else self._summed_at // DAY
                 if to_us(self._clock()) // DAY != summed_day:
-                    # Nothing may have been recorded, as while SageMaker does not list the apps:
-                    # "today" is to be today all the same.
+                    # Nothing may have been recorded, as while SageMaker does not list the apps.
+                    # "today" must still be today.
                     self._sum_up(ledger, to_us(self._clock()))
             except Exception:
                 self._log.exception("sagemaker_autoshutdown: a record of costs failed")
@@ -175,7 +175,7 @@ class CostTracker(Listener):
         try:
             summary = ledger.read(lambda db: totals.update(db, changed_since, now))
         except Exception as error:
-            # Once, and not at every check: what is broken stays so.
+            # Once, not at every check: a broken file stays broken.
             said = f"{type(error).__name__}: {error}"
             if said != self._unsummed:
                 self._unsummed = said
@@ -189,21 +189,21 @@ class CostTracker(Listener):
         self._unsummed = ""
         if summary is not None:
             self._summary = summary
-            # Whoever else writes it may change what is added up by now.
+            # Another process may write the ledger, and so may have changed the sums by now.
             self._changed_since = LONG_AGO if ledger.is_elsewhere else FOR_EVER
             self._summed_at = now
 
     # ---- what the loop hands over ------------------------------------------------------------
 
     def on_check(self, check: Check) -> None:
-        """Take note of what was seen. Returns at once."""
+        """Takes note of an observation. Returns at once."""
         if check.apps_seen:
             self.observe(check.verdicts, check.at, check.presence)
 
     def observe(
         self, verdicts: Iterable[Verdict], now: datetime, presence: Presence | None = None
     ) -> None:
-        """Take note of one observation. Returns at once."""
+        """Takes note of one observation. Returns at once."""
         observation = observation_of(self._host, verdicts, now, self._prices.price, presence)
         if observation is None or self._closed:
             return
@@ -236,57 +236,57 @@ class CostTracker(Listener):
             self._ask_volume_at = now + VOLUME_RETRY
 
     def on_event(self, event: Event) -> None:
-        """Take note of an event. Returns at once."""
+        """Takes note of an event. Returns at once."""
         if not self._closed:
             self._jobs.put(lambda ledger: ledger.add_event(self._host, event))
 
     # ---- what status and the metrics show: memory only ----------------------------------------
 
     def price(self, instance_type: str, app_type: AppType) -> Price:
-        """What an instance costs an hour, as far as it is known now. An observation has it looked
-        up."""
+        """The hourly price of an instance, as far as it is known now. An observation makes the
+        price book look it up."""
         return self._prices.cached(instance_type, app_type)
 
     def totals(self) -> Totals | None:
-        """What all instances cost; None while the ledger has not been read."""
+        """The cost of all instances; None until the ledger has been read."""
         summary = self._summary
         return summary.totals if summary else None
 
     def instance_cost(self, billing_key: str) -> Totals | None:
-        """What an instance (``Host.billing_key``) cost; None while the ledger has not been read."""
+        """The cost of an instance (``Host.billing_key``); None until the ledger has been read."""
         summary = self._summary
         return (summary.instances.get(billing_key) or Totals()) if summary else None
 
     def spent(self) -> tuple[Spent, ...]:
-        """What was spent since records began, by instance type and app type.
+        """The cost since records began, by instance type and app type.
 
-        Nothing before this server has recorded an observation: another one may be recording, and
-        showing, the same.
+        Empty until this server has recorded an observation: another server may be recording, and
+        showing, the same costs.
         """
         summary = self._summary
         return summary.spent if summary and self._has_recorded else ()
 
     def volume_usd_per_month(self) -> Decimal:
-        """What the volume of the space or notebook instance costs a month; 0 where none is known,
+        """The monthly cost of the space's or notebook instance's volume; 0 if no volume is known,
         or another server records it."""
         summary = self._summary
         return summary.volume_usd_per_month if summary and self._has_recorded else Decimal(0)
 
     @property
     def recording_error(self) -> str:
-        """Why nothing is recorded just now, or what was put aside; empty if all is well."""
+        """Why nothing is recorded at present, or which file was put aside; empty if all is well."""
         if self._failure or self._ledger is None:
             return self._failure
         return self._ledger.error or self._ledger.notice
 
     @property
     def is_elsewhere(self) -> bool:
-        """Whether another server of the same home records, and so shows, the same."""
+        """Whether another server of the same home records, and so shows, the same costs."""
         return self._ledger is not None and self._ledger.is_elsewhere
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What is wrong with the admin's price table."""
+        """The errors in the admin's price table."""
         return tuple(
             Problem("bad_prices", message, PRICES_REMEDY, self._started_at)
             for message in self._prices.problems
@@ -307,12 +307,12 @@ class CostTracker(Listener):
         return await self._ask(query) or []
 
     async def costs(self, start: datetime, end: datetime, group_by: GroupBy) -> Report:
-        """What was spent between two times. Raises ``Unavailable``."""
+        """The cost between two times. Raises ``Unavailable``."""
 
         def query(db: sqlite3.Connection) -> Report:
             from .query import report
 
-            # What grows by itself is told as of when the totals were added up, for both to agree.
+            # Growing amounts are as of the time when the totals were added up, so that both agree.
             is_summed = self._summed_at is not None and not self.is_elsewhere
             now = from_us(self._summed_at or 0) if is_summed else self._clock()
             return report(db, start, end, group_by, now=now, avoided_cap=self._cap)
@@ -321,7 +321,7 @@ class CostTracker(Listener):
         return found or Report.empty(start, end, group_by)
 
     async def outcomes(self, events: Sequence[Event]) -> dict[datetime, Outcome]:
-        """What came of the shutdowns among them. Raises ``Unavailable``."""
+        """The outcomes of the shutdowns among them. Raises ``Unavailable``."""
 
         def query(db: sqlite3.Connection) -> dict[datetime, Outcome]:
             from .outcomes import outcomes

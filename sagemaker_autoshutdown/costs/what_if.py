@@ -3,9 +3,9 @@
 The live loop's own ``decide`` says when each app would have been shut down. Dry run counts as off.
 The replay assumes that an app that this product shut down would have stayed idle, so that longer
 limits can be tried, too. It does not assume that of an app that its user stopped. A shutdown takes
-as long as it took in the same run, else the median of the recorded shutdowns, and is billed for
-that time. After a shutdown, an app is up again from its next use or start. A keep-alive holds the
-run that it was given to.
+as long as it took in the same run, or else the median of the recorded shutdowns, and is billed for
+that time. After a shutdown, an app is up again from its next use or start. A keep-alive holds only
+the run that it was given to.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from .billing.avoided import OURS
 from .microseconds import from_us, to_us
 from .store.reads import Hold, Timeline
 
-#: SageMaker takes minutes; at most, some twenty.
+#: SageMaker takes minutes, at most about twenty.
 LONGEST_DELETION = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The limits to try. ``closed_idle_timeout`` is None where it is the same as the other."""
+    """The limits to try. ``closed_idle_timeout`` is None if it equals the other."""
 
     idle_timeout: timedelta
     closed_idle_timeout: timedelta | None = None
@@ -68,8 +68,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Replay:
-    """The actual cost, and the results with other limits. ``saw_closed``: the record says at some
-    time that no browser was connected."""
+    """The actual cost, and the results with other limits. ``saw_closed`` says whether the record
+    ever shows that no browser was connected."""
 
     start: datetime
     end: datetime
@@ -80,9 +80,10 @@ class Replay:
 
 @dataclass(frozen=True)
 class _Episode:
-    """An app in one state for a while. ``begins``: somebody started it. ``idle_since``: where that
-    is earlier than its start, since an earlier episode was idle too. ``ends_anyway``: its user had
-    shut it down, and it was being deleted. ``deletion`` is how long a shutdown takes."""
+    """An app in one state for a while. ``begins`` means that somebody started it. ``idle_since`` is
+    set if it is earlier than the start, because an earlier episode was idle too. ``ends_anyway``
+    means that its user had shut it down and it was being deleted. ``deletion`` is how long a
+    shutdown takes."""
 
     start: int
     end: int
@@ -104,7 +105,7 @@ class _Simulated:
 def combinations(
     idle_timeouts: Iterable[timedelta], closed_idle_timeouts: Iterable[timedelta]
 ) -> list[Limits]:
-    """Each idle timeout by itself, then with each of the others that is shorter."""
+    """Each idle timeout by itself, then with each shorter closed timeout."""
     closed = sorted(set(closed_idle_timeouts))
     return [
         Limits(idle, shorter)
@@ -114,8 +115,8 @@ def combinations(
 
 
 def lookback(limits: Iterable[Limits]) -> timedelta:
-    """How long before its start a replay needs the record: under any of the limits, an app that
-    was shut down earlier would be gone by then, even after the longest warning and deletion."""
+    """How long before its start a replay needs the record. An app that was shut down earlier than
+    that would be gone under any of the limits, even after the longest warning and deletion."""
     return 2 * max((one.idle_timeout for one in limits), default=timedelta(0)) + LONGEST_DELETION
 
 
@@ -127,10 +128,10 @@ def replay(
     start: int,
     end: int,
 ) -> Replay:
-    """What each of ``limits`` would have come to from ``start`` to ``end`` (microseconds).
+    """The result of each of ``limits`` from ``start`` to ``end`` (microseconds).
 
-    ``policy`` is that of the live loop; each of ``limits`` takes the place of all of its limits,
-    those of its rules and of the user too. ``timelines`` and ``holds`` reach back by ``lookback``.
+    ``policy`` is that of the live loop; each of ``limits`` replaces all its limits, also those of
+    rules and of the user. ``timelines`` and ``holds`` reach back by ``lookback``.
     """
     timelines = list(timelines)
     known = [time for time in map(_deletion_time, timelines) if time is not None]
@@ -190,14 +191,14 @@ def _money(stretches: Iterable[Stretch], start: int, end: int) -> Money:
 
 
 def _deletion_time(run: Timeline) -> int | None:
-    """How long the shutdown of a run took, where that was seen."""
+    """How long the shutdown of a run took, if that was seen."""
     since = _going_since(run)
     return None if since is None or run.is_up else run.stretches[-1].end - since
 
 
 def _going_since(run: Timeline) -> int | None:
-    """Since when a run was being deleted. Not where it was seen to do something afterwards, or
-    nobody saw its end."""
+    """Since when a run was being deleted. None if it was seen in use afterwards, or if nobody saw
+    its end."""
     if run.shutdown_at is None or run.shutdown_at > run.stretches[-1].end:
         return None
     tail = [one for one in run.stretches if one.end > run.shutdown_at]
@@ -206,8 +207,8 @@ def _going_since(run: Timeline) -> int | None:
 
 
 def _episodes(runs: Sequence[Timeline], end: int, usual: int) -> Iterator[_Episode]:
-    """What an app did, with the idle time that follows a shutdown of ours. ``usual`` is how long
-    one takes."""
+    """The history of an app, with the idle time that follows a shutdown of ours. ``usual`` is how
+    long a shutdown takes."""
     for number, run in enumerate(runs):
         is_ours = run.ended_by in OURS
         observed = _deletion_time(run)
@@ -255,18 +256,18 @@ def _simulate(
     start: int,
     end: int,
 ) -> _Simulated:
-    """An app's history under a policy. What it was before ``start`` counts for its clock only."""
+    """An app's history under a policy. Its time before ``start`` counts for its clock only."""
     up: list[Stretch] = []
     shutdowns = interrupted = 0
     is_down = was_shut_down = False
     memory: Mapping[str, AppMemory] = {}
     run_start = earlier_end = 0
     for episode in episodes:
-        if episode.start > earlier_end:  # the app was gone, by no doing of ours
+        if episode.start > earlier_end:  # the app was gone, but not because of us
             is_down, memory = False, {}
         earlier_end = episode.end
         if is_down and (episode.begins or not (episode.idle or episode.ends_anyway)):
-            # Somebody came back to it.
+            # Somebody used it again.
             interrupted += was_shut_down
             is_down = was_shut_down = False
             memory = {}
@@ -278,7 +279,7 @@ def _simulate(
         if not memory:
             run_start = episode.start
         app = _app(episode.like, app_type, run_start)
-        # One that was given to an earlier run ended with that.
+        # A keep-alive of an earlier run ended with that run.
         kept = [hold for hold in holds if hold.start >= run_start]
         gone, memory = _gone_at(app, episode, owner, policy, kept, memory)
         if gone is None or gone >= episode.end:
@@ -291,7 +292,7 @@ def _simulate(
 
 
 def _add(up: list[Stretch], episode: _Episode, start: int, end: int) -> None:
-    """An app is up once: what it was before ends where this begins."""
+    """An app is up once: its earlier episode ends where this one begins."""
     if up and up[-1].end > start:
         up[-1] = up[-1]._replace(end=start)
     up.append(episode.like._replace(start=start, end=end, idle=episode.idle))
@@ -305,8 +306,8 @@ def _gone_at(
     kept: Sequence[Hold],
     memory: Mapping[str, AppMemory],
 ) -> tuple[int | None, Mapping[str, AppMemory]]:
-    """When the app would have been shut down in this episode, if it would; and what the loop
-    remembers then."""
+    """When the app would have been shut down in this episode, if at all; and the loop's memory at
+    that time."""
     work = _work(app, episode)
     closed_since = episode.like.closed_since
     presence = Presence(True, from_us(closed_since)) if closed_since is not None else Presence()
@@ -322,12 +323,13 @@ def _gone_at(
         if verdict.action is Action.SHUT_DOWN:
             return at, memory
         if not episode.idle:
-            # Held until the episode ends: that is when it was last active.
+            # It is held until the episode ends, so it was last active then.
             if at == end:
                 return None, memory
             at = end
             continue
-        # Next: what the verdict waits for, or a word on keep-alives, whichever comes first.
+        # Next: the time that the verdict waits for, or a change of keep-alives, whichever comes
+        # first.
         following = [to_us(verdict.next_at)] if verdict.next_at is not None else []
         following += [hold.start for hold in kept if at < hold.start]
         following += [] if until is None else [until]
@@ -343,7 +345,7 @@ def _app(like: Stretch, app_type: AppType, run_start: int) -> App:
 
 
 def _work(app: App, episode: _Episode) -> tuple[Work, ...]:
-    """A kernel that did what the app did."""
+    """A kernel with the same activity as the app."""
     began = from_us(episode.idle_since)
     state = "idle" if episode.idle else "busy"
     return (Work(WorkKind.KERNEL, "k", "", state, began, began, frozenset({app.name})),)

@@ -1,11 +1,10 @@
 """Computes cost by pure arithmetic over intervals.
 
-The bill is per instance, not per app: while at least one of its apps is up, an instance costs its
-price, once. It is idle while every app on it is. Sums are exact and do not depend on the pieces in
-which a history was recorded: time is counted in whole microseconds per price, and multiplied once,
-at the end.
+AWS bills instances, not apps: an instance costs its price once while at least one of its apps is
+up. It is idle while all its apps are. Sums are exact and do not depend on how a history was split
+into records: time is counted in whole microseconds per price, and multiplied once, at the end.
 
-Times are microseconds since 1970 (see ``moments``), prices USD per hour.
+Times are microseconds since 1970 (see ``microseconds``), prices are USD per hour.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ from ..microseconds import DAY, HOUR, SECOND
 
 K = TypeVar("K")
 
-#: Amounts are told to a millionth of a dollar.
+#: Amounts are shown to a millionth of a dollar.
 CENT_OF_A_CENT = 6
 
 
 class Stretch(NamedTuple):
     """One app that was up on an instance for a while, in one state and at one price.
 
-    ``usd_per_hour`` is None where the instance type is unpriced. ``estimated`` says that this was
-    not seen but reconstructed. ``closed_since`` is since when no browser was connected, where that
-    is known and asked for; the bill does not depend on it.
+    ``usd_per_hour`` is None if the instance type is unpriced. ``estimated`` means that this was
+    reconstructed, not observed. ``closed_since`` is the time since which no browser was connected,
+    if that is known and was asked for; the bill does not depend on it.
     """
 
     instance: str
@@ -47,7 +46,7 @@ class Stretch(NamedTuple):
 
 
 class Charge(NamedTuple):
-    """A while in which an instance was billed, with the apps that were up on it all the while."""
+    """A time during which an instance was billed and the same apps were up on it."""
 
     instance: str
     start: int
@@ -64,13 +63,13 @@ _in_order = itemgetter(0, 1, 2)
 
 
 def bill(stretches: Iterable[Stretch]) -> Iterator[Charge]:
-    """What is billed: for each instance the union of its apps' stretches, in order of time."""
+    """The billed time: for each instance the union of its apps' stretches, in order of time."""
     for _, on_instance in groupby(sorted(stretches, key=_in_order), key=_instance):
         yield from _bill_instance(on_instance)
 
 
 def _bill_instance(stretches: Iterable[Stretch]) -> Iterator[Charge]:
-    """Sweeps over the stretches of one instance, which come sorted by their start."""
+    """Sweeps over the stretches of one instance, which must be sorted by their start."""
     up: list[Stretch] = []
     at = 0
     for stretch in stretches:
@@ -106,8 +105,8 @@ def _charge(up: Sequence[Stretch], start: int, end: int) -> Charge:
             one.estimated,
         )
     apps = sorted({one.app for one in up})
-    # Apps of one instance have one price. Should two records disagree, the dearer one counts:
-    # better that than an order of rows that decides.
+    # Apps of one instance have one price. If two records disagree, the higher price counts, so that
+    # the order of rows does not decide.
     prices = [one.usd_per_hour for one in up if one.usd_per_hour is not None]
     return Charge(
         up[0].instance,
@@ -122,7 +121,7 @@ def _charge(up: Sequence[Stretch], start: int, end: int) -> Charge:
 
 
 def clip(stretches: Iterable[Stretch], start: int, end: int) -> Iterator[Stretch]:
-    """What of the stretches lies between two times."""
+    """The parts of the stretches that lie between two times."""
     for stretch in stretches:
         if stretch.start >= start and stretch.end <= end:
             yield stretch
@@ -143,7 +142,7 @@ def by_day(start: int, end: int) -> Iterator[tuple[int, int]]:
 class Tally:
     """Time by price and state, from which an amount is computed at the end.
 
-    ``share`` is the number of apps that an instance's time is divided among, 1 for all of it.
+    ``share`` is the number of apps that share an instance's time; 1 stands for the whole time.
     """
 
     __slots__ = ("avoided", "estimated", "time", "volume")
@@ -162,14 +161,14 @@ class Tally:
         estimated: bool = False,
         share: int = 1,
     ) -> None:
-        """Count ``duration`` microseconds of an instance."""
+        """Counts ``duration`` microseconds of an instance."""
         key = (usd_per_hour, idle, share)
         self.time[key] = self.time.get(key, 0) + duration
         if estimated:
             self.estimated = True
 
     def merge(self, other: Tally) -> None:
-        """Count all that ``other`` counted, too."""
+        """Adds everything that ``other`` counted."""
         for key, duration in other.time.items():
             self.time[key] = self.time.get(key, 0) + duration
         self.avoided += other.avoided
@@ -177,8 +176,8 @@ class Tally:
         self.estimated = self.estimated or other.estimated
 
     def usd(self, *, idle: bool) -> Fraction:
-        """What was spent in one state, exactly."""
-        # Whole numbers by what they are divided by: adding fractions one by one takes long.
+        """The exact cost of one state."""
+        # Whole numbers by their divisor, because adding fractions one by one is slow.
         numerators: dict[int, int] = {}
         for (usd_per_hour, was_idle, share), duration in self.time.items():
             if was_idle is idle and usd_per_hour is not None:
@@ -192,7 +191,7 @@ class Tally:
 
     @property
     def unpriced(self) -> Fraction:
-        """The microseconds for which there is no price."""
+        """The microseconds without a known price."""
         return sum(
             (
                 Fraction(duration, share)
@@ -209,12 +208,12 @@ def _ratio(usd_per_hour: Decimal) -> tuple[int, int]:
 
 
 def cost_of(duration: int, usd_per_hour: Decimal) -> Fraction:
-    """What ``duration`` microseconds cost, exactly."""
+    """The exact cost of ``duration`` microseconds."""
     return Fraction(usd_per_hour) * duration / HOUR
 
 
 def moneys(tallies: Mapping[K, Tally]) -> tuple[dict[K, Money], Money]:
-    """The amount of each group and of all, rounded so that the groups add up to all exactly."""
+    """The amount of each group and their total, rounded so that the groups add up to the total."""
     keys = list(tallies)
     in_use, in_use_sum = apportion([tallies[key].usd(idle=False) for key in keys])
     idle, idle_sum = apportion([tallies[key].usd(idle=True) for key in keys])
@@ -256,7 +255,7 @@ def apportion(
 ) -> tuple[list[Decimal], Decimal]:
     """Amounts rounded to ``places``, and their rounded sum, to which they add up exactly.
 
-    Each is rounded down; what is then missing goes to those that lost most, one unit each.
+    Each is rounded down; the missing units go to the amounts that lost most, one unit each.
     """
     unit = 10**places
     floors = [amount.numerator * unit // amount.denominator for amount in amounts]

@@ -1,7 +1,7 @@
 """Estimates the cost that shutdowns avoided. It is never mixed with actual cost.
 
-An instance that this product shut down would have gone on costing until it was started again, at
-most for a time that the admin sets.
+An instance that this product shut down would have gone on costing money until it was started again,
+but at most for the time that the admin sets.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 from ...model import Reason
 
-#: Shutdowns of this product's own doing. What a user asked for would have ended anyway.
+#: Shutdowns that this product decided on. An app that its user shut down would have ended anyway.
 OURS = frozenset({Reason.IDLE_TIMEOUT.value, Reason.BUSY_TOO_LONG.value})
 
 
 class Run(NamedTuple):
-    """One app that was up, or is (``end`` is None). ``ended_by`` is the reason of its shutdown,
-    empty where it ended otherwise."""
+    """One app that was up, or still is (``end`` is None). ``ended_by`` is the reason of its
+    shutdown, or empty if it ended otherwise."""
 
     instance: str
     start: int
@@ -32,7 +32,7 @@ class Run(NamedTuple):
 
 
 class Avoided(NamedTuple):
-    """A while in which an instance was not up thanks to a shutdown."""
+    """A time during which an instance was down because of a shutdown."""
 
     instance: str
     start: int
@@ -43,8 +43,8 @@ class Avoided(NamedTuple):
 
 
 def avoided(runs: Iterable[Run], cap: int) -> list[Avoided]:
-    """The whiles that shutdowns avoided, each until its instance was next up or ``cap``
-    microseconds long. Ends may lie in the future: clip them at the present."""
+    """The times that shutdowns avoided. Each lasts until its instance was next up, or for ``cap``
+    microseconds. An end may lie in the future: clip it at the present."""
     found: list[Avoided] = []
     ordered = sorted(runs, key=attrgetter("instance", "start"))
     for _, group in groupby(ordered, key=attrgetter("instance")):

@@ -1,5 +1,5 @@
-"""What ``GET costs`` answers: amounts by group, as values, JSON and CSV; and what ``GET history``
-answers of money. ``query`` and ``outcomes`` find them."""
+"""The answers of ``GET costs`` (amounts by group, as values, JSON and CSV) and the amounts in ``GET
+history``. ``query`` and ``outcomes`` compute them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...model import Money
 
 
 class GroupBy(str, Enum):
-    """By what costs are added up."""
+    """The groups by which costs are added up."""
 
     DAY = "day"
     INSTANCE_TYPE = "instance_type"
@@ -27,8 +27,8 @@ class GroupBy(str, Enum):
 
 
 class Outcome(NamedTuple):
-    """Of one shutdown. Idle time: None where the app was not idle. What it avoided so far, an
-    estimate: None where nothing is counted, as after a shutdown that the user asked for."""
+    """The outcome of one shutdown. The idle time is None if the app was not idle. The cost that it
+    avoided so far is an estimate; it is None if nothing counts, as after a user's own shutdown."""
 
     idle: timedelta | None
     avoided_usd: Decimal | None
@@ -36,7 +36,7 @@ class Outcome(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """What was spent from ``start`` to ``end``. The rows' amounts add up to ``total`` exactly."""
+    """The cost from ``start`` to ``end``. The rows' amounts add up to ``total`` exactly."""
 
     start: datetime
     end: datetime
@@ -46,7 +46,7 @@ class Report:
 
     @classmethod
     def empty(cls, start: datetime, end: datetime, group_by: GroupBy) -> Report:
-        """That of a time of which nothing is recorded."""
+        """The report for a time of which nothing is recorded."""
         return cls(start, end, group_by, (), Money())
 
     @property
@@ -55,7 +55,7 @@ class Report:
         return ("key", *MONEY_FIELDS)
 
     def to_csv(self) -> str:
-        """The rows as CSV with a heading; without the total, which is their sum."""
+        """The rows as CSV with a heading, without the total."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\r\n")
         writer.writerow(self.columns)
@@ -88,10 +88,10 @@ MONEY_FIELDS = (
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    # Not what str() makes of a float: 1e-06, or all seconds of a year to six digits with "g".
+    # Not str() of a float: that gives 1e-06, or only six digits with "g".
     return format(Decimal(str(value)), "f")
 
 
 def safe_cell(text: str) -> str:
-    """A name that a spreadsheet would take for a formula is kept from being one."""
+    """Keeps a spreadsheet from taking a name for a formula."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -1,7 +1,7 @@
-"""What a space's EBS volume costs. Pure.
+"""The cost of a space's EBS volume. Pure.
 
-It is billed whether the space's app is up or not, per gigabyte and month; a part of a month is
-counted by its time, as AWS does.
+AWS bills a volume by gigabytes and months, whether the space's app is up or not. Part of a month
+counts by its time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Volume(NamedTuple):
 
 
 def volume_cost(volumes: Iterable[Volume], start: int, end: int) -> Fraction:
-    """What the volumes cost between two times, exactly. They come in order of time."""
+    """The exact cost of the volumes between two times. They must be in order of time."""
     usd = Fraction(0)
     for volume, since, until in _spans(volumes, end):
         for month_start, month_end in _months(max(since, start), until):
@@ -39,7 +39,7 @@ def volume_cost(volumes: Iterable[Volume], start: int, end: int) -> Fraction:
 
 
 def usd_per_month(volumes: Iterable[Volume]) -> Decimal:
-    """What the volumes cost a month as they are now. They come in order of time."""
+    """The monthly cost of the volumes as they are now. They must be in order of time."""
     current = {(volume.domain_id, volume.owner): volume for volume in volumes}
     return sum(
         (volume.usd_per_gb_month * volume.gigabytes for volume in current.values()), Decimal(0)
@@ -59,7 +59,7 @@ def _spans(volumes: Iterable[Volume], end: int) -> Iterator[tuple[Volume, int, i
 
 
 def _months(start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The months (UTC) that an interval touches, whole."""
+    """The whole months (UTC) that an interval touches."""
     at = from_us(start).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     while to_us(at) < end:
         after = _next_month(at)

@@ -1,1 +1,1 @@
-"""The record on disk: one SQLite file, its schema, and what is written to it and read from it."""
+"""The record on disk: one SQLite file, its schema, and how it is written and read."""

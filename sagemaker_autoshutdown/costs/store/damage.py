@@ -1,8 +1,8 @@
-"""Finds damage in a ledger on disk, and repairs it where nothing is lost by that.
+"""Finds damage in a ledger on disk, and repairs it if that loses nothing.
 
-SQLite checks its pages and not what is in them: a flipped bit can leave a price that is no number,
-or a time in the year 200,000. What follows from other tables (indexes, the sums of days) is made
-anew; for the rest the file is :class:`Broken`.
+SQLite checks its pages but not their contents: a flipped bit can leave a price that is not a
+number, or a time in the year 200,000. Data that follows from other tables (indexes, daily sums) is
+rebuilt; otherwise the file is :class:`Broken`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ Connection = sqlite3.Connection
 
 
 class Broken(Exception):
-    """The file is no ledger, or what is in it was damaged."""
+    """The file is not a ledger, or its contents are damaged."""
 
 
-#: What SQLite says where the disk, a lock or a right is at fault, and the file may be well.
+#: SQLite's messages if the disk, a lock or a right is at fault. The file itself may be sound.
 _OF_THE_DISK = (
     "unable to open",
     "disk i/o",
@@ -35,13 +35,13 @@ _OF_THE_DISK = (
     "large file support",
 )
 
-#: The year 2500. No clock is that far ahead; beyond, not even every calendar is.
+#: The year 2500. No clock is that far ahead, and later years break some calendars.
 LATEST = 193_579 * DAY
-#: USD an hour or a month, and gigabytes.
+#: USD per hour or month, and gigabytes.
 MOST_USD = Decimal(1_000_000)
 MOST_GIGABYTES = 1_000_000
 
-# Columns by what may be in them. A name with a question mark may be empty.
+# Columns by the values they may hold. A name with a question mark may be empty.
 _TIMES = {
     "prices": "first_used_at",
     "runs": "started_at seen_at ended_at? held_until shutdown_at?",
@@ -62,7 +62,7 @@ _SWITCHES = {"runs": "idle", "stretches": "idle estimated", "volumes": "estimate
 
 
 def is_of_the_disk(error: BaseException) -> bool:
-    """Whether not the file but the disk, a lock or a right is what is wrong."""
+    """Whether the disk, a lock or a right is at fault, not the file."""
     if isinstance(error, sqlite3.OperationalError):
         said = str(error).lower()
         return any(words in said for words in _OF_THE_DISK)
@@ -70,9 +70,10 @@ def is_of_the_disk(error: BaseException) -> bool:
 
 
 def mend(db: Connection) -> str:
-    """Mends what follows from other tables; says what, in words for the log, if anything was.
+    """Rebuilds data that follows from other tables. Returns a text for the log, empty if there was
+    nothing to rebuild.
 
-    Raises :class:`Broken`, and what SQLite raises.
+    Raises :class:`Broken`, and whatever SQLite raises.
     """
     mended = []
     finding = _finding(db)
@@ -102,7 +103,7 @@ def _finding(db: Connection) -> str:
 
 
 def _wrong_values(db: Connection) -> Iterator[tuple[str, str]]:
-    """Tables and columns of which a row holds what no version of this product writes there."""
+    """Tables and columns with values that no version of this product writes there."""
     for columns_of, is_sound in (
         (_TIMES, f"typeof({{0}}) = 'integer' AND {{0}} BETWEEN 0 AND {LATEST}"),
         (_TEXTS, "typeof({0}) = 'text'"),
@@ -137,12 +138,12 @@ def _is_price(text: str) -> bool:
 
 
 def _days_are_sound(db: Connection) -> bool:
-    """Whether the sums of days are such as this product writes, and none is there twice."""
+    """Whether the daily sums look as this product writes them, without duplicates."""
     untils = db.execute("SELECT day, typeof(day) FROM days_until").fetchall()
     if len(untils) != 1 or untils[0][1] != "integer" or untils[0][0] < 0:
         return False
     (until,) = untils[0][:1]
-    # None is added up that is not over at the last observation, or that will be added up again.
+    # A day is not added up before it is over at the last observation, nor twice.
     (last_observed_at,) = db.execute("SELECT max(at) FROM looks").fetchone()
     if until > (0 if last_observed_at is None else last_observed_at) // DAY:
         return False

@@ -1,8 +1,8 @@
 """Opens the ledger's file, checks it and, if it is broken, puts it aside.
 
-Home folders are on NFS (EFS) in Studio. So there is no write-ahead log, which needs memory shared
-by one machine, and there is one writer: it holds a lock on a file beside the ledger. Any number may
-read.
+Home folders in Studio are on NFS (EFS). So there is no write-ahead log, which needs memory shared
+by one machine, and there is only one writer: it holds a lock on a file beside the ledger. Any
+number of processes may read.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pathlib import Path
 from .damage import Broken, is_of_the_disk, mend
 from .schema import MigrationFailed, TooNew, migrate
 
-#: Seconds to wait for a reader to finish.
+#: How many seconds to wait for a reader to finish.
 BUSY_TIMEOUT = 5.0
-#: What was written survives even the machine's sudden end.
+#: Written data survives even a sudden end of the machine.
 SYNCHRONOUS = "FULL"
 
 __all__ = [
@@ -35,16 +35,16 @@ __all__ = [
     "takes_damage_for_such",
 ]
 
-#: Text that is no text any more is shown as far as it is.
+#: Damaged text is shown as far as it can be decoded.
 _lenient = partial(str, encoding="utf-8", errors="replace")
 
 
 @contextlib.contextmanager
 def takes_damage_for_such() -> Iterator[None]:
-    """Whatever goes wrong in here is :class:`Broken`, unless it is of the disk or said otherwise.
+    """Turns errors in here into :class:`Broken`, except errors of the disk and the named ones.
 
-    Not only ``sqlite3.DatabaseError``: of a damaged table SQLite says things that are no UTF-8,
-    and that there is no such column.
+    Not only ``sqlite3.DatabaseError``: for a damaged table, SQLite also raises errors about invalid
+    UTF-8 and missing columns.
     """
     try:
         yield
@@ -63,13 +63,13 @@ def _in_words(error: Exception) -> str:
 
 
 def open_for_writing(path: Path) -> tuple[sqlite3.Connection, str]:
-    """The ledger at ``path``, made if need be, readable by its owner only; and what had to be
-    mended in it, in words for the log.
+    """Opens the ledger at ``path`` and creates it if necessary, readable by its owner only. Also
+    returns a text for the log about repairs.
 
-    Raises :class:`Broken`, :class:`TooNew`, :class:`MigrationFailed`, and ``OSError`` or
-    ``sqlite3.OperationalError`` where the disk does not let it be.
+    Raises :class:`Broken`, :class:`TooNew` and :class:`MigrationFailed`, and ``OSError`` or
+    ``sqlite3.OperationalError`` if the disk is at fault.
     """
-    # SQLite gives its journal the file's own mode.
+    # SQLite gives its journal the same mode as the file.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     _check_header(path)
     connection = sqlite3.connect(
@@ -88,7 +88,7 @@ def open_for_writing(path: Path) -> tuple[sqlite3.Connection, str]:
 
 
 def _check_header(path: Path) -> None:
-    """Raises :class:`Broken` where SQLite would take a damaged header for a disk that is full or
+    """Raises :class:`Broken` if SQLite would mistake a damaged header for a disk that is full or
     read-only: bytes 18 and 19 are the versions of the format for writing and for reading."""
     with path.open("rb") as file:
         header = file.read(20)
@@ -97,9 +97,9 @@ def _check_header(path: Path) -> None:
 
 
 def open_for_reading(path: Path) -> sqlite3.Connection:
-    """The ledger at ``path``, for reading only. Raises ``sqlite3.Error`` and ``UnicodeError``."""
-    # Not "ro": what a server that was killed left half written has to be rolled back before it can
-    # be read, by whoever comes first. Where the disk is read-only, SQLite opens it so by itself.
+    """Opens the ledger at ``path`` for reading. Raises ``sqlite3.Error`` and ``UnicodeError``."""
+    # Not "ro": if a killed server left a half-written transaction, the first reader has to roll it
+    # back. If the disk is read-only, SQLite opens the file that way by itself.
     uri = path.absolute().as_uri() + "?mode=rw"
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT, check_same_thread=False)
     connection.text_factory = _lenient
@@ -112,7 +112,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
 
 
 def free_name(folder: Path, stem: str) -> Path:
-    """A name for a ledger that is kept, which no other has."""
+    """An unused name under which to keep a ledger."""
     name = folder / f"{stem}.sqlite3"
     number = 1
     while name.exists():
@@ -122,13 +122,13 @@ def free_name(folder: Path, stem: str) -> Path:
 
 
 def put_aside(path: Path, now: datetime, stem: str = "ledger") -> Path:
-    """Renames a broken ledger, with what SQLite keeps beside it, so that a new one can begin.
+    """Renames a broken ledger and SQLite's files beside it, so that a new one can begin.
 
     Raises ``OSError``.
     """
     aside = free_name(path.parent, f"{stem}-broken-{now:%Y-%m-%d}")
     path.rename(aside)
-    # Those of a write-ahead log are somebody else's, who opened it with another program.
+    # Write-ahead logs belong to somebody who opened the file with another program.
     for end in ("-journal", "-wal", "-shm"):
         beside = path.with_name(f"{path.name}{end}")
         if beside.exists():

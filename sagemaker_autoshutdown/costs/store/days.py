@@ -1,7 +1,7 @@
 """Daily sums of the bill. Days that are over are added up once and kept in the ledger.
 
-The sums follow from the stretches and from nothing else. They are there so that neither a start of
-the server nor a question about a year has to go over every stretch.
+The sums follow from the stretches alone. They spare a server's start, or a question about a whole
+year, from reading every stretch.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Connection = sqlite3.Connection
 
 
 class DayCharge(NamedTuple):
-    """For how long an instance was billed on a day with these apps, in this state, at this price.
+    """How long an instance was billed on a day with these apps, in this state, at this price.
 
     ``day`` is counted from 1970 (UTC), ``duration`` in microseconds.
     """
@@ -37,7 +37,7 @@ class DayCharge(NamedTuple):
 
 
 def add_up(charges: Iterable[Charge]) -> Iterator[DayCharge]:
-    """Charges, added up by day and by all that tells them apart."""
+    """Charges, added up by day and by everything that tells them apart."""
     sums: dict[tuple[Any, ...], int] = {}
     for charge in charges:
         alike: tuple[Any, ...] = (
@@ -56,7 +56,7 @@ def add_up(charges: Iterable[Charge]) -> Iterator[DayCharge]:
 
 
 def between(db: Connection, start: int, end: int) -> Iterator[DayCharge]:
-    """What was billed between two times (microseconds), which need not be whole days."""
+    """The charges between two times (microseconds), which need not be whole days."""
     first, last = -(-start // DAY), min(end // DAY, _days_until(db))
     if first >= last:
         yield from _from_stretches(db, start, end)
@@ -101,7 +101,7 @@ def _days_until(db: Connection) -> int:
 
 
 def forget_since(db: Connection, moment: int) -> None:
-    """Throws away the sums of days that a write since ``moment`` has changed."""
+    """Deletes the sums of days that a write since ``moment`` has changed."""
     day = moment // DAY
     if day < _days_until(db):
         db.execute("DELETE FROM days WHERE day >= ?", (day,))
@@ -109,7 +109,7 @@ def forget_since(db: Connection, moment: int) -> None:
 
 
 def keep_until(db: Connection, today: int) -> None:
-    """Adds up the days that are over and keeps the sums. Needs a transaction."""
+    """Adds up the days that are over and stores the sums. Needs a transaction."""
     until = _days_until(db)
     if until >= today:
         return

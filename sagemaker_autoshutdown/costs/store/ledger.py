@@ -1,9 +1,9 @@
-"""The ledger: runs, stretches, prices, events, on disk.
+"""The ledger: runs, stretches, prices and events on disk.
 
-Owns when something is written and what happens when it can't be. A write is one transaction, so
-that a crash loses what came after the last one and nothing before it. What the disk does not take
-is kept in memory, within bounds, and tried again at the next write; shutting down goes on
-meanwhile. All methods block: call them from one thread that may wait.
+It decides when to write, and what happens if a write fails. Each write is one transaction, so a
+crash loses only entries since the last one. If the disk takes no writes, entries stay in memory,
+within bounds, and the next write tries them again; shutdowns go on meanwhile. All methods block:
+call them from one thread that may wait.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .writes import write_event, write_observation, write_volume
 FILE_NAME = "ledger.sqlite3"
 LOCK_NAME = "ledger.lock"
 
-#: Writes kept in memory while the disk takes none: over a day of observations at one a minute.
+#: Writes kept in memory while the disk takes none: more than a day at one observation a minute.
 MAX_PENDING = 2000
 
 Write = Callable[[sqlite3.Connection], None]
@@ -42,22 +42,22 @@ T = TypeVar("T")
 
 
 class _Unwritable(Exception):
-    """A write fails for a reason of its own: its ``__cause__``."""
+    """A write fails for a reason of its own, its ``__cause__``, not because of the disk."""
 
     def __init__(self, write: Write) -> None:
         self.write = write
 
 
 class _Mended(Exception):
-    """A write failed, but what it met with has been mended."""
+    """A write failed, but its cause has been repaired."""
 
 
 class Ledger:
     """The ledger in ``folder``.
 
-    ``error`` says, in words for the user, why nothing is recorded just now; ``notice`` what was
-    put aside. ``is_elsewhere``: another server writes it. ``gap`` is the longest time between two
-    observations that is no gap.
+    ``error`` tells the user why nothing is recorded at present; ``notice`` tells which file was put
+    aside. ``is_elsewhere`` means that another server writes the ledger. Two observations that are
+    at most ``gap`` apart leave no gap in the record.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Ledger:
         self.error = ""
         self.notice = ""
         self.is_elsewhere = False
-        #: Another number with each file: what was read of an earlier one no longer holds.
+        #: Changes with each file: data read from an earlier file is no longer valid.
         self.generation = 0
         self._gap = span_us(gap)
         self._clock = clock
@@ -80,7 +80,7 @@ class Ledger:
         self._db: sqlite3.Connection | None = None
         self._lock: FileLock | None = None
         self._identity: tuple[int, int] | None = None
-        #: Whether nothing has been written yet to a ledger that took the place of a broken one.
+        #: Whether a ledger that replaced a broken one is still empty.
         self._is_fresh = False
         self._pending: deque[Write] = deque(maxlen=MAX_PENDING)
         self._overflows = False
@@ -91,20 +91,19 @@ class Ledger:
     # ---- writing ---------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Opens the ledger for writing; what keeps it from being opened is in ``error``."""
+        """Opens the ledger for writing. If that fails, ``error`` says why."""
         self._flush()
 
     def record(self, observation: Observation) -> int:
-        """Records an observation. Returns the earliest time (microseconds) from which the record of
-        what was spent has changed since the last such answer; ``FOR_EVER`` where nothing was
-        written."""
+        """Records an observation. Returns the earliest time (microseconds) from which recorded
+        costs have changed since the last such answer, or ``FOR_EVER`` if nothing was written."""
         at = to_us(observation.at)
 
         def write(db: sqlite3.Connection) -> None:
             last = reads.last_observed_at(db, observation.host)
             self._behind = last if last is not None and last - at > self._gap else None
             if last is not None and at <= last:
-                return  # recorded already, by another server or before the clock was put back
+                return  # recorded already, by another server or before the clock was set back
             jump = 0
             if observation.ahead is not None and self._ahead is not None:
                 jump = span_us(observation.ahead - self._ahead)
@@ -121,7 +120,7 @@ class Ledger:
         return changed_since
 
     def add_event(self, host: Host, event: Event) -> None:
-        """Records an event, and the shutdown that it may be of."""
+        """Records an event, and the shutdown that it may belong to."""
         self._write(lambda db: write_event(db, host, event))
 
     def set_volume(self, host: Host, at: datetime, gigabytes: int, price: VolumePrice) -> None:
@@ -129,7 +128,7 @@ class Ledger:
         self._write(lambda db: write_volume(db, host, to_us(at), gigabytes, price))
 
     def close(self) -> None:
-        """Closes the file and gives the lock back."""
+        """Closes the file and releases the lock."""
         self._close_file()
         if self._lock is not None:
             self._lock.release()
@@ -152,7 +151,7 @@ class Ledger:
         self._flush()
 
     def _flush(self) -> None:
-        """Writes all that is pending, all or nothing. Never raises."""
+        """Writes everything that is pending, all or nothing. Never raises."""
         try:
             try:
                 lost = self._commit_all()
@@ -161,10 +160,10 @@ class Ledger:
                 lost = self._commit_all()
         except Locked:
             self.is_elsewhere = True
-            # What that server has recorded too is left out when it is gone.
+            # When that server ends, entries that it recorded too are skipped.
             self._set_error(
-                "Costs and history are not recorded here: another server of yours records costs "
-                "and history. What happens is kept in memory and recorded when that server ends."
+                "Costs and history are not recorded here, because another server of yours records "
+                "them. New entries stay in memory and are recorded when that server ends."
             )
         except (TooNew, MigrationFailed) as error:
             self._set_error(f"Costs and history are not recorded: {error}.")
@@ -173,27 +172,26 @@ class Ledger:
             if is_of_the_disk(error):
                 self._set_error(
                     f"Costs and history can't be recorded in {self.path.parent} ({error}). Check "
-                    "that there is space and that you may write there; it is tried again at every "
-                    "check."
+                    "that there is space and that you may write there. Each check tries again."
                 )
             elif isinstance(error, Broken):
                 self._set_error(
-                    f"Costs and history can't be recorded in {self.path.parent}: a ledger that was "
-                    f"just begun is broken as well ({error}). Check the disk."
+                    f"Costs and history can't be recorded in {self.path.parent}: even a new record "
+                    f"is broken ({error}). Check the disk."
                 )
             else:
-                self._log.debug("The ledger could not be written", exc_info=error)
+                self._log.debug("The record could not be written", exc_info=error)
                 self._set_error(
                     f"Costs and history can't be recorded ({type(error).__name__}: {error}). "
                     "Please report it."
                 )
-            # With the connection goes the lock, which may be on a file that is gone.
+            # This releases the lock, too, which may be on a file that is gone.
             self.close()
         else:
             self._overflows = False
             self._set_error(lost or self._clock_error())
             if self._behind is not None:
-                self.close()  # nothing is recorded: let "costs --repair" have it
+                self.close()  # nothing is recorded: "costs --repair" may have the file
 
     def _clock_error(self) -> str:
         if self._behind is None:
@@ -202,11 +200,12 @@ class Ledger:
             f"The clock is behind the last record ({to_iso(from_us(self._behind))}), so nothing is "
             "recorded until then. Check the clock of this machine. If it is right, that record was "
             "made while it was wrong: run `jupyter sagemaker-autoshutdown costs --repair`, which "
-            "takes out what lies in the future and keeps a copy."
+            "removes entries of the future and keeps a copy."
         )
 
     def _commit_all(self) -> str:
-        """Writes what is pending, but for what can't be: says what was lost, if anything was."""
+        """Writes everything pending except the entries that can't be written. Returns a text about
+        lost entries, or an empty one."""
         lost = ""
         while True:
             try:
@@ -216,7 +215,7 @@ class Ledger:
                 self._commit()
                 return lost
             except _Unwritable as error:
-                # Not the disk's fault, so that trying the same again would fail for ever.
+                # Not the disk's fault, so a retry would fail for ever.
                 self._pending.remove(error.write)
                 self._log.error(
                     "A record of costs or history could not be written", exc_info=error.__cause__
@@ -228,7 +227,7 @@ class Ledger:
                 return lost
 
     def _commit(self) -> None:
-        """One transaction. Raises :class:`_Unwritable`, and what keeps all from being written."""
+        """One transaction. Raises :class:`_Unwritable`, or the error that prevents every write."""
         db = self._connect()
         if not self._pending:
             return
@@ -254,7 +253,7 @@ class Ledger:
         except Exception as error:
             if is_of_the_disk(error):
                 raise
-            # Is it what was to be written, or what is there?
+            # Is the new entry at fault, or the file?
             with contextlib.suppress(sqlite3.Error):
                 db.execute("ROLLBACK")
             with takes_damage_for_such():
@@ -270,7 +269,7 @@ class Ledger:
             # Somebody removed the folder: another server may hold the lock of the new one.
             self.close()
         if self._db is not None and file_identity(self.path) != self._identity:
-            # Somebody removed it. What is written to the old file is lost with it.
+            # Somebody removed the file. Anything written to the old one is lost with it.
             self._close_file()
         if self._db is None:
             folder = self.path.parent
@@ -291,7 +290,7 @@ class Ledger:
             self._log.warning("The record of costs and history was damaged: %s", mended)
 
     def _begin_anew(self, error: Broken) -> None:
-        """Puts a broken ledger aside. Needs the lock; raises ``error`` where that is in vain."""
+        """Puts a broken ledger aside. Needs the lock. If that fails, raises ``error``."""
         self._close_file()
         if self._is_fresh:
             raise error
@@ -314,10 +313,10 @@ class Ledger:
     # ---- reading ---------------------------------------------------------------------------
 
     def read(self, query: Callable[[sqlite3.Connection], T]) -> T | None:
-        """The answer to a query of ``reads``; None where there is no ledger to ask.
+        """The answer to a query of ``reads``; None if there is no ledger.
 
-        Raises ``Unavailable`` where there is one that can't be read. If it is broken, it has
-        been put aside by then. A query that fails although the ledger is sound raises what it did.
+        Raises ``Unavailable`` if the ledger can't be read; a broken one has then been put aside. If
+        a query fails on a sound ledger, its own error is raised.
         """
         if self._db is None:
             return read_ledger(self.path, query)
@@ -349,9 +348,9 @@ class Ledger:
 
 
 def read_ledger(path: Path, query: Callable[[sqlite3.Connection], T]) -> T | None:
-    """The answer to a query of the ledger at ``path``, which another process may be writing.
+    """The answer to a query of the ledger at ``path``, even while another process writes it.
 
-    None where there is no ledger, or an empty one. Raises ``Unavailable``.
+    None if there is no ledger, or an empty one. Raises ``Unavailable``.
     """
     try:
         if not path.exists():

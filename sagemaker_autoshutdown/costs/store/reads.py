@@ -20,9 +20,9 @@ E = TypeVar("E", bound=Enum)
 
 
 class Timeline(NamedTuple):
-    """One run of an app, and what it did all along. ``ended_by`` is the reason of its shutdown,
-    empty where it ended otherwise; ``is_up``: it has not ended. ``shutdown_at`` is when SageMaker
-    accepted the shutdown."""
+    """One run of an app, and its whole course. ``ended_by`` is the reason of its shutdown, or empty
+    if it ended otherwise; ``is_up`` means that it has not ended. ``shutdown_at`` is the time when
+    SageMaker accepted the shutdown."""
 
     domain_id: str
     owner: str
@@ -35,8 +35,7 @@ class Timeline(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """A keep-alive of a run of an app: from when, until when, which is no later than the run's
-    end."""
+    """A keep-alive of a run of an app: its start, and its end, which is no later than the run's."""
 
     domain_id: str
     owner: str
@@ -133,7 +132,7 @@ def runs_version(db: Connection) -> tuple[object, ...]:
 def app_types(db: Connection, host: Host) -> dict[str, str]:
     """The instances that this host's owner ever had, with the type of their apps.
 
-    A home folder can be shared by several owners, or be a copy of another's.
+    Several owners can share a home folder, or one can be a copy of another.
     """
     return {
         instance: app_type
@@ -154,7 +153,8 @@ def last_observed_at(db: Connection, host: Host) -> int | None:
 
 
 def unsettled(db: Connection, host: Host) -> dict[tuple[str, str], int]:
-    """Since when apps count as in use that may turn out to have been idle, by instance and app."""
+    """For each instance and app that counts as in use but may turn out to have been idle: since
+    when."""
     return {
         (instance, app): since
         for instance, app, since in db.execute(
@@ -208,7 +208,7 @@ def events(
 
 
 def _known(enum: type[E], value: object) -> E | None:
-    """The member, or None: a newer server on the same home records what this one does not know."""
+    """The member, or None: a newer server on the same home may record values unknown here."""
     try:
         return enum(value)
     except ValueError:
@@ -223,7 +223,7 @@ class RunAt(NamedTuple):
 
 
 def run_at(db: Connection, app_type: str, app_name: str, at: int) -> RunAt | None:
-    """The run of an app that was up at a time."""
+    """The run of an app that was up at a given time."""
     row = db.execute(
         "SELECT id, ended_at FROM runs WHERE app_type = ? AND app_name = ? AND started_at <= ? "
         "AND (ended_at IS NULL OR ended_at >= ?) ORDER BY started_at DESC LIMIT 1",
@@ -233,7 +233,7 @@ def run_at(db: Connection, app_type: str, app_name: str, at: int) -> RunAt | Non
 
 
 def idle_since(db: Connection, run_id: int, at: int) -> int | None:
-    """Since when a run had been idle at a time; None if it was in use."""
+    """Since when a run had been idle at a given time; None if it was in use."""
     since = None
     for began, idle in db.execute(
         "SELECT started_at, idle FROM stretches WHERE run_id = ? AND started_at <= ? "
@@ -247,11 +247,11 @@ def idle_since(db: Connection, run_id: int, at: int) -> int | None:
 
 
 def keep_alives(db: Connection, start: int, end: int) -> list[Hold]:
-    """The keep-alives that users asked for, each until its end, the next word on it or the end of
-    its run."""
+    """The keep-alives that users asked for. Each lasts until its end, the next request about it, or
+    the end of its run."""
     holds: dict[tuple[str, str, str, str], Hold] = {}
     found = []
-    # Older versions did not record of which run an event is: the one that was up then.
+    # Older versions did not record the run of an event. Take the run that was up then.
     for at, kind, until, ended_at, domain_id, owner, app_type, app in db.execute(
         "SELECT e.at, e.kind, e.shutdown_at, r.ended_at, r.domain_id, r.owner, r.app_type, "
         "r.app_name FROM events AS e JOIN runs AS r ON r.id = (SELECT id FROM runs "

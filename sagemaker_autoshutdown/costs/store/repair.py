@@ -1,7 +1,7 @@
 """Removes records that a wrong clock put into the future of a ledger. Keeps a copy.
 
-While such a record is there nothing is recorded until its time comes: what is earlier than the last
-observation counts as recorded already.
+As long as such a record exists, nothing is recorded until its time comes, because everything
+earlier than the last observation counts as already recorded.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from ..microseconds import to_us
 from .database import free_name, open_for_writing, takes_damage_for_such
 from .ledger import LOCK_NAME
 
-#: Seconds to wait for a server. One whose record is ahead gives the lock back at each check.
+#: How many seconds to wait for a server. If its record is ahead, it releases the lock at each
+#: check.
 LOCK_WAIT = 5.0
 
 
 class Repaired(NamedTuple):
-    """What was taken out, and where the ledger is as it was before."""
+    """The removed entries, and the copy of the ledger as it was before."""
 
     runs: int
     stretches: int
@@ -31,10 +32,10 @@ class Repaired(NamedTuple):
 
 
 def repair(path: Path, now: datetime) -> Repaired | None:
-    """Ends the record at ``path`` now, at the latest. None where it ends there anyway.
+    """Ends the record at ``path`` at the present time. None if nothing in it is later.
 
     Raises ``Locked``, ``Broken``, ``TooNew``, ``MigrationFailed``, ``OSError`` and
-    ``sqlite3.OperationalError``; the ledger then is as it was.
+    ``sqlite3.OperationalError``; the ledger is then unchanged.
     """
     lock = FileLock(path.with_name(LOCK_NAME), LOCK_WAIT)
     try:
@@ -55,7 +56,7 @@ def repair(path: Path, now: datetime) -> Repaired | None:
 
 
 def _trim_copy(path: Path, trimmed: Path, now: int) -> tuple[int, int, int] | None:
-    # Opened for writing first: what was left half written is rolled back, old tables brought along.
+    # Open it for writing first: this rolls back half-written transactions and updates old tables.
     with takes_damage_for_such(), contextlib.closing(open_for_writing(path)[0]) as source:
         if not _is_ahead(source, now):
             return None
@@ -85,7 +86,7 @@ def _trim(db: sqlite3.Connection, now: int) -> tuple[int, int, int]:
         "DELETE FROM stretches WHERE run_id IN (SELECT id FROM runs WHERE started_at >= ?)", (now,)
     )
     runs = db.execute("DELETE FROM runs WHERE started_at >= ?", (now,)).rowcount
-    # One that is up goes on, if it is up at the next observation.
+    # A run that is up goes on if its app is up at the next observation.
     db.execute(
         "UPDATE runs SET seen_at = min(seen_at, ?1), held_until = min(held_until, ?1), "
         "ended_at = min(ended_at, ?1), shutdown_at = min(shutdown_at, ?1)",

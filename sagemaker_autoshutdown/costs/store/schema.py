@@ -1,8 +1,8 @@
 """The ledger's tables, and how a file of an older version is brought up to date.
 
-``MIGRATIONS[n]`` leads from version ``n`` to ``n + 1``; a released step is never changed. Each
-changes a table, so that a version can be told from the tables as well: a number that does not fit
-them is damage. Times are microseconds since 1970 in UTC, prices decimal text.
+``MIGRATIONS[n]`` leads from version ``n`` to ``n + 1``; a released step never changes. Each step
+changes a table, so the tables, too, show the version: a version number that does not fit them is
+damage. Times are microseconds since 1970 in UTC, prices are decimal text.
 """
 
 from __future__ import annotations
@@ -130,10 +130,10 @@ ALTER TABLE events ADD COLUMN run_started_at INTEGER;
 MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 
 
-#: No product has that many versions.
+#: More versions than any product has.
 _MOST_VERSIONS = 1000
 
-#: Tables with their columns, and indexes with what makes them.
+#: Tables with their columns, and indexes with their definitions.
 Structure = frozenset[tuple[str, str, tuple[tuple[object, ...], ...]]]
 
 
@@ -142,13 +142,13 @@ class TooNew(Exception):
 
 
 class MigrationFailed(Exception):
-    """A step does not work on a file that is sound: a slip of ours."""
+    """A step does not work on a sound file: a defect of this package."""
 
 
 def migrate(connection: sqlite3.Connection) -> str:
-    """Brings the tables up to date, all or nothing; says what had to be mended, if anything.
+    """Brings the tables up to date, all or nothing. Returns a text about repairs, or an empty one.
 
-    Raises :class:`TooNew`, :class:`MigrationFailed`, :class:`Broken`, and what SQLite raises.
+    Raises :class:`TooNew`, :class:`MigrationFailed`, :class:`Broken`, and whatever SQLite raises.
     """
     mended = ""
     with _transaction(connection):
@@ -163,10 +163,10 @@ def migrate(connection: sqlite3.Connection) -> str:
             if not fitting:
                 if len(MIGRATIONS) < version <= _MOST_VERSIONS:
                     raise TooNew(
-                        f"the ledger has version {version}, this is for {len(MIGRATIONS)}: "
-                        "nothing is recorded until this package is updated"
+                        f"the record has version {version}, but this package knows versions up to "
+                        f"{len(MIGRATIONS)} only: nothing is recorded until you upgrade it"
                     )
-                raise Broken("its tables are not those of a ledger")
+                raise Broken("its tables are not those of the record")
             mended = f"its version number was {version}, but it is {fitting[-1]}"
             version = fitting[-1]
         if mended or version < len(MIGRATIONS):
@@ -178,7 +178,7 @@ def migrate(connection: sqlite3.Connection) -> str:
                 if is_of_the_disk(error):
                     raise
                 raise MigrationFailed(
-                    f"the ledger can't be brought to version {len(MIGRATIONS)}: {error}"
+                    f"the record can't be brought to version {len(MIGRATIONS)}: {error}"
                 ) from error
             connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
     return mended
@@ -203,7 +203,7 @@ def _version(connection: sqlite3.Connection) -> int:
 
 @lru_cache(maxsize=16)
 def _structure(steps: tuple[str, ...]) -> Structure:
-    """What these steps make of an empty file."""
+    """The structure that these steps make of an empty file."""
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         for step in steps:
             for statement in step.split(";\n"):

@@ -1,17 +1,17 @@
-"""What one observation changes in the ledger.
+"""Writes the changes of one observation to the ledger.
 
-Owns the rules by which observations become runs and stretches: where a run begins and ends, what
-counts as idle, what is estimated. Each function takes a connection with a transaction under way.
+These rules turn observations into runs and stretches: when a run begins and ends, what counts as
+idle, what is estimated. Each function takes a connection with an open transaction.
 
-Between two observations an app counts as what it was at the earlier one, unless the later one knows
-better: idle time is counted from ``idle_since``, back to the last observation at which the app was
-held. Whether a browser was connected is as the later one knows it. A gap that is longer than the
-observations are apart (the server was down) is reconciled: an app that is still in the same run was
-up in between, which is marked as estimated.
+Between two observations an app keeps the state of the earlier one, unless the later one knows
+better: idle time counts from ``idle_since``, but not from before the last observation at which the
+app was held. Whether a browser was connected is taken from the later one. A longer gap (the server
+was down) is reconciled: if the app is still in the same run, it was up in between, and that time is
+marked as estimated.
 
-What an observation has settled stays as it is, whatever later ones say: no run begins before an
-observation at which it was not up, and no time is turned idle in which the app was known to be
-used. Counters rest on that (see ``totals``).
+Later observations do not change settled facts: no run begins before an observation at which it was
+not up, and no time becomes idle in which the app was known to be used. Counters rely on that (see
+``totals``).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Connection = sqlite3.Connection
 
 @dataclass
 class _Run:
-    """A run that is up, as recorded. Columns in the order of ``_COLUMNS``."""
+    """A run that is up, as recorded. Columns are in the order of ``_COLUMNS``."""
 
     id: int
     app_type: str
@@ -51,18 +51,18 @@ _COLUMNS = (
 
 
 def write_observation(db: Connection, observation: Observation, gap: int, jump: int = 0) -> int:
-    """Records an observation. ``gap`` is the longest time between observations that is no gap; by
-    ``jump`` the clock was set forward since the last one.
+    """Records an observation. Two observations at most ``gap`` apart leave no gap; ``jump`` is how
+    far the clock was set forward since the last one.
 
-    Returns the earliest time from which something changed. Observations come in order of time.
+    Returns the earliest time from which something changed. Observations must be in order of time.
     """
     at = to_us(observation.at)
     dirty = at
     last_observed_at = reads.last_observed_at(db, observation.host)
     up = {(run.app_type, run.app_name): run for run in _runs_up(db, observation.host)}
     if last_observed_at is not None and jump > gap:
-        # That time did not pass and is not billed: what is up goes on as new runs, since the last
-        # observation as the clock has it now.
+        # That time did not pass and is not billed: apps that are up go on as new runs, which start
+        # at the last observation as the clock has it now.
         for before in up.values():
             dirty = min(dirty, _end_unseen(db, before, gap))
         up, last_observed_at = {}, last_observed_at + jump
@@ -73,7 +73,7 @@ def write_observation(db: Connection, observation: Observation, gap: int, jump: 
             run = None
         if run is not None:
             dirty = min(dirty, _go_on(db, observation, run, app, at, gap))
-        elif not app.app.unseen:  # else it is not known on what instance it runs
+        elif not app.app.unseen:  # else the instance that it runs on is not known
             start = _start(app, at, gap, last_observed_at)
             dirty = min(dirty, _begin(db, observation, app, at, gap, start))
     for run in up.values():
@@ -99,10 +99,11 @@ def _runs_up(db: Connection, host: Host) -> Iterator[_Run]:
 
 
 def _goes_on(run: _Run, app: AppObservation, at: int, gap: int) -> bool:
-    """Whether an app that is up is in the run that is recorded as up.
+    """Whether an app that is up is still in the recorded run.
 
-    Not if it was shut down and is in service after a gap: whatever SageMaker says of its creation,
-    it was started again. While it is being deleted, that has not ended; it may take 20 minutes.
+    It is not if it was shut down and is in service after a gap: it was started again, whatever
+    SageMaker says about its creation. An app that is being deleted is still in its run; deleting
+    may take 20 minutes.
     """
     was_shut_down = bool(run.shutdown_reason) and app.app.status is not AppStatus.DELETING
     return (
@@ -113,11 +114,11 @@ def _goes_on(run: _Run, app: AppObservation, at: int, gap: int) -> bool:
 
 
 def _start(app: AppObservation, at: int, gap: int, last_observed_at: int | None) -> int:
-    """When a run that is new began: not before an observation at which it was not up.
+    """The start of a new run. It is not before an observation at which the app was not up.
 
-    SageMaker keeps the CreationTime of an app that is started again within a day. Where it says
-    what can't be and the last observation is long ago, nothing tells when, and the run counts from
-    now on.
+    SageMaker keeps the CreationTime of an app that is started again within a day. If its value is
+    impossible and the last observation is long ago, the start can't be known, and the run counts
+    from now on.
     """
     start = min(at, to_us(app.app.run_started_at))
     if last_observed_at is None or start >= last_observed_at:
@@ -128,7 +129,7 @@ def _start(app: AppObservation, at: int, gap: int, last_observed_at: int | None)
 def _begin(
     db: Connection, observation: Observation, app: AppObservation, at: int, gap: int, start: int
 ) -> int:
-    """Records a run that is new; returns its start."""
+    """Records a new run; returns its start."""
     price_id = _price_id(db, observation.host, app, at)
     cursor = db.execute(
         "INSERT INTO runs (region, domain_id, owner, app_type, app_name, instance_type, instance, "
@@ -168,15 +169,15 @@ def _begin(
 def _go_on(
     db: Connection, observation: Observation, run: _Run, app: AppObservation, at: int, gap: int
 ) -> int:
-    """Records that a run went on; returns from when on something changed."""
+    """Records that a run went on; returns the time from which something changed."""
     price_id = run.price_id
     if app.app.unseen or (app.price.usd_per_hour is None and _is_priced(db, price_id)):
-        new_price_id = price_id  # one that is not known for the moment
+        new_price_id = price_id  # a price that is not known at the moment
     else:
         new_price_id = _price_id(db, observation.host, app, at)
     dirty = run.seen_at
     if new_price_id != price_id and not _is_priced(db, price_id):
-        # What it costs has become known, and that is what it cost so far.
+        # The price has become known, and it applies to the time so far.
         db.execute(
             "UPDATE stretches SET price_id = ? WHERE run_id = ? AND price_id = ?",
             (new_price_id, run.id, price_id),
@@ -198,8 +199,8 @@ def _extend(
     estimated: bool,
     price_id: int,
 ) -> int:
-    """Records what a run did from ``seen_at`` to the observation; returns from when on it
-    changed."""
+    """Records the course of a run from ``seen_at`` to the observation. Returns the time from which
+    something changed."""
     at, seen_at, closed_since = to_us(observation.at), run.seen_at, _closed_since(observation)
     dirty = seen_at
     since = None if app.since is None else to_us(app.since)
@@ -208,7 +209,7 @@ def _extend(
         turned = max(seen_at, idle_from)
         _append(db, run, min(seen_at, at), turned, run.idle, estimated, closed_since)
         _append(db, run, turned, at, True, estimated, closed_since)
-        if idle_from < seen_at and not run.idle:  # else it is idle since then already
+        if idle_from < seen_at and not run.idle:  # else it has been idle since then already
             _turn_idle(db, run, idle_from)
             dirty = idle_from
         idle = True
@@ -241,10 +242,10 @@ def _append(
     estimated: bool,
     closed_since: int | None,
 ) -> None:
-    """Adds a stretch to the end of a run; one that is like the last makes that longer.
+    """Adds a stretch to the end of a run. If it is like the last one, that one gets longer.
 
-    ``closed_since`` is since when no browser was connected, as known at ``end``: where that is
-    within the stretch, two are added.
+    ``closed_since`` is the time since which no browser was connected, as known at ``end``. If it
+    lies within the stretch, two stretches are added.
     """
     if closed_since is not None and start < closed_since:
         _append(db, run, start, min(closed_since, end), idle, estimated, None)
@@ -266,7 +267,8 @@ def _append(
 def _insert(
     db: Connection, run_id: int, start: int, end: int, like: tuple[int, int, int, int | None]
 ) -> None:
-    """Adds a stretch. ``like``: its columns from ``idle`` on, which tell it from its neighbours."""
+    """Adds a stretch. ``like`` holds its columns from ``idle`` on, which tell it from its
+    neighbours."""
     db.execute(
         "INSERT INTO stretches (run_id, started_at, ended_at, idle, estimated, price_id, "
         "closed_since) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -275,7 +277,7 @@ def _insert(
 
 
 def _turn_idle(db: Connection, run: _Run, since: int) -> None:
-    """What counted as in use since then was idle, as is known by now."""
+    """Turns time since then that counted as in use into idle time, as is known by now."""
     tail = db.execute(
         "SELECT id, started_at, ended_at, idle, estimated, price_id, closed_since FROM stretches "
         "WHERE run_id = ? AND ended_at > ? ORDER BY ended_at",
@@ -300,7 +302,7 @@ def _merge_tail(db: Connection, run: _Run, since: int) -> None:
     ).fetchall()
     for earlier, later in zip(rows, rows[1:]):
         if earlier[2] == later[1] and earlier[3:] == later[3:]:
-            # The later one takes the earlier one in, so that a third can follow.
+            # The later stretch absorbs the earlier one, so that a third can follow.
             (start,) = db.execute(
                 "SELECT started_at FROM stretches WHERE id = ?", (earlier[0],)
             ).fetchone()
@@ -309,9 +311,9 @@ def _merge_tail(db: Connection, run: _Run, since: int) -> None:
 
 
 def _end(db: Connection, run: _Run, end: int, closed_since: int | None) -> int:
-    """Records that a run is over, as was seen; returns from when on something changed.
+    """Records the observed end of a run; returns the time from which something changed.
 
-    It went on until it was seen to be gone, as what it was at the last observation.
+    The run kept the state of the last observation until its end was seen.
     """
     dirty = run.seen_at
     _append(db, run, run.seen_at, end, run.idle, False, closed_since)
@@ -320,10 +322,10 @@ def _end(db: Connection, run: _Run, end: int, closed_since: int | None) -> int:
 
 
 def _end_unseen(db: Connection, run: _Run, gap: int) -> int:
-    """Records that a run is over whose end nobody saw; returns from when on something changed.
+    """Records the end of a run that nobody saw end; returns the time from which something changed.
 
-    Nothing is known beyond the last observation: it ends there, and its last while counts as
-    estimated.
+    Nothing is known beyond the last observation, so the run ends there, and its last stretch counts
+    as estimated.
     """
     row = db.execute(
         "SELECT id, started_at, ended_at, idle, price_id, closed_since FROM stretches "
@@ -342,7 +344,7 @@ def _end_unseen(db: Connection, run: _Run, gap: int) -> int:
 
 
 def _price_id(db: Connection, host: Host, app: AppObservation, at: int) -> int:
-    """The record of a price, made when it is first used. A price says what held at the time."""
+    """The record of a price, created on first use. It holds the facts of that time."""
     price: Price = app.price
     usd = None if price.usd_per_hour is None else str(price.usd_per_hour)
     key = (
@@ -374,8 +376,8 @@ def _is_priced(db: Connection, price_id: int) -> bool:
 
 
 def write_event(db: Connection, host: Host, event: Event) -> None:
-    """Records an event. Its time is moved by microseconds where another has it already, so that
-    pages of events can be told apart by time."""
+    """Records an event. If another event has the same time, this one's moves by microseconds, so
+    that pages of events can be told apart by time."""
     at = to_us(event.at)
     while db.execute("SELECT 1 FROM events WHERE at = ?", (at,)).fetchone():
         at += 1
