@@ -113,7 +113,7 @@ class Running:
             await asyncio.wait_for(self._parts.monitor.stop(), STOP_TIMEOUT)
         except Exception as error:
             self._serverapp.log.warning(
-                "sagemaker_autoshutdown: the loop could not be ended (%s)",
+                "sagemaker_autoshutdown: the loop could not be stopped (%s)",
                 str(error) or type(error).__name__,
             )
 

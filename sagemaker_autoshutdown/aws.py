@@ -98,11 +98,11 @@ class AwsError(Exception):
 _REMEDY = {
     ErrorKind.ACCESS_DENIED: "Ask your administrator to allow the IAM action {operation} to the "
     "execution role.",
-    ErrorKind.THROTTLED: "Nothing needs to be done: AWS limits the rate of calls, and it is tried "
-    "again later.",
-    ErrorKind.NOT_FOUND: "Nothing needs to be done: it is already gone.",
-    ErrorKind.IN_USE: "Nothing needs to be done: SageMaker is busy with it, and it is tried again "
-    "later.",
+    ErrorKind.THROTTLED: "No action is needed: AWS limits the rate of calls, and the call is "
+    "retried later.",
+    ErrorKind.NOT_FOUND: "No action is needed: it is already gone.",
+    ErrorKind.IN_USE: "No action is needed: SageMaker is busy with it, and the call is "
+    "retried later.",
     ErrorKind.NO_CREDENTIALS: "Check that this app has an execution role and that its credentials "
     "have not expired; restarting the app renews them.",
     ErrorKind.TIMEOUT: "AWS did not answer in time. The call is retried. If this lasts, check the "

@@ -144,7 +144,10 @@ class Shutdowns:
         minutes = round(ACCEPTED_PATIENCE / timedelta(minutes=1))
         code, message = (
             "StillInService",
-            (f"SageMaker agreed to delete it, but lists it as in service {minutes} minutes later"),
+            (
+                "SageMaker agreed to delete it, but still lists it as in service "
+                f"{minutes} minutes later"
+            ),
         )
         if entry.not_found:
             code, message = (

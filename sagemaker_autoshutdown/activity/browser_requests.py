@@ -170,7 +170,7 @@ class BrowserRequests:
             try:
                 self.hear(handler)
             except Exception:
-                log.debug("a request could not be looked at", exc_info=True)
+                log.debug("a request could not be read", exc_info=True)
             if told is not None:
                 told(handler)
 
@@ -207,7 +207,7 @@ class BrowserRequests:
             try:
                 hear(handler.request.path, message)
             except Exception:
-                log.debug("a message could not be looked at", exc_info=True)
+                log.debug("a message could not be read", exc_info=True)
             return on_message(handler, message)
 
         cls.on_message = hear_too

@@ -143,7 +143,7 @@ class GpuWatch:
         elif device.is_working is None:
             text = f"{label} does not report whether it works"
         else:
-            text = f"{label} is used by nothing"
+            text = f"nothing uses {label}"
         return Work(
             kind=WorkKind.GPU,
             id=str(gpu.index),

@@ -382,5 +382,5 @@ async def _ask_all(
 
 def _models(what: str, models: Any) -> Models:
     if not isinstance(models, list) or not all(isinstance(model, dict) for model in models):
-        raise Unreadable(f"the list of {what} is not what Jupyter's API says")
+        raise Unreadable(f"the list of {what} does not fit Jupyter's API")
     return models

@@ -421,7 +421,7 @@ def _listen_to(manager: Any, kernel_id: str, requests: KernelRequests, *, from_s
     stream = getattr(kernel, "_activity_stream", None)
     record: Callable[[list[bytes]], None] | None = getattr(stream, "_recv_callback", None)
     if stream is None or record is None:
-        log.debug("what kernel %s says can't be heard", kernel_id)
+        log.debug("kernel %s can't be listened to", kernel_id)
         return
     requests.follow(kernel_id, from_start=from_start)
 

@@ -296,7 +296,7 @@ async def _models(server: OtherServer, path: str, end: float) -> list[dict[str, 
         client.close()
     models = json.loads(answer.body)
     if not isinstance(models, list) or not all(isinstance(model, dict) for model in models):
-        raise ValueError(f"its {path} is not what Jupyter's API says")
+        raise ValueError(f"its {path} does not fit Jupyter's API")
     return models
 
 

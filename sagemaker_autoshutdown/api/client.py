@@ -94,7 +94,7 @@ def find(url: str | None, token: str | None, environ: Mapping[str, str] = os.env
     known = running(environ)
     if named:
         if urlsplit(named).scheme not in ("http", "https"):
-            raise NoServer(f"{clean(named)} is no address of a Jupyter server (http://...).")
+            raise NoServer(f"{clean(named)} is not the address of a Jupyter server (http://...).")
         wanted = _loopback(named)
         match = next((server for server in known if _same(server.url, wanted)), None)
         # A terminal may have outlived the server that its environment names.
@@ -201,7 +201,9 @@ def _json(body: bytes, server: Server) -> Any:
         return json.loads(body)
     except ValueError:
         # A login page, for example.
-        raise NoServer(f"What answers at {server.url} is no Jupyter server with a token.") from None
+        raise NoServer(
+            f"{server.url} is not the address of a Jupyter server with a token."
+        ) from None
 
 
 def _is_loaded(client: Client) -> bool:

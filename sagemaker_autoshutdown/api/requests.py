@@ -39,7 +39,7 @@ def keep_alive_end(body: Mapping[str, Any], now: datetime, longest: timedelta) -
     ``longest`` is what the admin allows; 0 is for others to refuse.
     """
     errors = {
-        str(name): "is no field; there are seconds and until"
+        str(name): "is not a field; the fields are seconds and until"
         for name in body
         if name not in ("seconds", "until")
     }
@@ -68,7 +68,7 @@ def moment(name: str, text: object) -> datetime:
             return from_iso(text)
         except ValueError:
             pass
-    allowed = f"must be a time as 2026-09-01T18:00:00Z; got {echo(text)}"
+    allowed = f"must be a time such as 2026-09-01T18:00:00Z; got {echo(text)}"
     raise InvalidRequest(f"{name} {allowed}.", {name: allowed})
 
 

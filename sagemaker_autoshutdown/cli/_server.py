@@ -40,7 +40,7 @@ def app_path(app_name: str, more: str = "") -> str:
 def choose_app(apps: list[dict[str, Any]], name: str | None) -> dict[str, Any]:
     """The app with this name, else the only one whose name begins so, else the only app."""
     names = sorted(str(app["app_name"]) for app in apps)
-    there = f"There are: {', '.join(map(clean, names))}." if names else "There are no apps."
+    there = f"The apps are: {', '.join(map(clean, names))}." if names else "No apps are running."
     if name is None:
         if len(apps) == 1:
             return apps[0]
@@ -49,5 +49,5 @@ def choose_app(apps: list[dict[str, Any]], name: str | None) -> dict[str, Any]:
     matches = exact or [app for app in apps if str(app["app_name"]).startswith(name)]
     if len(matches) == 1:
         return matches[0]
-    problem = "is ambiguous" if matches else "is no app"
+    problem = "is ambiguous" if matches else "is not an app"
     raise Failed(f"{clean(name)!r} {problem}. {there}")

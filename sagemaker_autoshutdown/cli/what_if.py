@@ -110,7 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise Failed(f"{error} ({path}).") from None
     if replayed is None:
         raise Failed(
-            f"There is no ledger at {path} yet. It is written while the server runs; name another "
+            f"There is no record at {path} yet. It is written while the server runs; name another "
             "one with --ledger."
         )
     if arguments.json:

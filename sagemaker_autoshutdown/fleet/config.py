@@ -134,7 +134,7 @@ def _config(document: Mapping[str, Any], folder: Path) -> Config:
     listen = top.text("listen", DEFAULT_LISTEN)
     host, _, port = listen.rpartition(":")
     if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-        raise top.wrong("listen", f'is an address and a port such as "{DEFAULT_LISTEN}"')
+        raise top.wrong("listen", f'must be an address and a port such as "{DEFAULT_LISTEN}"')
     token = secret_in(top, "token_file", folder)
     if host not in LOOPBACK and not token:
         raise top.wrong(
@@ -149,7 +149,7 @@ def _config(document: Mapping[str, Any], folder: Path) -> Config:
     own, price_file, price_list_api = _prices(top, folder)
     tags = top.take("tags", list, 'a list of keys such as ["team"]', [])
     if not all(isinstance(key, str) and key for key in tags):
-        raise top.wrong("tags", 'is a list of keys such as ["team"]')
+        raise top.wrong("tags", 'must be a list of keys such as ["team"]')
     act = top.table("act")
     rules = read_rules(top, act)
     notify = read_notify(act, folder)
@@ -190,7 +190,8 @@ def _accounts(top: Table) -> tuple[Account, ...]:
         arn = table.text("role_arn")
         if arn and not re.fullmatch(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", arn, re.A):
             raise table.wrong(
-                "role_arn", f"is the ARN of a role, as arn:aws:iam::123456789012:role/NAME: {arn!r}"
+                "role_arn",
+                f"must be the ARN of a role, such as arn:aws:iam::123456789012:role/NAME: {arn!r}",
             )
         external_id = table.text("external_id")
         if external_id and not arn:
@@ -263,7 +264,9 @@ def _prometheus(
         is_url = has_more = False
     if not is_url:
         # Not the URL: what is taken for a wrong one may hold a password.
-        raise table.wrong("url", 'is the URL of a Prometheus server, as "https://prom.example.com"')
+        raise table.wrong(
+            "url", 'must be the URL of a Prometheus server, such as "https://prom.example.com"'
+        )
     if has_more:
         raise table.wrong(
             "url",
@@ -275,7 +278,7 @@ def _prometheus(
     if given is not None:
         for name, value in given.items():
             if not isinstance(value, str) or not re.fullmatch(r"[\x20-\x7e]*", value):
-                raise given.wrong(name, "is a text of one line, in ASCII")
+                raise given.wrong(name, "must be a text of one line, in ASCII")
             if not re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.A):
                 raise given.wrong(name, "is not the name of a header")
             headers[name] = value
@@ -288,7 +291,7 @@ def _prometheus(
     remote_write = table.text("remote_write_url")
     if remote_write and not remote_write.startswith(("http://", "https://")):
         raise table.wrong(
-            "remote_write_url", "is the URL of a receiver, which begins with https://"
+            "remote_write_url", "must be the URL of a receiver, which begins with https://"
         )
     table.end(
         "url, headers, token_file, sigv4_region, lookback, reports_within and remote_write_url"

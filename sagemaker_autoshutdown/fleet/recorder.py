@@ -42,17 +42,19 @@ class Recorder:
         problems = {"coverage": f"{problem}; coverage is not known."} if problem else {}
         reported, problem = self.fleet.reported()
         if problem:
-            problems["what servers say"] = f"{problem}; what servers say is not known."
+            problems["reports"] = f"{problem}; the servers' own reports are not known."
         failures = []
         for target, found, seconds in self.fleet.sweep_all(sweep_id, self.now, heard):
             if isinstance(found, Failure):
                 failures.append(found)
-                problems[found.name] = f"{found.name} is not seen. {found.message}. {found.remedy}"
+                problems[found.name] = (
+                    f"{found.name} can't be seen. {found.message}. {found.remedy}"
+                )
                 self.metrics.count_sweep(found.scope, FAILED)
                 continue
             for part, why in found.unseen.items():
                 name = f"the {part} of {target.name}"
-                problems[name] = f"{name} are not seen: {why}."
+                problems[name] = f"{name} can't be seen: {why}."
             try:
                 self._record(target, found, seconds, reported, problems)
             except StoreError as error:

@@ -207,8 +207,8 @@ class PrometheusServer:
 
 #: What helps where a query is too much for a server.
 _LESS = (
-    'set a shorter lookback in [prometheus], such as lookback = "1h": servers that were heard of '
-    "once are remembered in the record"
+    'set a shorter lookback in [prometheus], such as lookback = "1h". The record remembers every '
+    "server that reported once"
 )
 
 

@@ -237,12 +237,12 @@ def price_book(
     )
 
 
-_DEFECT = "It is tried again. This is a defect of this package: please report it."
+_DEFECT = "The sweep is retried. This is a defect of this package: please report it."
 #: What an admin can do, where what a user of an app can do is another thing.
 _REMEDY = {
     ErrorKind.NO_CREDENTIALS: "Check the AWS credentials that this command runs with, and that the "
     "region is enabled for the account.",
-    ErrorKind.OTHER: "It is tried again.",
+    ErrorKind.OTHER: "The sweep is retried.",
 }
 
 

@@ -33,7 +33,7 @@ class Table:
     def __init__(self, values: Any, path: tuple[str | int, ...] = ()) -> None:
         self.path = path
         if not isinstance(values, dict):
-            raise Wrong(path, "is a table")
+            raise Wrong(path, "must be a table")
         self._left = dict(values)
 
     @property
@@ -52,7 +52,7 @@ class Table:
         value = self._left.pop(name)
         # True is an int to Python, and no number to anybody else.
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise self.wrong(name, f"is {what}, not {value!r}")
+            raise self.wrong(name, f"must be {what}, not {value!r}")
         return value
 
     def text(self, name: str, default: str = "") -> str:
@@ -72,11 +72,11 @@ class Table:
         value = self._left.pop(name)
         seconds = _seconds(value)
         if seconds is None:
-            raise self.wrong(name, f'is a duration such as "5m", "90s" or "1h", not {value!r}')
+            raise self.wrong(name, f'must be a duration such as "5m", "90s" or "1h", not {value!r}')
         if timedelta(seconds=seconds) < least:
-            raise self.wrong(name, f"is at least {least.total_seconds():g} s")
+            raise self.wrong(name, f"must be at least {least.total_seconds():g} s")
         if timedelta(seconds=seconds) > LONGEST:
-            raise self.wrong(name, f"is at most {LONGEST.days}d")
+            raise self.wrong(name, f"must be at most {LONGEST.days}d")
         return timedelta(seconds=seconds)
 
     def table(self, name: str) -> Table | None:
@@ -98,7 +98,7 @@ class Table:
     def end(self, known: str) -> None:
         """Refuses keys that nobody has taken."""
         for name in self._left:
-            raise self.wrong(name, f"is not known here; known are {known}")
+            raise self.wrong(name, f"is not known here; the keys here are {known}")
 
 
 def _seconds(value: Any) -> int | None:
@@ -120,7 +120,7 @@ def secret_in(table: Table, name: str, folder: Path) -> str:
     if not secret:
         raise table.wrong(name, "is an empty file")
     if not re.fullmatch(r"[\x21-\x7e]+", secret):
-        raise table.wrong(name, "holds more than one word of ASCII: a token stands in it by itself")
+        raise table.wrong(name, "must hold a token in ASCII and nothing else")
     return secret
 
 

@@ -63,7 +63,7 @@ def from_metadata(metadata: Mapping[str, Any], environ: Mapping[str, str]) -> Ho
         )
     if not (domain and owner and app_name and region):
         return _none(
-            "SageMaker's metadata name no domain, owner, app or region, so it is not known which "
+            "SageMaker's metadata names no domain, owner, app or region, so it is not known which "
             "app this is"
         )
     return Host(

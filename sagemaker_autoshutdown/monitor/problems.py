@@ -57,7 +57,7 @@ class Problems:
             _ACTIVITY,
             _ACTIVITY,
             f"Kernels and terminals could not be seen ({error}), so nothing is shut down.",
-            "It is tried again. If it lasts, restart the Jupyter server.",
+            "The check is retried. If the problem lasts, restart the Jupyter server.",
         )
 
     def check_failed(self, error: BaseException) -> str:
@@ -67,7 +67,9 @@ class Problems:
         if before is None or before.message != message:
             # Once, not once a minute.
             self._log.error("sagemaker_autoshutdown: the traceback:", exc_info=error)
-        remedy = "It is tried again. If it lasts, please report it with the server's log."
+        remedy = (
+            "The check is retried. If the problem lasts, please report it with the server's log."
+        )
         self._set(_CHECK, _CHECK, message, remedy)
         return message
 

@@ -425,7 +425,7 @@ class Settings:
         self._problem = Problem(
             code="settings_not_saved",
             message=message,
-            remedy=f"Make room on the disk, or make {self._file.path.parent} writable: it is tried "
-            "again by itself.",
+            remedy=f"Make room on the disk, or make {self._file.path.parent} writable. Saving is "
+            "retried automatically.",
             since=self._problem.since if self._problem is not None else self._now(),
         )

@@ -30,7 +30,7 @@ def add_parsers(commands: Any) -> None:
     """Add the commands to those of ``fleet``."""
     plan = commands.add_parser(
         "plan",
-        help="what the rules would do now, and why",
+        help="show what the rules would do now, and why",
         description="Sweeps once. Shows what the rules of the configuration say about everything "
         "that is up, and what fleet run would do now. It changes nothing.",
     )
@@ -40,9 +40,9 @@ def add_parsers(commands: Any) -> None:
     plan.set_defaults(run=show_plan)
     history = commands.add_parser(
         "history",
-        help="what was marked, spared and shut down",
-        description="Reads the record that fleet run keeps: what was marked, spared and shut "
-        "down, by which rule and on what evidence.",
+        help="list the apps that were marked, spared and shut down",
+        description="Reads the record of fleet run. Lists the apps that were marked, spared and "
+        "shut down, with the rule and the evidence.",
     )
     add_config(history)
     history.add_argument(
@@ -54,8 +54,8 @@ def add_parsers(commands: Any) -> None:
     policy = commands.add_parser(
         "policy",
         help="print the IAM policy that a fleet needs",
-        description="Prints an IAM policy: read is what seeing takes, act what marking and "
-        "shutting down takes on top of that.",
+        description="Prints an IAM policy. 'read' holds the rights to sweep; 'act' holds the "
+        "additional rights to mark apps and to shut them down.",
     )
     policy.add_argument("which", choices=("read", "act"))
     add_config(policy)
@@ -70,7 +70,7 @@ def show_plan(arguments: argparse.Namespace) -> int:
     """What would be done now."""
     config = config_of(arguments)
     if not config.rules.rules:
-        raise Misused("There are no rules: write [[rules]] into a file, and name it by --config.")
+        raise Misused("There are no rules: write [[rules]] into a file, and name it with --config.")
     seen = Seen(arguments)
     found = list(_proposals(seen))
     rows = [row for proposal, holds in found for row in _plan_rows(proposal, holds)]
@@ -97,7 +97,7 @@ def _proposals(seen: Seen) -> Iterator[tuple[Proposal, dict[Any, Hold]]]:
     fleet = seen.fleet
     reported, problem = fleet.reported()
     if problem:
-        seen.problems.append(f"{problem}; what servers say of their apps is not known.")
+        seen.problems.append(f"{problem}; the servers' own reports are not known.")
     store = record_of(fleet.config)
     try:
         for target, observation in seen.found:
@@ -177,12 +177,13 @@ def _plan_lines(
             ],
         )
         yield ""
-    yield f"{len(rows)} due by the rules."
+    yield f"{len(rows)} due under the rules."
     for why in halted:
         yield f"Nothing would be marked or shut down: {why}."
     if not config.rules.grades:
         yield (
-            'Dry run: no class acts. Name those that may in [act] enabled = ["seen", "reported"].'
+            "Dry run: no class may act. Name those that may in the configuration: "
+            '[act] enabled = ["seen", "reported"].'
         )
 
 
@@ -209,8 +210,8 @@ def _events(arguments: argparse.Namespace, start: datetime) -> list[dict[str, An
     path = config_of(arguments).folder / FILE_NAME
     if not path.exists():
         raise Failed(
-            f"There is no record at {path} yet. jupyter sagemaker-autoshutdown fleet run makes it. "
-            "What a fleet on AWS recorded is read with --stack."
+            f"There is no record at {path} yet. To make one, run: jupyter sagemaker-autoshutdown "
+            "fleet run. To read the record of a fleet on AWS, give --stack."
         )
     try:
         with closing(Store(path, read_only=True)) as store:

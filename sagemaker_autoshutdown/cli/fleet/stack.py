@@ -25,20 +25,21 @@ def add_parsers(commands: Any) -> None:
     """Add the commands to those of ``fleet``."""
     deploy = commands.add_parser(
         "deploy",
-        help="put the fleet on AWS's own engines, or update it there",
-        description="Plans, asks, and creates or updates a CloudFormation stack: EventBridge "
-        "Scheduler, SQS, Lambda, DynamoDB. Run the same command again after an interruption.",
+        help="deploy the fleet to AWS, or update it there",
+        description="Shows the plan, asks, then creates or updates a CloudFormation stack: "
+        "EventBridge Scheduler, SQS, Lambda, DynamoDB. Run the same command again after an "
+        "interruption.",
     )
     add_config(deploy)
     _add_stack(deploy)
     _add_code(deploy)
-    deploy.add_argument("--code", type=Path, metavar="ZIP", help="what fleet bundle has made")
+    deploy.add_argument("--code", type=Path, metavar="ZIP", help="the file that fleet bundle made")
     deploy.add_argument(
         "--act",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="whether the function is there that marks, warns and shuts down what the rules call "
-        "for (default: as it is; a new stack only notes what it would do)",
+        help="whether to deploy the function that marks, warns and shuts down by the rules "
+        "(default: no change; a new stack only records what it would do)",
     )
     deploy.add_argument(
         "--parameter",
@@ -52,8 +53,8 @@ def add_parsers(commands: Any) -> None:
     bundle = commands.add_parser(
         "bundle",
         help="make the zip of the Lambda functions",
-        description="Makes the code of the functions out of this package and of wheels for the "
-        "architecture, whose checksums are known. The same versions give the same bytes.",
+        description="Packs this package and the wheels that it needs, checked by their checksums, "
+        "for Lambda. The same versions give the same bytes.",
     )
     _add_code(bundle)
     bundle.add_argument("--output", type=Path, metavar="ZIP", help="default: a name with its hash")
@@ -61,15 +62,17 @@ def add_parsers(commands: Any) -> None:
     template = commands.add_parser(
         "template",
         help="write the CloudFormation templates or the Terraform module",
-        description="Writes what fleet deploy deploys: as CloudFormation (with a template for the "
+        description="Writes the stack of fleet deploy as CloudFormation (with a template for the "
         "roles of member accounts) or as a Terraform module.",
     )
     template.add_argument("which", choices=("cloudformation", "terraform"))
-    template.add_argument("folder", type=Path, help="where to; it is made if need be")
+    template.add_argument(
+        "folder", type=Path, help="the folder to write to; it is created if it does not exist"
+    )
     template.set_defaults(run=run_template)
     uninstall = commands.add_parser(
         "uninstall",
-        help="delete the stack and all that it has kept",
+        help="delete the stack and everything that it recorded",
         description="Deletes the stack, its table, queues, logs and audit, and the bucket that "
         "fleet deploy made. Run the same command again after an interruption.",
     )
@@ -81,7 +84,7 @@ def add_parsers(commands: Any) -> None:
 def _add_stack(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stack", default=_NAME, metavar="NAME", help=f"default: {_NAME}")
     parser.add_argument(
-        "--bucket", default="", help="one of yours instead of one that is made for the stack"
+        "--bucket", default="", help="an existing bucket, instead of one that is made for the stack"
     )
     add_region(parser)
 
@@ -91,10 +94,16 @@ def _add_code(parser: argparse.ArgumentParser) -> None:
         "--architecture", default="arm64", choices=("arm64", "x86_64"), help="default: arm64"
     )
     parser.add_argument(
-        "--python", default="3.13", choices=("3.13", "3.12"), help="of Lambda (default: 3.13)"
+        "--python",
+        default="3.13",
+        choices=("3.13", "3.12"),
+        help="the Python version of the functions (default: 3.13)",
     )
     parser.add_argument(
-        "--wheels", type=Path, metavar="FOLDER", help="wheels, where no package index is reached"
+        "--wheels",
+        type=Path,
+        metavar="FOLDER",
+        help="a folder of wheels, for when no package index can be reached",
     )
 
 
@@ -114,7 +123,7 @@ def add_stack_record(parser: argparse.ArgumentParser) -> None:
         const=_NAME,
         default="",
         metavar="NAME",
-        help=f"read what a fleet on AWS recorded, by the name of its stack (alone: {_NAME})",
+        help=f"read the record of a fleet on AWS, by the name of its stack (default: {_NAME})",
     )
     # Not "region": of other commands that is a list of those to be swept.
     parser.add_argument(
@@ -200,7 +209,7 @@ def run_deploy(arguments: argparse.Namespace) -> int:
     try:
         plan = deployment.plan(wanted)
         if not plan.lines:
-            print(f"The stack {deployment.name} is as wanted; there is nothing to do.")
+            print(f"The stack {deployment.name} is up to date. There is nothing to do.")
             return 0
         print("\n".join(plan.lines))
         if arguments.dry_run or not (arguments.yes or agreed()):
@@ -228,14 +237,14 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
     if config.interval != Config().interval:
         minutes, rest = divmod(int(config.interval.total_seconds()), 60)
         if rest or not minutes:
-            raise Misused("on AWS, the interval of the configuration is in whole minutes")
+            raise Misused("on AWS, interval must be a whole number of minutes")
         parameters["IntervalMinutes"] = str(minutes)
     if config.notify.sns_topic_arn:
         parameters["NotifyTopicArn"] = config.notify.sns_topic_arn
     for each in arguments.parameter:
         name, equals, value = each.partition("=")
         if not equals or name not in PARAMETERS:
-            raise Misused(f"--parameter {each}: known are {', '.join(PARAMETERS)}")
+            raise Misused(f"--parameter {each}: the parameters are {', '.join(PARAMETERS)}")
         parameters[name] = value
     if arguments.code is not None:
         try:
@@ -251,7 +260,7 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
         parameters["Act"] = "true" if arguments.act else "false"
     if parameters.get("Act") == "true" and arguments.config and not config.rules.grades:
         say_aside(
-            "No class acts, so that this goes on as a dry run. Name those that may in the "
+            "No class may act, so this stays a dry run. Name those that may in the "
             'configuration: [act] enabled = ["seen", "reported"].'
         )
     text = arguments.config.read_text(encoding="utf-8") if arguments.config else ""
@@ -266,7 +275,7 @@ def run_uninstall(arguments: argparse.Namespace) -> int:
     try:
         lines = deployment.removal()
         if not lines:
-            print(f"Nothing of the stack {deployment.name} is there.")
+            print(f"The stack {deployment.name} does not exist. There is nothing to delete.")
             return 0
         print("\n".join(lines))
         if arguments.dry_run:

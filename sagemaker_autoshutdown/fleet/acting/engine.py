@@ -324,7 +324,7 @@ class _Engine:
         except Unavailable as error:
             now = self._parts.now()
             run = notices[0].run
-            name, why = f"{run}#untold#{to_iso(now)}", f"nobody could be told: {error}"
+            name, why = f"{run}#untold#{to_iso(now)}", f"the notice could not be sent:  {error}"
             self._append(Event(name, now, run.scope, Happened.FAILED, why=why, by=self._parts.by))
             return False
         return True

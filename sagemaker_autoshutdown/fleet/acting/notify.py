@@ -48,7 +48,8 @@ def read_notify(act: Table | None, folder: Path) -> Notify:
     topic = table.text("sns_topic_arn")
     if topic and not re.fullmatch(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256}", topic):
         raise table.wrong(
-            "sns_topic_arn", f"is an ARN as arn:aws:sns:us-east-1:123456789012:NAME: {topic!r}"
+            "sns_topic_arn",
+            f"must be an ARN such as arn:aws:sns:us-east-1:123456789012:NAME: {topic!r}",
         )
     webhook = secret_in(table, "webhook_file", folder)
     parts = urlsplit(webhook)
@@ -56,7 +57,7 @@ def read_notify(act: Table | None, folder: Path) -> Notify:
         raise table.wrong("webhook_file", "holds no URL")
     form = table.text("webhook_format", JSON)
     if form not in FORMATS:
-        raise table.wrong("webhook_format", f"is one of {', '.join(FORMATS)}, not {form!r}")
+        raise table.wrong("webhook_format", f"must be one of {', '.join(FORMATS)}, not {form!r}")
     table.end("sns_topic_arn, webhook_file and webhook_format")
     return Notify(topic, webhook, form)
 

@@ -148,7 +148,7 @@ class Deployment:
         if status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
             reasons = "\n".join(f"  {line}" for line in self._reasons())
             raise NotDeployed(
-                f"The stack {self.name} is {status}:\n{reasons}\nPut it right and run the same "
+                f"The stack {self.name} is {status}:\n{reasons}\nCorrect this and run the same "
                 "command again."
             )
         known = self._parameters()

@@ -64,12 +64,12 @@ _ARN = r"(arn:aws[a-z-]*:{}:[a-z0-9-]*:\d{{12}}:\S+)?"
 
 PARAMETERS: Node = {
     "Bucket": _parameter(
-        "A bucket in this account and region, for the code, the configuration and what of the "
-        "record is long.",
+        "A bucket in this account and region for the code, the configuration and the long parts "
+        "of the record.",
         AllowedPattern="[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
     ),
     "CodeKey": _parameter(
-        "The key of the code in it, as fleet bundle makes it. Name a new key for new code.",
+        "The bucket's key of the code that fleet bundle made. Name a new key for new code.",
         MinLength=1,
     ),
     "Configuration": _parameter(
@@ -79,21 +79,21 @@ PARAMETERS: Node = {
         AllowedPattern="(s3://[a-z0-9.-]+/config/\\S+|ssm:/sagemaker-autoshutdown/\\S+)?",
     ),
     "IntervalMinutes": _parameter(
-        "Minutes between two sweeps. Prometheus shows a sample for five, so that with more than "
-        "four its graphs have gaps.",
+        "Minutes between two sweeps. Prometheus shows a sample for five minutes, so graphs have "
+        "gaps if this is more than four.",
         4,
         "Number",
         MinValue=1,
         MaxValue=60,
     ),
     "Act": _parameter(
-        "Whether the function is there that marks, warns and shuts down. Without it, what would "
-        "be shut down is written to the audit.",
+        "Whether to deploy the function that marks, warns and shuts down. Without it, the audit "
+        "records what would be shut down.",
         "false",
         AllowedValues=["true", "false"],
     ),
     "Architecture": _parameter(
-        "That of the code.", ARCHITECTURES[0], AllowedValues=list(ARCHITECTURES)
+        "The architecture of the code.", ARCHITECTURES[0], AllowedValues=list(ARCHITECTURES)
     ),
     "Python": _parameter(
         "The version of Python that the code was bundled for.",
@@ -101,7 +101,7 @@ PARAMETERS: Node = {
         AllowedValues=list(PYTHONS),
     ),
     "Timeout": _parameter(
-        "Seconds that a function may take. 10,000 apps take some 30 s, 100,000 some 6 minutes.",
+        "Seconds that a function may take. 10,000 apps take about 30 s, 100,000 about 6 minutes.",
         "300",
         AllowedValues=[str(each) for each in TIMEOUTS],
     ),
@@ -114,23 +114,23 @@ PARAMETERS: Node = {
         MaxValue=10240,
     ),
     "Concurrency": _parameter(
-        "How many accounts and regions are swept at once at most.",
+        "The most accounts and regions to sweep at once.",
         "5",
         AllowedValues=[str(each) for each in CONCURRENCIES],
     ),
     "ReserveConcurrency": _parameter(
-        "Whether that many executions are reserved for the functions. An account whose limit is "
-        "10 executions has none to reserve.",
+        "Whether to reserve that many executions for the functions. An account whose limit is 10 "
+        "executions has none to reserve.",
         "true",
         AllowedValues=["true", "false"],
     ),
     "ReaderRoleName": _parameter(
-        "The name of the role that sweeps assume in member accounts.",
+        "The name of the role that the sweeper assumes in member accounts.",
         READER,
         AllowedPattern="[\\w+=,.@-]{1,64}",
     ),
     "ActorRoleName": _parameter(
-        "The name of the role that shutdowns assume in member accounts.",
+        "The name of the role that the actor assumes in member accounts to shut apps down.",
         ACTING,
         AllowedPattern="[\\w+=,.@-]{1,64}",
     ),
@@ -148,7 +148,7 @@ PARAMETERS: Node = {
         "The SNS topic that alarms go to. Empty for none.", "", AllowedPattern=_ARN.format("sns")
     ),
     "KmsKeyArn": _parameter(
-        "A key of KMS for the table and the logs. Its policy must let CloudWatch Logs use it. "
+        "A KMS key for the table and the logs. Its policy must let CloudWatch Logs use it. "
         "Empty for AWS's own keys.",
         "",
         AllowedPattern=_ARN.format("kms"),
@@ -160,7 +160,7 @@ PARAMETERS: Node = {
         AllowedValues=[7, 14, 30, 60, 90, 180, 365],
     ),
     "AuditDays": _parameter(
-        "Days for which the audit is kept: what was marked, spared and shut down, and why.",
+        "Days for which the audit is kept. It lists marks, spared apps and shutdowns, and why.",
         400,
         "Number",
         AllowedValues=[90, 180, 365, 400, 731, 1096, 1827, 3653],
@@ -182,7 +182,7 @@ def stack() -> Node:
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
         "Description": f"sagemaker-autoshutdown {__version__}: a fleet of SageMaker Studio apps, "
-        "seen from outside, on AWS's own engines",
+        "seen from outside, without a machine of yours",
         "Parameters": PARAMETERS,
         "Mappings": {
             "Visibility": {str(each): {"Seconds": 6 * each} for each in TIMEOUTS},
@@ -538,12 +538,12 @@ def _alarms() -> Node:
     return {
         "SweeperErrors": errors("SweeperLog", "SweeperErrors"),
         "SweeperErrorsAlarm": _alarm(
-            "The sweeper wrote errors to its log: an account that can't be swept, a record or a "
-            "Prometheus that can't be written",
+            "The sweeper wrote errors to its log: it can't sweep an account, or can't write the "
+            "record or to Prometheus",
             of_log("SweeperErrors"),
         ),
         "NoSweepsAlarm": _alarm(
-            "No sweep was begun for an hour and more: the schedule or the function is off",
+            "No sweep started for an hour or longer: the schedule or the function is off",
             {
                 "Namespace": "AWS/Lambda",
                 "MetricName": "Invocations",
@@ -556,8 +556,8 @@ def _alarms() -> Node:
             TreatMissingData="breaching",
         ),
         "SweepDeadLettersAlarm": _alarm(
-            "Sweeps failed three times, or the schedule could not send: see the queue of dead "
-            "letters and the sweeper's log",
+            "Sweeps failed three times, or the schedule could not send: see the dead-letter queue "
+            "and the sweeper's log",
             _visible("SweepDeadLetters"),
         ),
         "ActorErrors": _when("Act", errors("ActorLog", "ActorErrors")),
@@ -568,8 +568,8 @@ def _alarms() -> Node:
         "TaskDeadLettersAlarm": _when(
             "Act",
             _alarm(
-                "Marks or shutdowns failed three times: see the queue of dead letters and the "
-                "actor's log",
+                "Marks or shutdowns failed three times: see the dead-letter queue and the actor's "
+                "log",
                 _visible("TaskDeadLetters"),
             ),
         ),
@@ -611,7 +611,7 @@ def member() -> Node:
                 AllowedPattern=_ARN.format("iam"),
             ),
             "ExternalId": _parameter(
-                "What accounts[].external_id of the configuration says.", "", NoEcho=True
+                "The value of accounts[].external_id in the configuration.", "", NoEcho=True
             ),
             **names,
         },

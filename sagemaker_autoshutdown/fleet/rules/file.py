@@ -26,14 +26,14 @@ def read_rules(top: Table, act: Table | None) -> Rules:
     for number, values in enumerate(listed):
         rule = _rule(Table(values, ("rules", number)), number)
         if rule.name in names:
-            raise top.wrong("rules", f"has two rules that are named {rule.name!r}")
+            raise top.wrong("rules", f"has two rules named {rule.name!r}")
         names.add(rule.name)
         rules.append(rule)
     if act is None:
         return Rules(tuple(rules))
-    enabled = act.take("enabled", list, f"a list out of {_GRADES}", [])
+    enabled = act.take("enabled", list, f"a list of {_GRADES}", [])
     if not all(each in [grade.value for grade in Grade] for each in enabled):
-        raise act.wrong("enabled", f"is a list out of {_GRADES}, not {enabled!r}")
+        raise act.wrong("enabled", f"must be a list of {_GRADES}, not {enabled!r}")
     warning = act.duration("warning", default.warning, timedelta(0))
     return Rules(tuple(rules), frozenset(map(Grade, enabled)), warning, _limits(act))
 
@@ -45,12 +45,12 @@ def _limits(act: Table) -> Limits:
         return default
     share = table.take("share", (int, float), "a share from 0 to 1", default.share)
     if not 0 <= share <= 1:
-        raise table.wrong("share", f"is a share from 0 to 1, not {share!r}")
+        raise table.wrong("share", f"must be a share from 0 to 1, not {share!r}")
     numbers = {}
     for name, least in (("stops", 1), ("marks", 1), ("few", 0)):
         number = table.take(name, int, "a number", getattr(default, name))
         if number < least:
-            raise table.wrong(name, f"is at least {least}, not {number}")
+            raise table.wrong(name, f"must be at least {least}, not {number}")
         numbers[name] = number
     max_keep = table.duration("max_keep", default.max_keep, timedelta(0))
     table.end("share, stops, marks, few and max_keep")
@@ -60,7 +60,9 @@ def _limits(act: Table) -> Limits:
 def _rule(table: Table, number: int) -> Rule:
     name = table.text("name", f"rule-{number + 1}")
     if not re.fullmatch(r"[\w.\-]{1,40}", name, re.ASCII):
-        raise table.wrong("name", f"is up to 40 letters, digits, dots and dashes, not {name!r}")
+        raise table.wrong(
+            "name", f"must be up to 40 letters, digits, dots and dashes, not {name!r}"
+        )
     which = _which(table.table("which"))
     alternatives = _alternatives(table)
     warning = (
@@ -78,7 +80,7 @@ def _which(table: Table | None) -> Which:
     for value in found["coverage"]:
         if value not in [each.value for each in Coverage]:
             known = ", ".join(each.value for each in Coverage)
-            raise table.wrong("coverage", f"is out of {known}, not {value!r}")
+            raise table.wrong("coverage", f"must be one of {known}, not {value!r}")
     tags = table.table("tags")
     if tags is not None:
         found["tags"] = {key: _patterns(tags, key) for key in tags.names}
@@ -91,7 +93,7 @@ def _patterns(table: Table, name: str) -> tuple[str, ...]:
     value = table.take(name, (str, list), what, [])
     values = [value] if isinstance(value, str) else value
     if not all(isinstance(each, str) and each for each in values):
-        raise table.wrong(name, f"is {what}, not {value!r}")
+        raise table.wrong(name, f"must be {what}, not {value!r}")
     return tuple(values)
 
 

@@ -71,10 +71,10 @@ def parse(text: str) -> OffHours:
         name, equals, value = part.partition("=")
         name = name.strip().lower()
         if not equals or name not in ("off", "on", "tz"):
-            raise ValueError(f"{part!r} is none of off=..., on=... and tz=...")
+            raise ValueError(f"{part!r} is not off=..., on=... or tz=...")
         if name in found:
             raise ValueError(
-                f"{name}= comes twice; put several times in brackets: [(M-H,19),(F,17)]"
+                f"{name}= is given twice; put several times in brackets: [(M-H,19),(F,17)]"
             )
         found[name] = value.strip()
     if not found.get("off"):
@@ -93,8 +93,8 @@ def _zone(name: str) -> tzinfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         raise ValueError(
-            f"tz={name} is no time zone that is known here; write it as Europe/Berlin. A machine "
-            "without time zones needs the package tzdata"
+            f"this machine does not know the time zone tz={name}; write it as Europe/Berlin. A "
+            "machine without time zones needs the package tzdata"
         ) from None
 
 
@@ -103,7 +103,7 @@ def _times(text: str) -> tuple[Time, ...]:
     parts = re.findall(r"\(([^()]*)\)", inner)
     rest = re.sub(r"\([^()]*\)", "", inner).replace(",", "").strip()
     if not parts or rest:
-        raise ValueError(f"{text!r} is no time such as (M-F,19) or [(M-H,19),(F,17:30)]")
+        raise ValueError(f"{text!r} is not a time such as (M-F,19) or [(M-H,19),(F,17:30)]")
     return tuple(_time(part) for part in parts)
 
 
@@ -111,7 +111,7 @@ def _time(text: str) -> Time:
     days, comma, clock = text.rpartition(",")
     found = re.fullmatch(r"\s*(\d{1,2})(?::(\d\d))?\s*", clock)
     if not comma or not found:
-        raise ValueError(f"({text}) is no time such as (M-F,19)")
+        raise ValueError(f"({text}) is not a time such as (M-F,19)")
     hour, minute = int(found[1]), int(found[2] or 0)
     if hour > 23 or minute > 59:
         raise ValueError(f"({text}): the hour is 0 to 23, the minute 0 to 59")

@@ -106,7 +106,7 @@ class Receiver:
             outcome = FAILED if error.code == 429 or error.code >= 500 else REFUSED
             return Answer(outcome, why, str(error.code), _seconds(error.headers.get("Retry-After")))
         except http.client.InvalidURL:
-            return Answer(REFUSED, "it is no URL: check remote_write_url", "url")
+            return Answer(REFUSED, "it is not a URL: check remote_write_url", "url")
         except ValueError as error:
             # What http.client says of a header that it refuses holds the header.
             kind = type(error).__name__
@@ -149,7 +149,7 @@ def _split(url: str) -> SplitResult:
         pass
     # Not the URL: what is taken for a wrong one may hold a password.
     raise ValueError(
-        "remote_write_url is no URL of a receiver: it is like "
+        "remote_write_url is not the URL of a receiver, such as "
         "https://prometheus.example.com/api/v1/write"
     )
 

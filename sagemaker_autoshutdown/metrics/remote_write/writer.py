@@ -190,8 +190,8 @@ class RemoteWriter(Listener):
         if answer.outcome == FAILED:
             self._trouble.tell(
                 FAILED,
-                "metrics can't be sent to %s (%s); they are kept for an hour, and it is tried "
-                "again",
+                "metrics can't be sent to %s (%s); they are kept for an hour, and sending is "
+                "retried",
                 self._receiver.label,
                 answer.why,
             )
@@ -200,8 +200,8 @@ class RemoteWriter(Listener):
         if answer.outcome == REFUSED:
             self._trouble.tell(
                 f"{REFUSED} {answer.kind}",
-                "%s refuses metrics (%s): they are dropped. Check remote_write_url, and the "
-                "rights and headers that it asks for",
+                "%s refuses metrics (%s), so they are dropped. Check remote_write_url, and the "
+                "rights and headers that the receiver asks for",
                 self._receiver.label,
                 answer.why,
             )

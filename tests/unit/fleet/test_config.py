@@ -93,40 +93,49 @@ def test_an_empty_file_is_as_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('intervall = "5m"', "line 1: intervall is not known here; known are accounts"),
-        ("interval = 5", 'line 1: interval is a duration such as "5m", "90s" or "1h", not 5'),
-        ('interval = "0s"', "line 1: interval is at least 1 s"),
-        ("\n\nlisten = 9850", "line 3: listen is a text, not 9850"),
-        ('listen = "9850"', "line 1: listen is an address and a port"),
+        ('intervall = "5m"', "line 1: intervall is not known here; the keys here are accounts"),
+        ("interval = 5", 'line 1: interval must be a duration such as "5m", "90s" or "1h", not 5'),
+        ('interval = "0s"', "line 1: interval must be at least 1 s"),
+        ("\n\nlisten = 9850", "line 3: listen must be a text, not 9850"),
+        ('listen = "9850"', "line 1: listen must be an address and a port"),
         ('listen = "0.0.0.0:1"', "line 1: listen is open to other machines: name a token_file"),
-        ('\n[metrics]\nby_owner = "yes"', "line 3: metrics.by_owner is true or false"),
-        ('[prometheus]\nurl = "prom:9090"', "line 2: prometheus.url is the URL of a Prometheus"),
-        ("[prometheus]", "line 1: prometheus.url is the URL"),
+        ('\n[metrics]\nby_owner = "yes"', "line 3: metrics.by_owner must be true or false"),
+        (
+            '[prometheus]\nurl = "prom:9090"',
+            "line 2: prometheus.url must be the URL of a Prometheus",
+        ),
+        ("[prometheus]", "line 1: prometheus.url must be the URL"),
         ('[prices]\nusd_per_hour = { "ml.x" = -1 }', "line 2: prices.usd_per_hour.ml.x"),
-        ("[accounts]\n", "line 1: accounts is a list of tables, each begun by [[accounts]]"),
+        ("[accounts]\n", "line 1: accounts must be a list of tables, each begun by [[accounts]]"),
         ("accounts = []", "line 1: accounts is empty"),
         (
             '[[accounts]]\nname = "a"\n\n[[accounts]]\nregions = ["Ohio"]',
             "line 5: accounts[2].regions names regions such as us-east-1, not 'Ohio'",
         ),
         ("[[accounts]]\nregions = []", "line 2: accounts[1].regions is empty"),
-        ('[[accounts]]\nrole_arn = "fleet"', "line 2: accounts[1].role_arn is the ARN of a role"),
+        (
+            '[[accounts]]\nrole_arn = "fleet"',
+            "line 2: accounts[1].role_arn must be the ARN of a role",
+        ),
         ('[[accounts]]\nexternal_id = "x"', "line 2: accounts[1].external_id goes with a role"),
         ('[[accounts]]\nname = "x"\nregion = "y"', "line 3: accounts[1].region is not known here"),
         ('token_file = "nowhere"', "line 1: token_file can't be read"),
-        ("tags = [1]", "line 1: tags is a list of keys"),
+        ("tags = [1]", "line 1: tags must be a list of keys"),
         ("interval = \nlisten = 1", "at line 1"),
-        ('interval = "-5m"', "line 1: interval is a duration such as"),
-        ('interval = "999999999d"', "line 1: interval is at most 3650d"),
-        ("interval = true", "line 1: interval is a duration such as"),
-        ('[prometheus]\nurl = "http://p"\nlookback = "0s"', "line 3: prometheus.lookback is at"),
-        ('listen = "127.0.0.1:\u00b2"', "line 1: listen is an address and a port"),
-        ('listen = "127.0.0.1:99999"', "line 1: listen is an address and a port"),
+        ('interval = "-5m"', "line 1: interval must be a duration such as"),
+        ('interval = "999999999d"', "line 1: interval must be at most 3650d"),
+        ("interval = true", "line 1: interval must be a duration such as"),
+        ('[prometheus]\nurl = "http://p"\nlookback = "0s"', "line 3: prometheus.lookback must"),
+        ('listen = "127.0.0.1:\u00b2"', "line 1: listen must be an address and a port"),
+        ('listen = "127.0.0.1:99999"', "line 1: listen must be an address and a port"),
         ("[[accounts]]\nregions = [0]", "line 2: accounts[1].regions names regions such as"),
         ("[[accounts]]\nregions = [false]", "line 2: accounts[1].regions names regions such"),
-        ('[[accounts]]\nregions = "us-east-1"', "line 2: accounts[1].regions is a list such as"),
-        ("accounts = [7]", "line 1: accounts[1] is a table"),
-        ("prometheus = 7", "line 1: prometheus is a table"),
+        (
+            '[[accounts]]\nregions = "us-east-1"',
+            "line 2: accounts[1].regions must be a list such as",
+        ),
+        ("accounts = [7]", "line 1: accounts[1] must be a table"),
+        ("prometheus = 7", "line 1: prometheus must be a table"),
         (
             '[[accounts]]\nregions = ["us-east-1"]\n[[accounts]]\n\nregions = ["us-east-1"]',
             "line 5: accounts[2].regions names us-east-1, which accounts[1] has",
@@ -141,19 +150,19 @@ def test_an_empty_file_is_as_no_file(tmp_path: Path) -> None:
             'role_arn = "arn:aws-us-gov:iam::123456789012:role/r"',
             "line 3: accounts[1].role_arn is in the partition aws-us-gov",
         ),
-        ('[prometheus]\nurl = "http://p/\\n"', "line 2: prometheus.url is the URL"),
-        ('[prometheus]\nurl = "http://p:x"', "line 2: prometheus.url is the URL"),
+        ('[prometheus]\nurl = "http://p/\\n"', "line 2: prometheus.url must be the URL"),
+        ('[prometheus]\nurl = "http://p:x"', "line 2: prometheus.url must be the URL"),
         ('[prometheus]\nurl = "http://p?x=1"', "line 2: prometheus.url holds a user name"),
         (
             '[prometheus]\nurl = "http://p"\n[prometheus.headers]\nX-A = "a\\nX-B: b"',
-            "line 4: prometheus.headers.X-A is a text of one line",
+            "line 4: prometheus.headers.X-A must be a text of one line",
         ),
         (
             '[prometheus]\nurl = "http://p"\n[prometheus.headers]\n"X A" = "a"',
             "line 4: prometheus.headers.X A is not the name of a header",
         ),
         ('\n[prices]\nfile = "nowhere.csv"', "line 3: prices.file can't be used"),
-        ("\t[metrics]\n\tby_owner\t= 1", "line 2: metrics.by_owner is true or false"),
+        ("\t[metrics]\n\tby_owner\t= 1", "line 2: metrics.by_owner must be true or false"),
         ('interval = "5m"\ninterval = "6m"', "at line 2"),
     ],
 )
@@ -170,7 +179,7 @@ def test_files_of_any_editor_are_read_and_their_lines_named(
     path.write_bytes(begin + end.join((b"# \xe2\x80\xa8 here", b'interval = "7m"', b"")))
     assert read(path).interval == timedelta(minutes=7)
     path.write_bytes(begin + end.join((b"# \xe2\x80\xa8 here", b'interval = "7x"', b"")))
-    with pytest.raises(InvalidConfig, match="line 2: interval is a duration"):
+    with pytest.raises(InvalidConfig, match="line 2: interval must be a duration"):
         read(path)
 
 
@@ -187,7 +196,7 @@ def test_a_file_in_another_encoding_is_told_with_the_line(tmp_path: Path) -> Non
 def test_a_token_of_two_lines_is_refused_and_not_shown(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("hunter2\nX-Evil: 1\n")
     message = refused(tmp_path, 'token_file = "token"')
-    assert "line 1: token_file holds more than one word" in message
+    assert "line 1: token_file must hold a token" in message
     assert "hunter2" not in message
 
 

@@ -291,10 +291,10 @@ def test_what_was_marked_in_the_hour_may_go_after_it_until_the_morning() -> None
         ("on=(M-F,7)", "no off="),
         ("off=(M-F,25)", "0 to 23"),
         ("off=(X,19)", "M T W H F S U"),
-        ("off=19", "no time such as"),
-        ("off=(M,1);off=(T,1)", "comes twice"),
+        ("off=19", "not a time such as"),
+        ("off=(M,1);off=(T,1)", "given twice"),
         ("off=(M,1);tz=Mars/Base", "Mars/Base"),
-        ("of=(M,1)", "none of"),
+        ("of=(M,1)", "is not off"),
     ],
 )
 def test_hours_that_can_not_be_read_say_which_part_is_wrong(text: str, says: str) -> None:
