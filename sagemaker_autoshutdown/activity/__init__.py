@@ -1,1 +1,1 @@
-"""Evidence of use: what Jupyter and this machine say, read and turned into ``Work``."""
+"""Evidence of use from Jupyter and this machine, read and turned into ``Work``."""

@@ -1,14 +1,14 @@
-"""Work on this machine that Jupyter can't see: what runs in and below its kernels and terminals,
-below the server itself, and what has left its terminal or kernel.
+"""Work on this machine that Jupyter can't see: processes in and below its kernels and terminals,
+below the server itself, and jobs that have left their terminal or kernel.
 
 This module owns the readings, and remembers them from one to the next. ``process_groups`` says
-which processes belong together and when they work; ``programs`` says what they are called.
+which processes belong together and when they work; ``programs`` names them.
 
-Jobs that have left were started with nohup or setsid, in tmux or screen, or their tab was closed.
-Such an orphan is adopted by one of the server's own ancestors. It is the user's if it was seen
-below a kernel or a terminal earlier, or if its environment holds what Jupyter (or a login by SSH)
-puts there. So what belongs to the machine is never taken for a job. Containers and logins are the
-user's as well, where this machine can see them.
+A job leaves its terminal by nohup or setsid, in tmux or screen, or when its tab is closed. One of
+the server's own ancestors adopts such an orphan. It is the user's if it was seen below a kernel or
+a terminal earlier, or if its environment holds variables that Jupyter (or a login by SSH) sets. So
+the machine's own processes are never taken for a job. Containers and logins are the user's as well,
+if this machine can see them.
 """
 
 from __future__ import annotations
@@ -40,32 +40,33 @@ K = TypeVar("K", bound=Hashable)
 
 #: Clusters whose processes never quite rest: they count by themselves only.
 CLUSTERS = ("dask", "dask-*", "distributed.cli", "gcs_server", "ray::*", "raylet", "*/ray/*")
-#: What Dask tells the processes of a cluster on the same machine.
+#: Set by Dask for the processes of a cluster on the same machine.
 DASK_MARK = "__DASK_PARENT_PID"
-#: These repeat what they run only to show it.
+#: These repeat the arguments of the programs that they run.
 REPEATERS = ("watch",)
-#: What jupyter_server (1.x) and jupyter_server_terminals tell every terminal, jupyter_client every
-#: kernel that it starts, and sshd every login. Their children inherit it.
+#: Variables that jupyter_server (1.x) and jupyter_server_terminals set in every terminal,
+#: jupyter_client in every kernel that it starts, and sshd in every login. Child processes inherit
+#: them.
 MARKS = ("JUPYTER_SERVER_URL", "JPY_PARENT_PID", "SSH_CONNECTION")
-#: How programs begin below which the user works: logins, and containers of a notebook instance.
+#: Beginnings of programs below which the user works: logins, and containers of a notebook instance.
 GUESTS = ("sshd", "ssm-session-wor", "containerd-shim", "conmon")
 
-#: Seconds after which a reading is too old to compare with: an average over more tells little.
+#: Seconds after which a reading is too old to compare with: a longer average tells little.
 MAX_AGE = 600.0
-#: So many of the processes that work are named.
+#: The number of working processes that are named.
 MAX_NAMED = 3
-#: For what has run no cell.
+#: For a kernel that has run no cell.
 _NEVER = float("-inf")
 
 
 class StillReading(Exception):
-    """The reading before has not ended yet."""
+    """The previous reading has not ended yet."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A group of processes that holds its app: why, what that rests on, and of the process that
-    uses most its id, what it is called, and since when it runs."""
+    """A group of processes that holds its app: the reason, the evidence, and the process that
+    uses most (its id, its name, and since when it runs)."""
 
     reason: Reason
     evidence: tuple[Evidence, ...]
@@ -76,8 +77,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class OtherTerminal:
-    """A terminal that is none of Jupyter's: of tmux, of a remote IDE, of a login. ``program`` keeps
-    it, and ``typed_at`` is when input was last read from it."""
+    """A terminal that Jupyter did not open: of tmux, of a remote IDE, of a login. ``program``
+    owns it, and ``typed_at`` is when input was last read from it."""
 
     number: int
     program: str
@@ -86,8 +87,8 @@ class OtherTerminal:
 
 @dataclass(frozen=True)
 class Jobs:
-    """What holds its app: by kernel or terminal, and all the rest; and the terminals that other
-    programs of the user's keep."""
+    """The processes that hold their app, by kernel or terminal, and all others; and the
+    terminals that other programs of the user own."""
 
     below: Mapping[Hashable, Finding] = field(default_factory=dict)
     outside: tuple[Finding, ...] = ()
@@ -96,8 +97,8 @@ class Jobs:
 
 @dataclass
 class _Facts:
-    """What does not change while a process runs the same program; of what is read from its
-    environment, None until it is."""
+    """Facts that do not change while a process runs the same program. Facts from its environment
+    are None until it is read."""
 
     name: str
     program: Program
@@ -111,8 +112,8 @@ class _Facts:
 
 @dataclass(frozen=True)
 class _GroupedSample(Generic[K]):
-    """A sample, and who is who in it: below each kernel or terminal, below the server itself, and
-    with nothing of Jupyter's above."""
+    """A sample with its groups: processes below each kernel or terminal, below the server
+    itself, and without any process of Jupyter above them."""
 
     sample: Sample
     below: Mapping[K, frozenset[int]]
@@ -121,10 +122,10 @@ class _GroupedSample(Generic[K]):
 
 
 class BackgroundJobs:
-    """Tells which jobs there are, from reading to grouped.
+    """Finds the jobs, from reading processes to grouping them.
 
-    One reading at a time: a second one that comes while the first goes on (in the thread of a
-    caller that no longer waits for it) raises ``StillReading``.
+    One reading at a time: if a second one starts while the first goes on (in the thread of a caller
+    that no longer waits for it), it raises ``StillReading``.
     """
 
     def __init__(
@@ -138,9 +139,9 @@ class BackgroundJobs:
         monotonic: Callable[[], float] = time.monotonic,
         wait: Callable[[float], None] = time.sleep,
     ) -> None:
-        """``ignored`` names programs that never count, ``ignored_detached`` those that don't once
-        they have left their terminal, ``holding`` those that hold their app (see ``programs``);
-        ``server`` is the Jupyter server's process id, by default this one."""
+        """``ignored`` names programs that never count, ``ignored_detached`` programs that don't
+        count once they have left their terminal, ``holding`` programs that hold their app (see
+        ``programs``); ``server`` is the Jupyter server's process id, by default this one."""
         self._table = table if table is not None else this_machine()
         self._rule = rule or WorkRule()
         self.exclude(ignored, holding, ignored_detached)
@@ -149,7 +150,7 @@ class BackgroundJobs:
         self._wait = wait
         self._samples: list[Sample] = []
         self._facts: dict[tuple[int, float], _Facts] = {}
-        # What was seen below a kernel, a terminal or the server: a process id and its start.
+        # Processes seen below a kernel, a terminal or the server: a process id and its start.
         self._ours: set[tuple[int, float]] = set()
         self._read_lock = threading.Lock()
 
@@ -159,20 +160,19 @@ class BackgroundJobs:
         holding: Collection[str],
         ignored_detached: Collection[str],
     ) -> None:
-        """Take other lists of programs, from the next observation on."""
+        """Uses other lists of programs from the next observation on."""
         self._ignored = tuple(ignored)
         self._holding = tuple(holding)
         self._ignored_detached = tuple(ignored_detached)
 
     def observe(self, roots: Mapping[K, int], rested: Mapping[K, float] = {}) -> Jobs:
-        """The jobs that hold their app. ``roots`` holds a key for each kernel or terminal, with
-        its process id; ``rested`` for how many seconds a kernel has run no cell, where that is
-        known: what it used before is the cell's.
+        """The jobs that hold their app. ``roots`` holds a key for each kernel or terminal, with its
+        process id. ``rested`` holds for how many seconds a kernel has run no cell, if known:
+        earlier CPU use belongs to the cell.
 
         Compares two readings that are at least ``WorkRule.interval`` apart, and waits for the
-        second one if it must. Blocks; call it in a thread. Raises ``StillReading``,
-        ``ImportError`` where psutil is needed and missing, and whatever else keeps processes from
-        being read.
+        second one if it must. Blocks; call it in a thread. Raises ``StillReading``, ``ImportError``
+        if psutil is needed and missing, and any error that keeps processes from being read.
         """
         if not self._read_lock.acquire(blocking=False):
             raise StillReading("the processes of the last check are still being read")
@@ -182,8 +182,7 @@ class BackgroundJobs:
             self._read_lock.release()
 
     def gpu_user(self, pid: int) -> str:
-        """What runs in the process, if it is one of this machine that has a GPU open; else
-        empty."""
+        """The name of the process if it is one of this machine that has a GPU open; else empty."""
         if not self._table.uses_gpu(pid):
             return ""
         return program("a program", self._table.arguments(pid)).label
@@ -192,8 +191,8 @@ class BackgroundJobs:
         now = self._monotonic()
         ran_until = {key: now - rested[key] for key in roots if key in rested}
         grouped = self._read(roots)
-        # Each group is compared with the latest reading that is old enough. Where there is none,
-        # the oldest that is young enough will be, after a while.
+        # Each group is compared with the latest reading that is old enough. If there is none, the
+        # oldest usable reading will do after a while.
         before, missing = {}, 0.0
         for since in {_NEVER, *ran_until.values()}:
             young = self._young_enough(since)
@@ -221,7 +220,7 @@ class BackgroundJobs:
     def _terminals(
         self, grouped: _GroupedSample[K], roots: Collection[int]
     ) -> Iterator[OtherTerminal]:
-        """Those of programs that the user runs, but for Jupyter's own."""
+        """The processes of programs that the user runs, except Jupyter's own."""
         processes = grouped.sample.processes
         seen = {None, *(processes[pid].terminal for pid in roots if pid in processes)}
         seen.update(each.terminal for each in map(processes.get, (self._server,)) if each)
@@ -254,12 +253,12 @@ class BackgroundJobs:
         return _GroupedSample(sample, below, servers, detached)
 
     def _young_enough(self, since: float) -> list[Sample]:
-        """The readings made since then that can be compared with; the last one is among them."""
+        """The readings since then that can be compared with, the last one included."""
         oldest = max(since, self._samples[-1].at - MAX_AGE)
         return [each for each in self._samples if each.at >= oldest] or self._samples[-1:]
 
     def _forget(self, sample: Sample) -> None:
-        """What no later reading will be compared with, and what is gone."""
+        """Drops readings that are no longer needed, and processes that are gone."""
         latest = sample.at - self._rule.interval
         while len(self._samples) > 1 and self._samples[1].at <= latest:
             del self._samples[0]
@@ -300,8 +299,8 @@ class BackgroundJobs:
         facts = self._facts_of(pid, process)
         if facts.is_ours is None:
             environment = self._table.environment(pid)
-            # A server that was itself started in a Jupyter terminal shares its marks with
-            # strangers.
+            # A server that was itself started in a Jupyter terminal shares its variables with
+            # unrelated processes.
             facts.is_ours = any(
                 environment.get(mark) not in (None, os.environ.get(mark)) for mark in MARKS
             )
@@ -334,7 +333,8 @@ class BackgroundJobs:
     def _finding(
         self, pids: frozenset[int], grouped: _GroupedSample[K], before: Sample, root: int = 0
     ) -> Finding | None:
-        """What holds the app in a group, if anything does; ``root`` is its kernel or terminal."""
+        """The processes of a group that hold the app, if any; ``root`` is their kernel or
+        terminal."""
         processes = grouped.sample.processes
         counted = self._counted(pids, processes, is_detached=pids is grouped.detached)
         used = uses(before, grouped.sample, counted)
@@ -372,7 +372,7 @@ class BackgroundJobs:
     def _counted(
         self, pids: frozenset[int], processes: Mapping[int, Process], is_detached: bool
     ) -> dict[int, _Facts]:
-        """Those of a group that are not ignored."""
+        """The processes of a group that are not ignored."""
         facts = {pid: self._facts_of(pid, processes[pid]) for pid in pids}
         counted = {
             pid: fact
@@ -392,7 +392,7 @@ class BackgroundJobs:
 
 
 def describe(use: Use) -> str:
-    """``62 % of a CPU, 4 MB/s``: as much as is worth telling."""
+    """``62 % of a CPU, 4 MB/s``: the figures worth showing."""
     parts = [f"{use.cpu * 100:.0f} % of a CPU"]
     speed = max(use.written, use.read)
     if speed >= 1e6:

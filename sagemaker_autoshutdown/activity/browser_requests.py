@@ -1,9 +1,9 @@
-"""What people do in their browsers that no kernel and no terminal shows: documents that they save
-or edit together, files that they upload, and programs behind jupyter-server-proxy that they use.
+"""Activity in a browser that no kernel and no terminal shows: documents that people save or edit
+together, files that they upload, and programs behind jupyter-server-proxy that they use.
 
-The server tells of every request once it is answered (tornado's ``log_function``). A message over
-a websocket is seen where jupyter-server-proxy or jupyter-collaboration takes it. This module only
-listens: what goes wrong here never reaches the request.
+The server reports every request once it is answered (tornado's ``log_function``). A message over a
+websocket is seen where jupyter-server-proxy or jupyter-collaboration takes it. This module only
+listens: an error here never reaches the request.
 """
 
 from __future__ import annotations
@@ -31,28 +31,29 @@ CONTENTS = "/api/contents/"
 #: Bytes. A message up to this size over a proxied websocket is a heartbeat or an acknowledgement:
 #: VS Code's are 13 bytes, a header with nothing behind it.
 HEARTBEAT = 16
-#: So many bursts in a row at the same interval, and something is done by a program.
+#: After so many bursts in a row at the same interval, a program does it, not a person.
 PERIODIC = 3
-#: By how much intervals may differ that are the same: by a quarter of one, within these bounds.
+#: How much equal intervals may differ: by a quarter of one, within these bounds.
 JITTER = timedelta(seconds=1)
 LEAST_JITTER = timedelta(seconds=0.2)
-#: What comes sooner after the last of its kind belongs to the same burst.
+#: A request that comes sooner after the last of its kind belongs to the same burst.
 PAUSE = timedelta(seconds=2)
-#: So many intervals that are the same, and then for so long, and a program keeps that pace.
+#: After so many equal intervals, for so long, a program keeps that pace.
 STEADY = 8
 STEADY_FOR = timedelta(seconds=10)
-#: Addresses of proxied programs that are remembered.
+#: The number of addresses of proxied programs that are remembered.
 MOST_ADDRESSES = 500
 _PROXY = "jupyter_server_proxy"
-#: Where jupyter-collaboration takes what people edit together, in its versions.
+#: Where jupyter-collaboration takes the changes that people make together, in its versions.
 _COLLABORATION = ("jupyter_server_ydoc.handlers", "jupyter_collaboration.handlers")
-#: How a change begins in Yjs's protocol: a message of the kind "sync", an "update".
+#: The beginning of a change in Yjs's protocol: a message of the kind "sync", an "update".
 _CHANGE = b"\x00\x02"
 
 
 @dataclass(frozen=True)
 class Use:
-    """When a person last did something, and with what: a document's path, a program's address."""
+    """When a person last did something, and to which thing: a document's path, a program's
+    address."""
 
     label: str
     at: datetime
@@ -60,19 +61,19 @@ class Use:
 
 @dataclass
 class _Rhythm:
-    """When the same thing came last, and when its last bursts began; since when its pace has been
-    steady, None if it is not."""
+    """When the same request came last, and when its last bursts began; since when its pace has
+    been steady, None if it is not."""
 
     times: deque[datetime] = field(default_factory=lambda: deque(maxlen=STEADY + 1))
     bursts: deque[datetime] = field(default_factory=lambda: deque(maxlen=PERIODIC + 1))
     steady_since: datetime | None = None
 
     def note(self, now: datetime) -> None:
-        """It came once more."""
+        """The same request came once more."""
         if not self.times or now - self.times[-1] >= PAUSE:
             self.bursts.append(now)
         self.times.append(now)
-        # One that comes late makes one interval longer and the next one shorter.
+        # A late one makes one interval longer and the next one shorter.
         if len(self.times) <= STEADY or not _are_equal(_intervals(self.times)[1:-1]):
             self.steady_since = None
         elif self.steady_since is None:
@@ -100,9 +101,9 @@ def _are_equal(intervals: list[timedelta]) -> bool:
 
 @dataclass
 class Periodic:
-    """Tells what recurs at a fixed interval, as a page that reloads itself, from what people do.
+    """Tells requests that recur at a fixed interval, as from a page that reloads itself, from use.
 
-    A page may ask for several things at once, so what comes within a ``PAUSE`` of the one before is
+    A page may ask for several things at once, so requests within a ``PAUSE`` of the one before are
     one burst, and the bursts recur. A page that never pauses keeps a steady pace for longer than
     anybody clicks.
     """
@@ -110,7 +111,8 @@ class Periodic:
     _rhythms: dict[object, _Rhythm] = field(default_factory=dict)
 
     def recurs(self, key: object, now: datetime) -> bool:
-        """Take note of one more of the same; whether it comes at a fixed interval."""
+        """Takes note of one more request of this kind; returns whether they come at a fixed
+        interval."""
         rhythm = self._rhythms.pop(key, None) or _Rhythm()
         self._rhythms[key] = rhythm  # the latest is last
         while len(self._rhythms) > MOST_ADDRESSES:
@@ -121,17 +123,17 @@ class Periodic:
 
 @dataclass(frozen=True)
 class Notebook:
-    """A notebook's content in two parts, as digests: what people write, and all else."""
+    """A notebook's content in two parts, as digests: the text that people write, and the rest."""
 
     written: str
     rest: str
 
 
 def split(body: bytes) -> Notebook | None:
-    """The parts of a notebook in a request that saves it; None if there is none in it.
+    """The parts of a notebook in a request that saves it; None if it holds no notebook.
 
-    What people write are the cells' kinds and sources. Outputs, execution counts and metadata come
-    from kernels too.
+    People write the kinds and sources of cells. Outputs, execution counts and metadata also come
+    from kernels.
     """
     try:
         cells = json.loads(body)["content"]["cells"]
@@ -146,9 +148,9 @@ def _digest(value: object) -> str:
 
 
 class BrowserRequests:
-    """Listens to a server, and remembers what was last done with each kind of thing.
+    """Listens to a server, and remembers the last use of each kind of thing.
 
-    Everything runs on the event loop but the comparison of notebooks, which runs in a thread.
+    Everything runs on the event loop, except the comparison of notebooks, which runs in a thread.
     """
 
     def __init__(self, base_url: str, now: Callable[[], datetime] = utcnow) -> None:
@@ -158,12 +160,12 @@ class BrowserRequests:
         self._periodic = Periodic()
         self._tasks: set[asyncio.Task[None]] = set()
         self._heard: set[tuple[str, str]] = set()
-        #: What was last saved or uploaded, and used behind the proxy; None if nothing was.
+        #: The document last saved or uploaded, and the web app last used; None if there is none.
         self.document: Use | None = None
         self.web_app: Use | None = None
 
     def listen_to(self, web_app: Any) -> None:
-        """Hear of every request that this application answers, beside whoever else does."""
+        """Listens to every request that this application answers, beside other listeners."""
         told = web_app.settings.get("log_function")
 
         def log_function(handler: Any) -> None:
@@ -178,15 +180,15 @@ class BrowserRequests:
             web_app.settings["log_function"] = log_function
 
     def clock_jumped(self, jump: timedelta) -> None:
-        """The wall clock was set: what was saved a minute ago is a minute ago by the new one too.
-        One that is set back would else leave it in the future, where it counts as now."""
+        """The wall clock was set: shift the times, so that a minute ago stays a minute ago.
+        After a clock is set back, they would lie in the future, where they count as now."""
         if self.document is not None:
             self.document = replace(self.document, at=self.document.at + jump)
         if self.web_app is not None:
             self.web_app = replace(self.web_app, at=self.web_app.at + jump)
 
     def hear_websockets(self) -> None:
-        """Hear of messages over the websockets of extensions, once these are loaded."""
+        """Listens to messages over the websockets of extensions, once these are loaded."""
         for module, name, hear in (
             (f"{_PROXY}.handlers", "ProxyHandler", self._web_message),
             (f"{_PROXY}.rawsocket", "RawSocketHandler", self._web_message),
@@ -213,7 +215,7 @@ class BrowserRequests:
         cls.on_message = hear_too
 
     def hear(self, handler: Any) -> None:
-        """Take note of a request that was answered."""
+        """Takes note of a request that was answered."""
         request = handler.request
         if request.method not in CHANGES or handler.get_status() >= 400:
             return
@@ -224,7 +226,7 @@ class BrowserRequests:
             self._web_request(f"{request.method} {request.path}")
 
     def _saved(self, path: str, request: Any) -> None:
-        # A checkpoint is made where a person saves, and not by JupyterLab itself.
+        # A person's save makes a checkpoint; JupyterLab's own save does not.
         if request.method != "PUT" or not path.endswith(".ipynb"):
             self.document = Use(path.removesuffix("/checkpoints"), self._now())
             return
@@ -234,8 +236,8 @@ class BrowserRequests:
         task.add_done_callback(self._tasks.discard)
 
     async def _saved_notebook(self, path: str, body: bytes, now: datetime) -> None:
-        """A notebook whose outputs alone have changed was saved by JupyterLab itself: its kernel
-        explains it. Whatever else was saved, a person did it."""
+        """A notebook of which only outputs changed was saved by JupyterLab itself: the kernel
+        explains it. A person saved everything else."""
         notebook = await in_thread(lambda: split(body))
         before = self._notebooks.get(path)
         if notebook is not None:
@@ -250,8 +252,7 @@ class BrowserRequests:
             self.document = Use(path, now)
 
     def _edited(self, path: str, message: str | bytes) -> None:
-        """Over a document that several people may edit at once, a page sends what its user has
-        changed, and much else."""
+        """A page with a shared document sends its user's changes, and much else."""
         if message[:2] == _CHANGE:
             self.document = Use("a shared document", self._now())
 

@@ -1,10 +1,10 @@
-"""Nvidia's GPUs of this machine, as its own library tells.
+"""Nvidia's GPUs of this machine, read from Nvidia's own library.
 
-Asks NVML (``libnvidia-ml.so.1``, part of the driver) by ctypes: no package is needed. The device's
-utilisation says whether it works; the machine is the app's own. A device that is divided (MIG)
-reports none, so whether it works is unknown. ``gpu_watch`` says what that means for an app.
+Calls NVML (``libnvidia-ml.so.1``, part of the driver) by ctypes, so no package is needed. The
+device's utilisation says whether it works; the machine is the app's own. A divided device (MIG)
+reports none, so it is unknown whether it works. ``gpu_watch`` says how that affects an app.
 
-Calls block, and a broken driver may hang in them: see ``Gpus.read``.
+Calls block, and may hang in a broken driver: see ``Gpus.read``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SUCCESS = 0
 _INSUFFICIENT_SIZE = 7
 _MIG_ENABLED = 1
 _NAME_SIZE = 96
-#: Room for so many processes of one device at first; NVML says when it needs more.
+#: Room for this many processes of one device at first; NVML says when it needs more.
 _PROCESSES = 32
 
 
@@ -42,7 +42,7 @@ class _Memory(ctypes.Structure):
 
 
 class _Process(ctypes.Structure):
-    # nvmlProcessInfo_t of the versions 2 and 3 of the call.
+    # nvmlProcessInfo_t of versions 2 and 3 of the call.
     _fields_ = (
         ("pid", ctypes.c_uint),
         ("used_memory", ctypes.c_ulonglong),
@@ -57,9 +57,9 @@ class GpuError(Exception):
 
 @dataclass(frozen=True)
 class Gpu:
-    """One device at a moment. ``percent`` is its utilisation, None where that can't be told;
-    ``memory_used`` is in bytes. ``pids`` are the processes that have it open, None where that
-    can't be told; in a container they may be other machines' ids."""
+    """One device at a moment. ``percent`` is its utilisation, None if unknown; ``memory_used``
+    is in bytes. ``pids`` are the processes that have it open, None if unknown; in a container
+    they may be another machine's ids."""
 
     index: int
     name: str
@@ -75,15 +75,15 @@ class Gpus:
         self._load = load
         self._library = library
         self._nvml: Any = None
-        #: Why there is none to be read; empty while that is not known.
+        #: Why no GPU can be read; empty until that is known.
         self.missing = ""
         self._is_there = True
         self._read_lock = threading.Lock()
 
     def read(self) -> tuple[Gpu, ...]:
-        """All devices; none where there is no GPU, or no driver (see ``missing``).
+        """All devices; empty if there is no GPU or no driver (see ``missing``).
 
-        Blocks for milliseconds, the first time for up to a second, and for ever where the driver
+        Blocks for milliseconds, the first time for up to a second, and for ever if the driver
         hangs: call it in a thread, with a bound. While it hangs, further calls raise ``GpuError``.
         """
         if not self._is_there:
@@ -105,7 +105,7 @@ class Gpus:
             self.missing, self._is_there = str(error), False
             return False
         if code != _SUCCESS:
-            # It may not be up yet: it is asked again the next time.
+            # The driver may not be up yet, so the next call asks again.
             self.missing = _error(nvml, code)
             return False
         self._nvml, self.missing = nvml, ""
@@ -120,7 +120,7 @@ class Gpus:
         device = ctypes.c_void_p()
         code = self._nvml.nvmlDeviceGetHandleByIndex_v2(ctypes.c_uint(index), ctypes.byref(device))
         if code != _SUCCESS:
-            # One that fell off the bus must not hide the others.
+            # A device that fell off the bus must not hide the others.
             return Gpu(index, f"not readable: {_error(self._nvml, code)}", None)
         return Gpu(
             index,
@@ -176,7 +176,7 @@ class Gpus:
 
     def _check(self, code: int) -> None:
         if code != _SUCCESS:
-            # The driver may have been updated or reset: begin anew the next time.
+            # The driver may have been updated or reset: load it again the next time.
             error, self._nvml = _error(self._nvml, code), None
             raise GpuError(error)
 

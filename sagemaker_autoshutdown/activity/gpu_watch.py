@@ -1,9 +1,9 @@
-"""What this machine's GPUs mean for its app: whether one works, and since when none has.
+"""How this machine's GPUs affect its app: whether one works, and since when none has.
 
-A device works from a share of its time on (``busy_percent``). One that can't tell (MIG, or a driver
-that does not answer) may work for as long as processes have it open, so it holds its app, but at
-most ``unknown_for`` after the last sign of life: a loaded model that nobody asks must not hold an
-app for ever.
+A device works from a utilisation of ``busy_percent`` on. A device without a utilisation (MIG, or a
+driver that does not answer) may work for as long as processes have it open, so it holds its app. It
+does so for at most ``unknown_for`` after the last sign of work: a loaded model that nobody uses
+must not hold an app for ever.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from .gpu import Gpu, GpuError, Gpus
 
 log = logging.getLogger(__name__)
 
-#: Seconds that the driver has for its answer. The first one may take as long as loading it does.
+#: Seconds that the driver has for its answer. Loading it may make the first answer slow.
 PATIENCE = 10.0
-#: Instance types that have one of Nvidia's GPUs.
+#: Instance types with an Nvidia GPU.
 GPU_TYPES = ("ml.g[0-9]*", "ml.gr[0-9]*", "ml.p[0-9]*")
-#: Bytes that a driver takes for itself. With no more in use, nobody has loaded anything.
+#: Bytes that a driver uses by itself. If no more is in use, nobody has loaded anything.
 _DRIVERS_OWN = 10**9
 
 
 @dataclass
 class _Device:
-    """What is remembered of one: how it was seen last, since when it is so, and when it last worked
-    (or was first seen)."""
+    """The memory of one device: how it was seen last, since when, and when it last worked (or
+    was first seen)."""
 
     gpu: Gpu
     is_working: bool | None
@@ -51,25 +51,25 @@ class GpuWatch:
         program_of: Callable[[int], str] = lambda pid: "",
         patience: float = PATIENCE,
     ) -> None:
-        """``program_of`` names a process of this machine that has a GPU open, if it is one."""
+        """``program_of`` names a process of this machine that has a GPU open."""
         self._gpus = gpus if gpus is not None else Gpus()
         self._busy_percent = busy_percent
         self._unknown_for = unknown_for
         self._program_of = program_of
         self._patience = patience
         self._devices: dict[int, _Device] = {}
-        #: What can't be seen here, in words for the user.
+        #: A text for the user about GPUs that can't be seen here.
         self.notes: tuple[str, ...] = ()
 
     async def observe(self, apps: tuple[App, ...], now: datetime) -> tuple[Work, ...]:
-        """One piece of work for each device. Their app is all of ``apps``."""
+        """One piece of work for each device. Each belongs to all of ``apps``."""
         try:
             seen = await asyncio.wait_for(in_thread(self._read), self._patience)
             error = ""
         except (GpuError, asyncio.TimeoutError) as failed:
             seen = self._unreadable()
             error = str(failed) or f"no answer in {self._patience:g} s"
-        except Exception as failed:  # a library that is not what it says
+        except Exception as failed:  # a library that is not NVML
             log.debug("GPUs can't be read", exc_info=True)
             seen, error = self._unreadable(), f"{type(failed).__name__}: {failed}"
         self.notes = self._missing(apps, error)
@@ -87,7 +87,7 @@ class GpuWatch:
             device.worked_at += jump
 
     def _unreadable(self) -> tuple[tuple[Gpu, str], ...]:
-        """The devices that are known. What could not be seen may work."""
+        """The known devices. A device that could not be seen may work."""
         known = (each.gpu for each in self._devices.values())
         return tuple((Gpu(gpu.index, gpu.name, None), "") for gpu in known)
 
@@ -113,7 +113,7 @@ class GpuWatch:
         return ()
 
     def _is_working(self, gpu: Gpu) -> bool | None:
-        """None if that can't be told."""
+        """None if that can't be known."""
         if gpu.percent is not None:
             return gpu.percent >= self._busy_percent
         is_free = gpu.memory_used is not None and gpu.memory_used < _DRIVERS_OWN
@@ -126,7 +126,7 @@ class GpuWatch:
         if before is not None and before.is_working == working:
             gave_sign = working is None and (
                 (gpu.memory_used, gpu.pids) != (before.gpu.memory_used, before.gpu.pids)
-                # What did not answer tells nothing.
+                # A device that did not answer tells nothing.
                 and gpu.memory_used is not None
                 and before.gpu.memory_used is not None
             )

@@ -1,8 +1,8 @@
 """When somebody last saved a file in a remote IDE (VS Code and its relatives, code-server).
 
-These keep a history on the machine where the files are: with every save, one more copy in a folder
-of the file's own. So a folder's time tells when its file was saved, and the list inside tells which
-file that is. An IDE whose history is switched off leaves nothing to be seen.
+These IDEs keep a history on the machine where the files are: each save adds a copy to the file's
+own folder. So a folder's time tells when its file was saved, and the list inside names the file. An
+IDE whose history is switched off leaves no trace.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HISTORIES = (
     ".local/share/code-server/User/History",
     ".local/share/*-server*/data/User/History",
 )
-#: A list of a file's copies has some thousand bytes.
+#: A list of a file's copies has a few thousand bytes.
 _LARGEST_LIST = 1_000_000
 
 
@@ -32,10 +32,10 @@ def last_save(now: datetime, home: Path | None = None) -> Use | None:
     latest, folder = 0.0, ""
     try:
         home = home or Path.home()
-    except RuntimeError:  # nobody knows it
+    except RuntimeError:  # the home is unknown
         return None
     for saved_at, path in _folders(home):
-        # What lies ahead is a clock that was off.
+        # A time in the future comes from a wrong clock.
         if latest < saved_at <= now.timestamp():
             latest, folder = saved_at, path
     if not folder:

@@ -1,9 +1,9 @@
 """Where Jupyter's kernels, sessions and terminals are read from.
 
-In Classic the server's objects are SageMaker's own and undocumented; its REST API is what is known
-to work, so it is asked over loopback. Elsewhere Jupyter's objects are read in process. A server
-whose kernels run behind a gateway lists only those that this very process started, so there the
-gateway is asked for all of them.
+In Classic the server's objects are SageMaker's own and undocumented. Its REST API is known to work,
+so it is called over loopback. Elsewhere Jupyter's objects are read in process. A server whose
+kernels run behind a gateway lists only kernels that this very process started, so there the gateway
+is asked for all of them.
 """
 
 from __future__ import annotations
@@ -41,25 +41,25 @@ Models = list[dict[str, Any]]
 
 #: Seconds for an answer from the server itself or from its gateway.
 REQUEST_TIMEOUT = 10.0
-#: Seconds after which sessions are listed over REST though no name is missing: it is not cheap,
-#: and all that can be new is a session that waits for its kernel.
+#: Seconds after which sessions are listed over REST although no name is missing. The call is
+#: expensive, and only a session that waits for its kernel can be new.
 SESSIONS_INTERVAL = 300.0
 
 
 class Unreadable(Exception):
-    """Kernels or terminals could not be read; says what failed, in words for the user."""
+    """Kernels or terminals could not be read; the message tells the user what failed."""
 
 
 class Source(Protocol):
-    """Jupyter's own models, as they come."""
+    """Jupyter's own models, unchanged."""
 
     async def kernels(self, listed_elsewhere: Collection[str] = ()) -> Models:
-        """All kernels but those whose ids are ``listed_elsewhere``: other servers were asked for
-        them. Raises when they can't be listed completely."""
+        """All kernels except those whose ids are ``listed_elsewhere``: other servers were asked
+        for them. Raises if they can't be listed completely."""
         ...
 
     async def terminals(self) -> Models:
-        """All terminals, none where the server has none. Raises when they can't be listed."""
+        """All terminals; none if the server has none. Raises if they can't be listed."""
         ...
 
     async def sessions(self, *, names_needed: bool) -> Models | None:
@@ -67,22 +67,22 @@ class Source(Protocol):
         ...
 
     async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Told]:
-        """Ask these kernels, which are said to be idle, whether they are. Those that can't be asked
-        are left out. Takes ``kernel_probe.PATIENCE`` seconds at most, and raises nothing."""
+        """Asks these kernels, which claim to be idle, whether they are. Kernels that can't be
+        asked are left out. Takes ``kernel_probe.PATIENCE`` seconds at most, and raises nothing."""
         ...
 
     def use_of(self, kernel_id: str) -> KernelUse | None:
-        """What was heard of a kernel's requests; None where nobody listens to it. It counts for
-        more than the kernel's model."""
+        """The observed requests of a kernel; None if nobody listens to it. They outweigh the
+        kernel's model."""
         ...
 
     def clock_jumped(self) -> None:
-        """The wall clock was set: times that are remembered have to be put right."""
+        """The wall clock was set: correct the remembered times."""
         ...
 
     def processes(self) -> Mapping[tuple[str, str], int] | None:
         """Process ids of kernels and terminals on this machine, by ``("kernel", id)`` or
-        ``("terminal", name)``; None where the apps are on other machines."""
+        ``("terminal", name)``; None if the apps are on other machines."""
         ...
 
 
@@ -97,8 +97,8 @@ class InProcessSource:
         self._table = ProcFs()
 
     async def kernels(self, listed_elsewhere: Collection[str] = ()) -> Models:
-        """With those on this machine that no server started. Nobody has to look for these anew
-        while one of this server's kernels is at work."""
+        """Also the kernels on this machine that no server started. There is no need to search
+        for these while one of this server's kernels is at work."""
         if _gateway_enabled():
             return await _gateway_kernels()
         manager = self._serverapp.kernel_manager
@@ -113,7 +113,7 @@ class InProcessSource:
                 # Nothing starts it again, so nobody else takes note.
                 model["execution_state"] = "dead"
         models = [*own, *self._other_kernels.models]
-        # What is heard of a kernel that was started meanwhile, or could not be listed, is not lost.
+        # Messages of a kernel that was started meanwhile, or could not be listed, are not lost.
         there = {*own_ids, *manager.list_kernel_ids()}
         self._requests.forget_all_but(
             {*there, *(str(each["id"]) for each in self._other_kernels.models)}
@@ -121,7 +121,7 @@ class InProcessSource:
         return models
 
     def close(self) -> None:
-        """Listen no more to kernels that are not this server's."""
+        """Stops listening to kernels that are not this server's."""
         self._other_kernels.close()
 
     def use_of(self, kernel_id: str) -> KernelUse | None:
@@ -139,7 +139,7 @@ class InProcessSource:
 
     @staticmethod
     def _with_input(manager: Any, model: dict[str, Any]) -> dict[str, Any]:
-        """The model, with ``last_input``: what was typed counts, and what was printed does not."""
+        """The model, with ``last_input``: typing counts, output does not."""
         terminal = getattr(manager, "terminals", {}).get(model.get("name"))
         descriptor = getattr(getattr(terminal, "ptyproc", None), "fd", None)
         typed_at = last_input(descriptor) if isinstance(descriptor, int) else None
@@ -148,7 +148,7 @@ class InProcessSource:
         return {**model, **typed, "connections": clients}
 
     async def sessions(self, *, names_needed: bool) -> Models | None:
-        """Read off the session manager's own table: ``list_sessions`` builds every kernel's model
+        """Reads the session manager's own table: ``list_sessions`` builds every kernel's model
         anew, and with a gateway that fails it deletes sessions (jupyter_server 1.24)."""
         try:
             rows = self._serverapp.session_manager.cursor.execute(
@@ -169,7 +169,7 @@ class InProcessSource:
         ]
 
     async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Told]:
-        """Directly, unless they are behind a gateway. An answer that comes late is heard."""
+        """Directly, unless the kernels are behind a gateway. A late answer is still heard."""
         if _gateway_enabled():
             return await _ask_all(kernel_ids, _gateway_channels)
         connections = {}
@@ -177,7 +177,7 @@ class InProcessSource:
             try:
                 kernel = self._serverapp.kernel_manager.get_kernel(kernel_id)
                 connections[kernel_id] = kernel.get_connection_info()
-            except Exception as error:  # gone meanwhile, or no server's
+            except Exception as error:  # gone meanwhile, or not a server's
                 log.debug("kernel %s is not this server's: %s", kernel_id, error)
         patience = kernel_probe.PATIENCE
         own, from_others = await asyncio.gather(
@@ -239,7 +239,7 @@ class RestSource:
         self._serverapp = serverapp
         self._monotonic = monotonic
         self._sessions_at = float("-inf")
-        # Made when first needed: it belongs to the loop it is made under.
+        # Created when first needed: it belongs to the event loop that creates it.
         self._client: SimpleAsyncHTTPClient | None = None
 
     async def kernels(self, listed_elsewhere: Collection[str] = ()) -> Models:
@@ -271,10 +271,10 @@ class RestSource:
         return await _ask_all(kernel_ids, self._channels)
 
     def use_of(self, kernel_id: str) -> None:
-        """None: nobody can listen to kernels in apps elsewhere without being a client of theirs."""
+        """None: to listen to kernels in apps elsewhere, one must be a client of theirs."""
 
     def clock_jumped(self) -> None:
-        """Nothing is remembered."""
+        """Remembers nothing."""
 
     def _channels(self, kernel_id: str) -> HTTPRequest:
         if _gateway_enabled():
@@ -293,7 +293,7 @@ class RestSource:
         return None
 
     async def _get(self, path: str) -> Any:
-        """What this very server answers to a GET, over loopback."""
+        """This server's own answer to a GET, over loopback."""
         serverapp = self._serverapp
         path = url_path_join("/", serverapp.base_url, path)
         scheme, token = "https" if serverapp.certfile else "http", server_token(serverapp)
@@ -326,7 +326,7 @@ class RestSource:
 
 
 class _Refused(Unreadable):
-    """The server answered with another status than 200."""
+    """The server answered with a status other than 200."""
 
     def __init__(self, path: str, status: int) -> None:
         super().__init__(f"{path}: HTTP {status}")

@@ -1,8 +1,8 @@
-"""What kernels answered when they were asked whether they are idle, and how long that counts.
+"""Kernels' answers to the question whether they are idle, and how long an answer counts.
 
-An answer counts until the kernel is heard of again. Asking must leave no trace: a gateway takes
-note of our question as if somebody used the kernel. A silent kernel counts as busy. It is asked
-again at the deadline that follows, so one lost answer does not make an idle kernel busy for ever.
+An answer counts until the kernel is heard from again. Asking must leave no trace: a gateway records
+our question as if somebody used the kernel. A silent kernel counts as busy. It is asked again at
+the deadline that follows, so one lost answer does not make an idle kernel busy for ever.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from ..model import Evidence, EvidenceKind
 from ..text import milliseconds, span
 from .kernel_probe import Answer, Told
 
-#: What is said of a kernel's last activity, by whoever says it; it is compared, not understood.
+#: Anybody's claim about a kernel's last activity. It is only compared, never interpreted.
 Claim = object
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What the last question to a kernel is worth now: its answer, None if nothing; what is to be
-    taken for its last activity; and since when it is silent."""
+    """The present value of the last question to a kernel: its answer, None if there is none; the
+    claim that counts as its last activity; and since when it is silent."""
 
     answer: Answer | None
     claim: Claim
@@ -34,7 +34,7 @@ class Standing:
 class _Asked:
     told: Told
     at: datetime
-    #: What was claimed before the question, and after it.
+    #: The claims before the question and after it.
     before: Claim
     after: Claim = None
     is_new: bool = True
@@ -51,7 +51,7 @@ class KernelAnswers:
 
     _claims: dict[str, Claim] = field(default_factory=dict)
     _asked: dict[str, _Asked] = field(default_factory=dict)
-    #: What was claimed of those that are being asked just now.
+    #: The claims about kernels that are being asked at present.
     _claims_when_asked: dict[str, Claim] = field(default_factory=dict)
 
     @property
@@ -60,22 +60,23 @@ class KernelAnswers:
         return any(asked.told.answer is Answer.REFUSED for asked in self._asked.values())
 
     def begin(self, kernel_ids: Collection[str]) -> None:
-        """These are about to be asked."""
+        """These kernels are about to be asked."""
         for kernel_id in kernel_ids:
             self._claims_when_asked.setdefault(kernel_id, self._claims.get(kernel_id))
 
     def end(self, kernel_ids: Collection[str], answers: Mapping[str, Told], now: datetime) -> None:
-        """They have been asked; ``answers`` are those that there are."""
+        """These kernels have been asked; ``answers`` holds those that answered."""
         for kernel_id in kernel_ids:
             before = self._claims_when_asked.pop(kernel_id, self._claims.get(kernel_id))
             if kernel_id in answers:
                 self._asked[kernel_id] = _Asked(answers[kernel_id], now, before)
 
     def standing(self, kernel_id: str, claim: Claim) -> Standing:
-        """What is known of a kernel that is said to be idle, with this claim of its activity."""
+        """The facts about a kernel that claims to be idle, with this claim of its activity."""
         asked = self._asked.get(kernel_id)
         if kernel_id in self._claims_when_asked:
-            # Our own question may have moved the claim. An earlier silence lasts until the answer.
+            # Our own question may have changed the claim. An earlier silence lasts until the
+            # answer.
             claim = self._claims_when_asked[kernel_id]
             if asked is None or asked.told.answer is not Answer.SILENT:
                 return Standing(None, claim)
@@ -96,18 +97,19 @@ class KernelAnswers:
         return Standing(asked.told.answer, claim, silent_since, _evidence(asked))
 
     def said_otherwise(self, kernel_id: str, claim: Claim) -> None:
-        """The kernel is not said to be idle, so what it answered counts no more."""
+        """The kernel does not claim to be idle, so its answer no longer counts."""
         self._asked.pop(kernel_id, None)
         self._claims[kernel_id] = claim
 
     def forget_all_but(self, kernel_ids: Collection[str]) -> None:
-        """Forget kernels that are gone."""
+        """Forgets kernels that are gone."""
         for remembered in (self._claims, self._asked):
             for kernel_id in remembered.keys() - set(kernel_ids):
                 del remembered[kernel_id]
 
     def clock_jumped(self, jump: timedelta) -> None:
-        """The clock was set: what was answered a minute ago is a minute ago by the new one too."""
+        """The clock was set: shift the times of answers, so that a minute ago stays a minute
+        ago."""
         for asked in self._asked.values():
             asked.at += jump
 

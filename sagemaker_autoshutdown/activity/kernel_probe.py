@@ -1,12 +1,13 @@
-"""Asks a kernel whether it is as idle as it is said to be.
+"""Asks a kernel whether it is as idle as its server says.
 
 A gateway older than jupyter_server 2.15 takes the last status message of a kernel for its state,
-whatever the message answers. A kernel also answers on its control channel while a cell runs, so a
-debugger's question, which JupyterLab asks whenever a notebook's tab is shown, leaves such a gateway
-with `idle` for as long as the cell goes on. Later versions, and our own listening, may have missed
-something. Requests on the shell channel wait for the cell. So what does not answer there runs one.
+whatever request the message belongs to. A kernel also answers on its control channel while a cell
+runs. So a debugger's question, which JupyterLab asks whenever a notebook's tab is shown, leaves
+such a gateway with `idle` for as long as the cell goes on. Later versions, and our own listening,
+may have missed messages. Requests on the shell channel wait for the cell, so a kernel that does not
+answer there runs one.
 
-Kernels behind a server are asked through its websocket, those of this machine directly.
+Kernels behind a server are asked through its websocket, kernels of this machine directly.
 """
 
 from __future__ import annotations
@@ -29,35 +30,35 @@ from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, w
 
 #: Seconds that a kernel has for its answer; an idle one takes milliseconds.
 PATIENCE = 10.0
-#: Seconds after an answer in which the gateway takes note as well.
+#: Seconds after an answer within which the gateway records it as well.
 SETTLES = 0.2
 
-#: Seconds after which the question is put again: jupyter_server 1.x, between client and gateway,
-#: loses what comes before its own connection stands.
+#: Seconds after which the question is sent again: jupyter_server 1.x, between client and gateway,
+#: loses messages until its own connection is open.
 AGAIN = 2.0
 
 QUESTION = "kernel_info_request"
 
 
 class Answer(Enum):
-    """What asking a kernel told."""
+    """The result of asking a kernel."""
 
     #: It waits for work.
     IDLE = "idle"
-    #: It answered, and somebody else uses it just now.
+    #: It answered, and somebody else uses it at present.
     USED = "used"
     #: It does not answer: a cell runs.
     SILENT = "silent"
     #: The connection broke, so it may or may not be at work.
     UNKNOWN = "unknown"
-    #: The server lets nobody ask, so what it says has to do.
+    #: The server lets nobody ask, so its word has to do.
     REFUSED = "refused"
 
 
 @dataclass(frozen=True)
 class Told:
-    """What asking a kernel told, and how long that took. ``question_id`` is the message by which a
-    late answer is known, where one can come to be heard."""
+    """The result of asking a kernel, and how long that took. ``question_id`` is the message that
+    identifies a late answer, if one can still be heard."""
 
     answer: Answer
     took: timedelta = timedelta(0)
@@ -65,8 +66,8 @@ class Told:
 
 
 async def ask(channels: HTTPRequest, patience: float) -> Told:
-    """Ask the kernel behind ``channels``, its websocket. Takes ``patience`` seconds at most, and
-    raises nothing."""
+    """Asks the kernel behind ``channels``, its websocket. Takes ``patience`` seconds at most,
+    and raises nothing."""
     asked_at = time.monotonic()
     answer, waited = await _ask_within(channels, patience)
     return Told(answer, timedelta(seconds=time.monotonic() - asked_at - waited))
@@ -87,11 +88,11 @@ async def _ask_within(channels: HTTPRequest, patience: float) -> tuple[Answer, f
         return answer, SETTLES
     except HTTPClientError as error:
         return (Answer.REFUSED if 400 <= error.code < 500 else Answer.UNKNOWN), 0.0
-    except Exception:  # the network, or what is no message
+    except Exception:  # the network, or an invalid message
         return Answer.UNKNOWN, 0.0
     finally:
         question.cancel()
-        # It may come to be open later.
+        # It may open later.
         connecting.add_done_callback(_close)
 
 
@@ -106,7 +107,8 @@ async def _ask(connecting: asyncio.Future[WebSocketClientConnection]) -> Answer:
 
 
 async def _put(connection: WebSocketClientConnection, question: str) -> None:
-    with contextlib.suppress(WebSocketClosedError):  # whoever waits for the answer sees it too
+    # Everybody who waits for the answer sees it too
+    with contextlib.suppress(WebSocketClosedError):
         while True:
             await connection.write_message(question)
             await asyncio.sleep(AGAIN)
@@ -154,11 +156,11 @@ def ask_here(
     patience: float,
     with_subshells: Collection[str] = (),
 ) -> dict[str, Told]:
-    """Ask kernels of this machine, by id, each with what its connection file holds. Blocks for
+    """Asks kernels of this machine, by id, each with the content of its connection file. Blocks for
     ``patience`` seconds at most; call it in a thread. Raises nothing.
 
-    Those ``with_subshells`` are asked on these too. To find them takes a request on the control
-    channel, which a server that listens may take for the end of a cell.
+    Kernels ``with_subshells`` are asked on their subshells, too. To find these takes a request on
+    the control channel, which a listening server may take for the end of a cell.
     """
     asked_at = time.monotonic()
     told: dict[str, Told] = {}
@@ -185,7 +187,7 @@ def ask_here(
                 try:
                     if question.is_answered_by(ready):
                         told[kernel_id] = Told(Answer.IDLE, took)
-                except Exception:  # an answer in another's name, or none of the protocol
+                except Exception:  # an answer in another's name, or an invalid one
                     told[kernel_id] = Told(Answer.UNKNOWN, took)
         took = timedelta(seconds=time.monotonic() - asked_at)
         for kernel_id in questions.keys() - told.keys():
@@ -198,9 +200,9 @@ def ask_here(
 
 
 class Connection(ConnectionFileMixin):
-    """What a connection file says, and sockets to its kernel.
+    """The content of a connection file, and sockets to its kernel.
 
-    Jupyter's own clients want one kind of context or another, from version to version.
+    The contexts that Jupyter's own clients accept differ from version to version.
     """
 
     def __init__(self, context: zmq.Context[Any], info: Mapping[str, Any]) -> None:
@@ -227,7 +229,7 @@ class _Question:
         self.id = self._send("shell", QUESTION)
 
     def _send(self, channel: str, message_type: str, **header: str) -> str:
-        """Send a request; gives its id."""
+        """Sends a request; returns its id."""
         socket = self._sockets.get(channel)
         if socket is None:
             connect = getattr(self._client, f"connect_{channel}")
@@ -242,7 +244,7 @@ class _Question:
         return message_id
 
     def is_answered_by(self, ready: Mapping[Any, int]) -> bool:
-        """Take the answers that have come; whether none is missing."""
+        """Takes the answers that have come; returns whether none is missing."""
         for socket in list(self._sockets.values()):
             if socket in ready:
                 _, message = self._client.session.recv(socket)
@@ -263,6 +265,6 @@ class _Question:
             self._send("shell", QUESTION, subshell_id=subshell_id)
 
     def close(self) -> None:
-        """Let go of its sockets."""
+        """Closes its sockets."""
         for socket in self._sockets.values():
             socket.close(linger=0)

@@ -1,13 +1,13 @@
-"""Which requests each kernel works on, by its own words.
+"""The requests that each kernel works on, by its own messages.
 
-A kernel says ``busy`` and ``idle`` on its iopub channel for every request, naming it. So a kernel
+A kernel sends ``busy`` and ``idle`` on its iopub channel for every request, naming it. So a kernel
 is at work while a request on its shell channel (or on a subshell) is open, whatever it answers on
-its control channel meanwhile. A server's own ``execution_state`` can't be trusted with that: before
-2.15 jupyter_server takes the last status message for it, and later ones still take some requests of
-the control channel for the end of a silent cell. ``last_activity`` can't be trusted either: clients
-that merely connect move it.
+its control channel meanwhile. A server's own ``execution_state`` is not reliable: before 2.15
+jupyter_server takes the last status message for it, and later versions still take some requests of
+the control channel for the end of a silent cell. ``last_activity`` is not reliable either: clients
+that merely connect change it.
 
-This module owns what a message means. ``kernel_probe`` asks silent kernels; ``jupyter`` and
+This module interprets messages. ``kernel_probe`` asks silent kernels; ``jupyter`` and
 ``other_kernels`` list kernels.
 """
 
@@ -25,7 +25,7 @@ from ..clock import utcnow
 
 log = logging.getLogger(__name__)
 
-#: What stands before the signature of every message of Jupyter's protocol.
+#: The delimiter before the signature of every message of Jupyter's protocol.
 DELIMITER = b"<IDS|MSG>"
 
 #: Requests of the control channel, and questions that every client asks when it connects. They do
@@ -47,34 +47,34 @@ NO_WORK = frozenset(
 EXECUTE = "execute_request"
 #: Requests of clients that come and go. They are work only if they take long.
 COMING_AND_GOING = frozenset({"history_request", "comm_close"})
-#: What ``ipywidgets`` sends when a page with widgets is loaded again.
+#: Sent by ``ipywidgets`` when a page with widgets is loaded again.
 RESTORING_TARGET = "jupyter.widget.control"
 RESTORING_METHODS = frozenset({"request_state", "request_states"})
-#: A shorter request does not count as work by its length alone.
+#: A shorter request does not count as work because of its length alone.
 SHORT = timedelta(seconds=1)
-#: So many executions in a row that are silent, or in no history, count as use. The next ones are a
-#: client's polling (a variable inspector): people see what they run, and find it again.
+#: So many executions in a row that are silent, or in no history, count as use. Further ones are a
+#: client's polling (a variable inspector): people see the code that they run, and find it again.
 SILENT_IN_A_ROW = 2
-#: How long a request that was passed on counts before its kernel begins with it.
+#: How long a forwarded request counts before its kernel begins with it.
 BEGINS_WITHIN = timedelta(seconds=10)
-#: So many messages in a second may be more than the connection holds: some may be lost, among them
-#: the one that says that the kernel is done.
+#: With so many messages a second, the connection may lose some, among them the one that says that
+#: the kernel is done.
 FLOOD = 500
 #: A kernel that flooded us and has been quiet for so long may have ended its request unheard.
 QUIET = timedelta(seconds=10)
-#: A message's content beyond this size is not read: what it takes to tell is small.
+#: Content of a message beyond this size is not read; the relevant content is small.
 SMALL = 4096
 
 
 @dataclass(frozen=True)
 class KernelUse:
-    """What is known of a kernel's requests.
+    """The known facts about a kernel's requests.
 
-    ``running`` names the oldest request that it works on, empty if it works on none; it works on it
-    since ``running_since``. ``used_at`` is when the last request ended that means use. ``heard``
-    grows with every message of the kernel. ``from_start`` says that nothing was missed: this
-    server listened when the kernel started. ``silent_since`` is when it was found, if it was at
-    work then and has not answered since. ``has_started``: it has answered since it was started.
+    ``running`` names the oldest request that it works on, or is empty; ``running_since`` is when it
+    began. ``used_at`` is when the last request ended that counts as use. ``heard`` grows with every
+    message of the kernel. ``from_start`` says that nothing was missed: this server listened when
+    the kernel started. ``silent_since`` is when this server found the kernel, if it was at work
+    then and has not answered since. ``has_started`` says that it has answered since it was started.
     """
 
     running: str
@@ -88,13 +88,13 @@ class KernelUse:
 
     @property
     def is_complete(self) -> bool:
-        """Whether no request can be open of which nothing was heard."""
+        """Whether every open request must have been heard of."""
         return self.from_start or bool(self.heard)
 
 
 @dataclass
 class _ClockTime:
-    """A time by both clocks, since the one for people may be set."""
+    """A time by both clocks, because the wall clock may be set."""
 
     wall: datetime
     monotonic: float
@@ -108,9 +108,9 @@ class _Request:
     #: An ``execute_input`` showed its code to all clients: it was not sent silently.
     is_shown: bool = False
     is_restoring: bool = False
-    #: Its sender wanted it in no history: a program's, seldom a person's.
+    #: Its sender kept it out of the history: a program does that, seldom a person.
     is_unrecorded: bool = False
-    #: Its end may have been lost, since when: the kernel began with another, or went quiet.
+    #: Since when its end may have been lost: the kernel began another request, or went quiet.
     doubt: _ClockTime | None = None
     is_overtaken: bool = False
     is_flooding: bool = False
@@ -124,21 +124,21 @@ class _Kernel:
     heard: int = 0
     has_started: bool = False
     silent_in_a_row: int = 0
-    #: When it was last heard of, by the monotonic clock; and how often since when.
+    #: When it was last heard from, by the monotonic clock, and how often since when.
     last_heard: float = 0.0
     counted_from: float = 0.0
     count: int = 0
-    #: Our own questions that it has left unanswered, by message id.
+    #: Our own unanswered questions, by message id.
     unanswered: set[str] = field(default_factory=set)
-    #: When it was asked first, and was at work already.
+    #: When it was first asked, if it was at work already.
     silent: _ClockTime | None = None
-    #: By message id: those that it works on, and those that were passed on to it.
+    #: By message id: requests that it works on, and forwarded ones.
     running: dict[str, _Request] = field(default_factory=dict)
     queued: dict[str, _Request] = field(default_factory=dict)
 
 
 class KernelRequests:
-    """Follows the requests of kernels. What was never heard of is not known."""
+    """Follows the requests of kernels. Kernels that were never heard from are unknown."""
 
     def __init__(
         self,
@@ -150,18 +150,18 @@ class KernelRequests:
         self._kernels: dict[str, _Kernel] = {}
 
     def follow(self, kernel_id: str, *, from_start: bool) -> None:
-        """Begin anew with a kernel: from its start, which is use, or from now on."""
+        """Begins anew with a kernel: from its start, which counts as use, or from now on."""
         used = self._clock_time() if from_start else None
         self._kernels[kernel_id] = _Kernel(from_start, used)
 
     def use_of(self, kernel_id: str) -> KernelUse | None:
-        """What is known of its requests; None if nothing is."""
+        """The known facts about its requests; None if there are none."""
         kernel = self._kernels.get(kernel_id)
         if kernel is None:
             return None
         now = self._monotonic()
-        # What its kernel has not begun with by now was lost, waits for the running cell, or the
-        # kernel does not answer at all. Asking tells.
+        # A request that its kernel has not begun by now was lost, or waits for the running cell, or
+        # the kernel does not answer at all. A question tells which.
         kernel.queued = {
             message_id: request
             for message_id, request in kernel.queued.items()
@@ -185,7 +185,7 @@ class KernelRequests:
         )
 
     def _doubts(self, kernel: _Kernel, now: float) -> list[_ClockTime]:
-        """Since when the requests are in doubt whose end may have been lost."""
+        """Since when there is doubt about requests whose end may have been lost."""
         is_quiet = now - kernel.last_heard >= QUIET.total_seconds()
         for request in kernel.running.values():
             if request.is_overtaken or not request.is_flooding:
@@ -198,8 +198,8 @@ class KernelRequests:
         return [each.doubt for each in kernel.running.values() if each.doubt is not None]
 
     def left_unanswered(self, kernel_id: str, question_id: str, *, is_silent: bool = False) -> None:
-        """A question of ours found no answer in time. When it does, that is heard. ``is_silent``:
-        until then, or until it answers another, it is taken for silent."""
+        """The kernel did not answer our question in time. If it answers later, that is heard.
+        ``is_silent`` makes it count as silent until it answers this or another question."""
         kernel = self._kernels.get(kernel_id)
         if kernel is not None:
             kernel.unanswered.add(question_id)
@@ -212,14 +212,14 @@ class KernelRequests:
         if kernel is None:
             return
         kernel.silent = None
-        # It is done with what it seemed to work on.
+        # It is done with the request that it seemed to work on.
         for request_id, request in list(kernel.running.items()):
             if request.doubt is not None:
                 del kernel.running[request_id]
                 kernel.used = request.doubt
 
     def restarted(self, kernel_id: str) -> None:
-        """Its process is gone, and what it worked on with it."""
+        """Its process is gone, and so are its requests."""
         kernel = self._kernels.get(kernel_id)
         if kernel is not None:
             kernel.running.clear()
@@ -231,12 +231,12 @@ class KernelRequests:
             kernel.heard += 1
 
     def forget_all_but(self, kernel_ids: Collection[str]) -> None:
-        """Forget kernels that are gone: one killed in a cell never says that it is done."""
+        """Forgets kernels that are gone: one killed in a cell never says that it is done."""
         for kernel_id in self._kernels.keys() - set(kernel_ids):
             del self._kernels[kernel_id]
 
     def clock_jumped(self) -> None:
-        """The clock was set: what happened a minute ago is a minute ago by the new one as well."""
+        """The clock was set: shift the times, so that a minute ago stays a minute ago."""
         wall, monotonic = self._now(), self._monotonic()
         for kernel in self._kernels.values():
             requests = [*kernel.running.values(), *kernel.queued.values()]
@@ -249,10 +249,10 @@ class KernelRequests:
     # ---- messages, in their parts as on the wire ------------------------------------------------
 
     def hear(self, kernel_id: str, message: list[bytes]) -> None:
-        """Take note of a message of the kernel's iopub channel. Raises nothing."""
+        """Takes note of a message on the kernel's iopub channel. Raises nothing."""
         try:
             frames = message[message.index(DELIMITER) + 2 :]
-            # Output comes by the thousand: it is passed over without being read.
+            # Output comes by the thousand: it is skipped unread.
             if b'"status"' in frames[0] or b'"execute_input"' in frames[0]:
                 self._hear(kernel_id, frames)
             else:
@@ -293,7 +293,7 @@ class KernelRequests:
             kernel.session = session
         kernel.has_started = state != "starting"
         if state == "idle" and request_id in kernel.unanswered:
-            # It was at work until now, on what nobody has seen.
+            # It was at work until now, on an unknown request.
             kernel.unanswered.clear()
             kernel.silent = None
             kernel.used = self._clock_time()
@@ -317,8 +317,8 @@ class KernelRequests:
 
     @staticmethod
     def _overtake(kernel: _Kernel, request: _Request) -> None:
-        """Kernels run one cell of a shell at a time, with few exceptions. But a cell may let its
-        kernel take a widget's messages meanwhile."""
+        """With few exceptions, a kernel runs one cell of a shell at a time. But a cell may let
+        its kernel handle a widget's messages meanwhile."""
         for other in kernel.running.values():
             is_within = other.type == EXECUTE != request.type and not other.is_flooding
             if other.subshell == request.subshell and not other.is_overtaken and not is_within:
@@ -326,9 +326,9 @@ class KernelRequests:
 
     @staticmethod
     def _is_another_process(kernel: _Kernel, session: str, parent: dict[str, Any]) -> bool:
-        """Whether a kernel speaks that is not the one that spoke before: its ``starting`` is often
-        lost, as the connection to it is made anew. Some kernels speak in their clients' sessions;
-        that tells nothing."""
+        """Whether the speaking kernel is not the one that spoke before: its ``starting`` is
+        often lost while the connection is made anew. Some kernels use their clients' session
+        ids, which tell nothing."""
         return bool(kernel.session and session) and session not in (
             kernel.session,
             parent.get("session"),
@@ -350,8 +350,8 @@ class KernelRequests:
         kernel.used = ended
 
     def hear_passed_on(self, kernel_id: str, message: list[Any]) -> None:
-        """Take note of a message that this server passes on to the kernel's shell channel. Raises
-        nothing."""
+        """Takes note of a message that this server forwards to the kernel's shell channel.
+        Raises nothing."""
         try:
             parts = [bytes(part) for part in message[: message.index(DELIMITER) + 6]]
             frames = parts[parts.index(DELIMITER) + 2 :]
@@ -390,7 +390,7 @@ def _is_unrecorded(request_type: str, content: bytes) -> bool:
 
 
 def _name(request_type: str) -> str:
-    """What a request is to its user."""
+    """The name of a request for its user."""
     if request_type == EXECUTE:
         return "cell"
     if request_type.startswith("comm_"):
@@ -399,8 +399,8 @@ def _name(request_type: str) -> str:
 
 
 def listen(manager: Any, requests: KernelRequests) -> None:
-    """Let ``requests`` hear what a server's kernel manager hears from its kernels and passes on to
-    them, for as long as it lives."""
+    """Passes on to ``requests`` every message that a server's kernel manager receives from its
+    kernels and forwards to them, for as long as it lives."""
     watch = getattr(manager, "start_watching_activity", None)
     if watch is None:  # behind a gateway
         return
@@ -415,8 +415,8 @@ def listen(manager: Any, requests: KernelRequests) -> None:
 
 
 def _listen_to(manager: Any, kernel_id: str, requests: KernelRequests, *, from_start: bool) -> None:
-    # No version of jupyter_server offers another way in. This one costs no second copy of what the
-    # kernels say.
+    # No version of jupyter_server offers another way in. This one needs no second copy of the
+    # kernels' messages.
     kernel = manager.get_kernel(kernel_id)
     stream = getattr(kernel, "_activity_stream", None)
     record: Callable[[list[bytes]], None] | None = getattr(stream, "_recv_callback", None)

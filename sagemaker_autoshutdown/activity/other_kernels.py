@@ -1,11 +1,11 @@
 """Kernels on this machine that no Jupyter server started.
 
-Those of papermill, nbclient, a scheduler's children, a remote IDE.
+Examples are kernels of papermill, of nbclient, of a scheduler's child processes, of a remote IDE.
 
-They are found by their processes: one of its arguments is its connection file, or the file is named
-after it. On a volume such files outlive their kernels and process ids recur, so one counts only if
-its process listens on the port that the file names. Each is then listened to like the server's own
-kernels, and asked once whether it is at work already.
+They are found by their processes: an argument is the connection file, or the file is named after
+the process. On a volume such files outlive their kernels, and process ids recur, so a file counts
+only if its process listens on the port that it names. Each kernel is then listened to like the
+server's own kernels, and asked once whether it is at work already.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from .programs import program
 
 log = logging.getLogger(__name__)
 
-#: Seconds in which a kernel that was just found is to answer; an idle one takes milliseconds.
+#: Seconds in which a kernel that was just found must answer; an idle one takes milliseconds.
 FIRST_PATIENCE = 1.0
-#: A connection file has some hundred bytes.
+#: A connection file has a few hundred bytes.
 LARGEST_FILE = 16384
-#: Observations in which a new process is looked at again: it may be about to become another.
+#: The number of observations in which a new process is checked again: it may yet become another.
 FRESH = 2
 #: Programs that only start another one.
 _WRAPPERS = frozenset(
@@ -48,7 +48,7 @@ _WRAPPERS = frozenset(
 
 @dataclass(frozen=True)
 class FoundKernel:
-    """A kernel's process, and what its connection file holds."""
+    """A kernel's process, and the content of its connection file."""
 
     id: str
     label: str
@@ -59,23 +59,23 @@ class FoundKernel:
 
 
 class OtherKernels:
-    """Finds them, listens to them and asks them. Belongs to one event loop."""
+    """Finds these kernels, listens to them and asks them. Belongs to one event loop."""
 
     def __init__(self, requests: KernelRequests, own_pid: int | None = None) -> None:
-        """What is heard of them goes to ``requests``; kernels of ``own_pid``, by default this
-        process, have its name only where it is their server's."""
+        """Their messages go to ``requests``. Kernels of ``own_pid``, by default this process,
+        bear its name only if it is their server."""
         self._requests = requests
         self._own_pid = os.getpid() if own_pid is None else own_pid
         self._table = ProcFs()
         self._examined: dict[tuple[int, float, str], int] = {}
-        #: Files among the arguments of processes that may yet come to listen.
+        #: Files among the arguments of processes that may yet start to listen.
         self._candidates: dict[tuple[int, float, str], list[Path]] = {}
         self._found: dict[str, FoundKernel] = {}
         self._streams: dict[str, ZMQStream] = {}
 
     @property
     def models(self) -> list[dict[str, Any]]:
-        """As Jupyter's API would have them."""
+        """As models of Jupyter's API."""
         return [dict(found.model) for found in self._found.values()]
 
     @property
@@ -84,8 +84,8 @@ class OtherKernels:
         return {found.id: found.pid for found in self._found.values()}
 
     async def observe(self, listed: Collection[str]) -> None:
-        """Look for new ones and for those that are gone. ``listed`` holds the ids of kernels that
-        belong to a server which is asked for them. Raises nothing."""
+        """Searches for new kernels and drops those that are gone. ``listed`` holds the ids of
+        kernels of servers that are asked for them. Raises nothing."""
         if not sys.platform.startswith("linux"):
             return  # Studio runs on Linux; elsewhere there is nothing to shut down
         try:
@@ -108,12 +108,12 @@ class OtherKernels:
                     self._requests.left_unanswered(kernel_id, answer.question_id, is_silent=True)
 
     async def ask(self, kernel_ids: Iterable[str], patience: float) -> Mapping[str, Told]:
-        """Ask those of these kernels that are such, on their subshells as well."""
+        """Asks those of these kernels that no server started, on their subshells as well."""
         asked = {each: self._found[each] for each in kernel_ids if each in self._found}
         return await self._ask(asked, patience) if asked else {}
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stops listening."""
         for kernel_id in list(self._found):
             self._let_go(kernel_id)
         self._found = {}
@@ -188,7 +188,7 @@ class OtherKernels:
 
     @staticmethod
     def _files_named_after_processes() -> dict[int, list[Path]]:
-        """What a kernel inside of another program writes (``IPython.embed_kernel``)."""
+        """Written by a kernel inside another program (``IPython.embed_kernel``)."""
         try:
             folder = Path(jupyter_runtime_dir())
             files = [file for file in folder.glob("kernel-*.json") if file.stem[7:].isdigit()]
@@ -203,10 +203,11 @@ class OtherKernels:
         # A client has the same file among its arguments, and so has a kernel's child.
         if connection is None or not listens(pid, connection["shell_port"]):
             return None
-        # Another app's, which only a stand-in of Studio has on the same machine.
+        # Another app's kernel. This happens only with several apps on one machine, as in the local
+        # Studio.
         if self._table.environment(pid).get(METADATA) != os.environ.get(METADATA):
             return None
-        # A kernel that is started anew has a process of its own.
+        # A restarted kernel has a process of its own.
         kernel_id = f"{file.stem.replace('kernel-', '', 1)}@{pid}"
         label = self._label(pid, connection, processes)
         model = {
@@ -221,7 +222,7 @@ class OtherKernels:
     def _label(
         self, pid: int, connection: Mapping[str, Any], processes: Mapping[int, Process]
     ) -> str:
-        """What runs it: ``papermill train.ipynb``."""
+        """The program that runs it: ``papermill train.ipynb``."""
         above = processes[pid].parent
         while above in processes and above > 1 and above != self._own_pid:
             runner = program(processes[above].name, self._table.arguments(above))
@@ -233,7 +234,7 @@ class OtherKernels:
 
 
 def _connection(file: Path) -> dict[str, Any] | None:
-    """What a connection file holds; None if it is none."""
+    """The content of a connection file; None if it is not one."""
     try:
         if file.stat().st_size > LARGEST_FILE:
             return None

@@ -1,12 +1,12 @@
 """The other Jupyter servers on this app: found, and asked for their kernels and terminals.
 
-Anybody can run ``jupyter lab`` in a terminal. What runs in that server is use of the app, and this
-server knows nothing about it. So the others are found by what they write into Jupyter's runtime
-directory, and, where they use another one, as processes.
+Anybody can run ``jupyter lab`` in a terminal. Work in that server is use of the app, but this
+server knows nothing about it. So the others are found by their files in Jupyter's runtime directory
+and, if they use another directory, as processes.
 
-What a runtime file says is believed only if its process is a Jupyter server that started before
-the file was written and listens on that port: on a space's volume the files outlive their servers,
-and process ids recur. A server that asks for a password is judged by its processes. One that does
+A runtime file counts only if its process is a Jupyter server that started before the file was
+written and listens on the file's port: on a space's volume the files outlive their servers, and
+process ids recur. A server that asks for a password is judged by its processes. A server that does
 not answer is unknown, and holds the app.
 """
 
@@ -38,11 +38,11 @@ from .terminal_input import last_input_of
 REQUEST_TIMEOUT = 5.0
 #: Seconds by which a file's time and a process's start may differ on one machine.
 CLOCK_TOLERANCE = 2.0
-#: Observations in which a new process's command line is read again: it may be about to change.
+#: The number of observations in which a new process's command line is read again: it may change.
 FRESH = 2
 
 _ANY_ADDRESS = {"", "*", "localhost", "0.0.0.0", "::"}  # noqa: S104 - compared, not bound
-#: The programs that serve notebooks, as scripts and as modules.
+#: Programs that serve notebooks, as scripts and as modules.
 _INTERPRETER = re.compile(r"(python|pypy)[\d.]*$")
 _SCRIPT = re.compile(r"(jupyter-(lab(hub)?|server|notebook|nbclassic)|jupyterhub-singleuser)$")
 _WORDS = {"lab", "labhub", "server", "notebook", "nbclassic", "singleuser"}
@@ -52,7 +52,7 @@ METADATA = "RESOURCE_METADATA_FILE"
 
 @dataclass(frozen=True)
 class OtherServer:
-    """A Jupyter server on this machine. ``url`` is empty where it is not known how to ask it."""
+    """A Jupyter server on this machine. ``url`` is empty if it is not known how to ask it."""
 
     pid: int
     port: int = 0
@@ -61,7 +61,7 @@ class OtherServer:
 
     @property
     def label(self) -> str:
-        """What people call it."""
+        """Its name for people."""
         if self.port:
             return f"Jupyter server on port {self.port}"
         return f"Jupyter server with process id {self.pid}"
@@ -69,9 +69,9 @@ class OtherServer:
 
 @dataclass(frozen=True)
 class ServerSeen:
-    """One of them, with what it said. ``kernels`` and ``terminals`` are Jupyter's models, their ids
-    and names made unique with the port. ``error`` says why it could not be asked though it should
-    answer; ``is_locked`` that it lets nobody in who is not told a password."""
+    """One of them, with its answers. ``kernels`` and ``terminals`` are Jupyter's models; the
+    port makes their ids and names unique. ``error`` says why it could not be asked although it
+    should answer; ``is_locked`` means that it asks for a password."""
 
     server: OtherServer
     kernels: tuple[dict[str, Any], ...] = ()
@@ -93,7 +93,7 @@ def is_jupyter_server(arguments: Iterable[str]) -> bool:
         return module in _MODULES or (module == "jupyter" and following in _WORDS)
     script, following = [*words, "", ""][:2]
     name = script.rpartition("/")[2]
-    # `jupyter` alone takes what it runs as its next word.
+    # `jupyter` alone takes the subcommand from its next word.
     return following in _WORDS if name == "jupyter" else bool(_SCRIPT.match(name))
 
 
@@ -114,15 +114,15 @@ class OtherServers:
     _typed: dict[int, tuple[datetime, ...]] = field(default_factory=dict)
 
     async def observe(self) -> tuple[ServerSeen, ...]:
-        """All of them, with what they said. Takes ``REQUEST_TIMEOUT`` seconds at most and a little;
-        raises ``OSError`` where processes can't be listed."""
+        """All of them, with their answers. Takes slightly more than ``REQUEST_TIMEOUT`` seconds
+        at most; raises ``OSError`` if processes can't be listed."""
         self._servers = await in_thread(self._find)
         seen = await asyncio.gather(*(_asked(server) for server in self._servers))
         return tuple(self._with_input(each) for each in seen)
 
     def _with_input(self, seen: ServerSeen) -> ServerSeen:
-        """With ``last_input`` of its terminals, if each of them is found: what is printed does not
-        count, and that is all that its API tells."""
+        """Adds ``last_input`` to its terminals, if all of them are found: its API reports only
+        output, which does not count."""
         typed = self._typed.get(seen.server.pid, ())
         if len(typed) != len(seen.terminals):
             return seen
@@ -131,8 +131,8 @@ class OtherServers:
         return replace(seen, terminals=terminals)
 
     async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Told]:
-        """Ask those of these kernels that are theirs whether they are as idle as their server says.
-        Takes ``kernel_probe.PATIENCE`` seconds at most, and raises nothing."""
+        """Asks these servers' kernels whether they are as idle as their server says. Takes
+        ``kernel_probe.PATIENCE`` seconds at most, and raises nothing."""
         channels = {
             kernel_id: _channels(server, kernel_id.partition("/")[2])
             for server in self._servers
@@ -143,7 +143,7 @@ class OtherServers:
         return dict(zip(channels, answers))
 
     async def with_pid(self, pid: int) -> OtherServer | None:
-        """The server that this process is; None if it is none on this app."""
+        """The server that this process is; None if it is not one on this app."""
         return await in_thread(lambda: self._server(pid))
 
     def _find(self) -> tuple[OtherServer, ...]:
@@ -166,12 +166,13 @@ class OtherServers:
         return tuple(servers)
 
     def _server(self, pid: int) -> OtherServer | None:
-        """The server that this process is, if it is on this app and not gone meanwhile."""
+        """The server that this process is, if it is on this app and still there."""
         process = self._table.one(pid)
         if process is None:
             return None
         environment = self._table.environment(pid)
-        # Another app's, which only a stand-in has on the same machine.
+        # Another app's server. This happens only with several apps on one machine, as in the local
+        # Studio.
         if environment.get(METADATA) != self.environ.get(METADATA):
             return None
         started_at = self._table.started_at(process).timestamp()
@@ -180,13 +181,13 @@ class OtherServers:
             said = _said(Path(folder) / f"jpserver-{pid}.json", started_at)
             if said is not None and listens(pid, said.port):
                 return said
-        # A server that has yet to listen has no kernels. One that keeps its address to itself...
+        # A server that does not listen yet has no kernels. One that hides its address...
         return OtherServer(pid) if listens(pid, None) else None
 
 
 def _typed_below(server: int, processes: Mapping[int, Process]) -> Iterator[datetime]:
-    """When somebody last typed into each terminal that a server has opened, the oldest first. The
-    shell in one is its child, with a session of its own."""
+    """When somebody last typed into each terminal that a server has opened, the oldest first.
+    The shell in a terminal is the server's child, with a session of its own."""
     for pid, process in sorted(processes.items()):
         if process.parent == server and process.session == pid and process.terminal is not None:
             typed_at = last_input_of(process.terminal)
@@ -205,7 +206,7 @@ def _runtime_dirs(environment: Mapping[str, str]) -> list[str]:
 
 
 def _said(file: Path, started_at: float) -> OtherServer | None:
-    """What a runtime file says; None if it is no such file, or older than the process."""
+    """The content of a runtime file; None if it is not one, or older than the process."""
     try:
         if file.stat().st_mtime < started_at - CLOCK_TOLERANCE:
             return None  # left behind by an earlier process of this id
@@ -264,7 +265,7 @@ async def _asked(server: OtherServer) -> ServerSeen:
                 raise
             terminals = []
     except HTTPClientError as error:
-        # A redirect is one to a login page.
+        # A redirect leads to a login page.
         if error.code in (401, 403) or 300 <= error.code < 400:
             return ServerSeen(server, is_locked=True)
         return ServerSeen(server, error=f"HTTP {error.code}")
@@ -286,9 +287,9 @@ async def _models(server: OtherServer, path: str, end: float) -> list[dict[str, 
         connect_timeout=REQUEST_TIMEOUT,
         request_timeout=REQUEST_TIMEOUT,
         follow_redirects=False,
-        validate_cert=False,  # of a server on this machine, seldom made out to its address
+        validate_cert=False,  # a local server's certificate seldom names its address
     )
-    # Never by a proxy, as the client that others may have configured goes.
+    # Never through a proxy, which the client that others configured may use.
     client = SimpleAsyncHTTPClient(force_instance=True)
     try:
         answer = await asyncio.wait_for(client.fetch(request), max(0.1, end - time.monotonic()))

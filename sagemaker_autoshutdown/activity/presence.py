@@ -1,8 +1,8 @@
 """Whether somebody has this server open in a browser, or since when nobody has. Pure.
 
-A tab is connected while it holds a websocket of a kernel or a terminal. The panel says when its
-page is closed. A websocket that was merely cut, by a laptop that sleeps or a network that fails,
-counts as closed after a while. Before anybody was connected, nothing is known.
+A tab is connected while it holds a websocket of a kernel or a terminal. The panel reports when its
+page is closed. A websocket that broke, because a laptop sleeps or a network fails, counts as closed
+after a while. Before the first connection, nothing is known.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from ..model import Presence
 
-#: For so long after its last websocket was cut, a tab may come back.
+#: A tab may come back for so long after its last websocket broke.
 CUT_FOR = timedelta(minutes=5)
 
 
@@ -27,7 +27,7 @@ class PresenceTracker:
         self._page_closed_at = now
 
     def observe(self, connections: int, now: datetime) -> Presence:
-        """What the number of connected websockets means, after those before."""
+        """Interprets the number of connected websockets, given the earlier numbers."""
         if connections:
             self._connected_at, self._page_closed_at = now, None
         if self._connected_at is None:

@@ -1,13 +1,13 @@
 """Which processes belong together, and when a group of them works. Pure.
 
-A group is what descends from a kernel or a terminal, with itself and with what shares its session.
-What the server itself has started is a group, and all jobs that have left their terminal or kernel
-are one more.
+A group is a kernel or a terminal with its descendants and the processes of its session. The
+server's other children are a group, and all jobs that have left their terminal or kernel are
+another.
 
 A group works if one of its processes uses a fair share of a CPU, or all together use more, or one
-writes or reads enough. Linux adds what an ended child has used to its parent's count, so a build or
-a loop of short commands shows there. What such a child had used before the first of two readings is
-subtracted, because it was not used between them.
+writes or reads enough. Linux adds the use of an ended child to its parent's count, so a build or a
+loop of short commands shows there. The use of such a child before the first of two readings is
+subtracted, because it did not happen between them.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(frozen=True)
 class WorkRule:
-    """The numbers: CPU in shares of one CPU, for one process and for a group together; bytes per
-    second that one process writes, or reads from the disk; and the shortest time, in seconds, that
-    these are averages over."""
+    """The thresholds: CPU as a share of one CPU, for one process and for a whole group; bytes
+    per second that one process writes, or reads from the disk; and the shortest time, in
+    seconds, over which these are averaged."""
 
     cpu: float = 0.05
     group_cpu: float = 0.5
@@ -35,8 +35,8 @@ class WorkRule:
 
 @dataclass(frozen=True)
 class Sample:
-    """All processes at a moment (seconds of a monotonic clock), and what some have read and
-    written."""
+    """All processes at a moment (seconds of a monotonic clock), and the bytes that some have
+    read and written."""
 
     at: float
     processes: Mapping[int, Process]
@@ -45,8 +45,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Use:
-    """What a process used between two samples, with those of its children that ended in between:
-    CPU as a share of one, and bytes per second."""
+    """The use of a process between two samples, with its children that ended in between: CPU as
+    a share of one, and bytes per second."""
 
     pid: int
     cpu: float
@@ -62,7 +62,7 @@ def groups(
 ) -> dict[K, frozenset[int]]:
     """The processes of each kernel or terminal; ``roots`` holds the first process of each."""
     line = ancestors(server, processes)
-    # One that shares the server's session shares it with all that the server started.
+    # One that shares the server's session shares it with everything that the server started.
     servers_own = {0, *(processes[pid].session for pid in line[:1])}
     sessions: dict[int, K] = {}
     found: dict[K, set[int]] = {}
@@ -79,7 +79,7 @@ def groups(
 
 
 def ancestors(server: int, processes: Mapping[int, Process]) -> list[int]:
-    """The server and what it descends from, nearest first; empty if it is not there."""
+    """The server and its ancestors, nearest first; empty if it is not there."""
     line = [server] if server in processes else []
     while line and processes[line[-1]].parent in processes.keys() - set(line):
         line.append(processes[line[-1]].parent)
@@ -89,16 +89,16 @@ def ancestors(server: int, processes: Mapping[int, Process]) -> list[int]:
 def orphans(
     server: int, processes: Mapping[int, Process], children: Mapping[int, list[int]]
 ) -> list[int]:
-    """The children of those who adopt what the server's processes leave behind: its ancestors, and
-    in any case the first process, which it may be itself."""
+    """The children of the processes that adopt the server's orphans: its ancestors, and in any
+    case the first process, which may be the server itself."""
     line = ancestors(server, processes)
     adopters = {1, *line[1:]}
     return [pid for adopter in adopters for pid in children.get(adopter, ()) if pid not in line]
 
 
 def uses(before: Sample, after: Sample, pids: Iterable[int]) -> dict[int, Use]:
-    """What each of ``pids`` used from ``before`` to ``after``. One that is new has used all it has
-    since ``before``."""
+    """The use of each of ``pids`` between ``before`` and ``after``. All use of a new process
+    falls between them."""
     seconds = after.at - before.at
     known_cpu, known_traffic = _known_of_the_ended(before, after)
     found = {}
@@ -123,7 +123,7 @@ def _traffic(
     pid: int, before: Sample, after: Sample, is_same: bool, ended: Traffic | None
 ) -> tuple[int, int]:
     now, then = after.traffic.get(pid), before.traffic.get(pid)
-    if now is None or (is_same and then is None):  # not ours to see, now or then
+    if now is None or (is_same and then is None):  # may not be read, now or then
         return 0, 0
     written, read = now.written, now.read
     for each in (then if is_same else None, ended):
@@ -135,8 +135,8 @@ def _traffic(
 def _known_of_the_ended(
     before: Sample, after: Sample
 ) -> tuple[Mapping[int, float], Mapping[int, Traffic]]:
-    """What those that have ended since had used before, by the nearest ancestor that lives: there
-    Linux has added it."""
+    """The earlier use of processes that have ended since, by the nearest living ancestor: Linux
+    has added it there."""
     cpu: dict[int, float] = {}
     traffic: dict[int, Traffic] = {}
     for pid, process in before.processes.items():
@@ -165,11 +165,11 @@ def workers(
     parents: Callable[[int], int],
     is_clusters: Callable[[int], bool],
 ) -> tuple[Use, ...]:
-    """Those of a group that make it work, the busiest first; none if it does not work.
+    """The processes that make a group work, the busiest first; empty if it does not work.
 
-    ``is_clusters`` tells of a process id whether it is one of a cluster (Dask, Ray), whose
-    processes never quite rest: such a process counts by itself only, and the one that keeps them
-    (``parents``) for what it uses beyond them. It is asked only where that matters.
+    ``is_clusters`` tells whether a process id belongs to a cluster (Dask, Ray), whose processes
+    never quite rest. Such a process counts by itself only, and its parent (``parents``) for its own
+    use beyond them. It is called only if that matters.
     """
     single = [
         use

@@ -1,8 +1,7 @@
-"""The processes of this machine: who is whose parent, and what each has used.
+"""The processes of this machine: each one's parent and its use of CPU and disk.
 
-Read from Linux's ``/proc`` directly: psutil takes five times the CPU for the same, and some images
-lack it. Elsewhere (a developer's Mac) psutil is asked. ``process_groups`` says what the numbers
-mean.
+Read directly from Linux's ``/proc``: psutil takes five times the CPU for the same, and some images
+lack it. Elsewhere (a developer's Mac) psutil is used. ``process_groups`` interprets the numbers.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ from typing import Protocol
 
 log = logging.getLogger(__name__)
 
-#: What Linux gives of most of these files at once: shorter is all there is.
+#: Linux returns this much of most of these files at once; a shorter read is complete.
 _ONE_READ = 1024
 
 
 @dataclass(frozen=True)
 class Process:
-    """One process: its parent, its start in seconds (since when, only its table knows; it tells a
-    reused id), CPU seconds used by itself and by those of its children that have ended, its
-    program's name, cut to 15 characters by Linux, its session's id (0 if not known), and the number
-    of its pseudoterminal (None if it has none)."""
+    """One process: its parent, its start in seconds (from a time that only its table knows; it
+    tells a reused id), the CPU seconds of itself and of its ended children, its program's name,
+    cut to 15 characters by Linux, its session's id (0 if unknown), and the number of its
+    pseudoterminal (None if it has none)."""
 
     parent: int
     started: float
@@ -42,40 +41,40 @@ class Process:
 
     @property
     def cpu(self) -> float:
-        """CPU seconds of its own and of those of its children that have ended."""
+        """CPU seconds of its own and of its ended children."""
         return self.own_cpu + self.ended_children_cpu
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """Bytes so far, those of a process's ended children with its own: ``written`` by write calls
-    to whatever (files, pipes, terminals), ``read`` from the disk."""
+    """Bytes so far, including ended children: ``written`` by write calls to anything (files,
+    pipes, terminals), ``read`` from the disk."""
 
     written: int
     read: int
 
 
 class ProcessTable(Protocol):
-    """Where processes are read from. Its methods block for some milliseconds."""
+    """A source of processes. Its methods block for some milliseconds."""
 
     def read(self) -> dict[int, Process]:
-        """All processes by id. Raises ``ImportError`` where psutil is needed and missing."""
+        """All processes by id. Raises ``ImportError`` if psutil is needed and missing."""
         ...
 
     def environment(self, pid: int) -> Mapping[str, str]:
-        """What the process was started with; empty where it is gone or not ours to see."""
+        """Its environment at its start; empty if it is gone or may not be read."""
         ...
 
     def arguments(self, pid: int) -> list[str]:
-        """Its command line; empty where it is gone or not ours to see."""
+        """Its command line; empty if it is gone or may not be read."""
         ...
 
     def traffic(self, pid: int) -> Traffic | None:
-        """What it has read and written; None where it is gone or not ours to see."""
+        """The bytes that it has read and written; None if it is gone or may not be read."""
         ...
 
     def uses_gpu(self, pid: int) -> bool:
-        """Whether it has a GPU open, as far as that is ours to see."""
+        """Whether it has a GPU open, as far as that may be read."""
         ...
 
     def started_at(self, process: Process) -> datetime:
@@ -102,9 +101,9 @@ class ProcFs:
         return found
 
     def one(self, pid: int) -> Process | None:
-        """One process; None where there is none."""
+        """One process; None if there is none."""
         stat = self._bytes(pid, "stat")
-        # The name stands in brackets, and may hold brackets and blanks itself.
+        # The name is in brackets, and may itself hold brackets and blanks.
         name, bracket, rest = stat.partition(b"(")[2].rpartition(b")")
         if not bracket:
             return None
@@ -123,16 +122,16 @@ class ProcFs:
         )
 
     def environment(self, pid: int) -> Mapping[str, str]:
-        """What the process was started with; empty where it is gone or not ours to see."""
+        """Its environment at its start; empty if it is gone or may not be read."""
         pairs = (entry.partition("=") for entry in self._words(pid, "environ"))
         return {name: value for name, _, value in pairs}
 
     def arguments(self, pid: int) -> list[str]:
-        """Its command line; empty where it is gone or not ours to see."""
+        """Its command line; empty if it is gone or may not be read."""
         return self._words(pid, "cmdline")
 
     def traffic(self, pid: int) -> Traffic | None:
-        """What it has read and written; None where it is gone or not ours to see."""
+        """The bytes that it has read and written; None if it is gone or may not be read."""
         found = {}
         for line in self._bytes(pid, "io").splitlines():
             name, _, value = line.partition(b": ")
@@ -142,7 +141,7 @@ class ProcFs:
         return Traffic(found.get(b"wchar", 0), found.get(b"read_bytes", 0))
 
     def uses_gpu(self, pid: int) -> bool:
-        """Whether it has one of Nvidia's devices open, as far as that is ours to see."""
+        """Whether it has one of Nvidia's devices open, as far as that may be read."""
         folder = f"{self._root}/{pid}/fd"
         try:
             return any(
@@ -162,7 +161,7 @@ class ProcFs:
         return text.split("\0") if text else []
 
     def _bytes(self, pid: int, file: str) -> bytes:
-        # Neither a Path nor a file object: they take most of the time.
+        # Neither a Path nor a file object: they would take most of the time.
         try:
             opened = os.open(f"{self._root}/{pid}/{file}", os.O_RDONLY)
         except OSError:
@@ -187,7 +186,7 @@ def _pseudoterminal(device: int) -> int | None:
 
 
 class Psutil:
-    """Other systems, by psutil. Its functions raise ``ImportError`` where that is missing."""
+    """Other systems, by psutil. Its functions raise ``ImportError`` if that is missing."""
 
     def read(self) -> dict[int, Process]:
         """All processes by id."""
@@ -196,7 +195,7 @@ class Psutil:
         found = {}
         for process in psutil.process_iter(["ppid", "create_time", "cpu_times", "name"]):
             cpu = process.info["cpu_times"]
-            if cpu is None:  # not ours to see
+            if cpu is None:  # may not be read
                 continue
             found[process.pid] = Process(
                 parent=process.info["ppid"] or 0,
@@ -210,7 +209,7 @@ class Psutil:
         return found
 
     def environment(self, pid: int) -> Mapping[str, str]:
-        """What the process was started with; empty where it is gone or not ours to see."""
+        """Its environment at its start; empty if it is gone or may not be read."""
         import psutil
 
         try:
@@ -219,7 +218,7 @@ class Psutil:
             return {}
 
     def arguments(self, pid: int) -> list[str]:
-        """Its command line; empty where it is gone or not ours to see."""
+        """Its command line; empty if it is gone or may not be read."""
         import psutil
 
         try:
@@ -232,7 +231,7 @@ class Psutil:
         return None
 
     def uses_gpu(self, pid: int) -> bool:
-        """False: not known."""
+        """False: unknown."""
         return False
 
     def started_at(self, process: Process) -> datetime:
@@ -267,7 +266,7 @@ def children_of(processes: Mapping[int, Process]) -> Mapping[int, list[int]]:
 
 
 def below(roots: Iterable[int], children: Mapping[int, list[int]]) -> list[int]:
-    """All that descend from ``roots``, without these themselves."""
+    """All descendants of ``roots``, without ``roots``."""
     found: list[int] = []
     todo = [child for root in roots for child in children.get(root, ())]
     while todo:

@@ -1,7 +1,7 @@
-"""What a process runs, by the names that people know it by, and whether an admin's list names it.
+"""The names by which people know a process, and whether an admin's list names it.
 
-Linux cuts a process's name at 15 characters, and of an interpreter it says only ``node`` or
-``python``. So the command line tells: the program, and the script or module that an interpreter
+Linux cuts a process's name at 15 characters, and for an interpreter it says only ``node`` or
+``python``. So the command line is read: the program, and the script or module that an interpreter
 runs. No other argument is ever shown: arguments may hold secrets.
 """
 
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
-#: Words that a name may have after its program: ``aws s3``, not the arguments of a training run.
+#: The word that a pattern may have after its program: ``aws s3``, not a training run's arguments.
 _MAX_WORDS = 40
-#: What a script looks like, and no password does.
+#: Looks like a script, and not like a password.
 _SCRIPT_SUFFIXES = frozenset(
     {
         ".py",
@@ -38,8 +38,8 @@ _NAME = re.compile(r"[\w.+@:-]{1,64}")
 
 @dataclass(frozen=True)
 class _Interpreter:
-    """How one reads its command line: letters and words of options that take a value in the next
-    word, that hold the program itself, and that name a module."""
+    """How to read an interpreter's command line: letters and words of options that take a value
+    in the next word, that hold the program itself, and that name a module."""
 
     values: frozenset[str] = frozenset()
     inline: frozenset[str] = frozenset()
@@ -67,9 +67,9 @@ _INTERPRETERS: tuple[tuple[str, _Interpreter], ...] = (
 
 @dataclass(frozen=True)
 class Program:
-    """What a process runs. ``paths`` are the program's and its script's as they were called,
-    ``names`` what it may be called in a list, ``words`` what follows (to compare, never to show),
-    and ``label`` how it is called to people."""
+    """The program of a process. ``paths`` are the paths of the program and its script as called,
+    ``names`` the names that a list may use, ``words`` the following words (to compare, never to
+    show), and ``label`` the name for people."""
 
     label: str
     names: frozenset[str]
@@ -78,7 +78,7 @@ class Program:
 
 
 def program(name: str, arguments: Sequence[str]) -> Program:
-    """What runs, by a process's name and command line (empty where that is not ours to see)."""
+    """The program, by a process's name and command line (empty if that may not be read)."""
     if not arguments or not arguments[0]:
         return Program(name, frozenset({name}))
     called = _called(arguments[0])
@@ -105,8 +105,8 @@ def program(name: str, arguments: Sequence[str]) -> Program:
 
 
 def is_named(program: Program, patterns: Collection[str]) -> bool:
-    """Whether one of the patterns (shell-style, with case) names it. A pattern with a slash is
-    about a path; one with a blank about a program and a word after it, such as ``aws s3``."""
+    """Whether one of the patterns (shell-style, case-sensitive) names it. A pattern with a slash
+    is a path; one with a blank is a program and a word after it, such as ``aws s3``."""
     return any(_matches(program, pattern) for pattern in patterns)
 
 
@@ -136,7 +136,7 @@ def _interpreter(called: str) -> _Interpreter | None:
 
 
 def _script(how: _Interpreter, words: list[str]) -> tuple[str, str, list[str]]:
-    """The module, or the script, and what follows it."""
+    """The module, or the script, and the words after it."""
     at = 0
     while at < len(words):
         word = words[at]

@@ -1,8 +1,7 @@
-"""Kernels are asked whether they are at work before their app is warned of or shut down.
+"""Asks kernels whether they are at work before their app gets a warning or is shut down.
 
-Each app waits for the answers of its own kernels, and no app for those of another. This owns who
-has to be asked, and what waits for it; ``kernel_probe`` asks, and ``kernel_answers`` says what an
-answer means.
+Each app waits for the answers of its own kernels only. This module owns which kernels to ask, and
+which apps wait; ``kernel_probe`` asks, and ``kernel_answers`` interprets answers.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from ..model import Reason, State, Verdict, Work, WorkKind
 
 
 def unsure_kernels(verdict: Verdict, work: Iterable[Work]) -> list[str]:
-    """The kernels of an app that are said to be idle, or did not answer when they were asked. Those
-    that have been silent for longer than the admin allows are asked no more."""
+    """The kernels of an app that claim to be idle, or did not answer the last question. Kernels
+    that have been silent for longer than the admin allows are not asked again."""
     is_over = verdict.reason is Reason.BUSY_TOO_LONG
     return [
         item.id
@@ -29,8 +28,8 @@ def unsure_kernels(verdict: Verdict, work: Iterable[Work]) -> list[str]:
 
 @dataclass
 class Questions:
-    """What is being asked, app by app. ``ask`` asks an app's kernels and acts on the answers; it
-    raises nothing."""
+    """The questions under way, app by app. ``ask`` asks an app's kernels and acts on the
+    answers; it raises nothing."""
 
     ask: Callable[[str, list[str]], Awaitable[object]]
     #: Apps whose kernels were asked before the warning that stands.
@@ -38,9 +37,9 @@ class Questions:
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
 
     def before_warning(self, verdicts: Iterable[Verdict], work: Collection[Work]) -> frozenset[str]:
-        """The apps that are to be warned of, but whose kernels have yet to be asked."""
+        """The apps that should get a warning, but whose kernels have not been asked yet."""
         wanting = {each.app.name: each for each in verdicts if _is_warned_of(each)}
-        # What is not seen now is not over.
+        # An app that is not seen now is not done with.
         unseen = {each.app.name for each in verdicts if each.state is State.UNKNOWN}
         self._confirmed &= wanting.keys() | unseen
         return frozenset(
@@ -50,8 +49,8 @@ class Questions:
         )
 
     def begin(self, verdicts: Iterable[Verdict], work: Collection[Work]) -> list[Verdict]:
-        """Ask the kernels of these apps, unless they are being asked already. Returns at once, with
-        those that have none to ask."""
+        """Asks the kernels of these apps, unless they are being asked already. Returns at once
+        the apps that have no kernels to ask."""
         free = []
         for verdict in verdicts:
             name = verdict.app.name
@@ -74,7 +73,7 @@ class Questions:
         self._confirmed.add(app_name)
 
     async def stop(self) -> None:
-        """Wait for no answer any more."""
+        """Stops waiting for answers."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()

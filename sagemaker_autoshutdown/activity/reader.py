@@ -1,7 +1,7 @@
 """Jupyter's kernels, sessions and terminals, read and turned into ``Work``.
 
-This module owns what Jupyter's models look like, in all their versions and moods, and since when
-each thing is in its state. ``jupyter`` reads the models; ``decide`` says what they mean for an app.
+This module knows Jupyter's models in all their versions and oddities, and since when each thing has
+been in its state. ``jupyter`` reads the models; ``decide`` judges an app by them.
 """
 
 from __future__ import annotations
@@ -39,15 +39,16 @@ _NOT_ASKED = (
 )
 #: States of a kernel in which no request is open any more, whatever was heard before.
 _PAST_RUNNING = frozenset({"dead", "terminating", "restarting", "autorestarting"})
-#: In the names of kernels that Studio Classic runs in an app.
+#: Part of the names of kernels that Studio Classic runs in an app.
 INTERNAL = "__SAGEMAKER_INTERNAL__"
-#: How many models are turned into Work before the event loop gets its turn.
+#: The number of models turned into Work before the event loop gets its turn.
 _CHUNK = 50
 
 
 @dataclass(frozen=True)
 class ObservedActivity:
-    """What was seen. ``error`` says what could not be; ``notes`` what can never be seen here."""
+    """One observation. ``error`` names things that could not be seen now, ``notes`` things that
+    can never be seen here."""
 
     work: tuple[Work, ...] = ()
     error: str = ""
@@ -57,8 +58,8 @@ class ObservedActivity:
 
 @dataclass
 class _Seen:
-    """Since when something is in its state; for what claims to have been active in the future
-    (another machine's clock is ahead), that claim and when it was first seen."""
+    """Since when something is in its state. If it claims activity in the future (another
+    machine's clock is ahead): that claim, and when it was first seen."""
 
     state: str
     since: datetime
@@ -69,7 +70,7 @@ class _Seen:
 
 @dataclass
 class ActivityReader:
-    """Observes a source, and remembers from one time to the next since when all is as it is."""
+    """Observes a source, and remembers since when each thing has been in its state."""
 
     source: Source
     adapter: HostAdapter
@@ -78,10 +79,10 @@ class ActivityReader:
     other_servers: OtherServers | None = None
     browsers: BrowserRequests | None = None
     presence: PresenceTracker = field(default_factory=PresenceTracker)
-    #: Gives what was last saved in a remote IDE.
+    #: Returns the last file saved in a remote IDE.
     ide_save: Callable[[datetime], Use | None] | None = None
-    #: Whether every one of these apps is in use by what was seen so far: then nobody needs to
-    #: read what runs on the machine.
+    #: Whether the evidence so far shows that every one of these apps is in use. If so, the
+    #: machine's processes need not be read.
     is_held: Callable[[tuple[App, ...], Collection[Work], datetime], bool] = lambda *_: False
     _seen: dict[tuple[str, str], _Seen] = field(default_factory=dict)
     _labels: dict[str, str] = field(default_factory=dict)
@@ -90,7 +91,7 @@ class ActivityReader:
     _answers: KernelAnswers = field(default_factory=KernelAnswers)
 
     async def read(self, apps: tuple[App, ...], now: datetime) -> ObservedActivity:
-        """Observe everything that can hold one of ``apps``. Raises nothing: see ``error``."""
+        """Observes everything that can hold one of ``apps``. Raises nothing: see ``error``."""
         try:
             servers = await self.other_servers.observe() if self.other_servers is not None else ()
             terminals = await self.source.terminals()
@@ -118,7 +119,7 @@ class ActivityReader:
                 other_work += await self._ide_save(apps, now)
                 jobs, notes = await self._background_jobs(work, servers, now)
             gpus = await self._gpus(apps, now)
-            # Kernels last: theirs is the state that changes by the second.
+            # Kernels last: their state changes by the second.
             if time.monotonic() - began > STALE_AFTER:
                 kernels = await self.source.kernels(listed_elsewhere)
                 kernels = [*kernels, *self._kernels_of(servers, kernels)]
@@ -131,7 +132,7 @@ class ActivityReader:
         except Unreadable as error:
             return ObservedActivity(error=str(error))
         except Exception as error:
-            # Models may be anything: what can't be understood counts as not seen.
+            # Models may be anything: if they can't be understood, they count as not seen.
             log.debug("kernels and terminals can't be read", exc_info=True)
             return ObservedActivity(error=f"{type(error).__name__}: {error}")
         self._seen = {
@@ -143,8 +144,8 @@ class ActivityReader:
         return ObservedActivity(tuple(work), "", (*notes, *asked, *self._gpu_notes), presence)
 
     async def ask(self, kernel_ids: Collection[str], now: datetime) -> bool:
-        """Ask these kernels, not known to be at work, whether they are. The next observation takes
-        their answers into account. Whether there was anything to ask."""
+        """Asks these kernels, which are not known to be at work, whether they are. The next
+        observation uses their answers. Returns whether there was anything to ask."""
         self._answers.begin(kernel_ids)
         answers: dict[str, Told] = {}
         try:
@@ -157,8 +158,8 @@ class ActivityReader:
         return bool(answers)
 
     def clock_jumped(self, jump: timedelta) -> None:
-        """The wall clock was set: put what is remembered right, so that nothing seems older or
-        younger than it is."""
+        """The wall clock was set: shift remembered times, so that nothing seems older or younger
+        than it is."""
         self.source.clock_jumped()
         self._answers.clock_jumped(jump)
         self.presence.clock_jumped(jump)
@@ -171,8 +172,8 @@ class ActivityReader:
                 seen.claimed_at += jump
 
     async def _sessions(self, kernels: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The sessions that wait for a kernel, as last read. The others lend kernels their names;
-        without them, kernels still count."""
+        """The sessions that wait for a kernel, as last read. The others give kernels their
+        names; without them, kernels still count."""
         kernel_ids = {str(model.get("id")) for model in kernels}
         unnamed = not kernel_ids <= self._labels.keys()
         sessions = await self.source.sessions(names_needed=unnamed)
@@ -184,7 +185,7 @@ class ActivityReader:
             kernel = session.get("kernel")
             if isinstance(kernel, Mapping):
                 labels[str(kernel.get("id"))] = _session_label(session)
-        # A kernel without a session has none to wait for: it goes by its kernelspec's name.
+        # A kernel without a session has no name but its kernelspec's.
         self._labels = {
             str(model.get("id")): labels.get(str(model.get("id"))) or _kernel_label(model)
             for model in kernels
@@ -194,8 +195,8 @@ class ActivityReader:
     def _kernels_of(
         self, servers: Iterable[ServerSeen], own: list[dict[str, Any]]
     ) -> Iterator[dict[str, Any]]:
-        """The kernels of other servers that are not this server's as well (behind a gateway). Where
-        apps are elsewhere, kernels on this machine are in none of them."""
+        """The kernels of other servers that this server does not list as well (behind a
+        gateway). If apps are elsewhere, kernels on this machine are in none of them."""
         own_ids = {str(model.get("id")) for model in own}
         apps_are_here = self.source.processes() is not None
         for seen in servers:
@@ -209,7 +210,8 @@ class ActivityReader:
     def _browser_use(
         self, kernels: Iterable[dict[str, Any]], apps: tuple[App, ...], now: datetime
     ) -> Iterator[Work]:
-        """What people did last in their browsers that no kernel and no terminal shows."""
+        """The last things that people did in their browsers and that no kernel or terminal
+        shows."""
         if self.browsers is None:
             return
         self.browsers.hear_websockets()
@@ -218,7 +220,7 @@ class ActivityReader:
         if document is not None:
             held = all_apps
             if self.source.processes() is None:
-                # A document is on the free server; its kernel's app is what it is about.
+                # A document is on the free server, so it counts for its kernel's app.
                 held = frozenset[str]().union(
                     *(
                         self.adapter.kernel_apps(model, apps)
@@ -233,8 +235,8 @@ class ActivityReader:
             yield _used(WorkKind.WEB_APP, web_app, all_apps, told, now)
 
     def _server(self, seen: ServerSeen, apps: tuple[App, ...], now: datetime) -> Work:
-        """Another server. Its kernels and terminals speak for themselves; it holds only if it
-        can't be asked for them."""
+        """Another server. Its kernels and terminals count by themselves; the server holds the
+        app only if it can't be asked for them."""
         if seen.error:
             told = f"{seen.server.label} could not be asked: {seen.error}"
         elif seen.is_locked:
@@ -280,7 +282,7 @@ class ActivityReader:
             return Jobs(), ()
         unasked = [seen.server.pid for seen in servers if seen.is_locked]
         roots = {**own, **{("server", str(pid)): pid for pid in unasked}}
-        # What a kernel used until its last message is its cell's.
+        # A kernel's use until its last message belongs to its cell.
         rested = {
             (item.kind.value, item.id): max(0.0, (now - item.last_activity).total_seconds())
             for item in work
@@ -296,8 +298,8 @@ class ActivityReader:
             raise Unreadable(f"background jobs can't be seen: {error}") from error
 
     async def _gpus(self, apps: tuple[App, ...], now: datetime) -> tuple[Work, ...]:
-        """Those of this machine, also while a cell runs: an instance in use whose GPU does nothing
-        is worth telling."""
+        """The GPUs of this machine, also while a cell runs: an instance in use whose GPU does
+        nothing is worth showing."""
         if self.gpus is None or self.source.processes() is None:
             return ()
         return await self.gpus.observe(apps, now)
@@ -331,7 +333,7 @@ class ActivityReader:
         if state == "busy" and use is not None and use.running_since is not None:
             since = min(use.running_since, now)
         last_activity = self._last_activity(key, model, now)
-        # What was in a passing state at the first observation may have been so for weeks.
+        # A passing state at the first observation may have lasted for weeks.
         if self._observations == 1 and state in TRANSIENT_STATES and last_activity is not None:
             self._seen[key].since = since = min(since, last_activity)
         connections = model.get("connections")
@@ -351,8 +353,8 @@ class ActivityReader:
     def _as_answered(
         self, kernel_id: str, model: dict[str, Any], use: KernelUse | None
     ) -> tuple[dict[str, Any], datetime | None, tuple[Evidence, ...]]:
-        """The model, corrected by what the kernel itself has answered; since when it is silent; and
-        what that rests on."""
+        """The model, corrected by the kernel's own answers; since when it is silent; and the
+        evidence."""
         last_activity = model.get("last_activity")
         claim = last_activity if use is None else use.heard
         if model.get("execution_state") != "idle":
@@ -365,7 +367,7 @@ class ActivityReader:
             "execution_state": "idle"
             if standing.answer is None
             else states.get(standing.answer, "idle"),
-            # A server's claim is moved by our question; what we hear ourselves is not.
+            # Our question changes a server's claim, but not our own observations.
             "last_activity": standing.claim if use is None else last_activity,
         }
         silent_since = standing.silent_since
@@ -382,7 +384,7 @@ class ActivityReader:
             state="",
             state_since=self._since(("session", session_id), "", now),
             last_activity=None,
-            # It says of its kernel what a kernel says of itself, as far as it says anything.
+            # It reports of its kernel the same as the kernel itself, as far as it reports anything.
             apps=self.adapter.kernel_apps({}, apps),
         )
 
@@ -428,7 +430,7 @@ class ActivityReader:
             kind=WorkKind.TERMINAL,
             id=name,
             label=_terminal_label(name),
-            # What does not say when it was used may be in use.
+            # A thing that does not say when it was used may be in use.
             state="unknown" if last_activity is None else "",
             state_since=since,
             last_activity=last_activity,
@@ -460,15 +462,15 @@ class ActivityReader:
 
 
 def _as_heard(model: dict[str, Any], use: KernelUse) -> dict[str, Any]:
-    """A kernel's model, corrected by what was heard of its requests."""
+    """A kernel's model, corrected by its observed requests."""
     state, last_activity = model.get("execution_state"), model.get("last_activity")
     if use.running and state not in _PAST_RUNNING:
         state = "busy"
     elif state == "busy" and use.is_complete:
-        # What it answers does not count, or its server has not heard that it is done.
+        # Its answer does not count, or its server has not heard that it is done.
         state = "idle"
     elif state == "starting" and use.has_started:
-        # Its server waits for more than its first words.
+        # Its server still waits for its first messages.
         state = "idle"
     if use.used_at is not None:
         last_activity = to_iso(use.used_at)
@@ -492,7 +494,7 @@ def _evidence(use: KernelUse, label: str, now: datetime) -> tuple[Evidence, ...]
 
 
 def _with_job(item: Work, jobs: Mapping[Hashable, Finding]) -> Work:
-    """The kernel or terminal, with what runs in and below it."""
+    """The kernel or terminal, with the processes in and below it."""
     job = jobs.get((item.kind.value, item.id))
     if job is None:
         return item
@@ -507,7 +509,7 @@ def _used(
 
 
 def _time(text: object) -> datetime | None:
-    """Jupyter's time; None where there is none, or nothing that can be read."""
+    """Jupyter's time; None if there is none, or it can't be read."""
     if not isinstance(text, str) or not text:
         return None
     try:

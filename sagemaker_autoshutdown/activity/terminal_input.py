@@ -1,10 +1,10 @@
 """When somebody last typed into a terminal of this machine.
 
 A terminal's output does not count as use: ``top``, ``watch`` and a tab that reconnects (the shell
-redraws its prompt) move what Jupyter calls its last activity. The system keeps when input was last
-read from a terminal as its device's access time, which ``w`` shows as idle time. It is exact to 8 s
-(Linux, ``tty_update_time``), and blind to keys that no program has read yet. Answers that a
-terminal gives by itself, when a program asks where the cursor is, look like keys.
+redraws its prompt) change Jupyter's time of last activity. The system keeps the time when input was
+last read from a terminal as its device's access time, which ``w`` shows as idle time. It is exact
+to 8 s (Linux, ``tty_update_time``), and does not see keys that no program has read yet. A terminal
+that answers by itself, when a program asks for the cursor's position, looks like typing.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-#: By how much the kernel's time may be too early.
+#: How much too early the time of Linux may be.
 EXACT_TO = timedelta(seconds=8)
 #: ``TIOCGPTN`` of Linux: the number of the terminal behind the server's end.
 _GET_NUMBER = 0x80045430
 
 
 def last_input(descriptor: int) -> datetime | None:
-    """When input was last read from the terminal behind the server's end, ``descriptor``; at the
-    latest, given ``EXACT_TO``. A terminal that nobody has typed into counts from when it was
-    opened. None where the system does not tell."""
+    """When input was last read from the terminal behind the server's end, ``descriptor``; the
+    latest possible time, given ``EXACT_TO``. A terminal without any input counts from when it
+    was opened. None if the system does not tell."""
     if sys.platform != "linux":
         return None
     import fcntl
@@ -36,7 +36,7 @@ def last_input(descriptor: int) -> datetime | None:
 
 
 def last_input_of(number: int) -> datetime | None:
-    """The same of the terminal with this number, ``/dev/pts/NUMBER``."""
+    """The same for the terminal with this number, ``/dev/pts/NUMBER``."""
     try:
         read_at = Path(f"/dev/pts/{number}").stat().st_atime
     except OSError:
