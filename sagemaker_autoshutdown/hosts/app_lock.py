@@ -1,8 +1,8 @@
-"""Which of several Jupyter servers on one app acts for it: the one that holds a lock.
+"""Decides which of several Jupyter servers on one app acts for it: the one that holds a lock.
 
-The lock is on this machine and not in the home, which several machines may share. It is a POSIX
-record lock: the system releases it when its process ends in whatever way, and a forked child does
-not inherit it (fcntl(2)), as it would a lock of flock(2).
+The lock is on this machine, not in the home, which several machines may share. It is a POSIX record
+lock: the system releases it whenever its process ends, and a forked child does not inherit it
+(fcntl(2)), unlike a lock of flock(2).
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ class AppLock:
     """The lock of one app. Its methods take no measurable time."""
 
     def __init__(self, host: Host, folder: Path | None = None) -> None:
-        """``folder`` is by default one of this user's own below ``/tmp``."""
+        """``folder`` is by default this user's own below ``/tmp``."""
         identity = "\n".join((host.kind.value, host.domain_id, host.owner, host.app_name))
         name = hashlib.sha256(identity.encode()).hexdigest()[:16]
-        # Not $TMPDIR: a terminal may have another one than the server.
+        # Not $TMPDIR: a terminal may have a different one from the server.
         default = _TEMPORARY / f"sagemaker-autoshutdown-{os.getuid()}"
         self._file = (folder or default) / f"{name}.lock"
         self._descriptor: int | None = None
-        #: Whether this process acts: it has the lock, or there is none to be had.
+        #: Whether this process acts: it has the lock, or no lock can be had.
         self.is_held = False
 
     def acquire(self) -> bool:
-        """Take it, if nobody has it. Whether this process has it now.
+        """Takes the lock if it is free. Returns whether this process has it now.
 
-        Raises ``OSError`` where the lock can't be created.
+        Raises ``OSError`` if the lock can't be created.
         """
         if self._descriptor is not None:
             return True
@@ -58,7 +58,7 @@ class AppLock:
         return True
 
     def holder(self) -> int | None:
-        """The process id of the one that has it, as it wrote it; None if that can't be read."""
+        """The holder's process id, as the holder wrote it; None if it can't be read."""
         if self.is_held:
             return os.getpid()
         with contextlib.suppress(OSError, ValueError):
@@ -66,7 +66,7 @@ class AppLock:
         return None
 
     def release(self) -> None:
-        """Give it back, if this process has it."""
+        """Releases it, if this process has it."""
         if self._descriptor is not None:
             # Closing releases it, and leaves the file for the next.
             os.close(self._descriptor)

@@ -1,4 +1,4 @@
-"""What every host can do, whatever it is."""
+"""The interface that every host implements."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class HostAdapter(Protocol):
     host: Host
 
     async def list_apps(self, now: datetime) -> tuple[App, ...]:
-        """The apps that are there, ``now`` being the time for what has none of its own.
+        """The apps that are there. ``now`` is the time for events that have none of their own.
 
         Raises :class:`~sagemaker_autoshutdown.aws.AwsError`.
         """
@@ -25,11 +25,11 @@ class HostAdapter(Protocol):
         ...
 
     def terminal_apps(self, name: str, apps: tuple[App, ...]) -> frozenset[str]:
-        """The names of the apps that a terminal could belong to; none if it holds nothing."""
+        """The names of the apps that a terminal could belong to; none if it holds no app."""
         ...
 
     async def shut_down(self, app: App) -> None:
-        """Ask SageMaker to shut the app down; returns when that is accepted.
+        """Asks SageMaker to shut the app down; returns when SageMaker accepts.
 
         Raises :class:`~sagemaker_autoshutdown.aws.AwsError`.
         """

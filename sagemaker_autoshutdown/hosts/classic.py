@@ -1,8 +1,8 @@
 """Studio Classic: KernelGateway apps beside a free JupyterServer.
 
-An instance there carries up to four apps, and an app any number of kernels and terminals. Which
-kernel is in which app is written into the kernel's model by Studio, or else follows from its
-image and instance type.
+An instance there carries up to four apps, and an app any number of kernels and terminals. Studio
+writes a kernel's app into the kernel's model; otherwise the app follows from the image and the
+instance type.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..aws import Aws, AwsError, ErrorKind
 from ..model import App, AppStatus, AppType, Host, OwnerKind
 from .runs import Listed, RunTracker, not_known, status_of
 
-#: Ends the name proper of a Studio kernelspec; the image's ARN follows, and maybe ``/VERSION``.
+#: Separates a Studio kernelspec's own name from the image's ARN, and maybe ``/VERSION``.
 _IMAGE_MARK = "__SAGEMAKER_INTERNAL__"
 #: ``arn:...:image/datascience-1.0__1__ml.t3.medium``: an image terminal's name.
 _IMAGE_TERMINAL = re.compile(r"^(?P<image>arn:.+?)__\d+__(?P<instance_type>ml\.[\w.-]+)$")
@@ -66,8 +66,8 @@ class ClassicAdapter:
                     found = await self._describe(name)
                 except AwsError as error:
                     if error.kind is ErrorKind.NOT_FOUND:
-                        continue  # gone since it was listed
-                    # Without its instance type its limit is not known. The others' are.
+                        continue  # deleted since it was listed
+                    # Without its instance type its limit is unknown. The others' limits are known.
                     failure = f"{error}. {error.remedy}"
             if found is not None:
                 resources[key] = found
@@ -115,7 +115,7 @@ class ClassicAdapter:
         """By the image and instance type in its name; a system terminal is on the free server."""
         match = _IMAGE_TERMINAL.match(name)
         if match is None:
-            # What looks like an image terminal but can't be told apart holds every app.
+            # An image terminal that fits no known app holds every app.
             return frozenset(app.name for app in apps) if name.startswith("arn:") else frozenset()
         return _could_be(apps, match["image"], match["instance_type"])
 
@@ -133,8 +133,8 @@ class ClassicAdapter:
 def _present(items: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The KernelGateway apps that are not gone, by name.
 
-    A deleted app stays in the list for a day, beside its successor of the same name, and so does
-    one that failed. In which order is not documented.
+    A deleted app stays in the list for a day, beside its successor of the same name, and so does a
+    failed one. Their order is not documented.
     """
     present: dict[str, dict[str, Any]] = {}
     for item in items:
@@ -150,7 +150,7 @@ def _present(items: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 
 
 def _precedence(item: dict[str, Any]) -> tuple[bool, datetime]:
-    """Of two apps of one name the one that did not fail counts, or else the newer one."""
+    """Of two apps with one name, the one that did not fail counts, or else the newer one."""
     created_at = item.get("CreationTime") or datetime.min.replace(tzinfo=timezone.utc)
     return item.get("Status") != AppStatus.FAILED.value, created_at
 
@@ -162,7 +162,7 @@ def _resource(spec: dict[str, str] | None) -> tuple[str, str] | None:
 
 
 def _could_be(apps: tuple[App, ...], image: str, instance_type: str) -> frozenset[str]:
-    """The apps that agree with what is known; all of them where none does."""
+    """The apps that fit the known facts; all of them if none fits."""
     fits = frozenset(
         app.name
         for app in apps

@@ -1,4 +1,4 @@
-"""Which host is this? Read off the metadata file that SageMaker puts into every app."""
+"""Finds out which host this is, from the metadata file that SageMaker puts into every app."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ..model import Host, HostKind, OwnerKind
 def detect(metadata_file: str, environ: Mapping[str, str] = os.environ) -> Host:
     """The host that ``metadata_file`` describes; never raises.
 
-    Where there is no such file, or one that says nothing usable, the host is ``NONE`` and its
-    message says why.
+    If there is no such file, or it says nothing usable, the host is ``NONE`` and its message says
+    why.
     """
     path = Path(metadata_file)
     try:
@@ -32,8 +32,8 @@ def detect(metadata_file: str, environ: Mapping[str, str] = os.environ) -> Host:
 def from_metadata(metadata: Mapping[str, Any], environ: Mapping[str, str]) -> Host:
     """The host that SageMaker's metadata describe.
 
-    The ARN is trusted most: ``ResourceName`` is not always the app's name. Its resource
-    part is ``app/DOMAIN/OWNER/TYPE/NAME`` or ``notebook-instance/NAME``.
+    The ARN is the most reliable: ``ResourceName`` is not always the app's name. Its resource part
+    is ``app/DOMAIN/OWNER/TYPE/NAME`` or ``notebook-instance/NAME``.
     """
 
     def text(key: str) -> str:

@@ -1,8 +1,8 @@
-"""The mark, which is the tag by which a fleet says that it will shut an app down: its text, and the
-reading of one's own.
+"""The mark: the tag by which a fleet announces that it will shut an app down. Its text, and how a
+server reads its own.
 
-To read it is optional. Where the role may not (``sagemaker:ListTags``), no mark is shown, and it is
-tried again an hour later. What fails in between leaves the marks as they were last read.
+Reading marks is optional. If the role may not (``sagemaker:ListTags``), no mark is shown, and the
+server tries again an hour later. After other failures, the last marks that were read stay.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ MARK_TAG = "sagemaker-autoshutdown-shutdown"
 _LENGTH = 256
 _TEXT = re.compile(r"at=(?P<at>\S+) rule=(?P<rule>\S*) n=\d+(?: why=(?P<why>.*))?")
 
-#: After a refusal; the right may be given while the server runs.
+#: The wait after a refusal; somebody may grant the right while the server runs.
 REFUSED_FOR = timedelta(hours=1)
 
 
 def mark_text(due_at: datetime, rule: str, number: int, why: str) -> str:
     """The value of the tag, in the characters and the length that a tag allows.
 
-    ``number`` makes each mark of a run another: one that arrives late is not taken for the newest.
+    ``number`` makes each mark of a run different, so that a late one is not taken for the newest.
     """
     text = f"at={to_iso(due_at.replace(microsecond=0))} rule={rule} n={number} why={why}"
     return re.sub(r"[^\w .:/=+\-@]", "-", text)[:_LENGTH].rstrip()
 
 
 def mark_of(text: str) -> Mark | None:
-    """What such a value says; None for anything else."""
+    """The mark in such a value; None for any other value."""
     found = _TEXT.fullmatch(text)
     if found is None:
         return None
@@ -52,12 +52,12 @@ class Marks:
     """The marks of this server's own apps, read now and then beside the checks."""
 
     def __init__(self, host: Host, aws: Aws, interval: timedelta, log: logging.Logger) -> None:
-        """``interval``: from one reading to the next."""
+        """``interval`` is the time from one reading to the next."""
         self._host = host
         self._aws = aws
         self._interval = interval.total_seconds()
         self._log = log
-        #: By the app's name and the start of its run: a name is used again.
+        #: By the app's name and the start of its run, because names are reused.
         self._arns: dict[tuple[str, datetime], str] = {}
         self._marks: dict[tuple[str, datetime], Mark] = {}
         self._not_before = 0.0
@@ -70,7 +70,7 @@ class Marks:
         return {name: self._marks[name, at] for name, at in keys if (name, at) in self._marks}
 
     def begin(self, apps: Iterable[App], changed: Callable[[], None]) -> None:
-        """Reads them if it is time, while the caller goes on. ``changed`` is called if they did."""
+        """Reads them if it is time, while the caller goes on. Calls ``changed`` if they changed."""
         up = [app for app in apps if app.status is AppStatus.IN_SERVICE]
         loop = asyncio.get_running_loop()
         is_busy = self._task is not None and not self._task.done()
@@ -94,7 +94,7 @@ class Marks:
             for app in apps:
                 key = (app.name, app.run_started_at)
                 mark = mark_of((await self._tags(app)).get(MARK_TAG, ""))
-                # What is due before the run began is left over from an earlier one.
+                # A mark that is due before the run began is left over from an earlier one.
                 if mark is not None and mark.shutdown_at > app.run_started_at:
                     found[key] = mark
                 else:
@@ -104,7 +104,7 @@ class Marks:
             if error.kind is ErrorKind.ACCESS_DENIED:
                 found = {}
                 self._refused(error)
-        except Exception:  # the checks go on, whatever a tag is like
+        except Exception:  # the checks go on, however odd a tag is
             self._log.debug("sagemaker_autoshutdown: tags could not be read", exc_info=True)
         self._marks = found
         if found != before:
@@ -128,7 +128,7 @@ class Marks:
         return {str(item["Key"]): str(item["Value"]) for item in items}
 
     async def _arn(self, app: App) -> str:
-        """Its ARN as SageMaker writes it: ListApps tells none, and its spelling is its own."""
+        """Its ARN as SageMaker writes it: ListApps returns none, and the spelling is special."""
         host = self._host
         wanted: dict[str, Any]
         if host.kind is HostKind.NOTEBOOK_INSTANCE:

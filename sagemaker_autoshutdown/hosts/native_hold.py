@@ -1,8 +1,9 @@
-"""Keeps Studio's own idle shutdown off while something here holds the app.
+"""Holds off Studio's own idle shutdown while something here holds the app.
 
-That one reads kernels' timestamps, which a silent cell does not move; and a file, in which anything
-in the app may say when it was last active. Only a server that lives writes it: with the server goes
-the hold. Owns when the file is written, and how; nothing else of Studio's own idle shutdown.
+Studio reads kernels' timestamps, which do not move during a silent cell, and a file in which any
+program of the app may write when it was last active. Only a living server writes the file: when the
+server ends, so does the hold. This module owns when and how the file is written, and nothing else
+of Studio's own idle shutdown.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from ..threads import in_thread
 
 #: Where Studio's own idle shutdown looks (SageMaker Distribution's documentation).
 TIMESTAMP_FILE = "/tmp/.sagemaker-last-active-timestamp"  # noqa: S108 - SageMaker's
-#: What is to go on running. Of all other states the timestamps of kernels tell enough.
+#: States in which the app must stay up. For all others, the kernels' timestamps are enough.
 HOLDING = frozenset({State.BUSY, State.KEPT, State.UNKNOWN})
 
 
 class NativeHold(Listener):
-    """Says in the file, at each check, that the app is active while it is to go on running."""
+    """Writes into the file, at each check, that the app is active while it must stay up."""
 
     def __init__(self, log: logging.Logger, path: Path = Path(TIMESTAMP_FILE)) -> None:
         self._log = log
@@ -33,7 +34,7 @@ class NativeHold(Listener):
         self._writing: asyncio.Future[None] | None = None
 
     def on_check(self, check: Check) -> None:
-        """Write the file if something holds the app. Returns at once."""
+        """Writes the file if something holds the app. Returns at once."""
         is_at_work = self._writing is not None and not self._writing.done()
         if not is_at_work and any(verdict.state in HOLDING for verdict in check.verdicts):
             self._writing = asyncio.ensure_future(self._write(check.at))
@@ -53,9 +54,9 @@ class NativeHold(Listener):
 
 
 def write_timestamp(path: Path, at: datetime) -> None:
-    """Write a time in the only form that is read: UTC, with a fraction of six digits.
+    """Writes a time in the only form that is read: UTC, with a fraction of six digits.
 
-    It is never empty meanwhile, as each time is as long as the one before. Raises ``OSError``; a
+    The file is never empty meanwhile, because every time has the same length. Raises ``OSError``; a
     symbolic link is not followed.
     """
     text = at.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ").encode()

@@ -1,4 +1,4 @@
-"""Anywhere but on SageMaker: no apps, so nothing to shut down."""
+"""The host outside SageMaker: no apps, so nothing to shut down."""
 
 from __future__ import annotations
 

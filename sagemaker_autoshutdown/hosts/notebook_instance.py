@@ -8,7 +8,7 @@ from ..aws import member
 from ..model import App, AppStatus, AppType
 from .single_app import SingleAppAdapter
 
-# A notebook instance's own statuses, as those of an app.
+# A notebook instance's own statuses, mapped onto those of an app.
 _STATUS = {
     "Pending": AppStatus.PENDING,
     "Updating": AppStatus.PENDING,
@@ -33,7 +33,7 @@ class NotebookInstanceAdapter(SingleAppAdapter):
             AppType.NOTEBOOK_INSTANCE,
             said,
             _STATUS.get(said),
-            # LastModifiedTime moves with every start and stop, CreationTime never.
+            # LastModifiedTime changes with every start and stop, CreationTime never does.
             answer.get("LastModifiedTime") or answer.get("CreationTime"),
             answer,
             now,
@@ -41,7 +41,7 @@ class NotebookInstanceAdapter(SingleAppAdapter):
         )
 
     async def shut_down(self, app: App) -> None:
-        """StopNotebookInstance: billing ends, files under SageMaker/ stay."""
+        """Calls StopNotebookInstance: billing ends, files under SageMaker/ stay."""
         await self._aws.call(
             "sagemaker", "StopNotebookInstance", NotebookInstanceName=self.host.app_name
         )

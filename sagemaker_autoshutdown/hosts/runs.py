@@ -1,4 +1,4 @@
-"""When the present run of each app began, by what was seen so far. Pure but for its memory."""
+"""When the present run of each app began, as observed so far. Pure but for its memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..model import AppStatus
 
 @dataclass(frozen=True)
 class Listed:
-    """An app as SageMaker lists it: its name, status (None for one that is not known here) and
+    """An app as SageMaker lists it: its name, status (None if unknown here) and
     ``CreationTime``."""
 
     name: str
@@ -21,9 +21,9 @@ class Listed:
 
 @dataclass(frozen=True)
 class Run:
-    """Since when an app is up (or coming up), and since when it has its present status.
+    """Since when an app has been up (or starting), and since when it has had its present status.
 
-    ``is_known``: whether that is its status now; if not, it is the last one that was understood.
+    If ``is_known`` is false, the status is the last one that was understood.
     """
 
     status: AppStatus
@@ -37,12 +37,12 @@ class RunTracker:
     """Follows apps from observation to observation.
 
     SageMaker's ``CreationTime`` may predate a run: an app started again within 24 hours keeps its
-    metadata. So a change of status that was seen counts for more, and an app that was away starts
-    anew. That errs on the late side, which keeps an app running for longer, never shorter.
+    metadata. So an observed change of status counts for more, and an app that was away starts anew.
+    Any error makes the run seem to start late, which keeps an app up longer, never shorter.
     """
 
     def __init__(self, not_before: datetime | None = None) -> None:
-        """``not_before``: no run can have started earlier, where that is known."""
+        """``not_before`` is the earliest possible start of a run, if known."""
         self._not_before = not_before
         self._runs: dict[str, Run] | None = None
 
@@ -62,8 +62,8 @@ class RunTracker:
             came_up = status is AppStatus.IN_SERVICE
             started_at = now if came_up else previous.started_at
             return Run(status, app.created_at, started_at, status_since=now)
-        # At the first observation nothing was seen of the past. Later, an app that is new in
-        # the list came up since the last observation.
+        # The first observation knows nothing of the past. Later, an app that is new in the list
+        # came up since the last observation.
         started_at = app.created_at if app.created_at is not None and before is None else now
         if app.created_at is not None:
             started_at = max(started_at, app.created_at)
@@ -73,7 +73,7 @@ class RunTracker:
 
 
 def _not_after(run: Run, now: datetime) -> Run:
-    """``run``, after this machine's clock was set back: what lies ahead counts from now."""
+    """``run``, after this machine's clock was set back: times in the future become now."""
     if run.started_at <= now and run.status_since <= now:
         return run
     return replace(
@@ -82,7 +82,7 @@ def _not_after(run: Run, now: datetime) -> Run:
 
 
 def status_of(text: str) -> AppStatus | None:
-    """SageMaker's status of an app; None for one that is not known here."""
+    """SageMaker's status of an app; None for one that is unknown here."""
     try:
         return AppStatus(text)
     except ValueError:
@@ -90,5 +90,5 @@ def status_of(text: str) -> AppStatus | None:
 
 
 def not_known(text: str) -> str:
-    """Why nothing is done with an app of such a status, in words for the user."""
+    """Why nothing is done with an app in such a status, in words for the user."""
     return f"its status, {text}, is not known to this version"

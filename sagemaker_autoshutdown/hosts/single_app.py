@@ -1,4 +1,5 @@
-"""What a JupyterLab space and a notebook instance share: one app, and this server runs in it."""
+"""The common part of a JupyterLab space and a notebook instance: one app, in which this server
+runs."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from .runs import Listed, RunTracker, not_known
 
 
 class SingleAppAdapter:
-    """Everything that runs here belongs to the one app that there is."""
+    """A host with one app, to which everything that runs here belongs."""
 
     def __init__(self, host: Host, aws: Aws, not_before: datetime | None = None) -> None:
         """``not_before`` is when this machine came up: no run of its app can be older."""
@@ -30,7 +31,7 @@ class SingleAppAdapter:
         now: datetime,
         **more: Any,
     ) -> tuple[App]:
-        """The one app: SageMaker's word for its status, what that means, and its description."""
+        """The one app: SageMaker's status text, its meaning, and the app's description."""
         name = self.host.app_name
         run = self._runs.observe([Listed(name, status, created_at)], now)[name]
         return (

@@ -39,5 +39,5 @@ class SpaceAdapter(SingleAppAdapter):
         )
 
     async def shut_down(self, app: App) -> None:
-        """DeleteApp of its own app: this server ends with it. The space's volume stays."""
+        """Calls DeleteApp for its own app: this server ends with it. The space's volume stays."""
         await self._aws.call("sagemaker", "DeleteApp", **self._key)

@@ -1,4 +1,4 @@
-"""The loop that watches one host, with all that only the loop needs."""
+"""The loop that watches one host, and the parts that only the loop needs."""
 
 from .loop import Monitor
 

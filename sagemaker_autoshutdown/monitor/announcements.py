@@ -1,7 +1,7 @@
-"""What listeners are told: checks, warnings, shutdowns and their failures, changes by users.
+"""Tells listeners about checks, warnings, shutdowns and their failures, and users' changes.
 
-Owns who listens and what they have been told, so that each thing is told once. When something is
-told is the business of ``loop`` and ``commands``.
+This module knows the listeners and what they have been told, so that each event is told once.
+``loop`` and ``commands`` decide when to tell something.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from ..model import (
 
 
 class Announcements:
-    """Tells listeners, and the log, what happens on one host."""
+    """Tells listeners and the log about events on one host."""
 
     def __init__(self, listeners: Iterable[Listener], log: logging.Logger) -> None:
         self._listeners = list(listeners)
         self._log = log
-        #: The deadlines that were warned of, by app name.
+        #: The deadlines that users were warned of, by app name.
         self._warned: dict[str, datetime] = {}
-        #: The apps whose end is still to be told, by name.
+        #: The apps whose end has not been told yet, by name.
         self._leaving: dict[str, App] = {}
 
     def add(self, listener: Listener) -> None:
-        """From now on tell this one too."""
+        """Tells this listener, too, from now on."""
         self._listeners.append(listener)
 
     # ---- checks and the status -----------------------------------------------------------------
@@ -57,8 +57,8 @@ class Announcements:
     def warn(
         self, verdicts: Iterable[Verdict], being_shut_down: Collection[str], now: datetime
     ) -> None:
-        """Warn of each deadline once, and take the warning back once if the deadline is void. Apps
-        that are being shut down get no warning."""
+        """Warns of each deadline once, and takes the warning back once if the deadline is void.
+        Apps that are being shut down get no warning."""
         before, self._warned = self._warned, {}
         for verdict in verdicts:
             name = verdict.app.name
@@ -84,7 +84,7 @@ class Announcements:
             self.tell(EventKind.WARNING, text, now, verdict.app, verdict.reason, deadline)
 
     def tell_gone(self, apps: Collection[App], now: datetime) -> None:
-        """Tell which of the apps that were being deleted are not among ``apps`` any more, the ones
+        """Tells which of the apps that were being deleted are no longer among ``apps``, the apps
         that SageMaker lists now."""
         present = {
             app.name: app.run_started_at for app in apps if app.status is not AppStatus.DELETED
@@ -132,7 +132,7 @@ class Announcements:
         reason: Reason | None = None,
         shutdown_at: datetime | None = None,
     ) -> None:
-        """Tell of one event."""
+        """Tells one event."""
         event = Event(
             at=now,
             kind=kind,

@@ -1,7 +1,7 @@
-"""What users ask for: other settings, an app kept up, an app shut down.
+"""Users' requests: change settings, keep an app up, shut an app down.
 
-Each command checks that it can be done, does it, tells of it and gives the app as it is then. What
-follows from it is decided by the monitor.
+Each command checks that it is possible, does it, tells the listeners and returns the app as it then
+is. The monitor decides everything that follows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Commands:
         self._settings.on_admin_change.append(self._admin_changed)
 
     async def change_settings(self, changes: Mapping[str, Any]) -> None:
-        """Change the user's settings; None for "the admin's". Raises ``InvalidRequest``."""
+        """Changes the user's settings; None stands for "the admin's". Raises ``InvalidRequest``."""
         before = self._settings.policy
         await self._settings.change(changes)
         if self._settings.policy != before:
@@ -43,14 +43,14 @@ class Commands:
             self._monitor.decide_again()
 
     async def keep_alive(self, app_name: str, until: datetime) -> AppView:
-        """Keep an app up until a time. Raises ``UnknownApp``, ``Conflict``, ``InvalidRequest``."""
+        """Keeps an app up until a time. Raises ``UnknownApp``, ``Conflict``, ``InvalidRequest``."""
         view = self._monitor.app(app_name)
         _refuse_if_going(view, "kept alive")
         now = self._monitor.now()
         longest = self._settings.max_keep_alive
         if not longest:
             raise Conflict("The administrator does not allow keep-alives.")
-        # A second's grace for "24 h from now" said by a clock that is slightly ahead.
+        # A second's grace for "24 h from now" from a clock that is slightly ahead.
         if not now < until <= now + longest + timedelta(seconds=1):
             seconds = f"{longest.total_seconds():g} seconds"
             message = (
@@ -65,7 +65,7 @@ class Commands:
         return self._monitor.app(app_name)
 
     async def end_keep_alive(self, app_name: str) -> AppView:
-        """Take a keep-alive back; nothing happens where there is none. Raises ``UnknownApp``."""
+        """Takes a keep-alive back; does nothing if there is none. Raises ``UnknownApp``."""
         view = self._monitor.app(app_name)
         if view.kept_until is not None:
             await self._settings.end_keep_alive(app_name)
@@ -83,9 +83,9 @@ class Commands:
         self._monitor.decide_again()
 
     async def shut_down(self, app_name: str) -> AppView:
-        """Shut an app down at the user's request, whatever runs in it.
+        """Shuts an app down at the user's request, whatever runs in it.
 
-        Returns when that is under way, not when the app is gone. Raises ``UnknownApp`` and
+        Returns when the shutdown is under way, not when the app is gone. Raises ``UnknownApp`` and
         ``Conflict``.
         """
         view = self._monitor.app(app_name)

@@ -1,7 +1,7 @@
-"""What stands for each app from one observation to the next: verdicts, and users' requests.
+"""The state of each app between observations: verdicts, and users' requests.
 
-Owns what ``decide`` remembers, and which runs users want to be shut down. The rules are those of
-``decide``; acting on verdicts is the business of ``loop``.
+This module keeps the memory of ``decide``, and the runs that users want to shut down. ``decide``
+owns the rules; ``loop`` acts on verdicts.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ class Decisions:
         self._owner = owner
         self._questions = questions
         self._memory: Mapping[str, AppMemory] = {}
-        #: The apps that users want to be shut down, with the start of the run that they saw.
+        #: The apps that users want to shut down, with the start of the run that they saw.
         self._requested: dict[str, datetime] = {}
-        #: One for each app that was last seen.
+        #: One verdict for each app that was last seen.
         self.verdicts: tuple[Verdict, ...] = ()
-        #: The apps that are to be warned of as soon as their kernels have been asked.
+        #: The apps that get a warning as soon as their kernels have been asked.
         self.unasked: frozenset[str] = frozenset()
 
     def decide(self, snapshot: Snapshot, now: datetime) -> None:
-        """Turn what was seen into verdicts. Acts on nothing."""
+        """Turns an observation into verdicts. Acts on nothing."""
         runs = _runs(snapshot)
         # A request is for the run that the user saw.
         self._requested = {
@@ -46,7 +46,7 @@ class Decisions:
         self.verdicts = decision.verdicts
 
     def if_requested(self, app_name: str, snapshot: Snapshot, now: datetime) -> Verdict:
-        """What would be decided if a user wanted this app to be shut down."""
+        """The verdict if a user wanted this app to be shut down."""
         verdicts = self._decision(snapshot, [app_name], self.unasked, now).verdicts
         (verdict,) = (verdict for verdict in verdicts if verdict.app.name == app_name)
         return verdict
@@ -60,11 +60,11 @@ class Decisions:
         self._requested[app_name] = run_started_at
 
     def withdraw(self, app_name: str) -> bool:
-        """Nobody asks for the app to be shut down any more. Whether anybody did."""
+        """Drops the request to shut the app down. Returns whether there was one."""
         return self._requested.pop(app_name, None) is not None
 
     def clock_jumped(self, jump: timedelta) -> None:
-        """The clock was set: what is remembered moves with it, and what was announced is void."""
+        """The clock was set: shifts remembered times, and voids what was announced."""
         self._memory = {
             name: replace(memory, last_active=memory.last_active + jump, announced=None)
             for name, memory in self._memory.items()

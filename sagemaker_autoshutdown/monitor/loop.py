@@ -1,9 +1,9 @@
 """The loop: when to check, observe, decide, act, tell.
 
-Owns the only task that changes the present picture, and when it works. Seeing is the business of
-``observer``, rules live in ``decide``, what stands of them in ``decisions``, deletions in
-``shutdowns``, what is told in ``announcements``, what users ask for in ``commands``; handlers,
-metrics and the command line read ``status()``.
+It owns the only task that changes the present picture, and decides when that task works.
+``observer`` sees, ``decide`` has the rules, ``decisions`` keeps verdicts, ``shutdowns`` runs
+deletions, ``announcements`` tells listeners, ``commands`` takes users' requests. Handlers, metrics
+and the command line read ``status()``.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Monitor:
         now: Callable[[], datetime] = utcnow,
         log: logging.Logger | None = None,
     ) -> None:
-        """``problems`` are those that were found before the loop started; without ``marks``, what
-        a fleet says of the apps is not read."""
+        """``problems`` are problems found before the loop started. Without ``marks``, a fleet's
+        marks are not read."""
         self.host: Host = adapter.host
         self.settings = settings
         self.now = now
@@ -79,26 +79,28 @@ class Monitor:
         self._jumps = JumpDetector()
         self._alarm = Alarm(now)
         self._announced_status: object = None
-        # When.
+        # The times of checks.
         self._started_at: datetime | None = None
         self._check_began_at: datetime | None = None
         self._next_check_at: datetime | None = None
-        # Made when first needed: before Python 3.10 it belongs to the loop it is made under.
+        # Created when first needed: before Python 3.10 it belongs to the event loop that creates
+        # it.
         self._check_lock: asyncio.Lock | None = None
         self._task: asyncio.Task[None] | None = None
 
     # ---- the loop -------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start the loop on the running event loop; at most one."""
+        """Starts the loop on the running event loop, once at most."""
         if self._task is None or self._task.done():
             self._started_at = self.now()
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        """Stop the loop. Deletions that AWS was asked for go on."""
+        """Stops the loop. AWS goes on with deletions that it accepted."""
         if self._task is not None:
-            # Before Python 3.12, wait_for can swallow a cancellation: say it until it is heard.
+            # Before Python 3.12, wait_for can swallow a cancellation, so cancel until the task
+            # ends.
             while not self._task.done():
                 self._task.cancel()
                 await asyncio.wait({self._task}, timeout=1)
@@ -122,8 +124,8 @@ class Monitor:
         await self._alarm.wait(self._next_check, self._poll)
 
     async def _guarded(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Whether it went well. The loop outlives whatever did not, and says so: an exception, and
-        a cancellation that was not meant for the loop itself."""
+        """Returns whether the check went well. The loop survives errors and reports them: an
+        exception, and a cancellation that was not meant for the loop itself."""
         task = asyncio.get_running_loop().create_task(work)
         try:
             await asyncio.wait({task})
@@ -136,7 +138,7 @@ class Monitor:
         return error is None
 
     def _next_check(self) -> datetime:
-        """When the next check is due, as status shows it from now on."""
+        """When the next check is due; the status shows this time from now on."""
         began_at = self._check_began_at or self.now()
         times = [began_at + self._poll]
         times += [
@@ -168,10 +170,10 @@ class Monitor:
     # ---- a check ------------------------------------------------------------------------------
 
     async def check(self) -> None:
-        """One pass: observe everything, decide, act on what is due.
+        """One pass: observes everything, decides, acts on what is due.
 
-        Acting takes the observations of this very pass: what is shut down was seen to be idle just
-        before.
+        Acting uses the observations of this very pass: an app is seen to be idle just before it is
+        shut down.
         """
         async with self._checking:
             began_at = asyncio.get_running_loop().time()
@@ -185,8 +187,8 @@ class Monitor:
                 self._marks.begin(self._observer.snapshot.apps, self._announce_status)
 
     def _act(self, now: datetime) -> None:
-        """Begin what is due: questions to kernels before a warning and before a shutdown, and the
-        shutdowns that need none. Nothing here waits for an answer."""
+        """Begins everything that is due: questions to kernels before a warning and before a
+        shutdown, and shutdowns that need no question. Nothing here waits for an answer."""
         work, verdicts = self._observer.snapshot.work, self._decisions.verdicts
         unasked = self._decisions.unasked
         self._questions.begin([v for v in verdicts if v.app.name in unasked], work)
@@ -194,8 +196,8 @@ class Monitor:
         self._shutdowns.start(self._questions.begin(due, work), now)
 
     async def _ask_and_act(self, app_name: str, kernel_ids: list[str]) -> None:
-        """Ask an app's kernels, observe them again, and spare the app if they turn out to be at
-        work."""
+        """Asks an app's kernels, observes them again, and spares the app if they turn out to be
+        at work."""
         asked = await self._observer.ask(kernel_ids)
         async with self._checking:
             self._questions.confirm(app_name)
@@ -208,15 +210,15 @@ class Monitor:
     def _check_failed(self, error: BaseException) -> None:
         message = self._problems.check_failed(error)
         self._next_check_at = self.now() + self._poll
-        # What was not seen is unknown, and a deadline that passes meanwhile is void.
+        # An app that was not seen is unknown, and a deadline that passes meanwhile is void.
         self._observer.lose_sight(message)
         with contextlib.suppress(Exception):
             self._decide(self.now())
             self._announce_status()
 
     def _note_clock(self, now: datetime, monotonic: float) -> None:
-        """Void what was announced when the clock was set or the machine slept: users are to have a
-        full warning by their own watch. What is remembered moves with the clock."""
+        """Voids announcements when the clock was set or the machine slept: users must have a
+        full warning by their own watch. Remembered times move with the clock."""
         self._check_began_at = now
         jump = self._jumps.since_last(now, monotonic)
         if abs(jump) > CLOCK_JUMP:
@@ -231,7 +233,7 @@ class Monitor:
     # ---- decide, and tell what changed ------------------------------------------------------
 
     def _decide(self, now: datetime) -> None:
-        """Turn the last observations into verdicts. Acts on nothing."""
+        """Turns the last observations into verdicts. Acts on nothing."""
         snapshot, decisions = self._observer.snapshot, self._decisions
         decisions.decide(snapshot, now)
         self._shutdowns.follow(decisions.verdicts, now)
@@ -247,7 +249,7 @@ class Monitor:
 
     def _failed(self, app: App, reason: Reason, failure: ShutdownFailure) -> None:
         now = self.now()
-        # A request was for its moment: what the user does from now on may be work.
+        # A request was for its moment: the user may be working since then.
         if self._decisions.withdraw(app.name):
             self._decide(now)
         self.announcements.failed(app, reason, failure, now)
@@ -271,21 +273,21 @@ class Monitor:
     # ---- what commands call --------------------------------------------------------------------
 
     def decide_again(self) -> None:
-        """Show at once what a change of settings means; acting on it takes new observations."""
+        """Shows at once the effect of changed settings; acting on them takes new observations."""
         self._decide(self.now())
         self._announce_status()
         self.wake()
 
     def verdict_on_request(self, app_name: str) -> Verdict:
-        """What would be decided if a user wanted this app to be shut down."""
+        """The verdict if a user wanted this app to be shut down."""
         return self._decisions.if_requested(app_name, self._observer.snapshot, self.now())
 
     def shut_down_on_request(self, app_name: str, run_started_at: datetime) -> None:
-        """Shut down the run of an app that a user saw, if that is what is decided."""
+        """Shuts down the run of an app that a user saw, if that is the verdict."""
         self._decisions.request(app_name, run_started_at)
         now = self.now()
         self._decide(now)
-        # This app only: of the others, what is due takes observations of its own.
+        # This app only: the others need observations of their own before they are shut down.
         self._shutdowns.start(self._decisions.of(app_name), now)
         self._announce_status()
 
@@ -296,7 +298,7 @@ class Monitor:
     # ---- what handlers, metrics and the command line read --------------------------------------
 
     def status(self) -> Status:
-        """The present picture, out of memory."""
+        """The present picture, from memory."""
         now = self.now()
         policy = self.settings.policy
         seen, verdicts = self._observer.snapshot, self._decisions.verdicts

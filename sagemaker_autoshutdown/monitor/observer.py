@@ -1,7 +1,7 @@
-"""The world as the loop sees it: the apps that SageMaker lists, and what is going on in them.
+"""The world as the loop sees it: the apps that SageMaker lists, and the activity in them.
 
-Owns the last observation, and the problems that seeing has. What could not be seen is marked in the
-snapshot; what follows from that is decided elsewhere.
+This module keeps the last observation, and its problems. It marks in the snapshot what could not be
+seen; other modules decide what follows.
 """
 
 from __future__ import annotations
@@ -35,33 +35,34 @@ class Observer:
         self._reader = reader
         self._problems = problems
         self._now = now
-        #: What was seen last.
+        #: The last observation.
         self.snapshot = Snapshot((), ())
-        #: What readers should know of how it was seen.
+        #: Notes for readers on how the observation was made.
         self.notes: tuple[str, ...] = ()
         #: When everything was last seen.
         self.complete_at: datetime | None = None
 
     async def observe(self) -> datetime:
-        """See everything; gives when that was."""
+        """Sees everything; returns the time of the observation."""
         apps, apps_error = await self._list_apps()
-        # Kernels last: theirs is the state that changes by the second.
+        # Kernels last: their state changes by the second.
         activity = ObservedActivity()
         if any(app.status is AppStatus.IN_SERVICE for app in apps):
             activity = await self._read_activity(apps)
         return self._take(apps, apps_error, activity)
 
     async def observe_activity(self) -> datetime:
-        """See again what goes on in the apps that were seen; gives when that was."""
+        """Sees again the activity in the known apps; returns the time of the observation."""
         seen = self.snapshot
         return self._take(seen.apps, seen.apps_error, await self._read_activity(seen.apps))
 
     async def ask(self, kernel_ids: list[str]) -> bool:
-        """Ask kernels whether they are at work. Whether that tells anything new: see again then."""
+        """Asks kernels whether they are at work. Returns whether there is news: if so, see
+        again."""
         return await self._reader.ask(kernel_ids, self._now())
 
     def lose_sight(self, why: str) -> None:
-        """What was seen no longer counts as seen."""
+        """Discards the observation."""
         self.snapshot = replace(self.snapshot, apps_error=why)
 
     def page_closed(self) -> None:
@@ -69,11 +70,12 @@ class Observer:
         self._reader.presence.page_closed(self._now())
 
     def clock_jumped(self, jump: timedelta) -> None:
-        """The clock was set: what was used half an hour ago was so by the new clock as well."""
+        """The clock was set: shift the times of earlier use with it."""
         self._reader.clock_jumped(jump)
 
     async def _list_apps(self) -> tuple[tuple[App, ...], str]:
-        """The apps, and what kept them from being listed; then those that were last seen."""
+        """The apps, and the error that kept them from being listed; then the apps are the last
+        seen ones."""
         try:
             apps = await self._adapter.list_apps(self._now())
         except AwsError as error:

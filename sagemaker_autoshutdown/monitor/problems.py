@@ -1,6 +1,6 @@
-"""What keeps the product from doing its work: said once, shown for as long as it lasts.
+"""Problems that keep the product from doing its work: logged once, shown for as long as they last.
 
-Owns the wording of the loop's own problems and since when each is there.
+This module owns the wording of the loop's own problems, and since when each exists.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _APPS, _ACTIVITY, _CHECK = "apps_unseen", "activity_unseen", "check_failed"
 
 
 class Problems:
-    """The problems of one host. ``found_at_start`` were there before the loop, and stay."""
+    """The problems of one host. ``found_at_start`` existed before the loop, and stay."""
 
     def __init__(
         self,
@@ -32,11 +32,11 @@ class Problems:
 
     @property
     def present(self) -> tuple[Problem, ...]:
-        """Those that are there now."""
+        """The present problems."""
         return (*self._found_at_start, *self._present.values())
 
     def apps_unseen(self, error: AwsError | None) -> None:
-        """SageMaker did not list the apps, or did (None)."""
+        """SageMaker could not list the apps, or could (None)."""
         if error is None:
             self._clear(_APPS)
             return
@@ -61,7 +61,7 @@ class Problems:
         )
 
     def check_failed(self, error: BaseException) -> str:
-        """A check ended with an exception; gives the message for users."""
+        """A check ended with an exception; returns the message for users."""
         message = f"A check failed: {type(error).__name__}: {error}"
         before = self._present.get(_CHECK)
         if before is None or before.message != message:
@@ -83,7 +83,7 @@ class Problems:
         before = self._present.get(key)
         since = before.since if before is not None else self._now()
         if before is not None and without_ids(before.message) == without_ids(message):
-            message = before.message  # as it was told
+            message = before.message  # as logged
         else:
             self._log.warning("sagemaker_autoshutdown: %s %s", message, remedy)
         self._present[key] = Problem(code, message, remedy, since, iam_action)

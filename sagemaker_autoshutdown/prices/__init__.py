@@ -1,1 +1,1 @@
-"""What an instance costs an hour: the admin's own table, AWS's Price List, the bundled table."""
+"""Hourly prices of instances: the admin's own table, AWS's Price List, the bundled table."""

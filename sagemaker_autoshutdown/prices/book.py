@@ -1,7 +1,8 @@
-"""What an instance costs an hour: the admin's own table, the Price List API, the bundled table.
+"""The hourly price of an instance: from the admin's own table, the Price List API, or the bundled
+table.
 
-The first that knows the type wins, and the price says which it was. A type that none knows is
-unpriced: that is shown as such and excluded from totals, never counted as 0.
+The first source that knows the type wins, and the price names its source. A type that none knows is
+unpriced: it is shown as such and excluded from totals, never counted as 0.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from .price_list import PriceListCache
 
 #: A session of Canvas is billed by the hour until its user logs out or the app is deleted, whatever
-#: it runs on (aws.amazon.com/sagemaker/ai/canvas/pricing). The price of us-east-1
-#: stands for all regions.
+#: it runs on (aws.amazon.com/sagemaker/ai/canvas/pricing). The price of us-east-1 stands for all
+#: regions.
 CANVAS = "Canvas"
 CANVAS_USD_PER_HOUR = Decimal("1.9")
 CANVAS_PRICE_REGION = "us-east-1"
@@ -30,9 +31,10 @@ CANVAS_PRICE_DATE = "2026-06-25"
 
 
 def endpoint_region(region: str) -> str | None:
-    """The region of the Price List endpoint to ask for ``region``; None where it can't be asked.
+    """The region of the Price List endpoint that serves ``region``; None if it can't be asked.
 
-    China and GovCloud are partitions of their own, whose credentials do not work at these.
+    China and GovCloud are partitions of their own, whose credentials do not work at these
+    endpoints.
     """
     if region.startswith(("cn-", "us-gov-", "us-iso", "eu-isoe")) or not region:
         return None
@@ -42,12 +44,12 @@ def endpoint_region(region: str) -> str | None:
 
 
 class PriceBook:
-    """Prices of one region. ``price`` answers at once from what is known, and has what is not
-    known looked up for the next time; ``known`` touches neither disk nor network.
+    """Prices of one region. ``price`` answers at once from known prices, and has an unknown price
+    looked up for the next time; ``known`` touches neither disk nor network.
 
-    ``own`` and ``own_file`` are the admin's table; the former wins. ``price_list`` makes what asks
-    the API; None where it is not to be asked. ``problems`` says what is wrong with the admin's
-    table, in words for the admin; prices that could be read apply.
+    ``own`` and ``own_file`` are the admin's prices; the former win. ``price_list`` creates the
+    client of the API; None switches the API off. ``problems`` tells the admin about errors in the
+    own table; its readable prices apply.
     """
 
     def __init__(
@@ -84,10 +86,10 @@ class PriceBook:
             except Exception:
                 self._log.exception("sagemaker_autoshutdown: some prices could not be loaded")
             finally:
-                self._own = own  # what could be read; else each call would read it all again
+                self._own = own  # the readable tables; else each call would read all of them again
 
     def _load_or_wait(self) -> None:
-        """Another thread may be loading: it is waited for, but once only and not for long, since
+        """Another thread may be loading. Waits for it, but only once and not for long, because
         the admin's table may lie on a disk that hangs."""
         patience, self._patience = self._patience, 0.0
         if self._loading.acquire(timeout=patience):
@@ -117,15 +119,16 @@ class PriceBook:
         """The price of an instance of this type that runs an app of this type.
 
         ``app_type`` is SageMaker's, or ``NotebookInstance``. For a Canvas app the instance type
-        says nothing: its session costs what a session-hour does, unless the admin's own table has
-        a price for ``canvas``."""
+        does not matter: its price is that of a session-hour, unless the admin's own table has a
+        price for ``canvas``.
+        """
         if app_type == CANVAS:
             return self._session()
         if self._own is None:
             self._load_or_wait()
         own = (self._own or {}).get(instance_type)
         if own is None and self._price_list is not None and instance_type:
-            self._price_list.get(instance_type, app_type)  # looked up, if need be
+            self._price_list.get(instance_type, app_type)  # looked up, if necessary
         return self.cached(instance_type, app_type)
 
     def _session(self) -> Price:
@@ -136,7 +139,7 @@ class PriceBook:
         return (self._own or {}).get(CANVAS.lower(), listed)
 
     def cached(self, instance_type: str, app_type: str) -> Price:
-        """The same out of memory."""
+        """The same, from memory."""
         own = (self._own or {}).get(instance_type)
         if own is not None:
             return own

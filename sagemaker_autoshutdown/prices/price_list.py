@@ -1,9 +1,9 @@
 """Prices from the AWS Price List API: which row is the right one, and a cache on disk.
 
-It is asked in a thread and never waited for: a VPC-only domain often can't reach it, since it has
-endpoints in three regions only. The rows' meaning is AWS's: ``product.attributes`` names the
-instance and the component, ``terms.OnDemand`` the price; ``instanceName`` is sometimes ``NA`` or
-carries a suffix, and the first row is often the wrong one (another component, 0 USD, another unit).
+A thread calls the API, and nobody waits for it: a VPC-only domain often can't reach it, because it
+has endpoints in three regions only. AWS defines the rows: ``product.attributes`` names the instance
+and the component, ``terms.OnDemand`` the price; ``instanceName`` is sometimes ``NA`` or carries a
+suffix, and the first row is often the wrong one (another component, 0 USD, another unit).
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ Fetch = Callable[[Mapping[str, str]], Iterable[str]]
 
 SERVICE_CODE = "AmazonSageMaker"
 
-#: The component of an app type; one that is not here (TensorBoard, RSessionGateway) is told by its
-#: usage type alone.
+#: The component of an app type. A type that is missing here (TensorBoard, RSessionGateway) is known
+#: by its usage type alone.
 COMPONENT: Mapping[str, str] = {
     AppType.KERNEL_GATEWAY.value: "studio-notebook",
     AppType.JUPYTER_LAB.value: "studio-jupyterlab",
     "CodeEditor": "studio-codeeditor",
     AppType.NOTEBOOK_INSTANCE.value: "notebook",
 }
-# They differ by half a percent at most, so that any stands in for one that is not listed.
+# Their prices differ by half a percent at most, so any of them can replace a missing one.
 _STAND_INS = (
     "studio-jupyterlab",
     "studio-notebook",
@@ -48,9 +48,9 @@ _STAND_INS = (
     "hosting",
 )
 
-#: For how long a price from the API is not asked for again.
+#: How long a price from the API is used before it is asked for again.
 FRESH = timedelta(days=1)
-#: For how long the API is left alone after it failed.
+#: How long to wait after the API failed.
 BACK_OFF = timedelta(hours=1)
 
 _TYPE_IN_USAGE = re.compile(r"[:-](ml\.[a-z0-9-]+\.[a-z0-9-]+)$")
@@ -59,7 +59,7 @@ _APP_IN_USAGE = re.compile(r"\bR?Studio:([A-Za-z]+)-ml\.")
 
 
 def fetch_with(pages: Callable[[str, str, str, dict[str, Any]], Iterable[Any]]) -> Fetch:
-    """A :data:`Fetch` out of ``Aws.pages_blocking``."""
+    """A :data:`Fetch` made from ``Aws.pages_blocking``."""
 
     def fetch(attributes: Mapping[str, str]) -> Iterable[str]:
         filters = [
@@ -77,7 +77,7 @@ def fetch_with(pages: Callable[[str, str, str, dict[str, Any]], Iterable[Any]]) 
 
 
 def component_of(app_type: str) -> str:
-    """What the Price List calls an app of this type: a component, or the type in lower case."""
+    """The Price List's name for an app of this type: a component, or the type in lower case."""
     return COMPONENT.get(app_type, app_type.lower())
 
 
@@ -91,7 +91,7 @@ class _Row:
 
 
 def read_row(item: str, instance_type: str, region: str) -> _Row | None:
-    """What one item of a ``PriceList`` says of the instance type, if anything usable.
+    """The price of the instance type in one item of a ``PriceList``, if it is usable.
 
     Skips other types and regions, items without a component, units other than ``Hrs``, and 0 USD.
     """
@@ -130,7 +130,7 @@ def _is_of_type(attributes: Mapping[str, str], instance_type: str) -> bool:
 
 
 def choose(items: Iterable[str], instance_type: str, region: str, component: str) -> Price | None:
-    """The price out of a ``PriceList``: this component's, else that of one that stands for it."""
+    """The price from a ``PriceList``: this component's, or one that can replace it."""
     rows = [row for row in (read_row(item, instance_type, region) for item in items) if row]
     for wanted in (component, *_STAND_INS):
         for row in rows:
@@ -146,10 +146,10 @@ class _CachedPrice:
 
 
 class PriceListCache:
-    """Prices from the API, as last known, asked for in a thread of its own.
+    """The last known prices from the API, which a thread of its own asks for.
 
-    It answers at once out of memory. What was asked for is kept in ``path`` (readable by its
-    owner only) and used until a newer answer comes, however old it is: it says its date.
+    Answers at once from memory. Prices are kept in ``path`` (readable by its owner only) and used
+    until a newer answer comes, however old they are: each carries its date.
     """
 
     def __init__(
@@ -167,21 +167,21 @@ class PriceListCache:
         self._clock = clock
         self._log = log or logging.getLogger(__name__)
         self._cache: dict[tuple[str, str], _CachedPrice] = {}
-        self._wanted: list[tuple[str, str]] = []  # the first is being asked for
+        self._wanted: list[tuple[str, str]] = []  # the first one is being asked for
         self._closed = False
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._not_before: datetime | None = None
-        #: Why the API could not be asked the last time; empty when it could.
+        #: Why the API could not be asked the last time; empty if it could.
         self.error = ""
 
     def cached(self, instance_type: str, app_type: str) -> Price | None:
-        """The price as far as it is known now."""
+        """The price, as far as it is known now."""
         cached = self._cache.get((instance_type, component_of(app_type)))
         return cached.price if cached else None
 
     def get(self, instance_type: str, app_type: str) -> Price | None:
-        """The same. Asks for it in the background when it is not known, or not freshly."""
+        """The same. Asks for it in the background if it is unknown or old."""
         key = (instance_type, component_of(app_type))
         cached = self._cache.get(key)
         if cached is None or self._clock() - cached.fetched_at >= FRESH:
@@ -189,11 +189,11 @@ class PriceListCache:
         return cached.price if cached else None
 
     def close(self) -> None:
-        """Asks for nothing more. Does not wait for a question that is under way."""
+        """Asks for nothing more. Does not wait for a call that is under way."""
         self._closed = True
 
     def join(self, timeout: float) -> None:
-        """Waits until all that was asked for so far is answered: for tests and command lines."""
+        """Waits for all answers: for tests and command lines."""
         thread = self._thread
         if thread is not None:
             thread.join(timeout)
@@ -213,7 +213,7 @@ class PriceListCache:
         return self._not_before is not None and self._clock() < self._not_before
 
     def _run(self) -> None:
-        """Asks for all that is wanted, then ends: an idle server has no thread of ours."""
+        """Asks for all wanted prices, then ends: an idle server has no thread of ours."""
         if not self._cache:
             self._load()
         while True:
@@ -233,7 +233,7 @@ class PriceListCache:
             return
         try:
             price = self._lookup(*key)
-        except Exception as error:  # the edge: whatever the network or AWS came up with
+        except Exception as error:  # the edge: any error of the network or of AWS
             self._not_before = self._clock() + BACK_OFF
             self.error = str(error) or type(error).__name__
             self._log.info(
@@ -247,7 +247,7 @@ class PriceListCache:
         self._save()
 
     def _lookup(self, instance_type: str, component: str) -> Price | None:
-        # Where instanceName is "NA", the type stands in platoinstancetype.
+        # If instanceName is "NA", the type is in platoinstancetype.
         for field in ("instanceName", "platoinstancetype"):
             items = self._fetch({field: instance_type, "regionCode": self._region})
             price = choose(items, instance_type, self._region, component)
@@ -270,7 +270,7 @@ class PriceListCache:
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
-            # It is a cache: it is asked for anew.
+            # It is only a cache: the prices are asked for anew.
             self._log.info("The cached prices in %s can't be read: %s", self._path, error)
 
     def _save(self) -> None:

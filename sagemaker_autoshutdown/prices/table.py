@@ -1,6 +1,6 @@
 """Price tables in CSV: the bundled one and the admin's own.
 
-Owns their form and how they are read. Which table is asked first is in ``prices``.
+This module defines their form and reads them. ``book`` decides which table comes first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..model import Price, PriceSource
 BUNDLED_TABLE = Path(__file__).with_name("prices.csv")
 COLUMNS = ("region", "instance_type", "usd_per_hour", "source", "date")
 
-#: More than any instance costs an hour: what is above is a slip (cents, a price per month).
+#: No instance costs more per hour: a higher price is a mistake (cents, a price per month).
 MAX_USD_PER_HOUR = Decimal(10_000)
 
 
@@ -37,7 +37,7 @@ def load_bundled(region: str, path: Path = BUNDLED_TABLE) -> dict[str, Price]:
 
 
 def parse_usd(value: Any) -> Decimal:
-    """A price out of a number or a text. Raises ``ValueError`` with what is allowed."""
+    """A price from a number or a text. Raises ``ValueError`` that says what is allowed."""
     if not isinstance(value, bool) and isinstance(value, (int, float, str, Decimal)):
         try:
             usd = Decimal(str(value).strip())
@@ -66,9 +66,9 @@ def own_prices(table: Mapping[str, Any], date: str = "") -> dict[str, Price]:
 def load_own(path: Path, region: str) -> dict[str, Price]:
     """The admin's own table: CSV with a heading, ``instance_type`` and ``usd_per_hour``.
 
-    A ``region`` column, where there is one, limits a line to that region (empty: every region); a
-    ``date`` column is shown with the price. Raises ``OSError`` and ``ValueError``, the latter with
-    the line that is wrong.
+    An optional ``region`` column limits a line to that region (empty: every region); a ``date``
+    column is shown with the price. Raises ``OSError`` and ``ValueError``, the latter with the wrong
+    line.
     """
     prices = {}
     with path.open(encoding="utf-8-sig", newline="") as file:

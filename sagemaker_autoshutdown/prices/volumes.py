@@ -1,8 +1,8 @@
-"""What a gigabyte of an EBS volume under SageMaker costs a month, by region. Pure.
+"""The monthly price of a gigabyte of an EBS volume under SageMaker, by region. Pure.
 
-SageMaker lists it at 1.4 times EC2's price, wherever it was read: 0.112 USD for gp3 and 0.14 for
-gp2 in us-east-1, 0.154 for gp2 in eu-west-1. So 1.4 times EC2's price is the estimate for other
-regions. gp3 costs four fifths of gp2. Spaces have gp3, notebook instances gp2.
+Every price found in SageMaker's list is 1.4 times EC2's: 0.112 USD for gp3 and 0.14 for gp2 in
+us-east-1, 0.154 for gp2 in eu-west-1. So 1.4 times EC2's price is the estimate for other regions.
+gp3 costs four fifths of gp2. Spaces have gp3, notebook instances gp2.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from ..model import PriceSource, VolumePrice
 
-#: What was read off SageMaker's own price list or bills: by region and volume type, with the date.
+#: Prices from SageMaker's own price list or from bills: by region and volume type, with the date.
 _LISTED = {
     ("us-east-1", "gp3"): (Decimal("0.112"), "2026-08-24"),
     ("us-east-1", "gp2"): (Decimal("0.14"), "2026-10-01"),
