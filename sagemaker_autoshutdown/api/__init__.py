@@ -1,5 +1,5 @@
-"""What others see of the monitor over HTTP and on Jupyter's event bus.
+"""The monitor's view over HTTP and on Jupyter's event bus.
 
-``handlers`` answers requests, ``events`` emits; ``openapi.yaml`` and ``events/*.yaml`` say what
-either looks like. Nothing here decides or computes: the status object does.
+``handlers`` answers requests, ``events`` emits; ``openapi.yaml`` and ``events/*.yaml`` define their
+forms. Nothing here decides or computes: the status object does.
 """

@@ -1,6 +1,6 @@
 """Checks that open pages ask for: at most one every few seconds, however many pages ask.
 
-Owns when the next one may be. The check itself is the monitor's.
+This module owns when the next one may be. The monitor owns the check itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class RequestedChecks:
         self._timer: asyncio.TimerHandle | None = None
 
     def ask(self) -> float:
-        """Make sure that a check begins after this call; returns in how many seconds."""
+        """Makes sure that a check begins after this call; returns in how many seconds."""
         loop = asyncio.get_running_loop()
         if self._timer is not None:
             return max(0.0, self._timer.when() - loop.time())

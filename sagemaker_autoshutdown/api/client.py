@@ -1,7 +1,7 @@
 """Finds the running Jupyter server and calls its REST API.
 
-From a terminal inside Studio, the server's own info file tells its address and token. Little
-is imported, so that a command answers at once.
+From a terminal inside Studio, the server's own info file holds its address and token. Few modules
+are imported, so that a command answers at once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 @dataclass(frozen=True)
 class Server:
-    """A Jupyter server. ``url`` has its base URL in it and ends in a slash."""
+    """A Jupyter server. ``url`` includes its base URL and ends in a slash."""
 
     url: str
     token: str = ""
@@ -46,7 +46,7 @@ class Refused(Failed):
 
 
 def running(environ: Mapping[str, str] = os.environ) -> list[Server]:
-    """This user's running servers, by their info files and the environment."""
+    """This user's running servers, found by their info files and the environment."""
     servers = []
     for info in _info_files():
         if info.get("sock"):
@@ -65,9 +65,9 @@ def running(environ: Mapping[str, str] = os.environ) -> list[Server]:
 
 
 def _info_files() -> Iterator[dict[str, Any]]:
-    """What running servers wrote about themselves, as ``jupyter server list`` shows it.
+    """The info files of running servers, as ``jupyter server list`` shows them.
 
-    Read here, as importing jupyter_server for that takes a second and more.
+    Read here, because importing jupyter_server for that takes more than a second.
     """
     for path in sorted(Path(jupyter_runtime_dir()).glob("jpserver-*.json")):
         try:
@@ -89,7 +89,7 @@ def _runs(pid: int) -> bool:
 
 
 def find(url: str | None, token: str | None, environ: Mapping[str, str] = os.environ) -> Server:
-    """The server to talk to. Raises ``NoServer``, which says what to do."""
+    """The server to call. Raises ``NoServer``, which says what to do."""
     named = url or environ.get("JUPYTER_SERVER_URL")
     known = running(environ)
     if named:
@@ -124,7 +124,7 @@ class Client:
         handlers: list[Any] = [_NoRedirect()]
         if urlsplit(server.url).hostname in _LOOPBACK:
             # A proxy for the outer world can't reach this machine's own server, and a server's
-            # certificate is seldom made out to the loopback address.
+            # certificate seldom names the loopback address.
             context = ssl.create_default_context()
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -138,7 +138,7 @@ class Client:
         body: object = None,
         query: Mapping[str, object] | None = None,
     ) -> Any:
-        """The JSON that ``path`` (below the API's prefix) answers.
+        """The JSON answer of ``path`` (below the API's prefix).
 
         Raises ``Refused`` with the server's own words, or ``NoServer``.
         """
@@ -167,7 +167,7 @@ class Client:
     def _headers(self) -> dict[str, str]:
         if self.server.token:
             return {"Authorization": f"token {self.server.token}"}
-        # As in a Studio space. Jupyter then wants a cookie and a header that agree, which only a
+        # As in a Studio space. Jupyter then requires a cookie and a header that agree, which only a
         # page of its own, or a program like this one, can send.
         xsrf = secrets.token_hex(16)
         return {"Cookie": f"_xsrf={xsrf}", "X-XSRFToken": xsrf}
@@ -190,10 +190,10 @@ class Client:
 
 
 class _NoRedirect(HTTPRedirectHandler):
-    """Sends the token to the server that was named, and to no other."""
+    """Sends the token to the named server only."""
 
     def redirect_request(self, *_: Any) -> None:
-        """Follow no redirect: report it as an error."""
+        """Follows no redirect: reports it as an error."""
 
 
 def _json(body: bytes, server: Server) -> Any:

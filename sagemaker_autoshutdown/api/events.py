@@ -1,7 +1,7 @@
 """Our events on Jupyter's event bus, so that the panel need not poll and other tools can listen.
 
-The bus came with jupyter_server 2; on 1.24 there is none, and nothing happens here. It owns the
-event's form (``event.yaml``), not what is told: that is the monitor's.
+jupyter_server 2 brought the bus; 1.24 has none, and then nothing happens here. This module owns the
+event's form (``event.yaml``); the monitor decides what is told.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ STATUS_INTERVAL = 1.0
 
 
 class EventBus(Listener):
-    """Tells Jupyter's event bus, where there is one. Never raises; called on the event loop."""
+    """Tells Jupyter's event bus, if there is one. Never raises; called on the event loop."""
 
     def __init__(self, event_logger: Any, now: Callable[[], datetime] = utcnow) -> None:
         """``event_logger`` is ``serverapp.event_logger``, or None."""
@@ -39,11 +39,11 @@ class EventBus(Listener):
         self._changed_again = False
 
     def on_event(self, event: Event) -> None:
-        """Publish an event."""
+        """Publishes an event."""
         self._emit(to_json(event))
 
     def on_status_changed(self) -> None:
-        """Publish that the status changed: at once, but at most once in ``STATUS_INTERVAL``."""
+        """Publishes that the status changed: at once, but at most once in ``STATUS_INTERVAL``."""
         if self._logger is None:
             return
         if self._timer is not None:
@@ -64,7 +64,7 @@ class EventBus(Listener):
         )
 
     def close(self) -> None:
-        """Publish nothing more."""
+        """Publishes nothing more."""
         self._logger = None
         if self._timer is not None:
             self._timer.cancel()
@@ -97,7 +97,7 @@ def _register(event_logger: Any) -> bool:
         try:
             event_logger.register_event_schema(schema)
         except Exception:
-            # Before jupyter_events 0.11 a version is a number, since then it is text.
+            # Before jupyter_events 0.11 a version is a number; since then it is text.
             event_logger.register_event_schema({**schema, "version": int(schema["version"])})
     except Exception as error:
         log.warning("sagemaker_autoshutdown: no events are emitted: %s", error)

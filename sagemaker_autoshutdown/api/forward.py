@@ -1,7 +1,7 @@
-"""Lets a server that does not act for the app answer with what the acting server says.
+"""Lets a server that does not act for the app answer with the acting server's answer.
 
-Of several Jupyter servers on one app one acts (see ``hosts.app_lock``). The others show its picture
-and pass on what users ask for, so that it does not matter which of them a user has open.
+Of several Jupyter servers on one app, one acts (see ``hosts.app_lock``). The others show its
+picture and pass on users' requests, so that it does not matter which of them a user has open.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from ..hosts.app_lock import AppLock
 
 #: Seconds for the other server's answer. None of our requests waits for AWS.
 TIMEOUT = 10.0
-#: Query arguments that let a sender in here. No other server may see them.
+#: Query arguments that authenticate a sender here. No other server may see them.
 SECRETS = ("token", "_xsrf")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the other server answered."""
+    """The other server's answer."""
 
     status: int
     content_type: str
@@ -46,9 +46,10 @@ class Forwarder:
         return not self._lock.is_held
 
     async def forward(self, request: HTTPServerRequest, path: str) -> Answer:
-        """What the acting server answers to this request, whose sender was let in here.
+        """The acting server's answer to this request, whose sender was authenticated here.
 
-        ``path`` is below the server's base URL. Raises ``Unavailable`` if it can't be asked.
+        ``path`` is below the server's base URL. Raises ``Unavailable`` if the server can't be
+        asked.
         """
         pid = self._lock.holder()
         server = None if pid is None else await self._servers.with_pid(pid)
@@ -57,7 +58,7 @@ class Forwarder:
                 f"Another Jupyter server (process {pid}) looks after this app, and this one can't "
                 "ask it. Open that server's page, or end it: this one then takes over."
             )
-        # Without a token Jupyter wants a cookie and a header that agree (XSRF).
+        # Without a token Jupyter requires a cookie and a header that agree (XSRF).
         xsrf = secrets.token_hex(16)
         headers = {"Cookie": f"_xsrf={xsrf}", "X-XSRFToken": xsrf}
         if server.token:
@@ -65,7 +66,7 @@ class Forwarder:
         for name in ("Accept", "Content-Type"):
             if name in request.headers:
                 headers[name] = request.headers[name]
-        # This server's own token is not the other one's, which would believe it before the header.
+        # This server's own token is not the other one's, which would trust it more than the header.
         given = parse_qsl(request.query, keep_blank_values=True)
         query = urlencode([(name, value) for name, value in given if name not in SECRETS])
         # Never through a proxy, which the client that others configured may use.

@@ -1,9 +1,10 @@
-"""The REST API: each handler takes a request apart, makes one call and writes the answer.
+"""The REST API: each handler parses a request, makes one call and writes the answer.
 
-Who may call is Jupyter's to decide (``authenticated``, ``authorized``, XSRF). What is shown and
-what is done is the monitor's. ``openapi.yaml`` describes every route, and a test compares them.
+Jupyter decides who may call (``authenticated``, ``authorized``, XSRF). The monitor decides what is
+shown and done. ``openapi.yaml`` describes every route, and a test compares them.
 
-The server imports this module at its start: what only an answer needs is imported with the answer.
+The server imports this module at its start, so modules that only an answer needs are imported with
+the answer.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from .served import Served, ServedLater
 
 PREFIX = "sagemaker-autoshutdown/api"
-#: Bytes. What is taken here is a line or two.
+#: Bytes. Valid bodies have a line or two.
 MAX_BODY = 64 * 1024
 METHODS = ("GET", "POST", "PUT", "DELETE")
 
@@ -33,7 +34,7 @@ Answer = Callable[..., Awaitable[Any]]
 
 
 def answers(method: Answer) -> Answer:
-    """Makes a method that returns what to send, or raises why not, into one that sends it."""
+    """Wraps a method that returns the answer, or raises an error, into one that sends it."""
 
     @wraps(method)
     async def answer(self: Handler, *args: str) -> None:
@@ -50,7 +51,7 @@ def answers(method: Answer) -> Answer:
             if isinstance(error, InvalidRequest) and error.errors:
                 body["errors"] = error.errors
         if isinstance(body, str):
-            # Jupyter's own finish() calls everything JSON, on 1.24 without a choice.
+            # Jupyter's own finish() always declares JSON, on 1.24 without a choice.
             self.set_header("Content-Type", "text/csv; charset=UTF-8")
             await web.RequestHandler.finish(self, body)
         else:
@@ -60,14 +61,14 @@ def answers(method: Answer) -> Answer:
 
 
 def to_json(value: Any) -> Any:
-    """As the status is shown."""
+    """The same form as the status."""
     from .. import status
 
     return status.to_json(value)
 
 
 class Handler(APIHandler):
-    """What all of ours share."""
+    """The base of all our handlers."""
 
     auth_resource = "sagemaker_autoshutdown"
     # Watching does not count as activity: a panel that polls would keep its own server up for ever.
@@ -76,20 +77,20 @@ class Handler(APIHandler):
     served: Served
 
     def initialize(self, served_later: ServedLater) -> None:
-        """Methods find in ``served`` what they answer from."""
+        """Methods answer from ``served``."""
         self.served_later = served_later
 
     async def answer_from_acting_server(self, forwarder: Forwarder) -> None:
-        """Send what the server answers that acts for this app."""
+        """Sends the answer of the server that acts for this app."""
         path = self.request.path[self.request.path.index(PREFIX) :]
         answer = await forwarder.forward(self.request, path)
         self.set_status(answer.status)
         self.set_header("Content-Type", answer.content_type)
-        # Tornado takes even an empty body for one, which a 204 must not have.
+        # Tornado takes even an empty string for a body, which a 204 must not have.
         await web.RequestHandler.finish(self, answer.body or None)
 
     def write_error(self, status_code: int, **details: Any) -> None:
-        """As Jupyter does; a 405 also has to say what there is (RFC 9110)."""
+        """As Jupyter does; a 405 must also list the allowed methods (RFC 9110)."""
         if status_code == 405:
             methods = [name for name in METHODS if name.lower() in vars(type(self))]
             self.set_header("Allow", ", ".join([*methods, "OPTIONS"]))
@@ -126,7 +127,7 @@ class CheckHandler(Handler):
     @authorized
     @answers
     async def post(self) -> Any:
-        """Look now rather than at the next interval."""
+        """Checks now instead of at the next interval."""
         self.set_status(202)
         return {"check_in_seconds": self.served.checks.ask()}
 
@@ -158,7 +159,7 @@ class SettingsHandler(Handler):
     @authorized
     @answers
     async def put(self) -> Any:
-        """Change any of the user's."""
+        """Changes any of the user's settings."""
         await self.served.commands.change_settings(self.json_object())
         return self.served.monitor.settings.describe()
 
@@ -170,7 +171,7 @@ class AppHandler(Handler):
     @authorized
     @answers
     async def delete(self, app_name: str) -> Any:
-        """Shut it down now."""
+        """Shuts the app down now."""
         app = await self.served.commands.shut_down(app_name)
         self.set_status(202)
         return to_json(app)
@@ -183,7 +184,7 @@ class KeepAliveHandler(Handler):
     @authorized
     @answers
     async def put(self, app_name: str) -> Any:
-        """Keep it up until a time."""
+        """Keeps the app up until a time."""
         from . import requests
 
         longest = self.served.monitor.settings.max_keep_alive
@@ -194,7 +195,7 @@ class KeepAliveHandler(Handler):
     @authorized
     @answers
     async def delete(self, app_name: str) -> Any:
-        """Take a keep-alive back."""
+        """Takes a keep-alive back."""
         return to_json(await self.served.commands.end_keep_alive(app_name))
 
 
@@ -205,7 +206,7 @@ class HistoryHandler(Handler):
     @authorized
     @answers
     async def get(self) -> Any:
-        """What happened, newest first."""
+        """Events, newest first."""
         from . import requests
         from .history import history_to_json, page
 
@@ -227,7 +228,7 @@ class CostsHandler(Handler):
     @authorized
     @answers
     async def get(self) -> Any:
-        """What the instances cost, by group; as CSV where that is asked for."""
+        """The cost of the instances, by group; as CSV on request."""
         from . import requests
 
         query = requests.costs_query(self.argument, self.request.headers.get("Accept"), utcnow())
@@ -249,7 +250,7 @@ ROUTES: tuple[tuple[str, type[Handler]], ...] = (
 
 
 def add_handlers(web_app: web.Application, served_later: ServedLater) -> None:
-    """Serve the API under the server's base URL."""
+    """Serves the API under the server's base URL."""
     base_url = web_app.settings["base_url"]
     arguments = {"served_later": served_later}
     web_app.add_handlers(

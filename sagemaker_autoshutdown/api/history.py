@@ -1,4 +1,4 @@
-"""What the cost tracker has recorded, as the API reads it: pages of history, and costs.
+"""The records of the cost tracker, as the API reads them: pages of history, and costs.
 
 Nothing here is computed anew.
 """
@@ -19,24 +19,24 @@ _MOST_AT_ONCE = 1000
 
 
 class Tracker(Protocol):
-    """What the API asks of a cost tracker. All raise ``Unavailable`` when its ledger can't be read
-    just now."""
+    """The parts of a cost tracker that the API uses. All raise ``Unavailable`` if its ledger
+    can't be read at present."""
 
     async def read(self, limit: int, before: datetime | None, app_name: str | None) -> list[Event]:
         """Events before a time, newest first."""
         ...
 
     async def costs(self, start: datetime, end: datetime, group_by: GroupBy) -> Report:
-        """What was spent between two times."""
+        """The cost between two times."""
         ...
 
     async def outcomes(self, events: Sequence[Event]) -> dict[datetime, Outcome]:
-        """What came of the shutdowns among them, by their times."""
+        """The outcomes of the shutdowns among them, by their times."""
         ...
 
 
 class NoTracker:
-    """Off SageMaker, where nothing is recorded."""
+    """The records off SageMaker, where nothing is recorded."""
 
     async def read(self, limit: int, before: datetime | None, app_name: str | None) -> list[Event]:
         """Nothing."""
@@ -56,7 +56,7 @@ async def page(
 ) -> tuple[list[Event], datetime | None]:
     """A page of events, and the ``before`` of the next one (None if there is none).
 
-    Several events of one check carry the same time. They are not torn apart, as the next page
+    Several events of one check carry the same time. They stay on one page, because the next page
     starts before that time: a page can be a little longer than ``limit``.
     """
     events = await tracker.read(limit, before, app_name)
@@ -69,7 +69,7 @@ async def page(
 
 
 async def history_to_json(tracker: Tracker, events: Sequence[Event]) -> list[dict[str, Any]]:
-    """Events as the REST API answers them: each with what came of it."""
+    """Events as the REST API answers them: each with its outcome."""
     known = await tracker.outcomes(events)
     nothing = Outcome(None, None)
     return [

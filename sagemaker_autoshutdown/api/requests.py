@@ -1,6 +1,6 @@
-"""Checks what requests carry and turns it into values. Pure.
+"""Checks the content of requests and turns it into values. Pure.
 
-Whatever can't be taken raises ``InvalidRequest`` with what is allowed, by field.
+Invalid content raises ``InvalidRequest`` that says what is allowed, by field.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 
 def keep_alive_end(body: Mapping[str, Any], now: datetime, longest: timedelta) -> datetime:
-    """When the keep-alive in the request ends, by ``seconds`` or ``until``.
+    """The end of the keep-alive in the request, from ``seconds`` or ``until``.
 
-    ``longest`` is what the admin allows; 0 is for others to refuse.
+    ``longest`` is the admin's limit; callers handle 0.
     """
     errors = {
         str(name): "is not a field; the fields are seconds and until"
@@ -52,7 +52,7 @@ def keep_alive_end(body: Mapping[str, Any], now: datetime, longest: timedelta) -
         return moment("until", body["until"])
     seconds = body["seconds"]
     most = longest.total_seconds() or MAX_SECONDS
-    # Comparing refuses NaN and takes integers of any size.
+    # The comparison refuses NaN and accepts integers of any size.
     if isinstance(seconds, bool) or not (
         isinstance(seconds, (int, float)) and MIN_SECONDS <= seconds <= most
     ):
@@ -76,7 +76,7 @@ def event_limit(text: str | None) -> int:
     """How many events the request asks for."""
     if text is None:
         return DEFAULT_EVENTS
-    # Not what else int() takes: spaces, underscores, other scripts' digits.
+    # Not everything that int() accepts: spaces, underscores, other scripts' digits.
     if text.isascii() and text.isdigit() and len(text) < 9 and 1 <= int(text) <= MAX_EVENTS:
         return int(text)
     allowed = f"must be a whole number from 1 to {MAX_EVENTS}; got {echo(text)}"
@@ -93,7 +93,7 @@ def app_filter(text: str | None) -> str | None:
 
 @dataclass(frozen=True)
 class CostsQuery:
-    """What ``GET costs`` asks for."""
+    """The request of ``GET costs``."""
 
     start: datetime
     end: datetime

@@ -1,6 +1,7 @@
-"""What the handlers serve. They take requests at once; the parts may follow a little later.
+"""The parts that the handlers call. Handlers take requests at once; the parts may follow a little
+later.
 
-Owns how long a request waits for that.
+This module owns how long a request waits for them.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ class Served(NamedTuple):
     commands: Commands
     tracker: Tracker
     checks: RequestedChecks
-    #: Leads to the server that acts for this app, if that can be another one. The others are those
-    #: of this server.
+    #: Leads to the server that acts for this app, if that can be another one. The other parts
+    #: belong to this server.
     forwarder: Forwarder | None
 
 
 class ServedLater:
-    """The parts as soon as there are any, or why there are none."""
+    """The parts once they exist, or the reason why they don't."""
 
     def __init__(self) -> None:
         self._served: Served | None = None
@@ -42,17 +43,17 @@ class ServedLater:
         self._waiting: list[asyncio.Future[None]] = []
 
     def there_are(self, served: Served) -> None:
-        """Answer requests from now on."""
+        """Answers requests from now on."""
         self._served = served
         self._wake()
 
     def there_are_none(self) -> None:
-        """The parts could not be put together: tell everyone who asks."""
+        """The parts could not be built: tells everyone who asks."""
         self._failed = True
         self._wake()
 
     async def get(self) -> Served:
-        """The parts; raises ``Unavailable`` where there are none, or not soon enough."""
+        """The parts; raises ``Unavailable`` if there are none, or not soon enough."""
         if self._served is None and not self._failed:
             woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(woken)

@@ -1,10 +1,10 @@
 """``jupyter sagemaker-autoshutdown``: one module for each subcommand.
 
-A subcommand's module has ``add_parser(subparsers)``, which makes its parser and sets ``run`` to
-the function that takes the parsed arguments and returns the exit code. Modules that start with an
-underscore are what they share. Nothing is computed here: what is shown comes from the REST API of
-the running server, except for ``doctor``, which also looks for itself, and ``what-if``, which
-replays the ledger.
+A subcommand's module has ``add_parser(subparsers)``, which makes its parser and sets ``run`` to the
+function that takes the parsed arguments and returns the exit code. The commands share the modules
+that start with an underscore. Nothing is computed here: the output comes from the REST API of the
+running server. Exceptions are ``doctor``, which also makes checks of its own, ``what-if``, which
+replays the ledger, and the commands for admins, which call AWS.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line and return its exit code."""
+    """Runs a command line and returns its exit code."""
     arguments = parser().parse_args(argv)
     try:
         code: int = arguments.run(arguments)

@@ -1,4 +1,4 @@
-"""``python -m sagemaker_autoshutdown.cli``, where no script is on the path."""
+"""``python -m sagemaker_autoshutdown.cli``, if no script is on the path."""
 
 import sys
 

@@ -24,8 +24,8 @@ def say_aside(line: str) -> None:
 
 
 def agreed() -> bool:
-    """Whether the plan that was just shown is to be carried out. Raises ``Misused`` where there is
-    nobody to ask."""
+    """Asks whether to carry out the plan that was just shown. Raises ``Misused`` if there is no
+    terminal to ask."""
     if not sys.stdin.isatty():
         raise Misused(
             "there is no terminal to ask for confirmation: give --yes to go ahead, or --dry-run to "
@@ -39,7 +39,7 @@ def agreed() -> bool:
 
 
 class Progress:
-    """How far a command is, in one line of a terminal that is written over; nothing elsewhere."""
+    """Shows progress in one line of a terminal, which is overwritten; elsewhere nothing."""
 
     WIDTH = 30
 
@@ -48,7 +48,7 @@ class Progress:
         self._percent = -1
 
     def tell(self, done: int, of: int, what: str) -> None:
-        """So many of so many are done."""
+        """Shows how many are done."""
         percent = 100 * done // of
         if not self._shown or percent == self._percent:
             return
@@ -60,7 +60,7 @@ class Progress:
         sys.stderr.flush()
 
 
-#: What an admin can do about an error; where AWS only names it.
+#: Remedies for an admin, for errors that AWS only names.
 _REMEDY = {
     ErrorKind.THROTTLED: "AWS limits the rate of calls. Wait a minute, then try again.",
     ErrorKind.NOT_FOUND: "Check --domain-id, --user-profile and the region (--region, or that of "
@@ -75,7 +75,7 @@ _REMEDY = {
 
 
 def failed(error: Exception, whose: str = "admin") -> NotDone:
-    """An error with what to do about it; `whose` policy has the right that is missing."""
+    """An error with its remedy; the policy of `whose` has the missing right."""
     if not isinstance(error, AwsError):
         return NotDone(str(error))
     remedy = _REMEDY.get(error.kind, "")

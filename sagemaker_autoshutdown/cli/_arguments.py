@@ -13,7 +13,7 @@ _DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)([smhd]))")
 
 
 def duration(text: str) -> float:
-    """Seconds out of ``90s``, ``30m``, ``2h``, ``1h30m``, ``1d`` or plain ``7200``."""
+    """Seconds from ``90s``, ``30m``, ``2h``, ``1h30m``, ``1d`` or plain ``7200``."""
     stripped = text.strip().lower()
     try:
         if re.fullmatch(r"\d+(\.\d+)?", stripped):
@@ -28,9 +28,9 @@ def duration(text: str) -> float:
 
 
 def until(text: str, now: datetime) -> datetime:
-    """A time out of ``18:00`` (the next time that it is so here) or ISO 8601; ``now`` is aware.
+    """A time from ``18:00`` (the next one here) or ISO 8601; ``now`` is aware.
 
-    A time without an offset is this machine's.
+    A time without an offset is in this machine's zone.
     """
     try:
         clock = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)", text.strip())

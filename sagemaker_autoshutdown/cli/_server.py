@@ -1,4 +1,4 @@
-"""What the commands that talk to the running server share."""
+"""Shared by the commands that call the running server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..text import clean
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What every command that talks to the server takes."""
+    """The arguments of every command that calls the server."""
     group = parser.add_argument_group("server")
     group.add_argument(
         "--url",
@@ -23,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """``--json``: what the server answered, for programs."""
+    """``--json``: the server's answer, for programs."""
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -38,7 +38,7 @@ def app_path(app_name: str, more: str = "") -> str:
 
 
 def choose_app(apps: list[dict[str, Any]], name: str | None) -> dict[str, Any]:
-    """The app with this name, else the only one whose name begins so, else the only app."""
+    """The app with this name, else the only one whose name begins with it, else the only app."""
     names = sorted(str(app["app_name"]) for app in apps)
     there = f"The apps are: {', '.join(map(clean, names))}." if names else "No apps are running."
     if name is None:

@@ -1,4 +1,4 @@
-"""``costs``: what the instances cost, by day, instance type, instance, app or state."""
+"""``costs``: the cost of the instances, by day, instance type, instance, app or state."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show the costs."""
+    """Shows the costs."""
     if arguments.repair:
         print(_repair())
         return 0
@@ -79,8 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _repair() -> str:
-    """Repairs the record of this machine; says what was done."""
-    # Here, so that the other commands need not wait for all of it.
+    """Repairs the record of this machine and prints the result."""
+    # Imported here, so that the other commands need not wait for it.
     import sqlite3
 
     from ..costs.store.database import Broken, MigrationFailed, TooNew
@@ -157,7 +157,7 @@ def _local(moment: str) -> str:
 
 
 def _moment(text: str) -> str:
-    """A time as the API takes it."""
+    """A time in the API's form."""
     if len(text.strip()) == len("2026-09-01"):
         text = f"{text.strip()}T00:00Z"
         try:

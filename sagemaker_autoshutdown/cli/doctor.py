@@ -1,7 +1,7 @@
-"""``doctor``: what would keep it from working here, and what to do about each.
+"""``doctor``: finds what keeps the extension from working here, and says what to do about it.
 
-The checks are in modules by what they look at; each yields ``Finding``s and raises nothing that
-it can foresee. This module puts them in order and shows them.
+The checks are in modules by subject; each yields ``Finding``s and raises no expected error. This
+module puts them in order and shows them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run all checks and print the findings."""
+    """Runs all checks and prints the findings."""
     found = []
     for finding in findings(arguments.url, arguments.token):
         found.append(finding)
@@ -73,7 +73,7 @@ def findings(url: str | None, token: str | None) -> Iterator[Finding]:
 
 
 def _safely(title: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """A check that breaks is a finding; it does not end the others."""
+    """Turns a check that breaks into a finding, so that the others go on."""
     try:
         yield from check()
     except Exception as error:

@@ -1,4 +1,4 @@
-"""``history``: what happened, newest first."""
+"""``history``: past events, newest first."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show what happened."""
+    """Shows past events."""
     history = connect(arguments).get("history", limit=arguments.limit, app_name=arguments.app)
     if arguments.json:
         print(json.dumps(history, indent=2))

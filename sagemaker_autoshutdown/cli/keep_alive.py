@@ -1,4 +1,4 @@
-"""``keep-alive``: keeps an app up until a time, or lets it go."""
+"""``keep-alive``: keeps an app up until a time, or ends the keep-alive."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Keep it, or let it go."""
+    """Gives a keep-alive, or ends it."""
     body: dict[str, Any] = {"seconds": arguments.seconds}
     if arguments.until is not None:
         try:

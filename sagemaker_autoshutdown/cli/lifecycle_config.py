@@ -1,7 +1,7 @@
 """``lifecycle-config``: installs the extension for a whole domain, from an admin's machine.
 
-What is done is planned in `lifecycle`; here it is shown, asked about and carried out. Of the other
-commands these differ in that they talk to AWS, with the admin's own credentials, and to no server.
+`lifecycle` plans; this module shows the plan, asks and carries it out. Unlike the other commands,
+these call AWS with the admin's own credentials, and no server.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from . import lifecycle_status
 from ._admin import NotDone, Progress, add_region, agreed, failed, say_aside
 from ._arguments import duration
 
-#: The setting by which servers keep Studio's own idle shutdown off while something runs.
+#: The setting by which servers hold off Studio's own idle shutdown while something runs.
 HOLD_OFF = "hold_off_native_idle"
 
 _DEFAULTS = {field.name: field.default for field in fields(ScriptSettings)}
@@ -311,7 +311,7 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def run_render(arguments: argparse.Namespace) -> int:
-    """Print a script, or write it to a file with the line ends that it must have."""
+    """Prints a script, or writes it to a file with the line ends that it must have."""
     script = render(arguments.kind, _script_settings(arguments))
     if arguments.output is None:
         sys.stdout.write(script)
@@ -321,7 +321,7 @@ def run_render(arguments: argparse.Namespace) -> int:
 
 
 def run_install(arguments: argparse.Namespace) -> int:
-    """Attach it."""
+    """Installs."""
     settings = _script_settings(arguments)
     native = _native_minutes(arguments)
     own = _own_script(arguments)
@@ -339,7 +339,7 @@ def run_install(arguments: argparse.Namespace) -> int:
 
 
 def run_uninstall(arguments: argparse.Namespace) -> int:
-    """Take it back."""
+    """Uninstalls."""
     return _carry_out(
         arguments,
         lambda studio, target: studio.plan_uninstall(target),
@@ -350,7 +350,7 @@ def run_uninstall(arguments: argparse.Namespace) -> int:
 
 
 def run_bundle(arguments: argparse.Namespace) -> int:
-    """Write the bundle and say what to do with it."""
+    """Writes the bundle and says how to use it."""
     try:
         version = bundle.version_of_wheel(arguments.wheel_file)
         sha256 = bundle.sha256_of(arguments.wheel_file)
@@ -371,7 +371,7 @@ def run_bundle(arguments: argparse.Namespace) -> int:
 
 
 def run_template(arguments: argparse.Namespace) -> int:
-    """Write it, or print the CloudFormation template."""
+    """Writes the files, or prints the CloudFormation template."""
     is_template = arguments.which == "cloudformation"
     contents = templates.cloudformation_files() if is_template else templates.terraform_files()
     if arguments.output is None:
@@ -388,7 +388,7 @@ def run_template(arguments: argparse.Namespace) -> int:
 
 
 def run_policy(arguments: argparse.Namespace) -> int:
-    """Print it."""
+    """Prints the policy."""
     if arguments.whose != "execution-role":
         document = policy.admin_policy() if arguments.whose == "admin" else policy.status_policy()
         print(json.dumps(document, indent=2))
@@ -481,7 +481,7 @@ def _carry_out(
     plan_notebook: Callable[[Notebooks, str], Plan],
     afterwards: str,
 ) -> int:
-    """Plan, show, ask, do."""
+    """Plans, shows the plan, asks, carries it out."""
     group = _group(arguments)
     if arguments.notebook_instance and (arguments.domain_id or group != Group()):
         raise Misused("--notebook-instance can't be used with --domain-id or user profiles")
@@ -520,7 +520,7 @@ def _carry_out(
 def _plans(
     targets: Sequence[Target], plan: Callable[[Target], Plan], group: Group
 ) -> Iterator[Plan]:
-    """The plan for each; none for those that were listed and have been deleted since then."""
+    """The plan for each target; listed targets that have been deleted since then get none."""
 
     def unless_gone(target: Target) -> Plan:
         try:
@@ -556,7 +556,7 @@ def _group(arguments: argparse.Namespace) -> Group:
 
 
 def _do(plan: Plan, aws: Aws) -> None:
-    """Carry the plan out. If it stops, the lines above say what was done and what was not."""
+    """Carries the plan out. If it stops, the lines above say what was done and what was not."""
     told: list[str] = []
 
     def say(line: str) -> None:

@@ -1,4 +1,5 @@
-"""``lifecycle-config status``: who has it, who must restart, and what differs between them."""
+"""``lifecycle-config status``: who has the extension, who must restart, and who has another
+script."""
 
 from __future__ import annotations
 
@@ -26,10 +27,10 @@ from ..lifecycle.throttling import Patient
 from ..text import span, table
 from ._admin import NotDone, Progress, add_region, failed, say_aside
 
-#: The exit code of ``--exit-code`` where there is something to do.
+#: The exit code of ``--exit-code`` if there is something to do.
 TO_DO = 3
 
-#: What ``--only`` takes.
+#: The values of ``--only``.
 _ONLY: dict[str, Callable[[Row], bool]] = {
     "outdated": lambda row: bool(row.advice) and row.covered,
     "not-covered": lambda row: not row.covered,
@@ -80,7 +81,7 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show who has it."""
+    """Shows who has the extension."""
     fleet = None if arguments.reports is None else _fleet(arguments.reports)
     rows = _read(arguments, fleet)
     selected = [row for row in rows if arguments.only is None or _ONLY[arguments.only](row)]
@@ -126,7 +127,7 @@ def _fleet(path: Path) -> Config:
 
 
 def _with_reports(rows: list[Row], fleet: Config, domain_id: str, region: str) -> list[Row]:
-    """Which servers report by now. One that was just started has yet to."""
+    """Finds out which servers report. One that was just started may not report yet."""
     heard: set[ReportKey] = set()
     now = utcnow()
     found = fleet.prometheus.ask() if fleet.prometheus else Heard()
@@ -178,7 +179,7 @@ def _table(rows: Sequence[Row], *, logs: bool, reports: bool) -> str:
 
 
 def _version(row: Row) -> str:
-    """With the digest of the script: two of one version may differ in their settings."""
+    """With the digest of the script: two of one version may have different settings."""
     if row.config is None:
         return ""
     return f"{row.config.version} {row.config.digest}".strip()

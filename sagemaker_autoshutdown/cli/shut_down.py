@@ -28,7 +28,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Ask, and shut down."""
+    """Asks, and shuts down."""
     client = connect(arguments)
     app = choose_app(client.get("status")["apps"], arguments.app)
     name = app["app_name"]

@@ -1,4 +1,4 @@
-"""``status``: what runs, when it will be shut down and why, and what it costs."""
+"""``status``: running apps, when and why they will be shut down, and their cost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show the status."""
+    """Shows the status."""
     status = connect(arguments).get("status")
     if arguments.json:
         print(json.dumps(status, indent=2))
@@ -55,7 +55,7 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
         yield apps_table(status)
         yield from _evidence(status)
         for app in status["apps"]:
-            if app.get("mark"):  # a server that was not restarted since an upgrade knows none
+            if app.get("mark"):  # a server that was not restarted since an upgrade has none
                 yield _mark(app, status["now"])
             if app["error"]:
                 error = app["error"]
@@ -82,7 +82,7 @@ def _mark(app: dict[str, Any], now: str) -> str:
 
 
 def _evidence(status: dict[str, Any]) -> Iterator[str]:
-    """What was seen of each app, and when."""
+    """The evidence for each app, with its times."""
     for app in status["apps"]:
         seen = [(item, each) for item in app["work"] for each in item["evidence"]]
         if seen:

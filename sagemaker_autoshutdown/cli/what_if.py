@@ -1,7 +1,7 @@
 """``what-if``: what other limits would have saved, and whom they would have interrupted.
 
-Reads the ledger itself, since a server need not run for that, and replays it with the live loop's
-own decision.
+It reads the ledger itself, because that needs no running server, and replays it with the live
+loop's own decision.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Replay, and show what came of it."""
-    # Here, so that the other commands need not wait for all of it.
+    """Replays, and shows the outcome."""
+    # Imported here, so that the other commands need not wait for it.
 
     from ..clock import utcnow
     from ..costs.microseconds import span_us, to_us
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..diagnostics.settings import admin_settings
     from ..status import to_json
 
-    # How long the server warns, and what it calls active.
+    # The server's warning time and active time.
     config, _ = admin_settings()
     path = arguments.ledger or Path(config.data_dir).expanduser() / FILE_NAME
     end = to_us(utcnow())

@@ -1,4 +1,4 @@
-"""AWS: credentials, the IAM actions that are needed on this host, and the clock.
+"""Checks of AWS: credentials, the IAM actions that this host needs, and the clock.
 
 Shutdown calls are tried on a name that does not exist. AWS checks permissions first, so "not found"
 means that the call would have been allowed.
@@ -19,7 +19,7 @@ from .findings import Finding, Level
 
 #: No app or notebook instance has this name.
 NOBODY = "sagemaker-autoshutdown-doctor-probe"
-#: AWS refuses requests whose time is further off than 5 minutes.
+#: AWS refuses requests whose time is off by more than 5 minutes.
 MAX_SKEW = 300
 #: Seconds from which a difference shows. It only affects countdowns and records.
 SKEW = 30
@@ -29,7 +29,7 @@ _UNUSABLE = {ErrorKind.NO_CREDENTIALS, ErrorKind.UNREACHABLE, ErrorKind.TIMEOUT}
 
 @dataclass(frozen=True)
 class Probe:
-    """A call that shows whether an action is allowed. ``why`` says what it is needed for."""
+    """A call that shows whether an action is allowed. ``why`` says what needs it."""
 
     operation: str
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -73,7 +73,7 @@ def probes(host: Host) -> list[Probe]:
 
 
 def access(host: Host) -> Iterator[Finding]:
-    """Tries each action, and compares the clocks by AWS's answers."""
+    """Tries each action, and compares the clock with the times of AWS's answers."""
     if host.kind is HostKind.NONE:
         return
     aws = Aws(host.region)

@@ -10,7 +10,7 @@ class Level(str, Enum):
     """How serious a finding is."""
 
     OK = "ok"
-    #: Worth knowing; nothing needs to be done.
+    #: Worth knowing; no action is needed.
     NOTE = "note"
     #: The product works, but perhaps not as expected.
     WARNING = "warning"
@@ -20,7 +20,7 @@ class Level(str, Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One checked item. ``remedy`` says what to do; empty if nothing needs to be done."""
+    """One checked item. ``remedy`` says what to do; empty if no action is needed."""
 
     level: Level
     title: str

@@ -13,7 +13,7 @@ from .findings import Finding, Level
 
 
 def host(host: Host, metadata_file: str) -> Iterator[Finding]:
-    """Whether SageMaker says which app this is."""
+    """Checks whether SageMaker says which app this is."""
     title = "host"
     if host.kind is HostKind.NONE:
         yield Finding(
@@ -38,7 +38,7 @@ def host(host: Host, metadata_file: str) -> Iterator[Finding]:
 
 
 def configuration(faults: list[str]) -> Iterator[Finding]:
-    """Whether the admin's settings are valid."""
+    """Checks whether the admin's settings are valid."""
     for fault in faults:
         yield Finding(
             Level.WARNING, "configuration", fault, "Correct it and restart the Jupyter server."
@@ -46,13 +46,13 @@ def configuration(faults: list[str]) -> Iterator[Finding]:
 
 
 def data_dir(data_dir: str) -> Iterator[Finding]:
-    """Whether settings and records can be saved."""
+    """Checks whether settings and records can be saved."""
     folder = Path(data_dir).expanduser()
     existing = folder
     while not existing.exists() and existing != existing.parent:
         existing = existing.parent
     try:
-        # Writes a file: permissions do not tell of a full or read-only disk.
+        # Writes a file, because permissions do not reveal a full or read-only disk.
         with tempfile.NamedTemporaryFile(dir=existing, prefix=".doctor-") as file:
             file.write(b"x" * 4096)
             file.flush()
@@ -70,7 +70,7 @@ def data_dir(data_dir: str) -> Iterator[Finding]:
 
 
 def psutil_there() -> Iterator[Finding]:
-    """Whether background jobs can be seen."""
+    """Checks whether background jobs can be seen."""
     if isinstance(this_machine(), ProcFs):
         yield Finding(Level.OK, "background jobs", "can be seen")
     elif importlib.util.find_spec("psutil") is None:

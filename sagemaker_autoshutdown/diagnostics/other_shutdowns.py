@@ -26,7 +26,7 @@ _REMEDY = (
 
 
 def all_of(host: Host, *, native_is_held_off: bool = False) -> Iterator[Finding]:
-    """All that can be found. ``native_is_held_off``: the setting hold_off_native_idle is on."""
+    """All findings. ``native_is_held_off``: the setting hold_off_native_idle is on."""
     found = [*installed(host, native_is_held_off), *native(host, native_is_held_off)]
     yield from found
     if (
@@ -65,8 +65,8 @@ def installed(host: Host, native_is_held_off: bool = False) -> Iterator[Finding]
 
 
 def native(host: Host, is_held_off: bool = False) -> Iterator[Finding]:
-    """Studio's own idle shutdown, which exists for spaces only. If it is held off, it is on by
-    intent."""
+    """Studio's own idle shutdown, which exists for spaces only. If this server holds it off, it
+    is on deliberately."""
     if host.kind is not HostKind.SPACE:
         return
     aws = Aws(host.region)
@@ -105,7 +105,7 @@ def _idle_settings(where: str, answer: Mapping[str, Any], is_held_off: bool) -> 
         settings: Any = answer
         for key in (group, "JupyterLabAppSettings", "AppLifecycleManagement", "IdleSettings"):
             settings = settings.get(key) or {}
-        # A space sets only the time, not the switch.
+        # A space sets only the time; it can't switch the shutdown on.
         if settings.get("LifecycleManagement") == "ENABLED" or (
             group == "SpaceSettings" and settings.get("IdleTimeoutInMinutes")
         ):

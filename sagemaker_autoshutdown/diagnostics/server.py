@@ -21,7 +21,7 @@ _FILES = ("jupyter_server_config.json", "jupyter_config.json")
 
 
 def found(url: str | None, token: str | None, use: Callable[[Client], object]) -> Iterator[Finding]:
-    """Whether a server with the extension runs; ``use`` is given a client of it."""
+    """Checks whether a server with the extension runs; ``use`` is called with a client for it."""
     enabled = is_enabled(jupyter_config_path())
     if enabled is None:
         yield Finding(
@@ -49,7 +49,7 @@ def found(url: str | None, token: str | None, use: Callable[[Client], object]) -
 
 
 def is_enabled(folders: list[str]) -> bool | None:
-    """Whether Jupyter's configuration enables the extension; None if it says nothing of it."""
+    """Whether Jupyter's configuration enables the extension; None if it does not mention it."""
     decided = decided_by(folders)
     return None if decided is None else decided[1]
 
@@ -57,7 +57,7 @@ def is_enabled(folders: list[str]) -> bool | None:
 def decided_by(folders: list[str]) -> tuple[Path, bool] | None:
     """The file that enables or disables the extension, and which of the two.
 
-    What is in a file itself counts for more than any ``.d`` (jupyter_server's
+    A setting in a file itself counts for more than any ``.d`` folder (jupyter_server's
     ``find_server_extensions``), then the server's own files, then earlier folders.
     """
     files = [Path(folder, name) for name in _FILES for folder in folders]

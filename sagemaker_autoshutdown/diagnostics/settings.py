@@ -1,4 +1,4 @@
-"""The admin's settings as the server's configuration files have them."""
+"""The admin's settings from the server's configuration files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..settings.admin import SageMakerAutoShutdown, load
 
 
 class _Files(JupyterApp):  # type: ignore[misc, unused-ignore]
-    """Reads what a Jupyter server reads, and starts nothing."""
+    """Reads the same files as a Jupyter server, and starts nothing."""
 
     name = "jupyter-server"
     config_file_name = Unicode("jupyter_server_config")
@@ -17,7 +17,7 @@ class _Files(JupyterApp):  # type: ignore[misc, unused-ignore]
 
 
 def admin_settings() -> tuple[SageMakerAutoShutdown, list[str]]:
-    """The settings, and what is wrong with them. A server's command line is not known here."""
+    """The settings, and their errors. A server's command line is not known here."""
     files = _Files()
     faults = []
     try:

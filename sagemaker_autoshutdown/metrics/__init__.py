@@ -1,1 +1,1 @@
-"""Prometheus metrics: the collector, remote write, and what to do with them."""
+"""Prometheus metrics: the collector, remote write, and files for Grafana and Prometheus."""

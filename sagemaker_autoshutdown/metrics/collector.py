@@ -1,15 +1,15 @@
 """Prometheus metrics, on the server's own ``/metrics`` and nowhere else.
 
-One collector turns what is in memory into samples when it is scraped: no AWS call, no disk, no lock
-that anything slow holds. It owns names and labels, and counts what status does not keep.
+When it is scraped, one collector turns values in memory into samples: no AWS call, no disk, no lock
+that a slow thread may hold. It owns names and labels, and counts events that status does not keep.
 
-Names are ``sagemaker_autoshutdown_`` + what is measured (a noun, or a noun and what happens to it)
-+ its base unit (``seconds``, ``usd``; none for counts and switches) + ``_total`` for what only
-grows. A rate says its time: ``usd_per_hour``. A time of day ends in ``_timestamp_seconds``.
-Every series names the domain, the owner (of which kind: a shared space can have the name of a
-profile) and the kind of host, so that those of a thousand servers can lie side by side. A series
-whose label values are known beforehand is there from the start, at 0; one of an app or an instance
-goes away with it.
+Names are ``sagemaker_autoshutdown_`` + the measured thing (a noun, or a noun and a verb) + its base
+unit (``seconds``, ``usd``; none for counts and switches) + ``_total`` for values that only grow. A
+rate names its time: ``usd_per_hour``. A time of day ends in ``_timestamp_seconds``. Every series
+names the domain, the owner (and its kind: a shared space can have the name of a profile) and the
+kind of host, so that the series of a thousand servers can be stored together. A series whose label
+values are known beforehand exists from the start, at 0; a series of an app or an instance ends with
+it.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ if TYPE_CHECKING:
 
 PREFIX = "sagemaker_autoshutdown_"
 
-#: Labels that every series has: where a server is and whose it is.
+#: Labels that every series has: the server's place and owner.
 BASE_LABELS = ("domain", "owner_kind", "owner", "host_kind")
 
 #: Upper bounds of the check's histogram, in seconds.
 CHECK_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
-#: More error codes than AWS answers; what goes beyond is counted as ``other``.
+#: More error codes than AWS returns; further ones count as ``other``.
 MAX_CALL_SERIES = 200
 
-#: Why apps are shut down.
+#: Reasons of shutdowns.
 SHUTDOWN_REASONS = (Reason.IDLE_TIMEOUT, Reason.BUSY_TOO_LONG, Reason.USER_REQUEST)
 ACCEPTED, FAILED = "accepted", "failed"
 
-#: What is asked of AWS on every host or on most.
+#: Operations that every host or most hosts call.
 OPERATIONS = (
     "sagemaker:DeleteApp",
     "sagemaker:DescribeApp",
@@ -252,7 +252,7 @@ class Metrics(Listener):
     """The collector of one server. Its ``count_*`` methods may be called from any thread."""
 
     def __init__(self, host: Host) -> None:
-        # A notebook instance belongs to nobody whom SageMaker knows.
+        # A notebook instance has no owner that SageMaker knows.
         owner_kind = host.owner_kind.value if host.owner else ""
         owner = host.owner or host.app_name
         self._base = (host.domain_id, owner_kind, owner, host.kind.value)
@@ -285,7 +285,7 @@ class Metrics(Listener):
         policy: Callable[[], Policy],
         volume_usd_per_month: Callable[[], Decimal] = Decimal,
     ) -> None:
-        """From now on show these. Each answers out of memory."""
+        """Shows these from now on. Each answers from memory."""
         self._status, self._spent, self._policy = status, spent, policy
         self._volume_usd_per_month = volume_usd_per_month
 
@@ -309,7 +309,7 @@ class Metrics(Listener):
         self._count("shutdowns_total", (reason.value, outcome), 1)
 
     def on_check(self, check: Check) -> None:
-        """Takes note of how long it took."""
+        """Takes note of the duration."""
         if check.duration is None:
             return
         seconds = check.duration.total_seconds()
@@ -326,7 +326,7 @@ class Metrics(Listener):
         self._count("remote_write_requests_total", (outcome,), 1)
 
     def set_remote_pending(self, samples: int) -> None:
-        """So many samples wait for being sent."""
+        """This many samples wait to be sent."""
         self._pending_samples = samples
 
     def _count(self, name: str, labels: tuple[str, ...], amount: float) -> None:
@@ -337,7 +337,7 @@ class Metrics(Listener):
     # ---- the registry --------------------------------------------------------------------------
 
     def register(self, registry: CollectorRegistry = REGISTRY) -> None:
-        """Show these metrics, in place of those of an earlier server in this process."""
+        """Shows these metrics, and hides those of an earlier server in this process."""
         earlier = _REGISTERED.get(registry)
         if earlier is self:
             return
@@ -347,13 +347,13 @@ class Metrics(Listener):
         _REGISTERED[registry] = self
 
     def unregister(self, registry: CollectorRegistry = REGISTRY) -> None:
-        """Show them no longer."""
+        """Shows them no longer."""
         if _REGISTERED.get(registry) is self:
             del _REGISTERED[registry]
             registry.unregister(self)
 
     def describe(self) -> Iterator[Metric]:
-        """The metrics without samples, for the registry to refuse others of these names."""
+        """The metrics without samples, so that the registry refuses others with these names."""
         for definition in DEFINITIONS:
             yield _family(definition)
 
@@ -377,7 +377,7 @@ class Metrics(Listener):
             yield family
 
     def _samples(self, status: Status) -> Iterator[tuple[str, tuple[str, ...], float]]:
-        """What a status says, as (name, labels, value)."""
+        """The samples of a status, as (name, labels, value)."""
         yield "info", (status.version, status.region), 1
         yield from _instances(status.instances, self._app_types(status))
         for spent in self._spent():
@@ -470,7 +470,7 @@ def _family(
 
 
 def _buckets(counts: list[int]) -> list[tuple[str, float]]:
-    """Counts by bucket, each with all that is below it, as Prometheus has them."""
+    """Counts by bucket; each includes all lower ones, as in Prometheus."""
     found, below = [], 0
     for bound, count in zip((*CHECK_BUCKETS, float("inf")), counts):
         below += count

@@ -25,8 +25,8 @@ from ..prices.table import own_prices
 DEFAULT_METADATA_FILE = "/opt/ml/metadata/resource-metadata.json"
 
 #: Settings that an installer has fixed, in the form of Jupyter's own JSON configuration. They win
-#: over all of Jupyter's configuration, which a user's files can overrule. Where the installer had
-#: no root's rights, the file is below the environment's prefix.
+#: over Jupyter's configuration, in which a user's files can overrule the admin's. If the installer
+#: was not root, the file is below the environment's prefix.
 FIXED_SETTINGS_FILE = "/etc/sagemaker-autoshutdown/settings.json"
 
 #: Settings that a user may change, within the admin's bounds.
@@ -38,12 +38,12 @@ USER_SETTINGS = (
     "ignore_connections",
 )
 
-#: The shortest time that any setting takes, in seconds. Tests and demos need it that short.
+#: The shortest time that any setting accepts, in seconds. Tests and demos need it that short.
 MIN_SECONDS = 1.0
 #: The longest, in seconds: a year. It keeps date arithmetic far from its limits.
 MAX_SECONDS = 366 * 86400.0
 
-#: What ``settings_source`` may be.
+#: The forms of ``settings_source``.
 SETTINGS_SOURCE = r"(s3://[a-z0-9][a-z0-9.-]*|ssm:)/[a-zA-Z0-9._/-]+"
 
 _RULE_PATTERNS = ("instance_type", "owner", "app_type")
@@ -52,8 +52,8 @@ _RULE_TIMES = ("idle_timeout", "closed_idle_timeout")
 
 @dataclass(frozen=True)
 class Rule:
-    """Idle limits for some apps. Without a ``closed_idle_timeout`` the general one applies, if that
-    is shorter. Patterns are shell-style, matched with case."""
+    """Idle limits for some apps. Without a ``closed_idle_timeout``, the general one applies if
+    it is shorter. Patterns are shell-style and case-sensitive."""
 
     idle_timeout: timedelta
     instance_type: str = "*"
@@ -62,7 +62,7 @@ class Rule:
     closed_idle_timeout: timedelta | None = None
 
     def matches(self, *, instance_type: str, owner: str, app_type: str) -> bool:
-        """Whether an app of this instance type, owner and type falls under the rule."""
+        """Whether the rule applies to an app of this instance type, owner and type."""
         return (
             fnmatchcase(instance_type, self.instance_type)
             and fnmatchcase(owner, self.owner)
@@ -72,11 +72,11 @@ class Rule:
 
 @dataclass(frozen=True)
 class Policy:
-    """What decides: the admin's traits and the user's settings, merged into one value.
+    """The admin's traits and the user's settings, merged into one value.
 
-    ``user_idle_timeout`` is the user's own limit, if there is one. It stands in for
-    ``idle_timeout``; where one of the admin's rules matches, it can only shorten the rule's limit.
-    The same holds for ``closed_idle_timeout``, which is None where it is the same as the other.
+    ``user_idle_timeout`` is the user's own limit, if there is one. It replaces ``idle_timeout``; if
+    one of the admin's rules matches, it can only shorten the rule's limit. The same holds for
+    ``closed_idle_timeout``, which is None if it equals ``idle_timeout``.
     """
 
     idle_timeout: timedelta = timedelta(hours=2)
@@ -99,7 +99,7 @@ class Policy:
         return _shortest(rule.idle_timeout, self.user_idle_timeout)
 
     def closed_limit(self, *, instance_type: str, owner: str, app_type: str) -> timedelta:
-        """The limit that applies from when nobody has the server open in a browser any more: never
+        """The limit that applies once the last browser tab of the server is closed. It is never
         longer than the other one."""
         limit = self.limit(instance_type=instance_type, owner=owner, app_type=app_type)
         own = self.user_closed_idle_timeout
@@ -133,7 +133,7 @@ def _check_seconds(name: str, value: float, *, zero_is_off: bool = False) -> Non
 
 
 def parse_rule(raw: Any) -> Rule:
-    """One entry of ``idle_timeout_rules``; raises ``TraitError`` with what is allowed."""
+    """One entry of ``idle_timeout_rules``; raises ``TraitError`` that says what is allowed."""
     if not isinstance(raw, Mapping):
         raise TraitError(f"each rule of idle_timeout_rules must be a dict, got {raw!r}")
     unknown = sorted(str(key) for key in set(raw) - {*_RULE_PATTERNS, *_RULE_TIMES})
@@ -164,7 +164,7 @@ def parse_rule(raw: Any) -> Rule:
 
 
 class Number(Float):  # type: ignore[type-arg]
-    """A number. Python takes True for 1, and a limit of ``True`` would be a second."""
+    """A number. Python takes True for 1, so a limit of ``True`` would mean a second."""
 
     def validate(self, obj: Any, value: Any) -> Any:
         """Refuses True and False."""
@@ -176,7 +176,7 @@ class Number(Float):  # type: ignore[type-arg]
 class SageMakerAutoShutdown(LoggingConfigurable):
     """The admin's settings, ``c.SageMakerAutoShutdown.*``. Times are in seconds.
 
-    An invalid value is refused with a message; see :func:`load` for what applies then.
+    An invalid value is refused with a message; :func:`load` says what applies then.
     """
 
     idle_timeout = Number(
@@ -456,7 +456,7 @@ class SageMakerAutoShutdown(LoggingConfigurable):
 
     @validate("work_cpu_percent", "work_group_cpu_percent", "work_gpu_percent")
     def _validate_percent(self, proposal: Bunch) -> float:
-        # All CPUs together use more than 100 % of one. "not (a < b)" also refuses NaN.
+        # All CPUs together exceed 100 % of one. "not (a < b)" also refuses NaN.
         if not (0 < proposal.value < float("inf")):
             raise TraitError(
                 f"SageMakerAutoShutdown.{proposal.trait.name} is a percentage above 0; got "
@@ -517,11 +517,11 @@ class SageMakerAutoShutdown(LoggingConfigurable):
 
     @property
     def longest_gap(self) -> timedelta:
-        """Checks that are further apart count as stopped, and leave a gap in the record."""
+        """Checks further apart than this count as stopped, and leave a gap in the record."""
         return longest_gap(timedelta(seconds=self.poll_interval))
 
     def policy(self) -> Policy:
-        """The policy of the admin's settings alone."""
+        """The policy from the admin's settings alone."""
         return Policy(
             idle_timeout=timedelta(seconds=self.idle_timeout),
             closed_idle_timeout=None
@@ -543,9 +543,9 @@ class SageMakerAutoShutdown(LoggingConfigurable):
 
 
 def load(parent: LoggingConfigurable) -> tuple[SageMakerAutoShutdown, list[str]]:
-    """The admin's settings out of ``parent.config``, and what was wrong with them.
+    """The admin's settings from ``parent.config``, and a list of errors in them.
 
-    An invalid value is replaced by its default and named in the list: a slip in a domain's
+    An invalid value is replaced by its default and named in the list: a mistake in a domain's
     configuration must neither keep Studio from starting nor switch the shutdown off.
     """
     settings = SageMakerAutoShutdown(parent=None, log=parent.log)
@@ -568,12 +568,12 @@ def load(parent: LoggingConfigurable) -> tuple[SageMakerAutoShutdown, list[str]]
             if isinstance(value, DeferredConfig):
                 value = value.get_value(traits[name])
                 if isinstance(traits[name], Union) and isinstance(value, str):
-                    # A list on the command line, which traitlets leaves as it is for a Union.
+                    # A list on the command line, which traitlets does not parse for a Union.
                     value = ast.literal_eval(value)
             setattr(settings, name, value)
-        except Exception as error:  # a number too large for a float, and whatever else
+        except Exception as error:  # a number too large for a float, and other errors
             if name == "allow_user_settings":
-                # A slip must not give users more than the admin meant to.
+                # A mistake must not give users more than the admin intended.
                 settings.allow_user_settings = False
                 problems.append(
                     f"{name}: {error} (until this is corrected, users cannot change their settings)"
@@ -595,7 +595,8 @@ def load(parent: LoggingConfigurable) -> tuple[SageMakerAutoShutdown, list[str]]
 
 
 def fixed_settings(problems: list[str]) -> dict[str, Any]:
-    """The settings in the first readable ``FIXED_SETTINGS_FILE``. Adds a problem for each other."""
+    """The settings in the first readable ``FIXED_SETTINGS_FILE``. Adds a problem for each file
+    that can't be read."""
     for file in (Path(FIXED_SETTINGS_FILE), Path(sys.prefix + FIXED_SETTINGS_FILE)):
         try:
             document = json.loads(file.read_text(encoding="utf-8"))

@@ -1,8 +1,7 @@
 """The file that keeps the user's settings and keep-alives.
 
-It is read with patience and written with care: what can't be understood is put aside, never
-overwritten; a write changes the file whole or not at all, and one server waits for the other. What
-the entries mean is not known here.
+A file that can't be understood is put aside, never overwritten. A write changes the whole file or
+nothing, and one server waits for another's write. This module does not interpret the entries.
 """
 
 from __future__ import annotations
@@ -22,22 +21,22 @@ from typing import Any, Union
 from ..clock import from_iso, to_iso, utcnow
 from .locks import FileLock, Locked
 
-#: What a user's setting can be: seconds, or on and off.
+#: The types of a user's setting: seconds, or on and off.
 Value = Union[float, bool]
 
 FILE_VERSION = 1
 LOCK_NAME = "settings.lock"
-#: Seconds to wait for another server that writes. It takes milliseconds.
+#: How many seconds to wait for another server's write, which takes milliseconds.
 LOCK_WAIT = 5.0
 
 
 @dataclass(frozen=True)
 class KeepAlive:
-    """A user's hold on one run of an app.
+    """A user's keep-alive for one run of an app.
 
     It belongs to the run that was up at ``given_at``: names are reused, and a run that started
-    later is another one. (``run_started_at`` alone can't tell, as it is known less well after a
-    restart of the server.)
+    later is another one. (``run_started_at`` alone is not enough, because after a restart of the
+    server it is known less exactly.)
     """
 
     until: datetime
@@ -47,7 +46,7 @@ class KeepAlive:
 
 @dataclass(frozen=True)
 class Stored:
-    """What the file holds, as far as it can be read; ``notes`` say what can't."""
+    """The content of the file, as far as it can be read; ``notes`` name unreadable entries."""
 
     settings: Mapping[str, object] = field(default_factory=dict)
     keep_alives: Mapping[str, KeepAlive] = field(default_factory=dict)
@@ -55,9 +54,9 @@ class Stored:
 
 
 def parse(text: str) -> tuple[dict[str, Any], Stored]:
-    """The file's whole document, and what is understood of it.
+    """The file's whole document, and the entries that are understood.
 
-    Raises ``ValueError`` for what is no document of ours. One bad entry spoils no other.
+    Raises ``ValueError`` if it is not a document of ours. A bad entry does not spoil the others.
     """
     document = json.loads(text)
     if not isinstance(document, dict):
@@ -84,18 +83,18 @@ def parse(text: str) -> tuple[dict[str, Any], Stored]:
 
 
 class _Unreadable(Exception):
-    """The file makes no sense, which is to be settled under the lock."""
+    """The file makes no sense. Only a holder of the lock may put it aside."""
 
 
-#: What a disk says that knows no locks.
+#: A disk's errors if it does not support locks.
 _NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
 
 
 class SettingsFile:
     """The file. Its methods block: call them in a thread.
 
-    Several servers may share it: each write changes only what was changed here, and takes the rest
-    from the file as it is then, under a lock.
+    Several servers may share it. Under a lock, each write changes only its own entries, and keeps
+    the rest of the file as it then is.
     """
 
     def __init__(self, path: Path, now: Callable[[], datetime] = utcnow) -> None:
@@ -104,7 +103,7 @@ class SettingsFile:
         self._lock = threading.Lock()
 
     def read(self) -> Stored:
-        """What is stored; nothing if there is no file. A broken file is put aside."""
+        """The stored entries; empty if there is no file. A broken file is put aside."""
         with self._lock:
             try:
                 return self._read()[1]
@@ -121,9 +120,9 @@ class SettingsFile:
         settings: Mapping[str, Value | None],
         keep_alives: Mapping[str, KeepAlive | None],
     ) -> Stored:
-        """Change these entries, None being its removal, and return all that is stored now.
+        """Changes these entries (None removes one) and returns everything that is then stored.
 
-        Raises ``OSError`` if it can't be written; the file then is as it was.
+        Raises ``OSError`` if the file can't be written; it is then unchanged.
         """
         with self._lock, self._locked():
             self._clean_up()
@@ -142,7 +141,7 @@ class SettingsFile:
                     for name, entry in keep_alives.items()
                 },
             )
-            # Not those that can't be read: somebody may want to.
+            # Not the unreadable ones: somebody may want to look at them.
             for name, entry in stored.keep_alives.items():
                 if entry.until <= self._now() and name not in keep_alives:
                     del document["keep_alive"][name]
@@ -161,7 +160,7 @@ class SettingsFile:
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 raise
-            yield  # a disk that knows no locks: two writes at once could lose one
+            yield  # a disk that does not support locks: two writes at once could lose one
             return
         except ImportError:  # Windows
             yield
@@ -172,7 +171,7 @@ class SettingsFile:
             lock.release()
 
     def _clean_up(self) -> None:
-        """Removes what a server that was killed left half written. Needs the lock."""
+        """Removes half-written files of a killed server. Needs the lock."""
         for left in self.path.parent.glob(f".{self.path.name}.*"):
             with contextlib.suppress(OSError):
                 left.unlink()
@@ -190,7 +189,8 @@ class SettingsFile:
                 raise _Unreadable from error
             return empty, self._put_aside(error, for_writing)
         except OSError as error:
-            # It may be well and only out of reach: not to be put aside, nor written over.
+            # The file may be sound and only out of reach, so it is neither put aside nor
+            # overwritten.
             if for_writing:
                 raise
             return empty, Stored(notes=(f"Your settings could not be read: {error}.",))
@@ -220,10 +220,11 @@ class SettingsFile:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Write it whole or not at all, also if the machine stops in the middle; for its owner only."""
+    """Writes all of it or nothing, even if the machine stops in the middle; readable by its
+    owner only."""
     directory = path.parent
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # mkstemp makes it readable for its owner only.
+    # mkstemp makes it readable by its owner only.
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=directory)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
@@ -235,7 +236,7 @@ def replace_file(path: Path, text: str) -> None:
         with contextlib.suppress(OSError):
             Path(name).unlink()
         raise
-    # The new name itself is on disk once its directory is. Not every file system can.
+    # The new name is on disk once its directory is. Not every file system supports that.
     with contextlib.suppress(OSError):
         descriptor = os.open(directory, os.O_RDONLY)
         try:
@@ -245,7 +246,7 @@ def replace_file(path: Path, text: str) -> None:
 
 
 def apply(target: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """Change these entries of ``target``; None removes one."""
+    """Changes these entries of ``target``; None removes one."""
     for name, value in changes.items():
         if value is None:
             target.pop(name, None)
@@ -254,7 +255,7 @@ def apply(target: dict[str, Any], changes: Mapping[str, Any]) -> None:
 
 
 def echo(value: object) -> str:
-    """What was sent, as JSON and not too long."""
+    """The value as JSON, cut to a readable length."""
     try:
         text = json.dumps(value)
     except (TypeError, ValueError):

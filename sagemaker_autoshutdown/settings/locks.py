@@ -1,7 +1,7 @@
-"""A lock on a file beside what it guards, for processes that share a folder.
+"""A lock on a file beside the data that it guards, for processes that share a folder.
 
-The system lets go of it however its process ends. The file itself stays: removing it would let two
-hold it, one the file that is gone and one the new one.
+The system releases it however its process ends. The file itself stays: if it were removed, two
+processes could hold a lock, one on the removed file and one on the new one.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import os
 import time
 from pathlib import Path
 
-#: Seconds between tries, where a caller waits.
+#: Seconds between attempts while a caller waits.
 _STEP = 0.01
-#: Tries to lock a file that is still there afterwards.
+#: Attempts to lock a file that is still there afterwards.
 _ATTEMPTS = 10
 
 
@@ -27,7 +27,7 @@ class FileLock:
     def __init__(self, path: Path, wait: float = 0.0) -> None:
         """Takes the lock, waiting for ``wait`` seconds at most.
 
-        Raises :class:`Locked`, and ``OSError`` where the disk knows no locks.
+        Raises :class:`Locked`, and ``OSError`` if the disk does not support locks.
         """
         self._path = path
         deadline = time.monotonic() + wait
@@ -39,7 +39,7 @@ class FileLock:
         raise OSError(f"{path} is removed again and again")
 
     def _take(self, deadline: float) -> int:
-        import fcntl  # not on Windows, where the extension loads all the same
+        import fcntl  # not on Windows, where the extension must still load
 
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -57,17 +57,17 @@ class FileLock:
 
     @property
     def is_current(self) -> bool:
-        """Whether the file that is locked is the one that others would lock."""
+        """Whether the locked file is the one that others would lock."""
         return file_identity(self._path) == file_identity(self._descriptor)
 
     def release(self) -> None:
-        """Gives the lock back."""
+        """Releases the lock."""
         with contextlib.suppress(OSError):
             os.close(self._descriptor)
 
 
 def file_identity(file: Path | int) -> tuple[int, int] | None:
-    """What tells a file from every other, whatever it is called; None where it is gone."""
+    """The identity of a file, whatever its name; None if it is gone."""
     try:
         found = os.stat(file)  # noqa: PTH116 - of a descriptor, too
     except OSError:

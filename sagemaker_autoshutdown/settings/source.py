@@ -1,9 +1,9 @@
-"""The admin's settings out of one place for all servers: an object in S3, or a parameter of SSM.
+"""Reads the admin's settings from one place for all servers: an object in S3 or a parameter of SSM.
 
-What stands there wins over what the server was started with, name by name, for the settings that
-can change while a server runs (traits tagged ``live``). It is taken whole or not at all: what is
-not valid changes nothing, and what can't be read leaves the last good one in force, over restarts
-too. Who may write there is IAM's business.
+Its settings win over those that the server was started with, one by one, if they can change while a
+server runs (traits tagged ``live``). The document applies as a whole or not at all: an invalid one
+changes nothing, and while it can't be read, the last good one stays in force, also after a restart.
+IAM controls who may write there.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ FILE_NAME = "admin-settings.json"
 #: Seconds for one reading, and for the file that keeps the last good one.
 READ_TIMEOUT = 20
 FILE_TIMEOUT = 10
-#: Bytes that are read at most: rules for thousands of owners.
+#: The most bytes that are read: enough for rules for thousands of owners.
 MAX_BYTES = 1_000_000
-#: Characters that are said of what is wrong.
+#: The most characters of an error message.
 MAX_SAID = 1000
 
 
 class InvalidSettings(ValueError):
-    """The document is invalid. The message names everything that is wrong."""
+    """The document is invalid. The message names every error."""
 
 
 def live_names() -> tuple[str, ...]:
@@ -45,10 +45,10 @@ def live_names() -> tuple[str, ...]:
 
 
 def parse(text: str) -> dict[str, Any]:
-    """The settings of a document, checked as the admin's own are. Pure.
+    """The settings of a document, checked like the admin's own. Pure.
 
     The document is a JSON object with settings by name, or such an object under the name that
-    Jupyter's configuration has for it. Raises `InvalidSettings`.
+    Jupyter's configuration uses for it. Raises `InvalidSettings`.
     """
     try:
         # Windows' editors begin a file with a byte order mark.
@@ -76,7 +76,7 @@ def parse(text: str) -> dict[str, Any]:
             continue
         try:
             taken[name] = getattr(SageMakerAutoShutdown(**{name: value}), name)
-        except Exception as error:  # a number too large for a float, and whatever else
+        except Exception as error:  # a number too large for a float, and other errors
             wrong.append(str(error))
     low, high = taken.get("min_idle_timeout"), taken.get("max_idle_timeout")
     if low is not None and high is not None and low > high:
@@ -97,7 +97,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _shown(name: str) -> str:
-    """A name that may be anything."""
+    """An arbitrary name, made safe to show."""
     return echo(name).strip('"')
 
 
@@ -119,7 +119,7 @@ def fetch(aws: Aws, source: str) -> str:
 
 
 class SettingsSource:
-    """Keeps a configuration as its source has it. Its methods are for the event loop."""
+    """Keeps a configuration in step with its source. Its methods are for the event loop."""
 
     def __init__(
         self,
@@ -127,13 +127,13 @@ class SettingsSource:
         read: Callable[[], str],
         now: Callable[[], datetime] = utcnow,
     ) -> None:
-        """``read`` gives what stands at ``config.settings_source``; it blocks."""
+        """``read`` returns the content of ``config.settings_source``; it blocks."""
         self.where: str = config.settings_source
         self._config = config
         self._read = read
         self._now = now
         self._file = Path(config.data_dir) / FILE_NAME
-        # What holds where the source says nothing.
+        # The values that apply if the source does not set them.
         self._own = {name: getattr(config, name) for name in live_names()}
         self._settings: Mapping[str, Any] = {}
         self._read_at: datetime | None = None
@@ -157,7 +157,7 @@ class SettingsSource:
         return (f"{self.where} sets {names} (last read at {at}).",)
 
     async def start(self) -> None:
-        """Take the last good settings of an earlier run, and then those of now. Never raises."""
+        """Takes the last good settings of an earlier run, then the present ones. Never raises."""
         try:
             stored = await asyncio.wait_for(in_thread(self._stored), FILE_TIMEOUT)
         except (OSError, ValueError, KeyError, TypeError, asyncio.TimeoutError) as error:
@@ -179,10 +179,10 @@ class SettingsSource:
         )
 
     async def refresh(self) -> list[str]:
-        """Read it, and put in force what it says; the names of the settings that changed. Never
+        """Reads the source and applies it; returns the names of the settings that changed. Never
         raises."""
         if self._read_task is not None and not self._read_task.done():
-            return []  # a thread that hangs; what it gives is no longer waited for
+            return []  # a thread that hangs; its result is ignored
         self._tried_at = self._now()
         self._read_task = asyncio.ensure_future(in_thread(self._read))
         try:
@@ -194,7 +194,7 @@ class SettingsSource:
             self._failed(str(error), error.remedy)
         except InvalidSettings as error:
             self._failed(str(error), "Your administrator has to correct them there.")
-        except Exception as error:  # the connection broke within the answer, and whatever else
+        except Exception as error:  # the connection broke within the answer, or another error
             self._failed(repr(error), "")
         else:
             return await self._take(settings)

@@ -1,9 +1,9 @@
 """The user's settings within the admin's bounds, and the keep-alives.
 
-The pure half checks what a user asks for and merges what is allowed with the admin's settings into
-one ``Policy``. ``Settings`` keeps it: a change is in force at once, whether or not it can be
-written, and what can't be written is said. The file is ``settings_file``'s; what an app's deadline
-is, and whether a keep-alive may be given, is decided elsewhere.
+The pure half checks a user's changes and merges allowed ones with the admin's settings into one
+``Policy``. ``Settings`` keeps it: a change applies at once, whether or not it can be saved, and a
+failed save becomes a problem. ``settings.file`` owns the file; other modules decide deadlines, and
+whether a keep-alive may be given.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .source import SettingsSource
 log = logging.getLogger(__name__)
 
 FILE_NAME = "settings.json"
-#: Seconds to read or write it. A network disk that hangs must hang neither start nor request.
+#: Seconds to read or write the file. A network disk that hangs must not block start or request.
 FILE_TIMEOUT = 10
 
 _FIXED = "Your administrator has fixed this setting."
@@ -39,7 +39,7 @@ _FIXED = "Your administrator has fixed this setting."
 
 
 def bounds(config: SageMakerAutoShutdown, name: str) -> tuple[float, float] | None:
-    """The least and the most seconds that a user may set; None for what is on or off."""
+    """The least and the most seconds that a user may set; None for settings that are on or off."""
     if name in ("idle_timeout", "closed_idle_timeout"):
         low, high = config.min_idle_timeout, config.max_idle_timeout
         return (
@@ -52,7 +52,8 @@ def bounds(config: SageMakerAutoShutdown, name: str) -> tuple[float, float] | No
 
 
 def refusal(config: SageMakerAutoShutdown, name: str, value: object) -> str:
-    """What is allowed instead, if ``value`` is not; empty if it is. None is the admin's value."""
+    """A text about the allowed values if ``value`` is not one; else empty. None is the admin's
+    value."""
     if name not in USER_SETTINGS:
         return f"is not a setting; your settings are {', '.join(USER_SETTINGS)}"
     if value is None:
@@ -69,7 +70,7 @@ def refusal(config: SageMakerAutoShutdown, name: str, value: object) -> str:
             return ""
         return f"must be true or false, or null for the administrator's value; got {echo(value)}"
     low, high = limits
-    # A bool is an int to Python. Comparing refuses NaN and takes integers of any size.
+    # A bool is an int to Python. The comparison refuses NaN and accepts integers of any size.
     if isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high:
         return ""
     return (
@@ -79,7 +80,7 @@ def refusal(config: SageMakerAutoShutdown, name: str, value: object) -> str:
 
 
 def check(config: SageMakerAutoShutdown, changes: object) -> dict[str, Value | None]:
-    """``changes`` as they can be taken, or ``InvalidRequest`` with all that is wrong."""
+    """The ``changes`` as valid values, or ``InvalidRequest`` with all errors."""
     if not isinstance(changes, Mapping):
         raise InvalidRequest(
             f"Send a JSON object with any of {', '.join(USER_SETTINGS)}; got {echo(changes)}."
@@ -100,8 +101,9 @@ def check(config: SageMakerAutoShutdown, changes: object) -> dict[str, Value | N
 def applicable(
     config: SageMakerAutoShutdown, stored: Mapping[str, Any]
 ) -> tuple[dict[str, Value], list[str]]:
-    """What applies of settings that were stored under whatever bounds held then, and notes on the
-    rest. The admin of today wins: too long a time is cut, what is fixed is left out."""
+    """The stored settings that apply now, and notes on the others. They may be from a time of
+    other bounds, and the present admin's win: too long a time is cut, a fixed setting is left
+    out."""
     values: dict[str, Value] = {}
     notes = []
     for name in USER_SETTINGS:
@@ -186,7 +188,7 @@ def _is_time(value: object) -> bool:
 
 
 def _number(seconds: float) -> str:
-    """Never as ``3.16e+07``."""
+    """Never in the form ``3.16e+07``."""
     return f"{seconds:.6f}".rstrip("0").rstrip(".")
 
 
@@ -205,41 +207,41 @@ class Settings:
         self._now = now
         self._stored: dict[str, object] = {}
         self._keep_alives: dict[str, KeepAlive] = {}
-        # What is in force but not on disk; None is a removal.
+        # Settings in force that are not on disk yet; None removes one.
         self._unsaved: dict[str, Value | None] = {}
         self._unsaved_keep_alives: dict[str, KeepAlive | None] = {}
         self._problem: Problem | None = None
         self._file_notes: tuple[str, ...] = ()
         self._writing: asyncio.Lock | None = None
-        # Whether a thread writes: on a disk that hangs it outlasts the wait for it.
+        # Whether a thread is writing: on a disk that hangs it outlasts the wait for it.
         self._at_work = False
         self._saving: asyncio.Future[None] | None = None
         self._source: SettingsSource | None = None
         self._following: asyncio.Future[None] | None = None
-        #: Told of the names of the admin's settings that changed.
+        #: Called with the names of the admin's settings that changed.
         self.on_admin_change: list[Callable[[Sequence[str]], None]] = []
         self._compute()
 
     @classmethod
     def of(cls, config: SageMakerAutoShutdown, now: Callable[[], datetime] = utcnow) -> Settings:
-        """Those of ``config.data_dir``; the admin's alone until :meth:`read`."""
+        """The settings of ``config.data_dir``; the admin's alone until :meth:`read`."""
         return cls(config, SettingsFile(Path(config.data_dir) / FILE_NAME, now), now)
 
     @classmethod
     async def load(
         cls, config: SageMakerAutoShutdown, now: Callable[[], datetime] = utcnow
     ) -> Settings:
-        """Those of ``config.data_dir``, read."""
+        """The settings of ``config.data_dir``, read."""
         settings = cls.of(config, now)
         await settings.read()
         return settings
 
     def follow(self, source: SettingsSource) -> None:
-        """Take the admin's settings from there, from :meth:`read` on."""
+        """Takes the admin's settings from there, from :meth:`read` on."""
         self._source = source
 
     def follow_again(self) -> None:
-        """Read the admin's settings again if it is time to. Returns at once."""
+        """Reads the admin's settings again if it is time. Returns at once."""
         at_work = self._following is not None and not self._following.done()
         if self._source is not None and self._source.is_due and not at_work:
             self._following = asyncio.ensure_future(self._refresh(self._source))
@@ -252,10 +254,10 @@ class Settings:
                 told(changed)
 
     async def read(self) -> None:
-        """Read the user's settings and keep-alives from disk.
+        """Reads the user's settings and keep-alives from disk.
 
-        Never raises: what can't be read is said in the log and in ``describe()["notes"]``, and the
-        admin's settings apply.
+        Never raises: unreadable entries are named in the log and in ``describe()["notes"]``, and
+        the admin's settings apply.
         """
         if self._source is not None:
             await self._source.start()
@@ -278,7 +280,7 @@ class Settings:
 
     @property
     def policy(self) -> Policy:
-        """What decides."""
+        """The policy in force."""
         return self._policy
 
     @property
@@ -288,13 +290,13 @@ class Settings:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What is wrong with keeping them and with the admin's, for the status."""
+        """The problems of the file and of the admin's settings, for the status."""
         own = () if self._problem is None else (self._problem,)
         return (*own, *(self._source.problems if self._source is not None else ()))
 
     @property
     def admin_notes(self) -> tuple[str, ...]:
-        """What is to be known of the admin's, for the status."""
+        """Notes on the admin's settings, for the status."""
         stopped = ("Your administrator has stopped all shutdowns.",)
         return (
             *(stopped if self._config.stop_shutdowns else ()),
@@ -313,18 +315,18 @@ class Settings:
         }
 
     def kept_until(self, runs: Mapping[str, datetime]) -> dict[str, datetime]:
-        """The ends of the keep-alives of these runs: app names and when their runs started."""
+        """The ends of the keep-alives of these runs (app names and starts of runs)."""
         kept = {}
         for name, run_started_at in runs.items():
             entry = self._keep_alives.get(name)
             if entry is not None and run_started_at <= entry.given_at:
-                # As the admin has it now, not as it was when it was given.
+                # The admin's present limit, not the one at the time of the request.
                 kept[name] = min(entry.until, entry.given_at + self.max_keep_alive)
         return kept
 
     def _bounded(self, stored: Mapping[str, KeepAlive]) -> dict[str, KeepAlive]:
-        """What was stored, not given later than now: a file can be edited, a clock be wrong, and
-        the longest keep-alive counts from when it was given."""
+        """The stored keep-alive, given now at the latest: a file can be edited, a clock can be
+        wrong, and the longest keep-alive counts from the time when it was given."""
         now = self._now()
         return {
             name: replace(entry, given_at=min(entry.given_at, now))
@@ -332,10 +334,10 @@ class Settings:
         }
 
     async def change(self, changes: object) -> None:
-        """Change the user's settings; None goes back to the admin's. All or nothing.
+        """Changes the user's settings; None returns to the admin's. All or nothing.
 
-        In force at once, and on disk when this returns, unless ``problems`` says otherwise. Raises
-        ``InvalidRequest`` with what is allowed.
+        The change applies at once, and is on disk when this returns, unless ``problems`` says
+        otherwise. Raises ``InvalidRequest`` that says what is allowed.
         """
         checked = check(self._config, changes)
         apply(self._stored, checked)
@@ -344,12 +346,12 @@ class Settings:
         await self._save()
 
     async def keep_alive(self, app_name: str, run_started_at: datetime, until: datetime) -> None:
-        """Keep this run of an app up until then."""
+        """Keeps this run of an app up until that time."""
         self._set_keep_alive(app_name, KeepAlive(until, run_started_at, self._now()))
         await self._save()
 
     async def end_keep_alive(self, app_name: str) -> None:
-        """Take a keep-alive back, if there is one."""
+        """Takes a keep-alive back, if there is one."""
         if app_name in self._keep_alives:
             self._set_keep_alive(app_name, None)
             await self._save()
@@ -363,7 +365,7 @@ class Settings:
         self._unsaved_keep_alives[app_name] = entry
 
     def save_again(self) -> None:
-        """Try once more what could not be saved, if there is such. Returns at once."""
+        """Tries once more to save unsaved changes, if there are any. Returns at once."""
         if self._problem is not None and not self._at_work:
             self._saving = asyncio.ensure_future(self._save())
 
@@ -376,13 +378,14 @@ class Settings:
             self._at_work = False
 
     async def _save(self) -> None:
-        # Not made in __init__: before Python 3.10 a lock belongs to the loop it is made under.
+        # Not created in __init__: before Python 3.10 a lock belongs to the event loop that creates
+        # it.
         if self._writing is None:
             self._writing = asyncio.Lock()
         async with self._writing:
             settings, keep_alives = dict(self._unsaved), dict(self._unsaved_keep_alives)
             if not settings and not keep_alives:
-                return  # the one before has saved it as well
+                return  # the earlier write has saved it as well
             self._at_work = True
             try:
                 stored = await asyncio.wait_for(
@@ -399,7 +402,7 @@ class Settings:
         keep_alives: Mapping[str, KeepAlive | None],
         stored: Stored,
     ) -> None:
-        # What was changed meanwhile is still to be saved.
+        # Changes made meanwhile are still unsaved.
         for name, value in settings.items():
             if self._unsaved.get(name) is value:
                 del self._unsaved[name]
@@ -412,7 +415,7 @@ class Settings:
         for note in set(stored.notes) - set(self._file_notes):
             log.warning("sagemaker_autoshutdown: %s", note)
             self._file_notes = (*self._file_notes, note)
-        # Another server of this user may have changed others.
+        # Another server of this user may have changed other settings.
         self._stored = dict(stored.settings)
         apply(self._stored, self._unsaved)
         self._compute()

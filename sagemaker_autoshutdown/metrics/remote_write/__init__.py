@@ -1,4 +1,4 @@
-"""Metrics that leave Studio: Prometheus remote write, off unless the admin names a receiver.
+"""Sends metrics out of Studio by Prometheus remote write. Off unless the admin names a receiver.
 
 A scrape from outside can't reach a server in Studio. With this, each server sends its own samples
 to one place: Amazon Managed Prometheus, Mimir, Thanos, a Prometheus. Needs the extra

@@ -1,8 +1,8 @@
 """Samples as a body of Prometheus remote write 1.0: protobuf, compressed with snappy.
 
-Owns the message's shape, which is Prometheus's (``prompb/remote.proto``, fields 1 and 2 of it), and
-nothing of how it is sent. protobuf and cramjam do the encoding; they are imported when first
-needed.
+This module owns the form of the message, which Prometheus defines (``prompb/remote.proto``, its
+fields 1 and 2), but not the sending. protobuf and cramjam do the encoding; they are imported when
+first needed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-#: Labels of a series, its name (``__name__``) among them, sorted by label name as receivers demand.
+#: Labels of a series, with its name (``__name__``), sorted by label name as receivers demand.
 Series = tuple[tuple[str, str], ...]
 
 #: The NaN with which Prometheus marks the end of a series.
@@ -32,7 +32,7 @@ class MissingExtra(Exception):
 
 
 def check_installed() -> None:
-    """Raises :class:`MissingExtra` where the extra is not installed."""
+    """Raises :class:`MissingExtra` if the extra is not installed."""
     try:
         import cramjam  # noqa: F401
 

@@ -1,9 +1,9 @@
-"""One receiver: where it is, how a body gets there, and what it answers.
+"""One receiver: its address, how it gets a body, and its answers.
 
-Owns the request and its secrets: headers, signature, and a password or query in the URL. None of
-them is in what it says: a receiver may quote a request in its answer, cut, escaped or in capitals.
-So of an answer to one that carried a credential only what is on a short list is told. It neither
-keeps nor repeats anything.
+This module owns the request and its secrets: headers, signature, and a password or query in the
+URL. Its texts hold none of them, although a receiver may quote a request in its answer, cut,
+escaped or in capitals. So if a request carried a credential, only words from a short list are
+repeated from its answer. The module keeps no samples and sends nothing twice.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
-#: Headers that prove who sends a body to a URL, beyond those given.
+#: Headers that prove who sends a body to a URL, beyond the configured ones.
 Sign = Callable[[str, bytes, Mapping[str, str]], Mapping[str, str]]
 
 OK, FAILED, REFUSED = "ok", "failed", "refused"
@@ -30,7 +30,7 @@ _FIXED_HEADERS = {
 #: How many bytes of an answer are read, and how many characters are logged.
 _READ, _SAID = 4096, 300
 
-#: What receivers say that helps and is nobody's secret: ours, word for word, if it is in an answer.
+#: Helpful words of receivers that hold no secret. If an answer has one, our own copy is shown.
 _KNOWN_WORDS = (
     "out of order sample",
     "out of bounds",
@@ -58,11 +58,11 @@ _KNOWN_WORDS = (
 
 
 class Answer(NamedTuple):
-    """How a request ended.
+    """The outcome of a request.
 
-    ``outcome`` is ``ok``, ``failed`` (to be tried again) or ``refused``; ``why`` is for a log and
-    ``kind`` is the same for answers that mean the same; ``wait`` is how many seconds the receiver
-    asks to wait.
+    ``outcome`` is ``ok``, ``failed`` (to be retried) or ``refused``. ``why`` is for a log; ``kind``
+    is the same for answers with the same meaning. ``wait`` is how many seconds the receiver asks to
+    wait.
     """
 
     outcome: str
@@ -72,7 +72,7 @@ class Answer(NamedTuple):
 
 
 class Receiver:
-    """Takes remote writes at ``url``. Raises ``ValueError`` where that is no URL of HTTP."""
+    """Takes remote writes at ``url``. Raises ``ValueError`` if that is not an HTTP URL."""
 
     def __init__(
         self, url: str, headers: Mapping[str, str] | None = None, sign: Sign | None = None
@@ -108,7 +108,7 @@ class Receiver:
         except http.client.InvalidURL:
             return Answer(REFUSED, "it is not a URL: check remote_write_url", "url")
         except ValueError as error:
-            # What http.client says of a header that it refuses holds the header.
+            # http.client's error for a refused header holds the header.
             kind = type(error).__name__
             return Answer(REFUSED, f"{kind}: check remote_write_headers", kind)
         except Exception as error:  # the edge: no route, no credentials, TLS, a proxy
@@ -130,7 +130,7 @@ class Receiver:
         if isinstance(reason, OSError) and reason.strerror:
             return reason.strerror  # the system's own words
         kind = type(reason if isinstance(reason, Exception) else error).__name__
-        # What a library says may hold what it was given, or what was answered.
+        # A library's message may hold its arguments, or the answer.
         return kind if self._has_credentials else str(error) or kind
 
 
@@ -147,7 +147,7 @@ def _split(url: str) -> SplitResult:
             return parts
     except ValueError:  # its text holds a part of the URL
         pass
-    # Not the URL: what is taken for a wrong one may hold a password.
+    # Not the URL: a mistyped one may hold a password.
     raise ValueError(
         "remote_write_url is not the URL of a receiver, such as "
         "https://prometheus.example.com/api/v1/write"

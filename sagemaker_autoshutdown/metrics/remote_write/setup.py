@@ -29,8 +29,8 @@ def remote_writer(
     log: logging.Logger,
     is_elsewhere: Callable[[], bool] = lambda: False,
 ) -> RemoteWriter | None:
-    """The writer, not yet started; None where no receiver is named. It sends nothing while
-    ``is_elsewhere``: another server sends series of just these labels.
+    """The writer, not yet started; None if no receiver is named. It sends nothing while
+    ``is_elsewhere``: another server then sends series with the same labels.
 
     Raises ``ValueError`` and ``MissingExtra``, whose messages say what to do.
     """
@@ -89,8 +89,8 @@ def series_of(families: Iterable[Metric], common: dict[str, str]) -> list[tuple[
 def _on_loop(
     loop: asyncio.AbstractEventLoop, function: Callable[[], list[tuple[Series, float]]]
 ) -> list[tuple[Series, float]]:
-    """The function's result, called on the loop: what it reads is the loop's. When the server ends,
-    nothing runs on the loop any more that it could meet."""
+    """The function's result, called on the event loop, which owns the data. When the server
+    ends, nothing else runs on the loop, so it is called directly."""
     if not loop.is_running():
         return function()
     answer: Future[list[tuple[Series, float]]] = Future()

@@ -1,7 +1,7 @@
-"""Sends samples at an interval, in a thread, and keeps for a while what can't be sent.
+"""Sends samples at an interval, in a thread, and keeps unsent ones for a while.
 
-What waits is bounded in number and in age; what goes beyond is dropped and counted. Samples are
-sent in their order, as receivers demand: while the oldest can't be sent, the others wait.
+Waiting samples are bounded in number and in age; others are dropped and counted. Samples are sent
+in their order, as receivers demand: while the oldest can't be sent, the others wait.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from .receiver import FAILED, OK, REFUSED, Answer, Receiver, Sign
 TIMEOUT = 10.0
 #: Seconds that the last samples may take when the server ends.
 CLOSE_TIMEOUT = 3.0
-#: Samples that wait at most: an hour of a busy server, some megabytes.
+#: The most samples that wait: an hour of a busy server, some megabytes.
 MAX_PENDING = 50_000
-#: Seconds after which a sample is no longer sent: receivers refuse what is older than an hour.
+#: Seconds after which a sample is no longer sent: receivers refuse samples older than an hour.
 MAX_AGE = 3600.0
-#: Seconds between tries of what failed: the first, and the most.
+#: Seconds between retries: the first, and the most.
 FIRST_BACK_OFF, MAX_BACK_OFF = 1.0, 120.0
-#: Seconds after which trouble is told again: while it lasts, and when it was over.
+#: Seconds after which a problem is logged again: while it lasts, and once it was over.
 TELL_AGAIN, TELL_ANEW = 86_400.0, 3600.0
 
 #: Labels and value of each series at this moment.
@@ -38,7 +38,7 @@ Gather = Callable[[], Iterable[tuple[Series, float]]]
 
 
 class Counts(Protocol):
-    """Where it is told what became of samples; ``Metrics`` is one."""
+    """Counts the outcomes of samples; ``Metrics`` implements it."""
 
     def count_remote_samples(self, outcome: str, samples: int) -> None:
         """``sent`` or ``dropped``."""
@@ -61,10 +61,10 @@ class _Batch:
 
 
 class RemoteWriter(Listener):
-    """Sends what ``gather`` gives to ``url`` every ``interval`` seconds.
+    """Sends the samples of ``gather`` to ``url`` every ``interval`` seconds.
 
-    ``gather`` is called in this thread; it is the caller's to hand that over to a loop. Raises
-    ``ValueError`` where ``url`` is none.
+    ``gather`` is called in this thread; it has to switch to a loop by itself. Raises ``ValueError``
+    if ``url`` is invalid.
     """
 
     def __init__(
@@ -110,8 +110,8 @@ class RemoteWriter(Listener):
         self._woken.set()
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
-        """Ends the thread, which sends the last values and that their series end: ``timeout``
-        seconds at most. Not to be called from the loop that ``gather`` asks."""
+        """Ends the thread. It first sends the last values and the end of their series, for
+        ``timeout`` seconds at most. Must not be called from the loop that ``gather`` asks."""
         self._close_by = time.monotonic() + timeout
         self._stop.set()
         self._woken.set()
@@ -138,7 +138,7 @@ class RemoteWriter(Listener):
             self._log.exception("sagemaker_autoshutdown: metrics could not be sent")
 
     def tick(self) -> None:
-        """Gathers samples and sends what waits. One pass of the thread."""
+        """Gathers samples and sends waiting ones. One pass of the thread."""
         self._take(list(self._gather()))
         self._drop_old()
         while not self._stop.is_set() and self._clock() >= self._not_before:
@@ -147,8 +147,8 @@ class RemoteWriter(Listener):
         self._counts.set_remote_pending(self._pending)
 
     def _finish(self) -> None:
-        """The last pass: the last values, and at once that their series have ended, since a server
-        that is gone can't say so. One try, whatever failed before."""
+        """The last pass: the last values, and at once the end of their series, because a server
+        that is gone can't report it. One attempt, whatever failed before."""
         self._take(list(self._gather()))
         self._take([])
         self._drop_old()
@@ -162,7 +162,7 @@ class RemoteWriter(Listener):
         timestamp = self._last_timestamp = max(int(now * 1000), self._last_timestamp + 1)
         samples = [Sample(series, value, timestamp) for series, value in gathered]
         present = {series for series, _ in gathered}
-        # Without this a receiver shows an app that is gone for five more minutes.
+        # Without this, a receiver shows an app that is gone for five more minutes.
         samples += [Sample(series, STALE, timestamp) for series in sorted(self._seen - present)]
         self._seen = present
         if samples:
@@ -182,7 +182,7 @@ class RemoteWriter(Listener):
         self._counts.count_remote_samples(outcome, batch.samples)
 
     def _send_oldest(self, timeout: float) -> bool:
-        """Whether the oldest batch is dealt with, so that the next one may follow."""
+        """Returns whether the oldest batch is done, so that the next one may follow."""
         if not self._batches:
             return False
         answer = self._receiver.post(self._batches[0].body, timeout)
@@ -218,8 +218,8 @@ class RemoteWriter(Listener):
 
 
 class _Trouble:
-    """Tells of trouble once: again when it is another, once a day while it lasts, and an hour after
-    it was over at the soonest, since some comes and goes all the time."""
+    """Logs a problem once. Logs it again if it changes, once a day while it lasts, and an hour
+    after it was over at the soonest, because some problems come and go all the time."""
 
     def __init__(self, clock: Callable[[], float], log: logging.Logger) -> None:
         self._clock = clock
@@ -228,7 +228,7 @@ class _Trouble:
         self._told = False
 
     def tell(self, kind: str, text: str, *arguments: object) -> None:
-        """There is trouble of this kind."""
+        """There is a problem of this kind."""
         now = self._clock()
         if now >= self._quiet_until.get(kind, 0.0):
             self._quiet_until[kind] = now + TELL_AGAIN
@@ -236,7 +236,7 @@ class _Trouble:
             self._log.warning("sagemaker_autoshutdown: " + text, *arguments)
 
     def over(self, text: str) -> None:
-        """The trouble is over."""
+        """The problem is over."""
         if self._told:
             self._told = False
             soon = self._clock() + TELL_ANEW
