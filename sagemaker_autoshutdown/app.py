@@ -1,8 +1,8 @@
-"""The server extension: what a server loads when it starts, and ends when it ends.
+"""The server extension: a server loads it at its start and ends it at its end.
 
-Whatever goes wrong in here is logged and leaves the server as it was: an extension that shuts
-things down to save money must never be what keeps Studio from starting, nor what delays it. So
-loading imports only what takes requests; the parts are put together once the server is up.
+Any error in here is logged and leaves the server as it was: an extension that shuts things down to
+save money must never keep Studio from starting, nor delay it. So loading imports only the parts
+that take requests; the others are built once the server is up.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from .parts import Parts
 
-#: Where what runs hangs in the web app's settings. Never a name that ends in
+#: The key of the running parts in the web app's settings. Never a name that ends in
 #: ``_last_activity``: the server would count it as activity.
 SETTINGS_KEY = "sagemaker_autoshutdown"
-#: Seconds that the loop has to end when the server does.
+#: Seconds that the loop has for its end when the server stops.
 STOP_TIMEOUT = 3.0
 NOT_LOADED = (
     "sagemaker_autoshutdown: could not be loaded, so nothing is watched or shut down. The server "
@@ -34,10 +34,10 @@ NOT_LOADED = (
 
 
 class AutoShutdownExtension(ExtensionApp):
-    """What Jupyter loads, and ends when the server does.
+    """The class that Jupyter loads, and ends when the server stops.
 
-    An ``ExtensionApp`` only for the latter: of an extension that is a plain module jupyter_server
-    (1.24 to 2.21) tells nobody that the server ends.
+    An ``ExtensionApp`` only for the end: jupyter_server (1.24 to 2.21) does not tell an extension
+    that is a plain module when the server stops.
     """
 
     name = "sagemaker_autoshutdown"
@@ -49,14 +49,14 @@ class AutoShutdownExtension(ExtensionApp):
             self._running = load(self.serverapp)
 
     async def stop_extension(self) -> None:
-        """Called when the server ends."""
+        """Called when the server stops."""
         if self._running is not None:
             await self._running.stop()
 
 
 def load(serverapp: ServerApp) -> Running | None:
-    """Load the extension into a server; gives what runs there then. Never raises; loading twice
-    changes nothing."""
+    """Loads the extension into a server; returns what runs there then. Never raises; loading
+    twice changes nothing."""
     if SETTINGS_KEY in serverapp.web_app.settings:
         return None
     try:
@@ -71,7 +71,7 @@ def load(serverapp: ServerApp) -> Running | None:
 
 
 class Running:
-    """What runs in one server, from its start to its end."""
+    """The extension in one server, from its start to its end."""
 
     def __init__(self, serverapp: ServerApp) -> None:
         self.served = ServedLater()
@@ -80,12 +80,13 @@ class Running:
         self._starting: asyncio.Task[None] | None = None
 
     def begin(self) -> None:
-        """Put the parts together and start them. Called on the server's loop."""
+        """Builds the parts and starts them. Called on the server's event loop."""
         self._starting = asyncio.get_running_loop().create_task(self._start())
 
     async def _start(self) -> None:
         try:
-            # Their modules take longer to import than the loop may be held: a thread lets it go on.
+            # Importing their modules takes longer than the event loop may be blocked, so a thread
+            # does it.
             await in_thread(_import_parts)
             from . import parts as parts_module
 
@@ -101,9 +102,9 @@ class Running:
             self._serverapp.log.exception("sagemaker_autoshutdown: could not be started")
 
     async def stop(self) -> None:
-        """End the loop and wait no longer for shutdowns under way, which AWS goes on with. Takes
-        ``STOP_TIMEOUT`` seconds at most: the server is to end whatever happens here. What is to be
-        written is written when the process ends."""
+        """Ends the loop and stops waiting for shutdowns under way, which AWS completes. Takes
+        ``STOP_TIMEOUT`` seconds at most, so that the server can end whatever happens here.
+        Pending records are written when the process ends."""
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.wait({self._starting})

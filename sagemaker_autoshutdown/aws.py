@@ -1,8 +1,8 @@
 """Calls to AWS: the only module that imports boto3.
 
 Every call runs in a thread of its own, because boto3 blocks, and is bounded in time. boto3 is
-imported in the first of them, so that loading the extension does not pay for it. What goes wrong
-comes back as :class:`AwsError`, told apart by its code: SageMaker answers "throttled", "denied"
+imported in the first of them, so that loading the extension does not pay for it. Errors become
+:class:`AwsError`, with a kind that follows from AWS's code: SageMaker answers "throttled", "denied"
 and "not found" all with HTTP status 400.
 """
 
@@ -23,18 +23,18 @@ from .threads import in_thread
 CONNECT_TIMEOUT = 5
 READ_TIMEOUT = 15
 CALL_TIMEOUT = 60
-#: Tries in all, the first included. Longer waits are the caller's, per app: botocore's own
-#: would hold up all apps.
+#: Attempts in all, the first included. Callers wait longer by themselves, per app: botocore's own
+#: retries would hold up all apps.
 ATTEMPTS = 3
-#: Connections that are kept for each service: as many calls as are ever made at once.
+#: Connections kept for each service: the most calls that run at once.
 MAX_CONNECTIONS = 16
-#: Operations that are sent once. What they shut down was looked at just before; to send them again
-#: takes another look, which is the caller's.
+#: Operations that are sent once. Their target was observed just before; to send them again, the
+#: caller must observe it again.
 SENT_ONCE = frozenset({"DeleteApp", "StopNotebookInstance"})
 
 
 class ErrorKind(str, Enum):
-    """What went wrong, as far as it changes what to do next."""
+    """The kinds of errors that make a difference to the next step."""
 
     ACCESS_DENIED = "access_denied"
     THROTTLED = "throttled"
@@ -66,7 +66,8 @@ _KIND_BY_CODE = {
     "InvalidSignatureException": ErrorKind.NO_CREDENTIALS,
 }
 
-#: ``RecordNotFound``: a notebook instance. The others: an app; what Terraform's provider takes so.
+#: ``RecordNotFound``: a notebook instance. The others: an app; Terraform's provider reads them the
+#: same way.
 _GONE_WORDS = (
     "RecordNotFound",
     "has already been deleted",
@@ -75,7 +76,7 @@ _GONE_WORDS = (
 
 
 class AwsError(Exception):
-    """A call that failed. ``code`` is AWS's, or botocore's class of error."""
+    """A failed call. ``code`` is AWS's code, or botocore's class of error."""
 
     def __init__(self, kind: ErrorKind, operation: str, code: str, message: str) -> None:
         super().__init__(f"{operation}: {code}: {message}" if message else f"{operation}: {code}")
@@ -86,12 +87,12 @@ class AwsError(Exception):
 
     @property
     def iam_action(self) -> str | None:
-        """The IAM action that is missing, if that is what is wrong."""
+        """The missing IAM action, if that is the problem."""
         return self.operation if self.kind is ErrorKind.ACCESS_DENIED else None
 
     @property
     def remedy(self) -> str:
-        """What a user or admin can do about it, in one sentence."""
+        """The remedy for a user or an admin, in one sentence."""
         return _REMEDY[self.kind].format(operation=self.operation)
 
 
@@ -116,19 +117,19 @@ _REMEDY = {
 
 @dataclass(frozen=True)
 class Role:
-    """A role of another account, to be assumed. ``external_id`` is what its trust policy asks for,
-    if it asks for one."""
+    """A role of another account, to be assumed. ``external_id`` is for a trust policy that
+    requires one."""
 
     arn: str
     external_id: str = ""
 
 
 class Aws:
-    """Clients for one region, made when they are first needed.
+    """Clients for one region, created when they are first needed.
 
-    ``on_call`` is told of every call: its operation (``sagemaker:ListApps``) and outcome (``ok``
-    or an error's code). It is called on the event loop. With a ``role``, calls are made with that
-    role's credentials, which are renewed before they expire.
+    ``on_call`` is called on the event loop for every call, with its operation
+    (``sagemaker:ListApps``) and its outcome (``ok`` or an error's code). With a ``role``, calls use
+    that role's credentials, which are renewed before they expire.
     """
 
     def __init__(
@@ -141,9 +142,9 @@ class Aws:
         self._role = role
         self._on_call = on_call or (lambda operation, outcome: None)
         self._clients: dict[str, Any] = {}
-        # boto3's default session is not thread safe while it makes a client.
+        # boto3's default session is not thread-safe while it creates a client.
         self._lock = threading.Lock()
-        #: The last answer that each thread got, as it was sent.
+        #: The last answer that each thread got, as sent.
         self._received = threading.local()
 
     async def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
@@ -191,10 +192,10 @@ class Aws:
     def call_seeing_all(
         self, service: str, operation: str, parameters: dict[str, Any]
     ) -> tuple[dict[str, Any], list[str]]:
-        """As `call_blocking`, and the paths of what was answered and this botocore leaves out.
+        """Like `call_blocking`; also returns the paths of the answer that this botocore leaves out.
 
-        An older botocore knows fewer members than the service answers with. To write an answer
-        back without them may lose them.
+        An older botocore knows fewer members than the service sends. Writing an answer back without
+        them may lose them.
         """
         shape = self._client(service).meta.service_model.operation_model(operation).output_shape
         answer = self.call_blocking(service, operation, parameters)
@@ -209,7 +210,7 @@ class Aws:
         return shape is not None
 
     def tells(self, service: str, operation: str, path: str) -> bool:
-        """Whether this botocore passes a member of the answer on, such as ``Apps.ResourceSpec``."""
+        """Whether this botocore returns a member of the answer, such as ``Apps.ResourceSpec``."""
         shape = self._client(service).meta.service_model.operation_model(operation).output_shape
         for name in path.split("."):
             shape = getattr(shape, "member", shape)  # of a list: its items
@@ -218,9 +219,9 @@ class Aws:
 
     @property
     def effective_region(self) -> str:
-        """The region that calls go to: the one given, else that of the AWS configuration.
+        """The region of the calls: the given one, else that of the AWS configuration.
 
-        Raises :class:`AwsError` where there is neither.
+        Raises :class:`AwsError` if there is neither.
         """
         if self.region:
             return self.region
@@ -229,7 +230,7 @@ class Aws:
 
     @property
     def botocore_version(self) -> str:
-        """The version that makes the calls."""
+        """The version of botocore."""
         import botocore
 
         return str(botocore.__version__)
@@ -244,7 +245,8 @@ class Aws:
     ) -> Iterator[Any]:
         """All items under ``key`` of a paged operation, on the calling thread, as they come.
 
-        ``token`` is what the operation calls the mark of the next page."""
+        ``token`` is the operation's name for the mark of the next page.
+        """
         following = _Tokens(f"{service}:{operation}", token)
         while following.token is not None:
             answer = self.call_blocking(service, operation, {**parameters, **following.token})
@@ -268,7 +270,8 @@ class Aws:
                         user_agent_extra="sagemaker-autoshutdown",
                     ),
                 )
-                # Before it is used: what is registered while another thread calls may not be told.
+                # Registered before the first use: a handler registered during another thread's call
+                # may be missed.
                 client.meta.events.register("response-received", self._receive)
                 self._clients[key] = client
             return self._clients[key]
@@ -291,7 +294,7 @@ def _session(role: Role | None) -> Any:
     source = botocore.session.Session()
 
     class Assumed(botocore.credentials.CredentialProvider):
-        """Asks STS when credentials are first needed, and again before they expire."""
+        """Calls STS when credentials are first needed, and again before they expire."""
 
         METHOD = CANONICAL_NAME = "sagemaker-autoshutdown-role"  # type: ignore[assignment]
 
@@ -313,7 +316,7 @@ def _session(role: Role | None) -> Any:
 
 @cache
 def _loader(data_path: str | None) -> Any:
-    """What reads AWS's models of its services: one for all sessions, since that of SageMaker takes
+    """The loader of AWS's service models, shared by all sessions: the model of SageMaker takes
     20 MB and half a second."""
     import botocore.loaders
 
@@ -332,7 +335,7 @@ def _boto3_session(session: Any) -> Any:
 
 
 class _Tokens:
-    """What asks for the next page; ``token`` is None after the last one."""
+    """The argument that asks for the next page; ``token`` is None after the last one."""
 
     def __init__(self, operation: str, name: str = "NextToken") -> None:
         self.token: dict[str, str] | None = {}
@@ -341,8 +344,8 @@ class _Tokens:
         self._seen: set[str] = set()
 
     def take(self, answer: dict[str, Any]) -> None:
-        """Takes what an answer says of the next page. Raises :class:`AwsError` for one that was
-        there before: such a listing would never end."""
+        """Takes the mark of the next page from an answer. Raises :class:`AwsError` for a mark
+        that came before: such a listing would never end."""
         token = answer.get(self._name)
         if token in self._seen:
             raise AwsError(ErrorKind.OTHER, self._operation, "MalformedAnswer", "its pages repeat")
@@ -351,7 +354,7 @@ class _Tokens:
 
 
 def content_at(aws: Aws, where: str, at_most: int | None = None) -> bytes:
-    """The content of ``s3://BUCKET/KEY``, at most so many bytes of it (None: all), or of the
+    """The content of ``s3://BUCKET/KEY``, at most this many bytes (None: all), or of the
     parameter ``ssm:/NAME``. Blocks. Raises :class:`AwsError`."""
     if where.startswith("ssm:"):
         wanted = {"Name": where[len("ssm:") :], "WithDecryption": True}
@@ -361,7 +364,7 @@ def content_at(aws: Aws, where: str, at_most: int | None = None) -> bytes:
     answer = aws.call_blocking("s3", "GetObject", {"Bucket": bucket, "Key": key})
     content = b""
     with _aws_errors("s3:GetObject"):
-        # Until nothing comes any more: only then botocore says that an answer was broken off.
+        # Read until nothing comes: only then does botocore report that an answer was cut off.
         while at_most is None or len(content) < at_most:
             more: bytes = answer["Body"].read(None if at_most is None else at_most - len(content))
             if not more:
@@ -371,20 +374,20 @@ def content_at(aws: Aws, where: str, at_most: int | None = None) -> bytes:
 
 
 def member(answer: dict[str, Any], key: str, operation: str) -> Any:
-    """A member that every good answer has. Of a body that is no JSON (a proxy's page) botocore
-    makes an answer without any: that raises :class:`AwsError`."""
+    """A member that every good answer has. From a body that is not JSON (a proxy's page)
+    botocore makes an answer without any members: that raises :class:`AwsError`."""
     if key not in answer:
         raise AwsError(ErrorKind.OTHER, operation, "MalformedAnswer", f"the answer has no {key}")
     return answer[key]
 
 
 def _items(answer: dict[str, Any], key: str, operation: str) -> list[dict[str, Any]]:
-    """The items of one page. An answer that lacks them does not say that there are none."""
+    """The items of one page. A missing list does not mean that there are no items."""
     return member(answer, key, operation) or []
 
 
 def answered_at(answer: object) -> str | None:
-    """The ``Date`` of an answer, or of an :class:`AwsError`, as it was sent; None without one."""
+    """The ``Date`` of an answer, or of an :class:`AwsError`, as sent; None if there is none."""
     response = getattr(getattr(answer, "__cause__", None), "response", answer)
     if not isinstance(response, dict):
         return None
@@ -393,7 +396,7 @@ def answered_at(answer: object) -> str | None:
 
 
 def _unknown_members(shape: Any, value: Any, where: str = "") -> list[str]:
-    """The paths in a JSON answer of which botocore's model does not know the member."""
+    """The paths in a JSON answer that botocore's model does not know."""
     if isinstance(value, dict) and shape is not None and shape.type_name == "structure":
         return [
             path
@@ -417,7 +420,7 @@ def _method(client: Any, operation: str) -> Callable[..., Any]:
 
 
 class _aws_errors:  # noqa: N801 - reads as the statement that it is
-    """``with _aws_errors("sagemaker:ListApps"):`` turns what botocore raises into AwsError."""
+    """``with _aws_errors("sagemaker:ListApps"):`` turns botocore's errors into AwsError."""
 
     def __init__(self, operation: str) -> None:
         self._operation = operation
@@ -431,7 +434,7 @@ class _aws_errors:  # noqa: N801 - reads as the statement that it is
 
 
 def _readable(message: str) -> str:
-    """A message for people. Of what is not AWS's own answer botocore makes one word for word."""
+    """A message for people. If the answer is not from AWS, botocore repeats all of it."""
     if message.lstrip()[:1] != "<":
         return message
     return "a page of HTML, which AWS does not send: look for a proxy between here and AWS"
@@ -445,13 +448,14 @@ def _translate(operation: str, error: Exception) -> AwsError:
         details = error.response.get("Error", {})
         code = details.get("Code") or name
         message = _readable(details.get("Message") or "")
-        # Some of what is gone SageMaker answers with a ValidationException; the words tell.
+        # For some things that are gone, SageMaker answers with a ValidationException; its words
+        # tell.
         if code == "ValidationException" and any(words in message for words in _GONE_WORDS):
             return AwsError(ErrorKind.NOT_FOUND, operation, code, message)
         if error.operation_name == "AssumeRole":
-            operation = "sts:AssumeRole"  # on the way to what was asked for
+            operation = "sts:AssumeRole"  # on the way to the requested thing
         return AwsError(_KIND_BY_CODE.get(code, ErrorKind.OTHER), operation, code, message)
-    # Most specific first: a ConnectTimeoutError is a ConnectionError too.
+    # Most specific first: a ConnectTimeoutError is also a ConnectionError.
     for kind, classes in (
         (
             ErrorKind.NO_CREDENTIALS,

@@ -1,4 +1,4 @@
-"""The only place that reads a clock, and how times are written and read as text."""
+"""The only module that reads a clock; it also converts times from and to text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 
 
 def utcnow() -> datetime:
-    """The time, aware and in UTC, whatever the machine's zone is."""
+    """The present time, aware and in UTC, whatever the machine's zone is."""
     return datetime.now(timezone.utc)
 
 
@@ -18,10 +18,10 @@ def to_iso(moment: datetime) -> str:
 
 
 def from_iso(text: str) -> datetime:
-    """An aware time out of ISO 8601 text.
+    """An aware time from ISO 8601 text.
 
-    Takes what Jupyter writes: a ``Z`` (which ``datetime.fromisoformat`` refuses before Python
-    3.11), and times with or without a fraction. Text without an offset counts as UTC. Raises
+    Accepts the forms that Jupyter writes: a ``Z`` (which ``datetime.fromisoformat`` refuses before
+    Python 3.11), and times with or without a fraction. Text without an offset counts as UTC. Raises
     ``ValueError`` for anything else.
     """
     text = text.strip()
@@ -30,7 +30,7 @@ def from_iso(text: str) -> datetime:
     head, dot, tail = text.partition(".")
     if dot:
         digits = len(tail) - len(tail.lstrip("0123456789"))
-        # Before 3.11, fromisoformat takes three or six digits only.
+        # Before 3.11, fromisoformat accepts three or six digits only.
         text = f"{head}.{tail[:digits][:6]:0<6}{tail[digits:]}"
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
@@ -48,7 +48,7 @@ class JumpDetector:
         self._last: tuple[datetime, float] | None = None
 
     def since_last(self, now: datetime, monotonic: float) -> timedelta:
-        """By how much the wall clock went further than a monotonic one (in seconds) since the last
+        """How much further the wall clock went than a monotonic one (in seconds) since the last
         call."""
         last, self._last = self._last, (now, monotonic)
         if last is None:
@@ -56,7 +56,7 @@ class JumpDetector:
         return now - last[0] - timedelta(seconds=monotonic - last[1])
 
 
-#: The shortest sleep, in seconds. What is due already must not spin a loop.
+#: The shortest sleep, in seconds. A time that is already past must not spin a loop.
 _MIN_SLEEP = 0.001
 
 
@@ -65,7 +65,8 @@ class Alarm:
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now
-        # Made when first needed: before Python 3.10 it belongs to the loop it is made under.
+        # Created when first needed: before Python 3.10 it belongs to the event loop that creates
+        # it.
         self._made: asyncio.Event | None = None
 
     @property
@@ -75,12 +76,12 @@ class Alarm:
         return self._made
 
     def ring(self) -> None:
-        """Wake who waits, or who waits next."""
+        """Wakes the waiting task, or the next one that waits."""
         self._rung.set()
 
     async def wait(self, due: Callable[[], datetime], longest: timedelta) -> None:
-        """Until what ``due`` says, which may change meanwhile; at most for ``longest`` by the
-        monotonic clock."""
+        """Sleeps until the time of ``due``, which may change meanwhile, and at most for
+        ``longest`` by the monotonic clock."""
         loop = asyncio.get_running_loop()
         latest = loop.time() + longest.total_seconds()
         while True:
@@ -91,6 +92,6 @@ class Alarm:
                 self._rung.clear()
                 return
             except asyncio.TimeoutError:
-                # A timer may fire a little early; a deadline must not be met early.
+                # A timer may fire a little early, but a deadline must not be met early.
                 if self._now() >= due_at or loop.time() >= latest:
                     return

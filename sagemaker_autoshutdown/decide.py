@@ -1,8 +1,8 @@
-"""What to do with each app, as a pure function of what was seen, the policy and the time.
+"""Decides about each app, as a pure function of the observation, the policy and the time.
 
-``decide`` owns every rule of when an app is shut down. It does no I/O and reads no clock; what it
-must remember from one observation to the next goes out in the result and comes back as an argument,
-so that any history can be replayed.
+``decide`` owns every rule about when an app is shut down. It does no I/O and reads no clock. Its
+memory between observations is part of the result and comes back as an argument, so that any history
+can be replayed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .model import (
 )
 from .settings.admin import Policy
 
-#: Kernel states in which nothing runs any more, or yet.
+#: Kernel states in which nothing runs any more, or nothing runs yet.
 _IDLE_STATES = frozenset({"idle", "dead", "terminating"})
 
 
@@ -37,7 +37,7 @@ _NO_CLOCK = frozenset({WorkKind.PROCESS, WorkKind.GPU, WorkKind.SERVER})
 
 @dataclass(frozen=True)
 class Terms:
-    """What a deadline follows from. ``kept_until`` is the end of a keep-alive that lasts."""
+    """The inputs of a deadline. ``kept_until`` is the end of a keep-alive in force."""
 
     idle_since: datetime
     limit: timedelta
@@ -50,8 +50,8 @@ class Terms:
         return min(self.warning_time, self.limit)
 
     def follow_from(self, earlier: Terms, now: datetime) -> bool:
-        """Whether nothing has changed since. A keep-alive that ran out changes nothing: its end was
-        part of the deadline. One that was given, extended or taken back does."""
+        """Whether nothing has changed since. A keep-alive that ran out changes nothing, because
+        its end was part of the deadline. One that was given, extended or taken back does."""
         end = earlier.kept_until
         ran_out = self.kept_until is None and end is not None and end <= now
         return self == (replace(earlier, kept_until=None) if ran_out else earlier)
@@ -71,7 +71,7 @@ class Terms:
 class Announcement:
     """A deadline that users have been told.
 
-    It stands for as long as its terms do: a deadline is never brought forward, and never put off
+    It stands as long as its terms do: a deadline is never brought forward, and never put off
     without a cause.
     """
 
@@ -81,11 +81,11 @@ class Announcement:
 
 @dataclass(frozen=True)
 class AppMemory:
-    """What is remembered of one run of an app between observations.
+    """The memory of one run of an app between observations.
 
-    ``last_active`` is the latest activity ever seen in this run: a kernel that is gone was used
-    all the same. ``is_idle`` is what the app was at the last observation, and what it goes on
-    counting as while it is being shut down.
+    ``last_active`` is the latest activity ever seen in this run: use of a kernel that is gone still
+    counts. ``is_idle`` is the state at the last observation; the app keeps it while it is being
+    shut down.
     """
 
     run_started_at: datetime
@@ -96,7 +96,7 @@ class AppMemory:
 
 @dataclass(frozen=True)
 class Decision:
-    """One verdict for each app of the snapshot, and what the next call needs to know."""
+    """One verdict for each app of the snapshot, and the memory for the next call."""
 
     verdicts: tuple[Verdict, ...]
     memory: Mapping[str, AppMemory] = field(default_factory=dict)
@@ -111,7 +111,7 @@ class _Hold:
     until: datetime | None = None
 
 
-# Where several things hold an app, the one that says most about it is told.
+# If several things hold an app, the most telling one is shown.
 _HOLD_ORDER = (
     Reason.KERNEL_BUSY,
     Reason.BACKGROUND_JOB,
@@ -134,10 +134,10 @@ def decide(
     memory: Mapping[str, AppMemory],
     now: datetime,
 ) -> Decision:
-    """What to do with each app of ``snapshot`` at ``now``.
+    """Decides about each app of ``snapshot`` at ``now``.
 
-    ``owner`` is the user profile or space whose apps these are (rules name it). ``memory`` is that
-    of the last decision, empty at first. Apps that are not in the snapshot are forgotten.
+    ``owner`` is the user profile or space of these apps (rules name it). ``memory`` is that of the
+    last decision, empty at first. Apps that are not in the snapshot are forgotten.
     """
     verdicts = []
     remembered = {}
@@ -153,7 +153,7 @@ def decide(
 
 
 def is_held(apps: Iterable[App], work: Collection[Work], policy: Policy, now: datetime) -> bool:
-    """Whether each of these apps that is up is in use by this work alone."""
+    """Whether each of these apps that is up is in use, judged by this work alone."""
     return all(
         _strongest_hold([item for item in work if app.name in item.apps], policy, now) is not None
         for app in apps
@@ -176,7 +176,8 @@ def _decide_app(
     if kept_until is not None and kept_until <= now:
         kept_until = None
 
-    # Nothing is known about an app that SageMaker did not list, not even at a user's request.
+    # Nothing is known about an app that SageMaker did not list, so not even a user's request
+    # counts.
     unknown = Verdict(
         app, Action.KEEP, State.UNKNOWN, Reason.APPS_UNSEEN, limit, kept_until=kept_until
     )
@@ -190,7 +191,7 @@ def _decide_app(
         )
         return verdict, past
     if app.name in holds.shutdown_requested:
-        # The user's own word outweighs whatever runs.
+        # The user's own request outweighs everything that runs.
         due = _due(app, Reason.USER_REQUEST, limit, now, policy)
         return replace(due, is_idle=past.is_idle), past
     if snapshot.activity_error:
@@ -223,7 +224,8 @@ def _decide_app(
     stuck = any(_held_too_long(item, policy, now) for item in work)
     due_reason = Reason.BUSY_TOO_LONG if stuck else Reason.IDLE_TIMEOUT
 
-    # Nobody is warned of what may be at work. Silence counts as work until kernels are asked again.
+    # No warning for an app that may be at work. Silence counts as work until kernels are asked
+    # again.
     silent = _strongest_hold(work, policy, now, presumed=True)
     may_warn = app.name not in snapshot.unasked
     if silent is not None and (now < warn_at or not may_warn):
@@ -281,10 +283,10 @@ def _first(*times: datetime | None) -> datetime | None:
 
 
 def _used(past: AppMemory, work: Iterable[Work], policy: Policy, now: datetime) -> AppMemory:
-    """What is remembered, with the use that was seen just now."""
+    """The memory, with the use that was seen just now."""
     if _strongest_hold(work, policy, now) is not None:
         return AppMemory(past.run_started_at, last_active=now)
-    # What is in the future is a clock that is off: it counts as now.
+    # A time in the future comes from a wrong clock and counts as now.
     clocks = [item for item in work if item.kind not in _NO_CLOCK]
     active_at = [past.last_active, *(_last_active(item, policy, now) for item in clocks)]
     return replace(past, last_active=max(min(moment, now) for moment in active_at))
@@ -293,7 +295,7 @@ def _used(past: AppMemory, work: Iterable[Work], policy: Policy, now: datetime) 
 def _due(
     app: App, reason: Reason, limit: timedelta, shutdown_at: datetime, policy: Policy
 ) -> Verdict:
-    """An app whose time has come; in a dry run nothing happens to it."""
+    """An app whose deadline has come; in a dry run nothing happens to it."""
     verdict = Verdict(app, Action.SHUT_DOWN, State.WARNED, reason, limit, shutdown_at=shutdown_at)
     if policy.dry_run:
         return replace(verdict, action=Action.KEEP, reason=Reason.DRY_RUN)
@@ -309,8 +311,8 @@ _NOT_IN_SERVICE = {
 
 
 def _unseen(past: AppMemory, now: datetime) -> AppMemory:
-    """A deadline that passed unseen is void: when the app is seen again, users get
-    a new warning."""
+    """A deadline that passed while the app could not be seen is void: users get a new warning
+    once it is seen again."""
     if past.announced is not None and past.announced.deadline <= now:
         return AppMemory(past.run_started_at, past.last_active)
     return past
@@ -319,7 +321,8 @@ def _unseen(past: AppMemory, now: datetime) -> AppMemory:
 def _strongest_hold(
     work: Iterable[Work], policy: Policy, now: datetime, *, presumed: bool = False
 ) -> _Hold | None:
-    """What holds the app, if anything; or else what is only ``presumed`` to, being silent."""
+    """The thing that holds the app, if any; or else one that is only ``presumed`` to, being
+    silent."""
     holds = (_hold(item, policy, now) for item in work if presumed or not _is_presumed(item))
     found = [hold for hold in holds if hold is not None]
     if not found:
@@ -350,7 +353,7 @@ def _hold(item: Work, policy: Policy, now: datetime) -> _Hold | None:
 
 
 def _is_presumed(item: Work) -> bool:
-    """Whether only silence speaks for work."""
+    """Whether only silence indicates work."""
     return item.silent_since is not None and item.hold is None
 
 
@@ -362,8 +365,8 @@ _DOUBT = {
 
 
 def _may_run(item: Work) -> bool:
-    """Whether a cell runs, or somebody works in a terminal, as far as is known: a state that
-    is not known counts as work."""
+    """Whether a cell runs, or somebody works in a terminal, as far as is known: an unknown state
+    counts as work."""
     if item.kind is WorkKind.TERMINAL:
         return item.state == "unknown"
     return (

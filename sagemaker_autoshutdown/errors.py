@@ -1,16 +1,16 @@
-"""What can be wrong with a request or a command.
+"""The errors of a request or a command.
 
 The handlers answer a request with the first family; the second ends a command::
 
     AutoShutdownError
-    ├── InvalidRequest   400: what was sent can't be taken; says what is allowed
+    ├── InvalidRequest   400: the request is invalid; says what is allowed
     ├── UnknownApp       404: no such app here
-    ├── Conflict         409: it can't be done as things are
-    └── Unavailable      503: it can't be read just now
+    ├── Conflict         409: not possible in the present state
+    └── Unavailable      503: it can't be read at present
 
     Failed               exit code 1: the command can't go on
     ├── Misused          exit code 2: the arguments make no sense
-    └── NoServer         exit code 3: no server to talk to
+    └── NoServer         exit code 3: no server to call
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class AutoShutdownError(Exception):
 
 
 class InvalidRequest(AutoShutdownError):
-    """Something in the request is not allowed. ``errors`` says what is, by field."""
+    """Something in the request is not allowed. ``errors`` says what is allowed, by field."""
 
     status = 400
 
@@ -35,7 +35,7 @@ class InvalidRequest(AutoShutdownError):
 
 
 class UnknownApp(AutoShutdownError):
-    """There is no app of this name among those of this user."""
+    """This user has no app of this name."""
 
     status = 404
 
@@ -47,7 +47,7 @@ class Conflict(AutoShutdownError):
 
 
 class Unavailable(AutoShutdownError):
-    """What was asked for can't be read just now; it may be later."""
+    """The requested data can't be read at present; it may be later."""
 
     status = 503
 
@@ -59,12 +59,12 @@ class Failed(Exception):
 
 
 class Misused(Failed):
-    """The command line asks for something that makes no sense."""
+    """The command line makes no sense."""
 
     code = 2
 
 
 class NoServer(Failed):
-    """There is no server with the extension to talk to."""
+    """There is no server with the extension to call."""
 
     code = 3

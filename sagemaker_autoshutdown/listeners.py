@@ -1,6 +1,5 @@
-"""Who is told what happens: the one protocol that costs, metrics, remote write, events and the hold
-against Studio's own idle shutdown implement. ``monitor.announcements`` tells them.
-"""
+"""The one protocol of all listeners: costs, metrics, remote write, events and the hold against
+Studio's own idle shutdown. ``monitor.announcements`` tells them."""
 
 from __future__ import annotations
 
@@ -12,9 +11,9 @@ from .model import Event, Presence, Reason, Verdict
 
 @dataclass(frozen=True)
 class Check:
-    """A check that has ended. ``duration`` is None where only kernels that had been asked were
-    observed again. ``apps_seen``: SageMaker listed the apps; else they are those that were last
-    seen."""
+    """A check that has ended. ``duration`` is None if only kernels that had been asked were
+    observed again. ``apps_seen`` means that SageMaker listed the apps; else they are the last
+    seen ones."""
 
     at: datetime
     duration: timedelta | None
@@ -24,8 +23,8 @@ class Check:
 
 
 class Listener:
-    """Is told what happens, on the event loop, and overrides what it wants to hear of. It neither
-    blocks nor raises."""
+    """Listens on the event loop, and overrides the methods for the events that it needs. It
+    neither blocks nor raises."""
 
     def on_check(self, check: Check) -> None:
         """A check has ended."""
@@ -34,7 +33,7 @@ class Listener:
         """Something happened to an app or to the settings."""
 
     def on_shutdown(self, reason: Reason, accepted: bool) -> None:
-        """SageMaker was asked to shut an app down, and accepted or did not."""
+        """SageMaker was asked to shut an app down, and accepted or refused."""
 
     def on_status_changed(self) -> None:
         """The status changed. Time that passes is not a change."""

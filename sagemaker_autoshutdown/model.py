@@ -1,4 +1,4 @@
-"""The product's words as values: what is seen, what is decided, and why.
+"""The product's words as values: observations, decisions and reasons.
 
 Everything here is frozen and free of I/O. Times are aware ``datetime`` in UTC, durations are
 ``timedelta``, money is ``Decimal`` in USD. Seconds and ISO 8601 text exist only at the edges
@@ -15,7 +15,7 @@ from enum import Enum
 
 
 class HostKind(str, Enum):
-    """Where this server runs, which settles what "shutting down" means."""
+    """Where this server runs, which determines how "shutting down" works."""
 
     CLASSIC = "classic"
     SPACE = "space"
@@ -34,7 +34,7 @@ class AppType(str, Enum):
     """The kinds of app that this product shuts down.
 
     The first two are SageMaker's own values. SageMaker has no app type for a notebook instance;
-    ours keeps one shape for all hosts.
+    ours gives all hosts the same form.
     """
 
     KERNEL_GATEWAY = "KernelGateway"
@@ -53,12 +53,12 @@ class AppStatus(str, Enum):
 
     @property
     def is_billed(self) -> bool:
-        """Whether an app in this status is billed. ``Deleting`` is not documented either way."""
+        """Whether an app in this status is billed. AWS does not say whether ``Deleting`` is."""
         return self in (AppStatus.IN_SERVICE, AppStatus.DELETING)
 
 
 class State(str, Enum):
-    """What an app is to the user: the status object's ``state``."""
+    """The state of an app for the user: the status object's ``state``."""
 
     BUSY = "busy"
     ACTIVE = "active"
@@ -78,8 +78,8 @@ class Action(str, Enum):
 
 
 class Reason(str, Enum):
-    """Why an app is what it is. The same value is log text, audit record, API field, metric
-    label and the key to what the panel says."""
+    """Why an app is in its state. The same value is log text, audit record, API field, metric
+    label and the key to the panel's sentence."""
 
     # Something holds the app.
     KERNEL_BUSY = "kernel_busy"
@@ -102,11 +102,11 @@ class Reason(str, Enum):
     BUSY_TOO_LONG = "busy_too_long"
     USER_REQUEST = "user_request"
     DRY_RUN = "dry_run"
-    # SageMaker's own doing.
+    # SageMaker causes it.
     APP_STARTING = "app_starting"
     APP_DELETING = "app_deleting"
     APP_FAILED = "app_failed"
-    # What keeps us from knowing or acting.
+    # Something keeps us from knowing or acting.
     ACTIVITY_UNSEEN = "activity_unseen"
     APPS_UNSEEN = "apps_unseen"
     SHUTDOWN_FAILED = "shutdown_failed"
@@ -155,8 +155,8 @@ class Host:
     """Where this server runs and for whom.
 
     ``domain_id`` and ``owner`` are empty on a notebook instance and off SageMaker. ``app_name`` is
-    the app this server itself runs in (``default`` in Classic, the notebook instance's name there).
-    ``message`` says why nothing is done when ``kind`` is ``NONE``.
+    the app in which this server itself runs (``default`` in Classic; on a notebook instance, its
+    name). ``message`` says why nothing is done if ``kind`` is ``NONE``.
     """
 
     kind: HostKind
@@ -170,12 +170,12 @@ class Host:
 
     @property
     def volume_owner(self) -> str:
-        """Whose EBS volume is billed: the space's, or the notebook instance's."""
+        """The owner of the billed EBS volume: the space, or the notebook instance."""
         return self.owner or self.app_name
 
     def billing_key(self, app: App) -> str:
-        """Names what is billed: in Classic the one instance of a type that all apps of a domain and
-        owner share, elsewhere the app."""
+        """The name of the billed instance: in Classic the one instance of a type that all apps
+        of a domain and owner share, elsewhere the app."""
         if self.kind is HostKind.CLASSIC:
             return f"{self.domain_id}/{self.owner}/{app.instance_type}"
         if self.kind is HostKind.NOTEBOOK_INSTANCE:
@@ -185,8 +185,8 @@ class Host:
 
 @dataclass(frozen=True)
 class Mark:
-    """What a fleet says of an app: it shuts it down, not before ``shutdown_at``, by which of its
-    rules, and why."""
+    """A fleet's announcement about an app: it shuts the app down, not before ``shutdown_at``, by
+    which of its rules, and why."""
 
     shutdown_at: datetime
     rule: str
@@ -200,7 +200,7 @@ class App:
     ``run_started_at`` is the start of this run as far as it is known: names are reused, and
     SageMaker's own ``CreationTime`` may predate the run by up to 24 hours. ``status_since`` is when
     this server first saw the app in its present status. ``failure`` is SageMaker's own reason, or
-    why the app is ``unseen``: listed, but without what it takes to decide on it.
+    the reason why the app is ``unseen``: listed, but without the facts that a decision needs.
     """
 
     name: str
@@ -215,7 +215,7 @@ class App:
 
 
 class WorkKind(str, Enum):
-    """What can hold an app, or shows that somebody used it.
+    """Things that can hold an app, or show that somebody used it.
 
     ``DOCUMENT`` is a file that was saved or uploaded, ``WEB_APP`` a program behind
     jupyter-server-proxy, ``SERVER`` another Jupyter server on the same app.
@@ -232,11 +232,11 @@ class WorkKind(str, Enum):
 
 
 class EvidenceKind(str, Enum):
-    """How something was seen to be in use, or not."""
+    """The kind of evidence for use, or for its absence."""
 
-    #: A kernel's request that has no answer yet, or the last one that had.
+    #: A kernel's unanswered request, or the last answered one.
     REQUEST = "request"
-    #: What a kernel answered when it was asked, or that it did not.
+    #: A kernel's answer to a question, or its silence.
     ANSWER = "answer"
     #: Processes: CPU, reading and writing.
     PROCESS = "process"
@@ -245,17 +245,17 @@ class EvidenceKind(str, Enum):
     INPUT = "input"
     #: A document that was saved, or a file that was uploaded.
     SAVE = "save"
-    #: What a browser sent to a program behind jupyter-server-proxy.
+    #: A browser's message to a program behind jupyter-server-proxy.
     WEB = "web"
-    #: Another Jupyter server, and what it said.
+    #: Another Jupyter server, and its answer.
     SERVER = "server"
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """One thing that was seen, in words for people: ``train.py: 62 % of a CPU, 4 MB/s``.
+    """One piece of evidence, in words for people: ``train.py: 62 % of a CPU, 4 MB/s``.
 
-    ``at`` is when it was seen, or when it happened; None where it is going on now.
+    ``at`` is when it was seen, or when it happened; None if it is going on now.
     """
 
     kind: EvidenceKind
@@ -271,14 +271,14 @@ TRANSIENT_STATES = frozenset({"starting", "restarting", "autorestarting"})
 class Work:
     """Something that can hold an app: a kernel, a terminal, a process (see ``WorkKind``).
 
-    ``state`` is Jupyter's ``execution_state`` (empty where there is none). ``state_since`` is when
-    this state was first seen, or earlier where Jupyter knows better. ``apps`` names every app that
-    it could belong to: one where that is known, several where it is not.
+    ``state`` is Jupyter's ``execution_state`` (empty if there is none). ``state_since`` is when
+    this state was first seen, or earlier if Jupyter knows better. ``apps`` names every app that it
+    could belong to: one if that is known, several if it is not.
 
     ``hold`` says why it holds its app right now, whatever its state: processes below it that work,
-    a GPU, a server that does not answer. ``evidence`` is what that rests on. ``silent_since`` is
-    when a kernel was asked and did not answer: it is taken for busy until the deadline that follows
-    from then, when it is asked again.
+    a GPU, a server that does not answer. ``evidence`` supports that. ``silent_since`` is when a
+    kernel was asked and did not answer: it counts as busy until the deadline that follows from
+    then, when it is asked again.
     """
 
     kind: WorkKind
@@ -292,21 +292,21 @@ class Work:
     hold: Reason | None = None
     evidence: tuple[Evidence, ...] = ()
     silent_since: datetime | None = None
-    #: A GPU's utilisation, where it tells.
+    #: A GPU's utilisation, if it reports one.
     gpu_percent: float | None = None
 
 
 @dataclass(frozen=True)
 class Presence:
     """Whether somebody has this server open in a browser. ``closed_since`` is since when nobody
-    has; None while somebody has, and where that is not known."""
+    has; None while somebody has, or if that is not known."""
 
     is_known: bool = False
     closed_since: datetime | None = None
 
 
 class Limit(str, Enum):
-    """Which limit applies, by the setting that holds it."""
+    """Which limit applies, named by its setting."""
 
     IDLE_TIMEOUT = "idle_timeout"
     CLOSED_IDLE_TIMEOUT = "closed_idle_timeout"
@@ -316,9 +316,9 @@ class Limit(str, Enum):
 class Snapshot:
     """One observation of the world.
 
-    ``apps_error`` and ``activity_error`` say, in words for the user, what could not be seen; the
-    apps then are those that were last seen. ``unasked`` names apps whose kernels have yet to be
-    asked whether they are at work: nobody is warned of these until they have been.
+    ``apps_error`` and ``activity_error`` tell the user what could not be seen; the apps are then
+    the last seen ones. ``unasked`` names apps whose kernels have not yet been asked whether they
+    are at work: until then, these apps get no warning.
     """
 
     apps: tuple[App, ...]
@@ -331,7 +331,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Holds:
-    """What users asked for, by app name."""
+    """Users' requests, by app name."""
 
     kept_until: Mapping[str, datetime] = field(default_factory=dict)
     shutdown_requested: frozenset[str] = frozenset()
@@ -339,13 +339,13 @@ class Holds:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What to do with one app, why, and when.
+    """The decision about one app, with its reason and times.
 
-    ``shutdown_at`` is the deadline where one is known. ``subject`` is what the reason is about (a
-    notebook's path, a terminal's name) and ``since`` when that began. ``is_idle``: it has not been
-    used for ``active_time`` or longer. ``idle_timeout`` is the limit that applies, and ``limit``
-    says which of the two that is. ``next_at`` is when this verdict changes if nothing else
-    happens.
+    ``shutdown_at`` is the deadline if one is known. ``subject`` is the thing that the reason is
+    about (a notebook's path, a terminal's name), and ``since`` is when it began. ``is_idle`` means
+    that the app has not been used for ``active_time`` or longer. ``idle_timeout`` is the limit that
+    applies, and ``limit`` says which of the two it is. ``next_at`` is when this verdict changes if
+    nothing else happens.
     """
 
     app: App
@@ -365,7 +365,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Price:
-    """What an instance costs an hour. ``usd_per_hour`` is None exactly if it is unpriced."""
+    """The hourly price of an instance. ``usd_per_hour`` is None exactly if it is unpriced."""
 
     instance_type: str
     usd_per_hour: Decimal | None
@@ -375,7 +375,7 @@ class Price:
 
 @dataclass(frozen=True)
 class VolumePrice:
-    """What a gigabyte of a volume costs a month."""
+    """The monthly price of a gigabyte of a volume."""
 
     usd_per_gb_month: Decimal
     source: PriceSource
@@ -383,7 +383,7 @@ class VolumePrice:
 
 
 class EventKind(str, Enum):
-    """What can happen to an app, or to the settings, that somebody may want to hear of."""
+    """The kinds of events of an app or of the settings."""
 
     WARNING = "warning"
     WARNING_OVER = "warning_over"
@@ -393,16 +393,16 @@ class EventKind(str, Enum):
     KEEP_ALIVE = "keep_alive"
     KEEP_ALIVE_ENDED = "keep_alive_ended"
     SETTINGS = "settings"
-    # Never told: what another version recorded, of which this one does not know.
+    # Never told: another version recorded a kind that this one does not know.
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened: one line of the log, of the audit trail and of the event bus.
+    """An event: one line of the log, of the audit trail and of the event bus.
 
-    ``shutdown_at`` is the deadline a warning is about, or the end of a keep-alive. App fields are
-    empty for an event that concerns no app.
+    ``shutdown_at`` is the deadline of a warning, or the end of a keep-alive. App fields are empty
+    for an event that concerns no app.
     """
 
     at: datetime
@@ -417,7 +417,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that keeps the product from doing its work, and what to do about it."""
+    """Something that keeps the product from doing its work, and the remedy."""
 
     code: str
     message: str
@@ -428,9 +428,9 @@ class Problem:
 
 @dataclass(frozen=True)
 class ShutdownFailure:
-    """Why shutting an app down failed the last time, and when it is tried again.
+    """Why shutting an app down failed the last time, and when it is retried.
 
-    A user's request is not tried again: it was for its moment, and the user may work on since.
+    A user's request is not retried: it was for its moment, and the user may have gone on working.
     """
 
     code: str
@@ -453,11 +453,12 @@ class ShutdownProgress:
 
 @dataclass(frozen=True)
 class Money:
-    """What was spent in a span of time, in USD.
+    """The cost of a span of time, in USD.
 
-    ``usd`` is ``in_use_usd`` and ``idle_usd`` together. ``avoided_usd`` is an estimate and in no
-    sum, and so is ``volume_usd``, a space's EBS volume. ``estimated`` says that part of it was not
-    seen but reconstructed; ``unpriced_seconds`` is the time of instances without a price.
+    ``usd`` is ``in_use_usd`` plus ``idle_usd``. ``avoided_usd`` is an estimate and in no sum;
+    neither is ``volume_usd``, the cost of a space's EBS volume. ``estimated`` means that part of
+    the cost was reconstructed, not observed; ``unpriced_seconds`` is the time of instances without
+    a price.
     """
 
     usd: Decimal = Decimal(0)
@@ -480,6 +481,6 @@ class Totals:
 
 
 def longest_gap(interval: timedelta) -> timedelta:
-    """Observations that are meant to be ``interval`` apart, and are further apart than this, leave
-    a gap: they count as stopped meanwhile, and what is recorded of that time is an estimate."""
+    """Observations are planned ``interval`` apart. If two are further apart than this, they
+    leave a gap: they count as stopped meanwhile, and that time is recorded as an estimate."""
     return 3 * interval + timedelta(minutes=1)

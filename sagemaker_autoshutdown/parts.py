@@ -1,6 +1,6 @@
-"""The parts of one server: puts them together and starts them. No logic of its own.
+"""Builds and starts the parts of one server. No logic of its own.
 
-Their modules are most of what the extension imports; ``app`` imports them once the server is up.
+Their modules are most of the extension's imports; ``app`` imports them once the server is up.
 """
 
 from __future__ import annotations
@@ -46,27 +46,27 @@ if TYPE_CHECKING:
 
     from .hosts.app_lock import AppLock
 
-#: Checks from one reading of a fleet's marks to the next: they are announced long before.
+#: Checks between two readings of a fleet's marks: marks are set long before the shutdown.
 MARKS_EVERY = 5
-#: Seconds after which a server that does not act looks again whether it is its turn.
+#: Seconds after which a server that does not act checks again whether it should.
 LOCK_INTERVAL = 10.0
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What runs in one server."""
+    """The running parts of one server."""
 
     config: SageMakerAutoShutdown
     monitor: Monitor
     tracker: CostTracker
     metrics: Metrics
-    #: None where there is no app to look after.
+    #: None if there is no app to watch.
     lock: AppLock | None
     served: Served
 
 
 def build(serverapp: ServerApp) -> Parts:
-    """The parts for this server, put together and not yet started. Does no I/O but to read the
+    """Builds the parts for this server without starting them. Its only I/O is reading the
     metadata file."""
     config, faults = config_module.load(serverapp)
     host = detect(config.resource_metadata_file)
@@ -132,7 +132,7 @@ def build(serverapp: ServerApp) -> Parts:
     if host.kind is HostKind.NONE:
         served = Served(monitor, commands, NoTracker(), checks, None)
         return Parts(config, monitor, tracker, metrics, None, served)
-    # These need a Unix, as SageMaker is; elsewhere the extension loads all the same.
+    # These need Unix, on which SageMaker runs; elsewhere the extension must still load.
     from .api.forward import Forwarder
     from .hosts.app_lock import AppLock
 
@@ -174,7 +174,7 @@ def _describe(host: Host) -> str:
 
 
 async def start(parts: Parts, serverapp: ServerApp) -> None:
-    """Start the parts as soon as this server is to act for the app."""
+    """Starts the parts as soon as this server should act for the app."""
     if parts.lock is None:
         await parts.monitor.settings.read()
         return
@@ -183,7 +183,7 @@ async def start(parts: Parts, serverapp: ServerApp) -> None:
 
 
 async def _until_it_acts(lock: AppLock, poll_interval: float, serverapp: ServerApp) -> None:
-    """Wait until no other server acts for this app, which is mostly so at once."""
+    """Waits until no other server acts for this app, which is usually so at once."""
     waits = False
     while True:
         try:
@@ -208,7 +208,7 @@ async def _until_it_acts(lock: AppLock, poll_interval: float, serverapp: ServerA
 
 
 def _start(parts: Parts, serverapp: ServerApp) -> None:
-    # What is still to be written takes moments, and comes after the last that happens here.
+    # Pending records take moments to write, after everything else here has ended.
     atexit.register(parts.tracker.close)
     # None of these may keep the others from starting, least of all the loop.
     for begin in (
@@ -236,7 +236,7 @@ def _start_remote_write(parts: Parts, serverapp: ServerApp) -> None:
             parts.metrics,
             loop,
             serverapp.log,
-            # Its series would lie between those of a second server in the same app.
+            # Its series would mix with those of a second server in the same app.
             is_elsewhere=lambda: parts.tracker.is_elsewhere,
         )
     except Exception as error:

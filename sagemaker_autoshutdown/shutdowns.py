@@ -1,8 +1,8 @@
-"""Shutdowns under way: one at a time for each app, each with a back-off of its own.
+"""Shutdowns under way: one at a time for each app, each with its own back-off.
 
-``monitor.loop`` says at each check what is to be shut down; this module sees to it that a
-deletion is not repeated while it goes on, that a failure of one app delays no other, and that a
-failing one is tried again later and later.
+At each check, ``monitor.loop`` says which apps to shut down. This module does not repeat a deletion
+that is under way, keeps one app's failure from delaying others, and retries failures at growing
+intervals.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ log = logging.getLogger(__name__)
 
 MAX_BACKOFF = timedelta(hours=1)
 MAX_FIRST_BACKOFF = timedelta(seconds=30)
-#: A right that is missing is seldom granted within seconds.
+#: A missing right is seldom granted within seconds.
 DENIED_FACTOR = 16
-#: How long SageMaker may take to say that an app it agreed to delete is being deleted.
+#: How long SageMaker may take to show that an app it agreed to delete is being deleted.
 ACCEPTED_PATIENCE = timedelta(minutes=5)
 
 
-#: How long a user sees that a request of theirs failed, at least.
+#: How long, at least, a user sees that their request failed.
 TOLD_FOR = timedelta(minutes=5)
 
 
@@ -39,13 +39,13 @@ class _Shutdown:
     requested_at: datetime
     task: asyncio.Task[None] | None = None
     accepted_at: datetime | None = None
-    #: SageMaker's word for an app that it lists all the same; empty where it agreed.
+    #: SageMaker's message about an app that it still lists; empty if it agreed.
     not_found: str = ""
-    #: Tries that came to nothing, and since when.
+    #: Failed attempts, and since when.
     attempts: int = 0
     failing_since: datetime | None = None
     failure: ShutdownFailure | None = None
-    #: Until when a failure is told that is not tried again.
+    #: Until when a failure without a retry is shown.
     told_until: datetime | None = None
 
     @property
@@ -54,7 +54,8 @@ class _Shutdown:
 
 
 def _is_over(entry: _Shutdown, verdict: Verdict, now: datetime) -> bool:
-    """Whether a shutdown that failed is no more: nobody wants it now, and it has been told."""
+    """Whether a failed shutdown is done with: nobody wants it now, and its failure has been
+    shown."""
     if verdict.action is Action.SHUT_DOWN:
         return False
     if entry.reason is not Reason.USER_REQUEST or entry.told_until is None:
@@ -70,8 +71,8 @@ def backoff(
 ) -> timedelta:
     """How long to wait after ``attempts`` failures (1 or more) in a row.
 
-    The first wait is the smaller of ``poll_interval`` and 30 s, sixteen times that where a right
-    is missing; it doubles to an hour at most, give or take a tenth (``jitter`` is from 0 to 1).
+    The first wait is the smaller of ``poll_interval`` and 30 s, sixteen times that if a right is
+    missing; it doubles up to an hour, give or take a tenth (``jitter`` is from 0 to 1).
     """
     first = min(poll_interval, MAX_FIRST_BACKOFF)
     if kind is ErrorKind.ACCESS_DENIED:
@@ -85,8 +86,8 @@ def backoff(
 class Shutdowns:
     """All shutdowns of a host.
 
-    ``on_accepted`` is told when SageMaker agreed, ``on_failed`` when a try failed, both with the
-    app and the reason of the shutdown.
+    ``on_accepted`` is called when SageMaker agreed, ``on_failed`` when an attempt failed, both with
+    the app and the reason of the shutdown.
     """
 
     adapter: HostAdapter
@@ -98,7 +99,7 @@ class Shutdowns:
     _by_name: dict[str, _Shutdown] = field(default_factory=dict)
 
     def progress(self) -> Mapping[str, ShutdownProgress]:
-        """What is under way or failing, by app name."""
+        """Shutdowns under way or failing, by app name."""
         return {
             name: ShutdownProgress(
                 entry.reason, entry.requested_at, None if entry.in_flight else entry.failure
@@ -116,8 +117,8 @@ class Shutdowns:
         return min(times, default=None)
 
     def follow(self, verdicts: Iterable[Verdict], now: datetime) -> None:
-        """Forget what is over: apps that are gone, that SageMaker says are being deleted, or that
-        are no longer to be shut down. What can't be seen now is over neither way."""
+        """Forgets shutdowns that are over: the app is gone, SageMaker says that it is being
+        deleted, or it should no longer be shut down. An app that can't be seen now stays."""
         by_name = {verdict.app.name: verdict for verdict in verdicts}
         for name, entry in list(self._by_name.items()):
             if entry.in_flight:
@@ -139,7 +140,7 @@ class Shutdowns:
         """SageMaker agreed to delete an app and still says that it is in service."""
         entry.accepted_at = None
         if verdict.action is not Action.SHUT_DOWN and entry.reason is not Reason.USER_REQUEST:
-            del self._by_name[entry.app.name]  # somebody uses it by now
+            del self._by_name[entry.app.name]  # somebody is using it by now
             return
         minutes = round(ACCEPTED_PATIENCE / timedelta(minutes=1))
         code, message = (
@@ -160,7 +161,7 @@ class Shutdowns:
         self._failed(entry, AwsError(ErrorKind.OTHER, "shut_down", code, message))
 
     def due(self, verdicts: Iterable[Verdict], now: datetime) -> list[Verdict]:
-        """Those to be shut down that are neither under way nor waiting for their next try."""
+        """The apps to shut down that are neither under way nor waiting for a retry."""
         return [
             verdict
             for verdict in verdicts
@@ -177,7 +178,7 @@ class Shutdowns:
         return retry_at is None or retry_at <= now or verdict.reason is Reason.USER_REQUEST
 
     def start(self, verdicts: Iterable[Verdict], now: datetime) -> None:
-        """Shut down what is due. Returns at once; each app's call goes on by itself."""
+        """Shuts down these apps. Returns at once; each app's call goes on by itself."""
         for verdict in self.due(verdicts, now):
             name = verdict.app.name
             entry = self._by_name.get(name)
@@ -187,7 +188,7 @@ class Shutdowns:
             entry.task = asyncio.get_running_loop().create_task(self._shut_down(entry))
 
     async def stop(self) -> None:
-        """Stop waiting for what is in flight. What AWS was asked for goes on."""
+        """Stops waiting for calls in flight. AWS completes accepted ones."""
         tasks = [entry.task for entry in self._by_name.values() if entry.task is not None]
         for task in tasks:
             task.cancel()
@@ -198,7 +199,7 @@ class Shutdowns:
         try:
             await self.adapter.shut_down(entry.app)
         except AwsError as error:
-            # Gone already is what was wanted.
+            # It is gone already, which was the aim.
             if error.kind is not ErrorKind.NOT_FOUND:
                 self._failed(entry, error)
                 return

@@ -1,7 +1,7 @@
 """The one truth that the REST API, the metrics, the command line and the panel show.
 
-A frozen ``Status`` and how it is put together and written as JSON. Pure; ``api/openapi.yaml`` says
-what each field means to a reader.
+A frozen ``Status``, how it is built, and how it is written as JSON. Pure; ``api/openapi.yaml``
+explains each field to its readers.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from .model import (
 
 @dataclass(frozen=True)
 class WorkStatus:
-    """Something that can hold its app. ``shared``: it could be another app's as well."""
+    """Something that can hold its app. ``shared`` means that it could also be another app's."""
 
     kind: WorkKind
     id: str
@@ -84,7 +84,7 @@ class AppView:
 
 @dataclass(frozen=True)
 class InstanceView:
-    """What is billed: in Classic one instance of a type for all of its apps, else the app."""
+    """A billed instance: in Classic the one of a type for all its apps, else the app's."""
 
     instance_type: str
     app_names: tuple[str, ...]
@@ -129,21 +129,21 @@ class Costs(Protocol):
         ...
 
     def instance_cost(self, billing_key: str) -> Totals | None:
-        """What an instance (``Host.billing_key``) cost so far; None while that is not known."""
+        """The cost of an instance (``Host.billing_key``) so far; None while that is not known."""
         ...
 
     def totals(self) -> Totals | None:
-        """What all instances cost so far; None while that is not known."""
+        """The cost of all instances so far; None while that is not known."""
         ...
 
     @property
     def recording_error(self) -> str:
-        """Why nothing is recorded, or what was lost; empty if all is well."""
+        """Why nothing is recorded, or which data was lost; empty if all is well."""
         ...
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What else is wrong, say with the admin's prices."""
+        """Other problems, such as with the admin's prices."""
         ...
 
 
@@ -153,7 +153,7 @@ def app_views(
     progress: Mapping[str, ShutdownProgress],
     marks: Mapping[str, Mark],
 ) -> tuple[AppView, ...]:
-    """The apps with what was decided of them, how far their shutdowns are, and a fleet's marks."""
+    """The apps with their verdicts, the progress of their shutdowns, and a fleet's marks."""
     work = tuple(work)
     return tuple(
         _app_view(verdict, work, progress.get(verdict.app.name), marks.get(verdict.app.name))
@@ -190,7 +190,7 @@ def _app_view(
         return view
     failure = progress.failure
     if failure is not None and verdict.action is not Action.SHUT_DOWN:
-        # Nothing is tried again, so the app is what it is.
+        # There is no retry, so the app keeps its own state.
         return replace(view, error=failure)
     if failure is None:
         state, reason, since = State.SHUTTING_DOWN, progress.reason, progress.requested_at
@@ -227,7 +227,7 @@ def instance_views(
     price: Callable[[str, AppType], Price],
     cost: Callable[[str], Totals | None],
 ) -> tuple[InstanceView, ...]:
-    """The instances that are billed now. ``cost`` is asked by ``Host.billing_key``."""
+    """The instances that are billed now. ``cost`` is called with ``Host.billing_key``."""
     billed: dict[tuple[str, str], list[Verdict]] = {}
     for verdict in verdicts:
         app = verdict.app
@@ -252,7 +252,7 @@ def instance_views(
 
 
 def empty(host: Host, now: datetime) -> Status:
-    """The status of a host before anything was seen, or where nothing is done."""
+    """The status of a host before the first observation, or on which nothing is done."""
     return Status(
         version=__version__,
         host=host.kind,
@@ -277,7 +277,7 @@ def empty(host: Host, now: datetime) -> Status:
 
 
 def to_json(value: Any) -> Any:
-    """A status, or any part of it, as ``json.dumps`` takes it: times as ISO 8601 in UTC,
+    """A status, or any part of it, in a form for ``json.dumps``: times as ISO 8601 in UTC,
     durations in seconds, money as decimal strings."""
     if is_dataclass(value) and not isinstance(value, type):
         return {item.name: to_json(getattr(value, item.name)) for item in fields(value)}

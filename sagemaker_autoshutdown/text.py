@@ -13,7 +13,7 @@ from .clock import from_iso
 CENT = Decimal("0.01")
 
 
-#: What is another in each answer: request ids of all services, and addresses in memory.
+#: Parts that differ in each answer: request ids of all services, and addresses in memory.
 _IDS = re.compile(
     r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b0x[0-9a-f]{6,}\b"
     r"|(?<=request id)(?:\s*[:=]\s*|\s+)[\w/+=.-]+|(?<=requestid)(?:\s*[:=]\s*|\s+)[\w/+=.-]+",
@@ -22,7 +22,7 @@ _IDS = re.compile(
 
 
 def without_ids(text: str) -> str:
-    """An error without what is another each time: two that differ in nothing else are one."""
+    """An error without the parts that always differ, so that equal errors can be recognized."""
     return _IDS.sub("...", text)
 
 
@@ -38,13 +38,13 @@ def span(seconds: float) -> str:
 
 
 def milliseconds(duration: timedelta) -> str:
-    """A duration that is short: ``3 ms``, and from a second on as ``span`` has it."""
+    """A short duration: ``3 ms``, and from a second on in the form of ``span``."""
     count = round(duration.total_seconds() * 1000)
     return f"{count} ms" if count < 1000 else span(duration.total_seconds())
 
 
 def usd(amount: Decimal) -> str:
-    """To the cent; what is less is not shown as nothing."""
+    """To the cent; a smaller amount is not shown as zero."""
     if amount and abs(amount) < CENT:
         return "<0.01" if amount > 0 else ">-0.01"
     return f"{amount:.2f}"

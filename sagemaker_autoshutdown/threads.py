@@ -1,4 +1,4 @@
-"""Blocking work off the event loop."""
+"""Runs blocking work off the event loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 async def in_thread(function: Callable[[], T]) -> T:
     """The result of a blocking function, run in a daemon thread of its own.
 
-    Not a pool: a call that hangs must neither hold up the others nor the end of the process.
+    Not a pool: a call that hangs must hold up neither the others nor the end of the process.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()

@@ -1,4 +1,4 @@
-"""``fleet``: whole accounts from outside: what is up, what it costs, who shuts it down when idle.
+"""``fleet``: whole accounts, seen from outside: running apps, their cost, and their idle shutdown.
 
 It needs the rights to list, and no running server. Each module holds the subcommands that its
 docstring names.
@@ -13,7 +13,7 @@ from . import acting, costs, service, stack, status
 
 
 def add_parser(subparsers: Any) -> None:
-    """Add the command and its own subcommands."""
+    """Adds the command and its own subcommands."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "fleet",
         help="whole accounts: what is up, what it costs, who shuts it down when idle",

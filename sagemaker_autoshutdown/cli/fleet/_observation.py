@@ -92,7 +92,7 @@ class Seen:
 
     @property
     def observations(self) -> list[Observation]:
-        """What each account and region showed."""
+        """The results of each account and region."""
         return [observation for _, observation in self.found]
 
     def lines(self) -> Iterator[tuple[Observation, Line]]:
@@ -112,7 +112,7 @@ class Seen:
 
 
 def record_of(config: Config) -> Store | None:
-    """The record of ``fleet run``, if there is one: it knows since when an app is up."""
+    """The record of ``fleet run``, if there is one: it knows since when an app has been up."""
     from ...fleet.record import StoreError
     from ...fleet.store import FILE_NAME, Store
 

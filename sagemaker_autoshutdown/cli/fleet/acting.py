@@ -1,5 +1,5 @@
-"""``fleet plan``, ``fleet history`` and ``fleet policy``: what rules would do, what was done, and
-the rights that it takes."""
+"""``fleet plan``, ``fleet history`` and ``fleet policy``: the effect of rules, past actions, and
+the rights that a fleet needs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from ...fleet.config import Config
     from ...fleet.stopper import Proposal
 
-#: What was done is shown for so long by default.
+#: The time for which past actions are shown by default.
 _SHOWN = timedelta(days=7)
 
 
 def add_parsers(commands: Any) -> None:
-    """Add the commands to those of ``fleet``."""
+    """Adds the commands to those of ``fleet``."""
     plan = commands.add_parser(
         "plan",
         help="show what the rules would do now, and why",
@@ -67,7 +67,7 @@ def add_parsers(commands: Any) -> None:
 
 
 def show_plan(arguments: argparse.Namespace) -> int:
-    """What would be done now."""
+    """Shows what would be done now."""
     config = config_of(arguments)
     if not config.rules.rules:
         raise Misused("There are no rules: write [[rules]] into a file, and name it with --config.")
@@ -191,7 +191,7 @@ def _plan_lines(
 
 
 def show_history(arguments: argparse.Namespace) -> int:
-    """What was done."""
+    """Shows what was done."""
     now = utcnow()
     start = _moment(arguments.start) if arguments.start else now - _SHOWN
     rows = _events_of_stack(arguments, start) if arguments.stack else _events(arguments, start)
@@ -270,7 +270,7 @@ def _moment(text: str) -> datetime:
 
 
 def show_policy(arguments: argparse.Namespace) -> int:
-    """The rights that it takes."""
+    """Prints the rights that a fleet needs."""
     from ...fleet.policy import act_policy, read_policy
 
     make = read_policy if arguments.which == "read" else act_policy

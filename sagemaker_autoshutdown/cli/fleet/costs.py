@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def add_parsers(commands: Any) -> None:
-    """Add the command to those of ``fleet``."""
+    """Adds the command to those of ``fleet``."""
     costs = commands.add_parser(
         "costs",
         help="show the costs that fleet run recorded",
@@ -46,7 +46,7 @@ def add_parsers(commands: Any) -> None:
 
 
 def show_costs(arguments: argparse.Namespace) -> int:
-    """What was spent."""
+    """Shows recorded costs."""
     from ...costs.billing.report import safe_cell
     from ...fleet.advance import Charge
     from ...fleet.document import cost_row, costs_by
@@ -75,7 +75,7 @@ def show_costs(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def _recorded(arguments: argparse.Namespace, start: str, end: str) -> Iterator[Iterable[Cost]]:
-    """The costs of these days, out of the record of ``fleet run`` or of a stack."""
+    """The costs of these days, from the record of ``fleet run`` or of a stack."""
     from ...fleet.on_aws.table import Table
     from ...fleet.record import StoreError
     from ...fleet.store import FILE_NAME, Store

@@ -1,4 +1,4 @@
-"""``fleet run``: sweeps every few minutes until it is told to stop."""
+"""``fleet run``: sweeps every few minutes until it is stopped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ._observation import add_config, config_of
 
 
 def add_parsers(commands: Any) -> None:
-    """Add the command to those of ``fleet``."""
+    """Adds the command to those of ``fleet``."""
     run_parser = commands.add_parser(
         "run",
         help="list everything every few minutes, record costs, serve /metrics",
@@ -28,7 +28,7 @@ def add_parsers(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Sweeps until it is told to stop."""
+    """Sweeps until it is stopped."""
     from ...fleet.record import StoreError
     from ...fleet.server import CanNotListen, Server
     from ...fleet.service import Fleet

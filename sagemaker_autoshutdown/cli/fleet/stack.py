@@ -1,6 +1,6 @@
-"""``fleet deploy``, ``bundle``, ``template`` and ``uninstall``: the fleet on AWS's own engines.
+"""``fleet deploy``, ``bundle``, ``template`` and ``uninstall``: the fleet on AWS.
 
-What is done is planned in ``fleet/on_aws/deploy.py``; here it is shown, asked about and done.
+``fleet/on_aws/deploy.py`` plans; this module shows the plan, asks and carries it out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NAME = "sagemaker-autoshutdown-fleet"
 
 
 def add_parsers(commands: Any) -> None:
-    """Add the commands to those of ``fleet``."""
+    """Adds the commands to those of ``fleet``."""
     deploy = commands.add_parser(
         "deploy",
         help="deploy the fleet to AWS, or update it there",
@@ -116,7 +116,7 @@ def _add_asking(parser: argparse.ArgumentParser) -> None:
 
 
 def add_stack_record(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments by which a command reads the record of a stack."""
+    """Adds the arguments by which a command reads the record of a stack."""
     parser.add_argument(
         "--stack",
         nargs="?",
@@ -125,7 +125,7 @@ def add_stack_record(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"read the record of a fleet on AWS, by the name of its stack (default: {_NAME})",
     )
-    # Not "region": of other commands that is a list of those to be swept.
+    # Not "region": other commands use that for the list of regions to sweep.
     parser.add_argument(
         "--region",
         dest="stack_region",
@@ -135,7 +135,7 @@ def add_stack_record(parser: argparse.ArgumentParser) -> None:
 
 
 def stack_record(arguments: argparse.Namespace) -> tuple[Aws, dict[str, str]]:
-    """What calls AWS, and what the stack says of itself. Raises ``Failed``."""
+    """A client for AWS, and the outputs of the stack. Raises ``Failed``."""
     from ...fleet.on_aws.deploy import Deployment, NotDeployed
 
     aws = Aws(arguments.stack_region)
@@ -155,7 +155,7 @@ def stack_record(arguments: argparse.Namespace) -> tuple[Aws, dict[str, str]]:
 
 
 def run_bundle(arguments: argparse.Namespace) -> int:
-    """Makes the zip."""
+    """Makes the zip file."""
     bundle = _built(arguments)
     path = arguments.output or Path(bundle.name)
     try:
@@ -201,7 +201,7 @@ def run_template(arguments: argparse.Namespace) -> int:
 
 
 def run_deploy(arguments: argparse.Namespace) -> int:
-    """Plans, asks, does, reads back."""
+    """Plans, asks, deploys, and reads the outputs back."""
     from ...fleet.on_aws.deploy import NotDeployed
 
     wanted = _wanted(arguments)
@@ -232,7 +232,7 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
     from ...fleet.on_aws.deploy import Wanted
     from ...fleet.on_aws.template import PARAMETERS
 
-    config: Config = config_of(arguments)  # a mistake in it is found here, not in the cloud
+    config: Config = config_of(arguments)  # so that an error in it shows here, not in the cloud
     parameters: dict[str, str] = {}
     if config.interval != Config().interval:
         minutes, rest = divmod(int(config.interval.total_seconds()), 60)
@@ -268,7 +268,7 @@ def _wanted(arguments: argparse.Namespace) -> Wanted:
 
 
 def run_uninstall(arguments: argparse.Namespace) -> int:
-    """Deletes all of it."""
+    """Deletes the stack and everything that belongs to it."""
     from ...fleet.on_aws.deploy import NotDeployed
 
     deployment = _deployment(arguments)

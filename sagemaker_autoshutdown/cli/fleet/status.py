@@ -1,4 +1,5 @@
-"""``fleet status`` and ``fleet coverage``: what is up, and who shuts it down when it is idle."""
+"""``fleet status`` and ``fleet coverage``: running apps, and who shuts them down when they are
+idle."""
 
 from __future__ import annotations
 
@@ -16,12 +17,12 @@ from ._observation import Seen, add_config, add_form, add_region, tell
 if TYPE_CHECKING:
     from ...fleet.view import Line, Summary
 
-#: Lines of the table of what nobody shuts down.
+#: Lines in the table of apps that nobody shuts down.
 MOST_EXPENSIVE = 20
 
 
 def add_parsers(commands: Any) -> None:
-    """Add the commands to those of ``fleet``."""
+    """Adds the commands to those of ``fleet``."""
     status = commands.add_parser(
         "status",
         help="show everything that is up",
@@ -47,7 +48,7 @@ def add_parsers(commands: Any) -> None:
 
 
 def show_status(arguments: argparse.Namespace) -> int:
-    """Sweeps once, and shows what is up."""
+    """Sweeps once, and shows everything that is up."""
     from ...fleet import document
     from ...fleet.view import Summary
 
@@ -154,7 +155,7 @@ def _total_lines(totals: dict[str, Any]) -> Iterator[str]:
 
 
 def show_coverage(arguments: argparse.Namespace) -> int:
-    """Who shuts down what is up when it is idle."""
+    """Shows who shuts down running apps when they are idle."""
     from ...fleet import document
     from ...fleet.model import Coverage
     from ...fleet.view import Summary

@@ -47,12 +47,12 @@ class Hold(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def to_usd(text: str | None) -> Decimal | None:
-    """A price as it is kept."""
+    """A price as stored."""
     return None if text is None else Decimal(text)
 
 
 def stretches(db: Connection, start: int, end: int) -> list[Stretch]:
-    """What apps did between two times. Stretches that reach beyond come whole."""
+    """The activity of apps between two times. Stretches that reach beyond are not cut."""
     return [
         Stretch(instance, began, ended, app, instance_type, idle == 1, to_usd(usd), estimated == 1)
         for instance, began, ended, app, instance_type, idle, usd, estimated in db.execute(
@@ -65,9 +65,9 @@ def stretches(db: Connection, start: int, end: int) -> list[Stretch]:
 
 
 def runs(db: Connection, start: int, end: int) -> list[Run]:
-    """The runs that were up between two times, each with the last price that it had.
+    """The runs that were up between two times, each with its last price.
 
-    One that ended just at ``start`` is among them.
+    A run that ended exactly at ``start`` is included.
     """
     return [
         Run(instance, began, ended, app, instance_type, reason, to_usd(usd))
@@ -82,7 +82,7 @@ def runs(db: Connection, start: int, end: int) -> list[Run]:
 
 
 def timelines(db: Connection, start: int, end: int) -> list[Timeline]:
-    """What each run did that was up between two times, in order of time."""
+    """The activity of each run that was up between two times, in order of time."""
     parts: dict[int, list[Stretch]] = {}
     for (
         run_id,
@@ -122,7 +122,7 @@ def timelines(db: Connection, start: int, end: int) -> list[Timeline]:
 
 
 def runs_version(db: Connection) -> tuple[object, ...]:
-    """Something that changes whenever a run begins or ends."""
+    """A value that changes whenever a run begins or ends."""
     version: tuple[object, ...] = db.execute(
         "SELECT (SELECT max(id) FROM runs), (SELECT count(*) FROM runs WHERE ended_at IS NULL)"
     ).fetchone()
@@ -216,7 +216,7 @@ def _known(enum: type[E], value: object) -> E | None:
 
 
 class RunAt(NamedTuple):
-    """A run as it is kept; ``ended_at`` is None while it is up."""
+    """A run as stored; ``ended_at`` is None while it is up."""
 
     id: int
     ended_at: int | None
