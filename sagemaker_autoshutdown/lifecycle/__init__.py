@@ -1,5 +1,5 @@
-"""Installs for a whole domain: lifecycle configuration scripts, and where they are attached.
+"""Installs for a whole domain: lifecycle configuration scripts, and their attachment.
 
-Owns the scripts and what an admin does with them (render, install, uninstall, status, bundle).
-Nothing here runs in a Jupyter server; ``on_start`` alone runs where a script does.
+This package owns the scripts and an admin's commands for them (render, install, uninstall, status,
+bundle). Nothing here runs in a Jupyter server; only ``on_start`` runs in an app, with the script.
 """

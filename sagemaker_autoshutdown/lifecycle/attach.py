@@ -1,9 +1,9 @@
-"""Where a lifecycle configuration of ours stands in the settings of a domain or user profile. Pure.
+"""The place of our lifecycle configuration in the settings of a domain or user profile. Pure.
 
 A JupyterLab app runs the *built-in* lifecycle configuration of its settings and then the one that
-its user chose, so ours is the built-in one: users need not choose it, and what they choose stays. A
-JupyterServer app of Studio Classic runs one only, its default. Where the place is taken, ours runs
-what is there first (`combined`) and then installs, so that nothing that ran before is lost.
+its user chose. Ours is the built-in one: users need not choose it, and their choice stays. A
+JupyterServer app of Studio Classic runs only one, its default. If the place is taken, our script
+runs the earlier one first (`combined`) and then installs, so that nothing is lost.
 
 Settings are dicts in the form of the API (``UserSettings``, ``DefaultSpaceSettings``).
 """
@@ -18,19 +18,19 @@ from typing import Any
 
 from .script import Kind, dense, made_by_command, normalized, part
 
-#: What the API's patterns allow in place of an ARN, to take it away.
+#: Values that the API's patterns allow in place of an ARN, to remove it.
 NO_ARN = "None"
 
 _FIRST = re.compile(r"# Runs first: (\S+)")
 
 
 def member(kind: Kind) -> str:
-    """The member of the settings that is about the kind's apps."""
+    """The member of the settings for the kind's apps."""
     return f"{kind.app_type}AppSettings"
 
 
 def current(kind: Kind, settings: Mapping[str, Any]) -> str | None:
-    """The ARN that stands where ours goes, ours or another's."""
+    """The ARN in our place, ours or another's."""
     app = settings.get(member(kind)) or {}
     if kind is Kind.SPACE:
         return _arn(app.get("BuiltInLifecycleConfigArn"))
@@ -43,8 +43,8 @@ def is_ours(arn: str | None) -> bool:
 
 
 def native_idle(app_type: str, settings: Mapping[str, Any]) -> int | None:
-    """The minutes after which Studio's own idle shutdown ends apps of a type; None where settings
-    do not switch it on."""
+    """The minutes after which Studio's own idle shutdown ends apps of a type; None if the
+    settings do not switch it on."""
     app = settings.get(f"{app_type}AppSettings") or {}
     idle = (app.get("AppLifecycleManagement") or {}).get("IdleSettings") or {}
     if idle.get("LifecycleManagement") != "ENABLED":
@@ -58,20 +58,21 @@ def of_apps(kind: Kind, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def attached(kind: Kind, app: Mapping[str, Any], arn: str) -> dict[str, Any]:
-    """Settings of the kind's apps with `arn` in our place and all else as it was."""
+    """Settings of the kind's apps with `arn` in our place, otherwise unchanged."""
     app = dict(app)
     if kind is Kind.SPACE:
         app["BuiltInLifecycleConfigArn"] = arn
         return app
     spec = app.get("DefaultResourceSpec") or {"InstanceType": "system"}
     app["DefaultResourceSpec"] = {**spec, "LifecycleConfigArn": arn}
-    # A default must be among those that can be chosen, or the app does not start.
+    # A default must be one of the selectable configurations, or the app does not start.
     app["LifecycleConfigArns"] = [*_others(app), arn]
     return app
 
 
 def detached(kind: Kind, app: Mapping[str, Any], before: str | None) -> dict[str, Any]:
-    """The same without ours; `before` is what ours ran first, which gets its place back."""
+    """The same without ours. `before` is the script that ours ran first; it returns to its
+    place."""
     app = dict(app)
     place = before or NO_ARN
     if kind is Kind.SPACE:
@@ -83,8 +84,8 @@ def detached(kind: Kind, app: Mapping[str, Any], before: str | None) -> dict[str
 
 
 def without(app: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """The same without some members, as an update has to say it: lifecycle configurations are
-    taken away by an empty list and ``None`` (API reference), the rest by being left out."""
+    """The same without some members, in the form of an update: lifecycle configurations are
+    removed by an empty list and ``None`` (API reference), other members by leaving them out."""
     empty = {"DefaultResourceSpec": {"LifecycleConfigArn": NO_ARN}, "LifecycleConfigArns": []}
     kept = {name: value for name, value in app.items() if name not in names}
     return {**kept, **{name: empty[name] for name in names if name in empty}}
@@ -95,7 +96,7 @@ def _others(app: Mapping[str, Any]) -> list[str]:
 
 
 def without_nothing(value: Any) -> Any:
-    """Settings in a form in which what means nothing is left out, to be compared."""
+    """Settings without meaningless members, for comparison."""
     if isinstance(value, Mapping):
         cleaned = {key: without_nothing(each) for key, each in value.items()}
         return {key: each for key, each in cleaned.items() if each not in (None, NO_ARN, {}, [])}
@@ -105,7 +106,7 @@ def without_nothing(value: Any) -> Any:
 
 
 def differences(expected: Any, found: Any, where: str = "") -> list[str]:
-    """The paths at which two settings differ; what is not there is as nothing."""
+    """The paths at which two settings differ; a missing member equals an empty one."""
     if {type(expected), type(found)} <= {dict, type(None)}:
         mine, other = expected or {}, found or {}
         return [
@@ -119,8 +120,8 @@ def differences(expected: Any, found: Any, where: str = "") -> list[str]:
 def combined(script: str, arn: str, other: str) -> str:
     """Our script, with another's content run before it as SageMaker would have run it.
 
-    Ours runs even if that fails. Then the whole fails, as it would without ours. Our comments and
-    indentation are left out, since the API takes so much for both and no more.
+    Ours runs even if that one fails. Then the whole script fails, as it would without ours. Our
+    comments and indentation are left out, because the API limits the length of both together.
     """
     first, _, rest = dense(script).partition("\n")
     return (
@@ -135,19 +136,19 @@ def combined(script: str, arn: str, other: str) -> str:
 
 
 def marked(script: str, arn: str) -> str:
-    """Our script with the mark of `combined`, where nothing is run before it."""
+    """Our script with the mark of `combined`, when nothing runs before it."""
     first, _, rest = normalized(script).partition("\n")
     return f"{first}\n# Runs first: {arn}\n{rest}"
 
 
 def runs_first(script: str) -> str | None:
-    """What `combined` or `marked` names."""
+    """The ARN that `combined` or `marked` wrote."""
     found = (_FIRST.fullmatch(line) for line in head_of(script))
     return next((each[1] for each in found if each is not None), None)
 
 
 def head_of(script: str) -> Iterator[str]:
-    """The comments that a script begins with: no other script's within it."""
+    """The comments at the start of a script, without those of another script within it."""
     return takewhile(lambda line: line.startswith("#"), script.splitlines())
 
 

@@ -1,7 +1,8 @@
-"""What an older botocore can't see or write: refused, with the version to upgrade to.
+"""Refuses an older botocore for settings that it can't see or write, and names the version to
+upgrade to.
 
-botocore leaves out of an answer what its model of the API does not have. To write settings back
-without that would lose it.
+botocore drops members of an answer that its model of the API lacks. Writing settings back without
+them would lose them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from .plan import Refused
 from .script import Kind
 from .target import Target
 
-#: The first botocore that knows a member of the settings (found by looking at its releases).
+#: The first botocore that knows a member of the settings (from its releases).
 KNOWN_SINCE = {
     "SageMakerImageVersionAlias": "1.33.3",
     "JupyterLabAppSettings": "1.33.5",
@@ -25,7 +26,8 @@ KNOWN_SINCE = {
 
 
 def refuse_unknown(aws: Aws, target: Target, group: str, kind: Kind, unknown: list[str]) -> None:
-    """What would be written back must be known whole, or it would be lost."""
+    """Settings that are written back must be known completely, or the unknown part would be
+    lost."""
     path = f"{group}.{attach.member(kind)}"
     lacking = [each for each in unknown if each == path or each.startswith(f"{path}.")]
     place = "BuiltInLifecycleConfigArn" if kind is Kind.SPACE else "DefaultResourceSpec"
@@ -46,7 +48,7 @@ def _refuse(aws: Aws, lacking: list[str]) -> None:
 
 
 def refuse_native(aws: Aws, target: Target, path: str, unknown: list[str]) -> None:
-    """What Studio's own idle shutdown is set in is written back, too."""
+    """The settings of Studio's own idle shutdown are written back, too."""
     lacking = [each for each in unknown if each == path or each.startswith(f"{path}.")]
     if not aws.knows("sagemaker", f"Update{target.resource}", f"{path}.AppLifecycleManagement"):
         lacking.append(f"{path}.AppLifecycleManagement")
@@ -54,7 +56,7 @@ def refuse_native(aws: Aws, target: Target, path: str, unknown: list[str]) -> No
 
 
 def refuse_unseen(aws: Aws, target: Target, group: str, kind: Kind, unknown: list[str]) -> None:
-    """Where ours may stand without this botocore's telling, nothing can be said."""
+    """If this botocore does not return the place of our script, nothing can be said about it."""
     if kind is Kind.SPACE:
         path = f"{group}.{attach.member(kind)}"
         if {path, f"{path}.BuiltInLifecycleConfigArn"} & {*unknown}:
@@ -62,8 +64,8 @@ def refuse_unseen(aws: Aws, target: Target, group: str, kind: Kind, unknown: lis
 
 
 def refuse_blind(aws: Aws) -> None:
-    """A botocore that leaves the built-in lifecycle configuration out can't tell who has ours: it
-    would look installed nowhere."""
+    """A botocore that drops the built-in lifecycle configuration can't tell who has ours: it
+    would seem installed nowhere."""
     place = "BuiltInLifecycleConfigArn"
     path = f"DefaultUserSettings.{attach.member(Kind.SPACE)}.{place}"
     if not aws.knows("sagemaker", "UpdateDomain", path):

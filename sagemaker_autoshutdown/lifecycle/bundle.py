@@ -1,4 +1,4 @@
-"""One file for where there is no package index: the wheel, its checksum and the scripts."""
+"""One file for sites without a package index: the wheel, its checksum and the scripts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WHEEL_NAME = re.compile(r"sagemaker_autoshutdown-(?P<version>[^-]+)-py3-none-an
 
 
 def version_of_wheel(wheel: Path) -> str:
-    """The version of a wheel of this product, by its name; `InvalidScript` for anything else."""
+    """The version of a wheel of this product, by its name; `InvalidScript` for any other file."""
     found = _WHEEL_NAME.fullmatch(wheel.name)
     if found is None:
         raise InvalidScript(f"{wheel.name} is not a wheel of sagemaker-autoshutdown")
@@ -24,12 +24,12 @@ def version_of_wheel(wheel: Path) -> str:
 
 
 def sha256_of(wheel: Path) -> str:
-    """The checksum that goes into a script."""
+    """The checksum for the script."""
     return hashlib.sha256(wheel.read_bytes()).hexdigest()
 
 
 def write(bundle: Path, wheel: Path, scripts: Mapping[Kind, str]) -> None:
-    """Write it; the same contents give the same bytes, whenever and wherever."""
+    """Writes it; the same contents give the same bytes, whenever and wherever."""
     folder = f"sagemaker-autoshutdown-{version_of_wheel(wheel)}"
     members = {
         wheel.name: wheel.read_bytes(),

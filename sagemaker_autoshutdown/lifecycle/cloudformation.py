@@ -1,6 +1,6 @@
-"""The CloudFormation template: what the command creates, for those who keep such things in code.
+"""The CloudFormation template: it creates what the command creates, for admins who use templates.
 
-Made from the scripts and the policy, so that it can't tell another story than they do.
+It is made from the scripts and the policy, so that they always agree.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .script import (
 )
 from .start_logs import GROUP, PREFIX
 
-#: Parameter → the line of the scripts' settings that it stands for.
+#: Parameter → the line of the scripts' settings that it sets.
 PARAMETERS = {
     "Version": "VERSION",
     "Wheel": "WHEEL",
@@ -165,7 +165,7 @@ def template() -> str:
 
 
 def _config(kind: Kind) -> str:
-    # A version's dots and plus may not stand in a name.
+    # A name may not hold a version's dots and plus.
     dashed = '!Join ["-", !Split ["+", !Join ["-", !Split [".", !Ref Version]]]]'
     name = f'!Sub ["{NAME_PREFIX}${{Dashed}}-{kind.value}-r${{Revision}}", {{Dashed: {dashed}}}]'
     if kind is Kind.NOTEBOOK_INSTANCE:
@@ -188,7 +188,7 @@ def _config(kind: Kind) -> str:
         Fn::Base64: !Join
 """
         depth = 8
-    # As little indented as can be, for the same limit.
+    # Little indentation, because of the same limit.
     script = (
         f'- ""\n- - !Sub |+\n{indent(_top(kind), " " * 3)}  - |\n{indent(_rest(kind), " " * 3)}'
     )
@@ -196,9 +196,9 @@ def _config(kind: Kind) -> str:
 
 
 def _top(kind: Kind) -> str:
-    """The script as far as its settings go, with the parameters in them.
+    """The script up to the end of its settings, with the parameters in them.
 
-    Without comments, here as below: a template that is given without a bucket may not be long.
+    Without comments, here as below: a template without a bucket may not be long.
     """
     top = without_comments(render(kind).partition(END_OF_SETTINGS)[0])
     for parameter, name in PARAMETERS.items():
@@ -213,7 +213,8 @@ def _rest(kind: Kind) -> str:
 
 
 def _policy() -> str:
-    """The role's policy with the stack's own places, and the rights that only some need."""
+    """The role's policy with the stack's own resources, and the rights that only some stacks
+    need."""
     place = policy.Place(
         "${AWS::Partition}", "${AWS::Region}", "${AWS::AccountId}", "${OwnDomain}", "${AnyDomain}"
     )
@@ -245,12 +246,12 @@ def _policy() -> str:
     return "\n".join(lines) + "\n"
 
 
-#: Metric → the word of the scripts that it counts, as in the Terraform module.
+#: Metric → the scripts' word that it counts, as in the Terraform module.
 WATCHED = {"NotInstalled": "NOT INSTALLED", "SwitchedOff": "SWITCHED OFF"}
 
 
 def _alarms() -> str:
-    """What counts the starts that went wrong, and says so."""
+    """The metric filters and alarms for starts that failed."""
     return "".join(
         f"""\
   {metric}Filter:
@@ -283,11 +284,11 @@ def _alarms() -> str:
 
 
 def _after(start: str, parameter: str) -> str:
-    """What follows the start of a parameter's value; nothing that matters for any other value."""
+    """The text after the start of a parameter's value; harmless for any other value."""
     return f'!Select [1, !Split ["{start}", !Join ["", [!Ref {parameter}, "{start}none"]]]]'
 
 
-#: What stands in the places of a policy for what a stack is told.
+#: Replaces the unknown parts of a policy by a stack's parameters.
 _KNOWN = {
     "OwnDomain": '!If [OneDomain, !Ref DomainId, "${sagemaker:DomainId}"]',
     "AnyDomain": '!If [OneDomain, !Ref DomainId, "*"]',
@@ -301,7 +302,7 @@ def _item(value: dict[str, Any], depth: int, known: dict[str, str] | None = None
 
 
 def _yaml(value: Any, known: dict[str, str]) -> list[str]:
-    """A value in lines; one line for what needs no more."""
+    """A value in lines; one line if it fits."""
     if isinstance(value, dict):
         lines = []
         for key, each in value.items():
@@ -321,5 +322,5 @@ def _yaml(value: Any, known: dict[str, str]) -> list[str]:
 
 
 def _key(name: str) -> str:
-    """A key of YAML, which takes one word for nothing."""
+    """A key of YAML, which would take one word for null."""
     return '"Null"' if name == "Null" else name

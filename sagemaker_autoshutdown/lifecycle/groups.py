@@ -1,4 +1,4 @@
-"""Which user profiles of a domain a command is for: by name, tag, share, or what they have."""
+"""The user profiles of a domain that a command is for: by name, tag, percentage, or attachment."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from .target import Target
 
 @dataclass(frozen=True)
 class Group:
-    """A choice of user profiles: all that every part of it allows."""
+    """A choice of user profiles: those that fit every part."""
 
-    #: Those to choose from; None for all of the domain.
+    #: Candidates; None for all of the domain.
     names: Sequence[str] | None = None
     #: A tag that they have, as KEY=VALUE; either may hold an equals sign.
     tag: str | None = None
-    #: Only so many of a hundred, always the same ones: a larger share holds a smaller one.
+    #: A percentage, always with the same profiles: a larger one holds a smaller one.
     percent: float = 100.0
-    #: Only those with a script of ours of their own.
+    #: Only profiles with a script of ours of their own.
     with_own: bool = False
-    #: Patterns of names that are left out.
+    #: Patterns of excluded names.
     excluded: Sequence[str] = ()
 
     @property
     def is_given(self) -> bool:
-        """Whether it chooses at all: without a choice a command is for the domain itself."""
+        """Whether it chooses at all: without a choice, a command is for the domain itself."""
         return self.names is not None or self.tag is not None or self.with_own or self.percent < 100
 
 
@@ -43,10 +43,10 @@ def targets(
     group: Group,
     tell: Told = lambda *_: None,
 ) -> list[Target]:
-    """The user profiles of a group, or the domain where none is chosen. Those that are deleted
-    meanwhile are in none, unless they were named.
+    """The user profiles of a group, or the domain if there is no choice. Profiles that are deleted
+    meanwhile are left out, unless they were named.
 
-    Raises `Refused` where nobody is left, and `AwsError`.
+    Raises `Refused` if nobody is left, and `AwsError`.
     """
     if not group.is_given:
         return [Target(domain_id)]
@@ -110,5 +110,5 @@ def _is_excluded(name: str, patterns: Iterable[str]) -> bool:
 
 
 def _share_of(name: str) -> float:
-    """Where a name stands among all, from 0 to below 100; the same for ever."""
+    """The position of a name among all, from 0 to below 100; it never changes."""
     return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) * 100 / 2**32

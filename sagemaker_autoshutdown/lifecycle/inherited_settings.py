@@ -1,9 +1,9 @@
-"""What a user profile's own settings take over from the domain's when ours is attached. Pure.
+"""Copies the domain's settings into a user profile's own when ours is attached. Pure.
 
-A user profile's settings of a type of apps take precedence over the domain's (API reference,
-UserSettings); whether those that the profile leaves out are still the domain's is not said. So what
-the profile had none of is copied from the domain, and nothing that applied before is hidden. Our
-script keeps a record of that, by which the copies are known again and taken back.
+A user profile's settings for a type of apps take precedence over the domain's (API reference,
+UserSettings). The reference does not say whether the domain's still apply to members that the
+profile leaves out. So the missing members are copied from the domain, and nothing that applied
+before is hidden. Our script keeps a record of the copies, so that they can be found and removed.
 
 Settings are those of one type of apps, in the form of the API (``JupyterLabAppSettings``).
 """
@@ -20,18 +20,18 @@ from typing import Any
 from . import attach
 from .script import Kind
 
-#: The record's name for the lifecycle configuration that ours stands in place of.
+#: The record's name for the lifecycle configuration that ours replaces.
 _PLACE = "LifecycleConfig"
 _RECORD = re.compile(r"# Copied from the domain: (.+)")
 
 
 @dataclass(frozen=True)
 class CopiedSettings:
-    """What is the domain's in a user profile's settings."""
+    """The members of a user profile's settings that are copied from the domain."""
 
-    #: Member → a digest of its value, by which a later change of it is noticed.
+    #: Member → a digest of its value, by which a later change shows.
     members: Mapping[str, str] = field(default_factory=dict)
-    #: Whether what ours runs first is the domain's.
+    #: Whether the script that ours runs first is the domain's.
     place: bool = False
 
     def __bool__(self) -> bool:
@@ -41,7 +41,7 @@ class CopiedSettings:
 def seeded(
     kind: Kind, own: Mapping[str, Any], inherited: Mapping[str, Any]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """A user profile's settings with what it has none of, and the names of those members."""
+    """A user profile's settings with its missing members added, and the names of those members."""
     members: tuple[str, ...] = ()
     has = attach.without_nothing(own)
     if not has:
@@ -57,12 +57,12 @@ def seeded(
 def record(
     kind: Kind, app: Mapping[str, Any], names: tuple[str, ...], *, place: bool
 ) -> CopiedSettings:
-    """What is remembered of settings that ours is attached to."""
+    """The record of the settings that ours is attached to."""
     return CopiedSettings({name: _digest(kind, app, name) for name in names}, place)
 
 
 def unchanged(kind: Kind, app: Mapping[str, Any], copied: CopiedSettings) -> tuple[str, ...]:
-    """The members that still are as they were copied, but for ours."""
+    """The members that are unchanged since they were copied, except for ours."""
     return tuple(
         name for name, digest in copied.members.items() if _digest(kind, app, name) == digest
     )
@@ -90,7 +90,7 @@ def read(script: str) -> CopiedSettings:
 
 
 def _digest(kind: Kind, app: Mapping[str, Any], name: str) -> str:
-    """Of a member, whatever of ours stands in it."""
+    """A member without ours."""
     value = app.get(name)
     if kind is Kind.CLASSIC and isinstance(value, Mapping):
         value = {key: each for key, each in value.items() if key != "LifecycleConfigArn"}

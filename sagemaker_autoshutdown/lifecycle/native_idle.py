@@ -1,8 +1,8 @@
-"""Studio's own idle shutdown: for Code Editor, which no script of ours is for, and, where an admin
-wants a second net below ours, for JupyterLab. Pure.
+"""Studio's own idle shutdown: for Code Editor, which our scripts don't cover, and, as a safety net,
+for JupyterLab. Pure.
 
-It stands in a domain's default settings (``IdleSettings``). What stood there before is kept in a
-line of our JupyterLab script, by which it is taken back.
+It is in a domain's default settings (``IdleSettings``). A line of our JupyterLab script keeps the
+earlier value, by which it is restored.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from . import attach
 from .script import InvalidScript, Kind
 
-#: Minutes that the API takes.
+#: The minutes that the API accepts.
 SHORTEST, LONGEST = 60, 525_600
 
 _OFF = {"LifecycleManagement": "DISABLED"}
@@ -29,7 +29,7 @@ class NativeApp:
 
     #: For people, and in the script's line.
     name: str
-    #: Where its settings are.
+    #: The path of its settings.
     member: str
     groups: tuple[str, ...]
 
@@ -57,16 +57,18 @@ class NativeApp:
         return None
 
     def record_of(self, settings: Mapping[str, Any], script_of: Any) -> Record | None:
-        """The record of one of ours that is attached there; `script_of` gives an ARN's script."""
+        """The record of our attached script; `script_of` returns an ARN's script."""
         arn = attach.current(Kind.SPACE, settings)
         return self.read(script_of(arn)) if arn is not None and attach.is_ours(arn) else None
 
     def changed(
         self, group: str, settings: Mapping[str, Any], old: Record | None, minutes: int | None
     ) -> Change:
-        """What an install with `minutes`, or without it, makes of a group of a domain's settings.
+        """The change that an install with `minutes`, or without it, makes to a group of a domain's
+        settings.
 
-        `old` is the record of what is attached there now. What somebody has changed since is left.
+        `old` is the record of the attached script. Values that somebody has changed since then
+        stay.
         """
         here = _idle(settings.get(self.member) or {})
         is_ours = old is not None and here == _on(old.minutes)
@@ -93,7 +95,7 @@ JUPYTERLAB = NativeApp(
     "JupyterLab", "JupyterLabAppSettings", ("DefaultUserSettings", "DefaultSpaceSettings")
 )
 APPS = (CODE_EDITOR, JUPYTERLAB)
-#: What is to be known of a net below ours.
+#: A note about a safety net below ours.
 NET = (
     "Studio's own idle shutdown takes silent training in JupyterLab for idle. Our server keeps it "
     "off while something is busy, kept or unknown (hold_off_native_idle), but only while that "
@@ -103,7 +105,7 @@ NET = (
 
 @dataclass(frozen=True)
 class Record:
-    """What was set, and the ``IdleSettings`` that it stands in place of."""
+    """The minutes that were set, and the ``IdleSettings`` that they replaced."""
 
     minutes: int
     before: Mapping[str, Any]
@@ -111,13 +113,13 @@ class Record:
 
 @dataclass(frozen=True)
 class Change:
-    """What becomes of it."""
+    """The planned change."""
 
-    #: The new ``IdleSettings``; None where they stay as they are.
+    #: The new ``IdleSettings``; None if they stay as they are.
     idle: Mapping[str, Any] | None
     record: Record | None
     note: str = ""
-    #: The paths that an update may leave as they are, since it only adds.
+    #: The paths that an update may leave unchanged, because it only adds.
     may_stay: tuple[str, ...] = ()
 
     def made_in(self, app: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,7 +131,7 @@ class Change:
 
 
 def minutes_of(seconds: float) -> int:
-    """A duration as the API takes it; `InvalidScript` where it does not."""
+    """A duration in the API's form; `InvalidScript` if it is out of range."""
     minutes = math.ceil(seconds / 60)
     if not SHORTEST <= minutes <= LONGEST:
         raise InvalidScript(

@@ -1,8 +1,8 @@
 """The same for notebook instances, by name: they have lifecycle configurations of their own kind.
 
-A notebook instance has one lifecycle configuration, and takes another only while it is stopped.
-Where it has one, ours keeps what that does: its script for the creation as it is, and its script
-for every start before ours.
+A notebook instance has one lifecycle configuration, and takes another only while it is stopped. If
+it has one, ours keeps its effect: its script for the creation unchanged, and its script for every
+start before ours.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class Notebooks:
     aws: Aws
 
     def describe(self, name: str) -> dict[str, Any]:
-        """A notebook instance, once no update of it is under way; `Refused` where there is none of
-        that name."""
+        """A notebook instance, once no update is under way; `Refused` if there is none of that
+        name."""
         named = {"NotebookInstanceName": name}
         try:
             return until_settled(
@@ -45,18 +45,20 @@ class Notebooks:
             raise
 
     def all(self) -> Iterator[dict[str, Any]]:
-        """All of them, as the list has them."""
+        """All of them, in the list's form."""
         return self.aws.pages_blocking(
             "sagemaker", "ListNotebookInstances", "NotebookInstances", {"MaxResults": 100}
         )
 
     def on_start(self, config: str) -> bytes | None:
-        """What a lifecycle configuration runs at each start; None where there is no such."""
+        """The script of a lifecycle configuration for each start; None if there is no such
+        configuration."""
         found = self._config(config)
         return None if found is None else _decoded(found.get("OnStart") or [])
 
     def plan_install(self, name: str, script: str) -> Plan:
-        """Create what is not there yet and attach it, where it is stopped."""
+        """Creates the missing configuration and attaches it, if the notebook instance is
+        stopped."""
         described = self.describe(name)
         here = described.get("NotebookInstanceLifecycleConfigName")
         if here is not None and is_templates(here):
@@ -103,7 +105,7 @@ class Notebooks:
         return self._plan(name, here, config, tuple(steps), tuple(notes), old)
 
     def plan_uninstall(self, name: str) -> Plan:
-        """Take ours off, and put back what was there."""
+        """Detaches ours, and restores the earlier one."""
         described = self.describe(name)
         here = described.get("NotebookInstanceLifecycleConfigName")
         if here is None or not attach.is_ours(here):
@@ -163,7 +165,7 @@ class Notebooks:
         return attach.runs_first(self._script(here))
 
     def _script(self, config: str) -> str:
-        """One of ours, to be looked at."""
+        """One of ours, to be checked."""
         found = self._config(config) or {}
         return _decoded(found.get("OnStart") or []).decode(errors="replace")
 

@@ -1,5 +1,5 @@
 """Says whether something else shuts down this app too, or a user has switched this one off. Run by
-the lifecycle script, where it runs:
+the lifecycle script, in the app:
 
 python -m sagemaker_autoshutdown.lifecycle.on_start
 """
@@ -20,7 +20,7 @@ from . import switched_off
 
 
 def find(host: Host) -> Iterator[str]:
-    """What else shuts down this host's apps, in words, and what could not be looked at."""
+    """Other idle shutdowns of this host's apps, in words, and checks that failed."""
     advice = "The limit that is reached first applies. Switch one of the two off."
     is_held_off = fixed_settings([]).get("hold_off_native_idle") is True
     for finding in other_shutdowns.all_of(host, native_is_held_off=is_held_off):
@@ -46,7 +46,7 @@ def _crontab() -> str:
 
 
 def main() -> None:
-    """Print a line for each, in the form of the script's log."""
+    """Prints a line for each, in the form of the script's log."""
     host = detect(os.environ.get("RESOURCE_METADATA_FILE") or DEFAULT_METADATA_FILE)
     for other in (*switched_off.find(), *find(host)):
         sys.stdout.write(f"sagemaker-autoshutdown: {other}\n")

@@ -1,4 +1,4 @@
-"""Lifecycle configurations that this command did not make: what is taken over or refused."""
+"""Lifecycle configurations that this command did not make: which it takes over or refuses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .script import made_by_command, version_of
 
 
 def as_text(script: bytes, name: str) -> str:
-    """Another's script; `Refused` where it can't be written into ours as it is."""
+    """Another's script; `Refused` if it can't be written into ours unchanged."""
     try:
         return script.decode()
     except UnicodeDecodeError as error:
@@ -19,12 +19,12 @@ def as_text(script: bytes, name: str) -> str:
 
 
 def is_templates(arn: str | None) -> bool:
-    """Whether a name, or the name in an ARN, is the CloudFormation template's."""
+    """Whether a name, or the name in an ARN, is one that the CloudFormation template makes."""
     return arn is not None and version_of(arn) is not None and not made_by_command(arn)
 
 
 def made_by_template(arn: str) -> str:
-    """What to do about one of the template's."""
+    """What to do about a configuration of the template."""
     return (
         f"{arn.rpartition('/')[2]} was made by the CloudFormation template: change it there, or "
         "detach it there first"

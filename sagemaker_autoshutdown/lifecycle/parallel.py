@@ -11,15 +11,15 @@ from ..aws import MAX_CONNECTIONS
 T = TypeVar("T")
 R = TypeVar("R")
 
-#: Calls at once. AWS publishes no rates for SageMaker's Describe operations; the apps of a large
-#: domain make calls too, out of the same allowance, and each call waits where it is throttled.
+#: Calls at once. AWS publishes no rates for SageMaker's Describe operations. The apps of a large
+#: domain make calls too, out of the same allowance. A throttled call waits.
 AT_ONCE = MAX_CONNECTIONS
 
 
 def each(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """What the function gives for each item, in their order.
+    """The function's result for each item, in the items' order.
 
-    What it raises ends all: what has not begun by then is not begun.
+    An exception ends everything: calls that have not begun by then do not begin.
     """
     pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="sagemaker_autoshutdown")
     try:

@@ -1,7 +1,7 @@
-"""What a command is going to do, so that it can be shown, asked about, done and checked.
+"""The steps of a command, to be shown, agreed to, carried out and verified.
 
-First all that attaches, then it is read back, and only then what nothing needs any more is deleted:
-wherever it stops, every app starts with a script that is there.
+First everything is attached, then it is read back, and only then unused resources are deleted:
+wherever it stops, every app starts with a script that exists.
 """
 
 from __future__ import annotations
@@ -13,46 +13,46 @@ from typing import Any
 from ..aws import Aws, AwsError, ErrorKind
 from .parallel import each
 
-#: Told how many of how many things are done, and what they are.
+#: Called with the number of finished things, their total, and their kind.
 Told = Callable[[int, int, str], None]
 
 
 class Refused(Exception):
-    """It can't be done as asked; nothing was changed. Says why and what to do."""
+    """Not possible as asked; nothing was changed. Says why and what to do."""
 
 
 class Lost(Exception):
-    """What was read back is not what was to be written; says where it differs."""
+    """The result that was read back is not the one that was written; says where it differs."""
 
 
 class NotDeleted(Exception):
-    """All is attached as it was to be, but what nothing needs stays; says how to go on."""
+    """Everything is attached, but some unused resources stay; says how to go on."""
 
 
-#: Words of SageMaker where it has no code for it: of notebook instances it says all this with a
-#: ValidationException, and of what is not there with "RecordNotFound" or "does not exist".
+#: SageMaker's words when it has no error code: for notebook instances it answers all this with a
+#: ValidationException, and for a missing resource with "RecordNotFound" or "does not exist".
 _GONE = ("recordnotfound", "does not exist", "not found")
 _IN_USE = ("in use", "being used", "associated with", "attached to")
 _THERE = ("already exist", "duplicate")
 
 
 def gone(error: AwsError) -> bool:
-    """Whether there is no such thing."""
+    """Whether there is no such resource."""
     return error.kind is ErrorKind.NOT_FOUND or _says(error, _GONE)
 
 
 def never(_: AwsError) -> str | None:
-    """No error is tolerated."""
+    """Tolerates no error."""
     return None
 
 
 def if_there(error: AwsError) -> str | None:
-    """To create what another run has just created: the name tells the content."""
+    """Tolerates that another run has just created it: its name follows from its content."""
     return "it already exists" if _is(error, ErrorKind.IN_USE, _THERE) else None
 
 
 def if_gone_or_used(error: AwsError) -> str | None:
-    """To delete what others may use, or have deleted."""
+    """Tolerates that others use it, or have deleted it."""
     if gone(error):
         return "it is already gone"
     return "it is still in use" if _is(error, ErrorKind.IN_USE, _IN_USE) else None
@@ -74,27 +74,27 @@ class Step:
     text: str
     operation: str
     parameters: dict[str, Any]
-    #: What to say of an error after which all is well nevertheless; None for any other.
+    #: A text about an error that does no harm; None for any other.
     tolerated: Callable[[AwsError], str | None] = never
-    #: The same for AWS's own command line, for what another run of the command won't do.
+    #: The same for AWS's own command line, if another run of the command won't do it.
     by_hand: str = ""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done, and what should be known before it is agreed to."""
+    """The steps, and the notes to read before agreeing."""
 
-    #: What creates and attaches, in its order.
+    #: Creates and attaches, in this order.
     steps: tuple[Step, ...] = ()
     notes: tuple[str, ...] = ()
-    #: Look just before the first step whether all still is as it was planned for, since somebody
-    #: was asked meanwhile; they raise `Refused`.
+    #: Just before the first step, check that nothing has changed since the plan was made, because
+    #: somebody was asked meanwhile; they raise `Refused`.
     guards: tuple[Callable[[], None], ...] = ()
-    #: Read back and compare after the last step; they raise `Lost`, or give what is to be said.
+    #: Read back and compare after the last step; they raise `Lost`, or return a note.
     checks: tuple[Callable[[], Iterable[str]], ...] = ()
-    #: What deletes, once all has been read back.
+    #: Deletes, once everything has been read back.
     deletes: tuple[Step, ...] = ()
-    #: What was asked for and has to wait for somebody, and for what.
+    #: Requests that have to wait for somebody, and for what.
     waits: tuple[str, ...] = ()
 
     def described(self) -> str:
@@ -108,12 +108,11 @@ class Plan:
         return "\n".join([head, *lines, *(f"  Note: {note}" for note in self.notes)])
 
     def carry_out(self, aws: Aws, say: Callable[[str], None], tell: Told = lambda *_: None) -> None:
-        """Do it, and `say` what was done, line by line; where it stops, what was not, too. `tell`
-        is told how far what only reads has come.
+        """Carries it out, and `say`s each finished step; if it stops, also the unfinished ones.
+        `tell` reports the progress of steps that only read.
 
-        Raises `Refused` before anything is changed, `AwsError` where a call fails, `Lost`, and
-        `NotDeleted` at the end. What was done until then stays done, and the same command can be
-        given again.
+        Raises `Refused` before anything is changed, `AwsError` if a call fails, `Lost`, and
+        `NotDeleted` at the end. Finished steps stay, and the same command can be given again.
         """
         for number, _ in enumerate(each(_call, self.guards), 1):
             tell(number, len(self.guards), "read again")
@@ -134,7 +133,7 @@ class Plan:
         self._delete(aws, say)
 
     def _delete(self, aws: Aws, say: Callable[[str], None]) -> None:
-        """One that fails keeps no other from being deleted."""
+        """A failed deletion does not prevent the others."""
         failed = []
         for step in self.deletes:
             try:
@@ -176,7 +175,7 @@ def _list(check: Callable[[], Iterable[str]]) -> list[str]:
 
 
 def together(*plans: Plan) -> Plan:
-    """Several plans as one; a step that two of them need is done once."""
+    """Several plans as one; a step that two of them need is carried out once."""
 
     def each_once(steps: Iterable[Step]) -> tuple[Step, ...]:
         found: list[Step] = []

@@ -1,7 +1,7 @@
-"""IAM policies: what the admin's command may do, and what the apps' execution role must.
+"""IAM policies: for the admin's command, and for the apps' execution role.
 
 The one source: the command, the CloudFormation template, the Terraform module (its `policy.json`)
-and the excerpt in the documentation are made from or compared with what this gives.
+and the excerpt in the documentation are made from it or compared with it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ READ_NOTEBOOKS = (
     "sagemaker:DescribeNotebookInstanceLifecycleConfig",
 )
 
-#: What each of the commands calls, for domains and for notebook instances.
+#: The operations of each command, for domains and for notebook instances.
 ADMIN = {
     "install": (
         *READ_STUDIO,
@@ -71,7 +71,7 @@ ADMIN_NOTEBOOKS = {
     ),
 }
 
-#: What the extension calls with the app's own role.
+#: The operations that the extension calls with the app's own role.
 ROLE = {
     Kind.CLASSIC: ("sagemaker:DeleteApp", "sagemaker:DescribeApp", "sagemaker:ListApps"),
     Kind.SPACE: ("sagemaker:DeleteApp", "sagemaker:DescribeApp"),
@@ -80,8 +80,8 @@ ROLE = {
         "sagemaker:StopNotebookInstance",
     ),
 }
-#: What it reads with that role to say what else shuts a space's app down (Studio's own idle
-#: shutdown stands in any of the three) and what its volume costs. It does without.
+#: Reads with that role, to find other shutdowns of a space's app (Studio's own idle shutdown may be
+#: set in any of the three) and the cost of its volume. The extension works without them.
 ROLE_LOOK = {
     "sagemaker:DescribeDomain": "domain/{domain}",
     "sagemaker:DescribeSpace": "space/{domain}/*",
@@ -89,26 +89,27 @@ ROLE_LOOK = {
 }
 
 
-#: What it reads with that role to show the mark of a fleet (``hosts/marks.py``). It does without.
+#: Reads with that role, to show a fleet's mark (``hosts/marks.py``). The extension works without
+#: it.
 ROLE_MARK = {"sagemaker:ListTags": ("app/{domain}/*", "notebook-instance/*")}
 
 
-#: What a notebook instance must be tagged with (any value will do) for the role to stop it, where
-#: the policy does not name it.
+#: The tag (with any value) that a notebook instance needs for the role to stop it, if the policy
+#: does not name the instance.
 NOTEBOOK_TAG = "sagemaker-autoshutdown"
 
-#: Policy variables, which IAM fills in with the caller's own. AWS's managed policy for SageMaker
-#: uses both for the apps of private spaces; that they are there in Studio Classic is inferred.
+#: Policy variables, which IAM replaces by the caller's own values. AWS's managed policy for
+#: SageMaker uses both for the apps of private spaces; that Studio Classic has them is inferred.
 OWN_DOMAIN = "${sagemaker:DomainId}"
 OWN_PROFILE = "${sagemaker:UserProfileName}"
 
-#: What every name of an app, private space or shared space is deleted by.
+#: Deletes every app, private space and shared space.
 _DELETE = ["sagemaker:DeleteApp"]
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the rights hold; ``*`` and policy variables where that is not known."""
+    """Where the rights apply; ``*`` and policy variables where that is not known."""
 
     partition: str = "*"
     region: str = "*"
@@ -119,13 +120,13 @@ class Place:
 
     @classmethod
     def of_domain(cls, arn: str) -> Place:
-        """That of a domain, by its ARN."""
+        """The scope of a domain, by its ARN."""
         _, partition, _, region, account, resource = arn.split(":", 5)
         domain_id = resource.partition("/")[2]
         return cls(partition, region, account, domain_id, domain_id)
 
     def arn(self, resource: str, service: str = "sagemaker") -> str:
-        """The ARN of a resource there."""
+        """The ARN of a resource in the scope."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
 
 
@@ -135,7 +136,7 @@ def document(*statements: dict[str, Any]) -> dict[str, Any]:
 
 
 def admin_policy() -> dict[str, Any]:
-    """For whoever gives the commands. No iam:PassRole: no role is written."""
+    """For whoever runs the commands. No iam:PassRole: no role is written."""
     actions = {
         action
         for commands in (ADMIN, ADMIN_NOTEBOOKS)
@@ -146,7 +147,7 @@ def admin_policy() -> dict[str, Any]:
 
 
 def status_policy() -> dict[str, Any]:
-    """For whoever only looks: it reads, and changes nothing."""
+    """For whoever only runs `status`: it reads, and changes nothing."""
     actions = {*ADMIN["status"], *ADMIN_NOTEBOOKS["status"]}
     return document(_statement("SageMakerAutoShutdownStatus", sorted(actions), "*"))
 
@@ -160,7 +161,7 @@ def role_policy(
     """For the execution role of the apps; with the rights to read a wheel in S3 and settings in S3
     or SSM.
 
-    It lets nobody delete another's private app, as AWS's own policy for SageMaker does not: each
+    Nobody may delete another user's private app, as in AWS's own policy for SageMaker: each
     statement that allows DeleteApp has a condition.
     """
     place = place or Place()
@@ -211,15 +212,15 @@ def role_policy(
 
 
 def roles_of(domain: Mapping[str, Any]) -> list[str]:
-    """The names of the execution roles that a domain's defaults name; a profile or space may have
-    one of its own."""
+    """The names of the execution roles in a domain's defaults; a profile or space may have a
+    role of its own."""
     groups = (domain.get(name) or {} for name in ("DefaultUserSettings", "DefaultSpaceSettings"))
     arns = [str(group["ExecutionRole"]) for group in groups if group.get("ExecutionRole")]
     return list(dict.fromkeys(arn.rpartition("/")[2] for arn in arns))
 
 
 def _delete_apps(place: Place) -> list[dict[str, Any]]:
-    """One's own apps in Studio Classic, those of shared spaces, and those of one's own spaces."""
+    """One's own apps in Studio Classic, apps of shared spaces, and apps of one's own spaces."""
     in_domain = place.arn(f"app/{place.own_domain}/*")
     owner = place.arn(f"user-profile/{place.own_domain}/{OWN_PROFILE}")
     return [
@@ -246,7 +247,7 @@ def _delete_apps(place: Place) -> list[dict[str, Any]]:
 
 
 def _stop_notebooks(place: Place, names: Sequence[str]) -> dict[str, Any]:
-    """Those that are named, or else those that are tagged."""
+    """The named ones, or else the tagged ones."""
     statement = _statement(
         "SageMakerAutoShutdownStop",
         ["sagemaker:StopNotebookInstance"],

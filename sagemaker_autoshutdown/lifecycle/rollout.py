@@ -1,5 +1,6 @@
-"""Who has it: per user profile and space, what the app that runs was started with, what the next
-start will run and where that comes from, and, out of the log, what a start came to."""
+"""Who has the extension: per user profile and space, the script that the running app was started
+with, the script of the next start and its place, and, from the log, the result of the last
+start."""
 
 from __future__ import annotations
 
@@ -20,15 +21,15 @@ from .script_summary import Limits, limits_of
 from .start_logs import Outcome, Start
 from .studio import Studio
 
-#: An app that runs, or is about to.
+#: An app that is running, or about to.
 UP = ("InService", "Pending")
-#: Apps that end with another of their owner's, which has a row.
+#: Apps that end with another of their owner's apps, which has a row.
 _WITH_ANOTHER = ("KernelGateway",)
-#: What waiting for others does not mend.
+#: Waiting for others does not help with these.
 _FATAL = (ErrorKind.ACCESS_DENIED, ErrorKind.NO_CREDENTIALS)
-#: An app that was made so long after the last change of all settings that apply to it was started
-#: with what they say now. An update takes minutes, and SageMaker does not say which of its moments
-#: `LastModifiedTime` is.
+#: An app that was created this long after the last change of all settings that apply to it was
+#: started with the present settings. An update takes minutes, and SageMaker does not say which of
+#: its moments `LastModifiedTime` is.
 _SETTLED = timedelta(minutes=15)
 
 App = Mapping[str, Any]
@@ -41,40 +42,40 @@ class Config:
 
     name: str
     version: str
-    #: Of its content, as far as that could be read.
+    #: The digest of its content, if that could be read.
     digest: str = ""
     limits: Limits | None = None
 
 
 @dataclass(frozen=True)
 class Row:
-    """One owner of apps of a kind. Versions are None where there is none of ours."""
+    """One owner of apps of a kind. A version is None if none of ours is there."""
 
     owner_kind: str
     owner: str
-    #: Ours (`Kind`), or SageMaker's type of an app that ours is not for.
+    #: Ours (`Kind`), or SageMaker's type of an app that ours does not cover.
     kind: str
-    #: SageMaker's status of the app; empty where there is none.
+    #: SageMaker's status of the app; empty if there is none.
     status: str
-    #: The version that the app was started with. Whether it was installed then only the log says.
+    #: The version that the app was started with. Only the log says whether it was installed then.
     started_with: str | None = None
     config: Config | None = None
-    #: Whether what runs was started with exactly what the next start will run.
+    #: Whether the running app was started with exactly the script of the next start.
     current: bool = True
-    #: Whose lifecycle configuration stands where ours would, if it is not ours.
+    #: The lifecycle configuration in our place, if it is not ours.
     other: str | None = None
-    #: Where what the next start runs is attached.
+    #: Where the script of the next start is attached.
     source: str = ""
     start: Start | None = None
-    #: When the app was made, as the list has it.
+    #: When the app was created, according to the list.
     created_at: datetime | None = None
-    #: Whether metrics of its server arrive; None where nobody asked, or it is too early to tell.
+    #: Whether metrics of its server arrive; None if nobody asked, or it is too early to tell.
     reports: bool | None = None
     #: Whether there is a script of ours for apps of this type.
     covered: bool = True
-    #: After how many minutes Studio's own idle shutdown ends what is not covered.
+    #: The minutes after which Studio's own idle shutdown ends an app that ours does not cover.
     native_minutes: int | None = None
-    #: Why it could not be looked at; empty if it could.
+    #: Why it could not be read; empty if it could.
     error: str = ""
 
     @property
@@ -89,13 +90,13 @@ class Row:
 
     @property
     def is_dry_run(self) -> bool:
-        """Whether what the next start runs shuts nothing down."""
+        """Whether the script of the next start shuts nothing down."""
         limits = self.config.limits if self.config is not None else None
         return limits is not None and limits.dry_run
 
     @property
     def advice(self) -> str:
-        """What is to be done, in a few words; empty if nothing."""
+        """The remaining work, in a few words; empty if there is none."""
         return "; ".join(self._advice())
 
     def _advice(self) -> Iterator[str]:
@@ -125,9 +126,9 @@ def of_domain(
 ) -> Iterator[Row]:
     """All user profiles and spaces of a domain, however many.
 
-    A call for each user profile and for each JupyterLab app that was made before its settings were
-    last changed, a few at once; the rest is in the listings. What is deleted meanwhile has no row.
-    Raises `AwsError` where nothing can be read at all, and `Refused` where this botocore can't see
+    A call for each user profile and for each JupyterLab app that was created before its settings
+    were last changed, a few at once; the rest is in the lists. Anything deleted meanwhile has no
+    row. Raises `AwsError` if nothing can be read at all, and `Refused` if this botocore can't see
     it.
     """
     refuse_blind(aws)
@@ -157,7 +158,8 @@ def of_domain(
 
 
 def of_notebooks(notebooks: Notebooks) -> Iterator[Row]:
-    """All notebook instances. One that runs has run what is attached: it can't be changed then."""
+    """All notebook instances. A running one was started with the attached script, which can't be
+    changed while it runs."""
     configs: dict[str, Config | None] = {}
     for listed in notebooks.all():
         name = listed.get("NotebookInstanceLifecycleConfigName") or ""
@@ -181,9 +183,9 @@ class _Changes:
     """When the settings of a domain, and of its user profiles and spaces, were last changed."""
 
     domain: datetime | None
-    #: Of user profiles and spaces, by their kind and name.
+    #: For user profiles and spaces, by their kind and name.
     owners: Mapping[tuple[str, str], datetime | None]
-    #: The user profile that a private space's settings come from.
+    #: The user profile whose settings a private space inherits.
     owner_of_space: Mapping[str, str]
 
     @staticmethod
@@ -192,14 +194,16 @@ class _Changes:
         users: Sequence[Mapping[str, Any]],
         spaces: Sequence[Mapping[str, Any]],
     ) -> _Changes:
-        """As the description and the lists have it. What is being changed has no time yet."""
+        """The time in the description or the list. While it is being changed, it has no time
+        yet."""
         changed = {("user-profile", user["UserProfileName"]): _changed_at(user) for user in users}
         changed |= {("space", space["SpaceName"]): _changed_at(space) for space in spaces}
         owners = {space["SpaceName"]: _private_owner(space) or "" for space in spaces}
         return _Changes(_changed_at(domain), changed, owners)
 
     def are_all_before(self, app: App) -> bool:
-        """Whether an app was made when all settings that apply to it had long been as they are."""
+        """Whether an app was created long after the last change of all settings that apply to
+        it."""
         owner_kind, owner = _owner_of(app)
         times = [self.domain, self.owners.get((owner_kind, owner))]
         if user := self.owner_of_space.get(owner) if owner_kind == "space" else "":
@@ -222,13 +226,13 @@ def _private_owner(space: Mapping[str, Any]) -> str | None:
 
 @dataclass(frozen=True)
 class _Domain:
-    """All that was read of a domain."""
+    """Everything that was read of a domain."""
 
     ask: _Asker
     settings: Mapping[str, Any]
     apps: Mapping[tuple[str, str, str], App]
-    #: The built-in lifecycle configuration of apps that may have another than the settings say now,
-    #: or why it is not known.
+    #: The built-in lifecycle configuration of apps that may have another than the present settings
+    #: say, or why it is not known.
     built_in: Mapping[tuple[str, str], str | AwsError | None]
     profiles: Mapping[str, Mapping[str, Any] | AwsError]
     starts: Mapping[start_logs.Key, Start]
@@ -245,7 +249,7 @@ class _Domain:
         yield from self._not_covered(spaces)
 
     def _levels(self, space: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]] | None:
-        """The settings above a space's own; None where its owner's could not be read."""
+        """The settings above a space's own; None if its owner's could not be read."""
         owner = _private_owner(space)
         if owner is None:
             return [("space defaults", self.settings.get("DefaultSpaceSettings") or {})]
@@ -262,8 +266,8 @@ class _Domain:
         if levels is None:
             yield Row("space", name, Kind.SPACE.value, "", error="its owner's could not be read")
             return
-        # A space has no built-in lifecycle configuration of its own: what JupyterLab starts with
-        # is known without asking.
+        # A space has no built-in lifecycle configuration of its own, so JupyterLab's is known
+        # without asking.
         is_up = ("space", name, Kind.SPACE.app_type) in self.apps
         if is_up or wanted in (None, Kind.SPACE.app_type):
             yield self._row("space", name, Kind.SPACE, *levels)
@@ -274,7 +278,7 @@ class _Domain:
                 yield self._row("space", name, Kind.CLASSIC, ("space", own), *levels)
 
     def _not_covered(self, spaces: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
-        """What runs, or is made to run, and no script of ours is for."""
+        """Apps that are running or starting, and that no script of ours covers."""
         ours = {Kind.CLASSIC.app_type, Kind.SPACE.app_type, *_WITH_ANOTHER}
         others = {key: app for key, app in self.apps.items() if key[2] not in ours}
         by_name = {listed["SpaceName"]: listed for listed in spaces}
@@ -342,7 +346,7 @@ class _Asker:
     _configs: dict[str, Config | None] = field(default_factory=dict)
 
     def all(self, operation: str, key: str) -> Iterator[dict[str, Any]]:
-        """All of a domain's apps, user profiles or spaces, as the list has them."""
+        """All of a domain's apps, user profiles or spaces, in the list's form."""
         return self.aws.pages_blocking(
             "sagemaker", operation, key, {"DomainIdEquals": self.domain_id, "MaxResults": 100}
         )
@@ -353,7 +357,7 @@ class _Asker:
         return self.aws.call_blocking("sagemaker", f"Describe{resource}", parameters)
 
     def space(self, name: str) -> Mapping[str, Any] | None:
-        """A space's settings; None where it is gone."""
+        """A space's settings; None if it is gone."""
         try:
             return dict(self.describe("Space", SpaceName=name).get("SpaceSettings") or {})
         except AwsError as error:
@@ -362,7 +366,7 @@ class _Asker:
             raise
 
     def profiles(self, names: list[str], tell: Told) -> dict[str, Mapping[str, Any] | AwsError]:
-        """The settings of user profiles that are still there, or why they are not known."""
+        """The settings of user profiles that still exist, or why they are not known."""
 
         def settings(name: str) -> Mapping[str, Any]:
             return dict(
@@ -374,7 +378,7 @@ class _Asker:
     def built_in_of(
         self, apps: Sequence[App], tell: Told
     ) -> dict[tuple[str, str], str | AwsError | None]:
-        """What JupyterLab apps were started with, which no list tells."""
+        """The scripts that JupyterLab apps were started with, which no list returns."""
 
         def arn(app: App) -> str | None:
             owner_kind, owner = _owner_of(app)
@@ -402,7 +406,8 @@ V = TypeVar("V")
 def _patiently(
     function: Callable[[V], T], items: Sequence[tuple[K, V]], tell: Told, what: str
 ) -> Iterator[tuple[K, T | AwsError]]:
-    """What a call gives for each, without those that are gone; one that fails spoils no other."""
+    """The result of a call for each, without resources that are gone; a failed call does not
+    spoil the others."""
 
     def outcome(item: tuple[K, V]) -> tuple[K, T | AwsError | None]:
         try:
@@ -420,7 +425,7 @@ def _patiently(
             yield key, found  # type: ignore[misc]
 
 
-#: Stands for what is there no more.
+#: Stands for a resource that is gone.
 _GONE: Any = object()
 
 

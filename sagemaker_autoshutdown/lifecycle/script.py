@@ -1,7 +1,7 @@
-"""The scripts that SageMaker runs when an app starts, put together from the parts in ``scripts``.
+"""The scripts that SageMaker runs when an app starts, built from the parts in ``scripts``.
 
-Pure, but for reading those parts. ``lifecycle-config/*.sh`` of the repository are what this gives
-for the default settings; a test compares them.
+Pure, but for reading those parts. ``lifecycle-config/*.sh`` in the repository are the scripts for
+the default settings; a test compares them.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ from traitlets import TraitError
 from .._version import __version__
 from ..settings.admin import SageMakerAutoShutdown
 
-#: What the API takes, in characters of base64 (CreateStudioLifecycleConfig).
+#: The API's limit, in characters of base64 (CreateStudioLifecycleConfig).
 MAX_CONTENT = 16_384
-#: How the names of our lifecycle configurations begin, whatever their version.
+#: The start of the names of our lifecycle configurations, in every version.
 NAME_PREFIX = "sagemaker-autoshutdown-"
-#: What the API takes, in characters of a lifecycle configuration's name.
+#: The API's limit, in characters of a lifecycle configuration's name.
 MAX_NAME = 63
 
-#: What may stand at the top of a script, the same for the command, CloudFormation and Terraform, in
-#: the syntax that Python, Java and Go share. Nothing of it means anything to a shell within quotes.
+#: The allowed values at the top of a script, the same for the command, CloudFormation and
+#: Terraform, in a syntax that Python, Java and Go share. Within quotes, none of them means anything
+#: to a shell.
 VERSION = (
     r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*((a|b|rc)(0|[1-9][0-9]*))?(\.post(0|[1-9][0-9]*))?"
     r"(\.dev(0|[1-9][0-9]*))?(\+[a-z0-9]+(\.[a-z0-9]+)*)?"
@@ -45,12 +46,12 @@ _NAME = re.compile(
     r"(?:[0-9a-f]{8}|(?P<revision>r[a-zA-Z0-9]{1,8}))"
 )
 
-#: Above this line of a script stand its settings, and nothing else.
+#: Only a script's settings are above this line.
 END_OF_SETTINGS = "# ---- Nothing to edit below.\n"
 
-#: All that stands in ``scripts``.
+#: All files in ``scripts``.
 _PARTS = ("settings", "classic", "space", "notebook-instance", "studio", "common")
-#: The Terraform module knows them in the same way, in a syntax without (?!...).
+#: The Terraform module recognizes them in the same way, in a syntax without (?!...).
 _COMMENT = re.compile(r" *# ([^s]|s[^h]|sh[^e])")
 
 
@@ -67,7 +68,7 @@ class Kind(str, Enum):
 
     @property
     def app_type(self) -> str:
-        """SageMaker's name for the apps; none for notebook instances."""
+        """SageMaker's name for the apps; empty for notebook instances."""
         return {"classic": "JupyterServer", "space": "JupyterLab"}.get(self.value, "")
 
     @property
@@ -80,13 +81,13 @@ class Kind(str, Enum):
         }[self.value]
 
 
-#: The kinds that a domain runs.
+#: The kinds that exist in a domain.
 STUDIO_KINDS = (Kind.CLASSIC, Kind.SPACE)
 
 
 @dataclass(frozen=True)
 class ScriptSettings:
-    """What stands at the top of a script. Times are in seconds."""
+    """The settings at the top of a script. Times are in seconds."""
 
     version: str = __version__
     #: ``""`` for the package index, else an ``s3://`` or ``https://`` address or a path in the
@@ -154,13 +155,13 @@ class ScriptSettings:
 
 
 def render(kind: Kind, settings: ScriptSettings | None = None) -> str:
-    """The script for a kind of host, with LF line ends whatever the parts were checked out with,
-    and without its comments where they would make it too long for the API."""
+    """The script for a kind of host, with LF line ends in any checkout, and without its comments
+    if they would make it too long for the API."""
     settings = settings or ScriptSettings()
     top = part("settings")
     for name, value in settings.assignments().items():
         line = f"{name}={shlex.quote(value)}"
-        # A function, since a value may hold backslashes.
+        # A function, because a value may hold backslashes.
         top = re.sub(rf"^{name}=.*$", partial(_given, line), top, count=1, flags=re.MULTILINE)
     head = f"#!/bin/bash\n# sagemaker-autoshutdown {settings.version} for {kind.described}.\n#\n"
     parts = [kind.value, *(["studio"] if kind in STUDIO_KINDS else []), "common"]
@@ -168,26 +169,28 @@ def render(kind: Kind, settings: ScriptSettings | None = None) -> str:
 
 
 def normalized(script: str) -> str:
-    """The script as it may be registered: LF line ends only, since ``/bin/bash\\r`` is no shell."""
+    """The script in the form for registering: LF line ends only, because ``/bin/bash\r`` is no
+    shell."""
     return script.replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff")
 
 
 def without_comments(script: str) -> str:
-    """A script of ours without the comments that we gave it; they are in the repository too."""
+    """A script of ours without our comments, which are also in the repository."""
     ours = {line for name in _PARTS for line in part(name).splitlines() if _COMMENT.match(line)}
     return "\n".join(line for line in normalized(script).split("\n") if line not in ours)
 
 
 def fitted(script: str) -> str:
-    """The script as it is, or where the API does not take it so, without our comments: first those
-    below its settings, then all."""
+    """The script as it is; if it is too long for the API, without our comments: first without
+    those below its settings, then without all."""
     top, end, rest = script.partition(END_OF_SETTINGS)
     shorter = (script, top + end + without_comments(rest), without_comments(script))
     return next((each for each in shorter if len(_encoded(each)) <= MAX_CONTENT), shorter[-1])
 
 
 def dense(script: str) -> str:
-    """A script of ours without comments, blank lines and indentation, but for its Python's."""
+    """A script of ours without comments, blank lines and indentation, except for its Python
+    code."""
     lines = []
     in_python = False
     for line in without_comments(script).split("\n"):
@@ -198,7 +201,7 @@ def dense(script: str) -> str:
 
 
 def encode(script: str) -> str:
-    """The script as the API takes it; `InvalidScript` where it is too long."""
+    """The script in the API's form; `InvalidScript` if it is too long."""
     content = _encoded(script)
     if len(content) > MAX_CONTENT:
         raise InvalidScript(
@@ -210,12 +213,12 @@ def encode(script: str) -> str:
 
 
 def config_name(kind: Kind, script: str, *more: str) -> str:
-    """The lifecycle configuration's name: with the version, and new for each other content.
+    """The lifecycle configuration's name: with the version, and different for each content.
 
-    SageMaker's scripts can't be changed once they are created, so the name must tell them apart;
-    `more` is what the configuration holds beside the script.
+    A script can't be changed once SageMaker has it, so the name must tell scripts apart; `more` is
+    the rest of the configuration's content.
     """
-    # The last: what is run first may have a VERSION of its own.
+    # The last one: a script that runs first may have a VERSION of its own.
     installs = re.findall(r"^VERSION=['\"]?([\w.+-]+)", script, re.MULTILINE)
     version = re.sub("[^a-zA-Z0-9]+", "-", installs[-1] if installs else __version__)
     content = "\0".join([normalized(script), *more])
@@ -224,10 +227,10 @@ def config_name(kind: Kind, script: str, *more: str) -> str:
 
 
 def version_of(name: str) -> str | None:
-    """The version that a name tells, dots restored, whether `config_name` made it or the
-    CloudFormation template; None for others' names.
+    """The version in a name, with its dots, whether `config_name` or the CloudFormation template
+    made it; None for others' names.
 
-    A name with an account and region before it (an ARN) will do. Long versions may be cut off.
+    An ARN will do as well. Long versions may be cut off.
     """
     found = _NAME.fullmatch(name.rpartition("/")[2])
     return None if found is None else found["version"].replace("-", ".")
@@ -244,7 +247,7 @@ def _encoded(script: str) -> str:
 
 
 def _number(seconds: float) -> str:
-    """All its digits, and none that say nothing."""
+    """All its digits, without trailing zeros."""
     return str(int(seconds)) if seconds == int(seconds) else repr(float(seconds))
 
 
@@ -253,5 +256,5 @@ def _given(line: str, _: re.Match[str]) -> str:
 
 
 def part(name: str) -> str:
-    """A part of the scripts, as it is kept in ``scripts``."""
+    """A part of the scripts, as stored in ``scripts``."""
     return files(__package__).joinpath("scripts", f"{name}.sh").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What a script installs and with which settings, in words for those who agree to it. Pure.
+"""Tells admins what a script installs, and with which settings. Pure.
 
 A plan ends up in terminals and in pipelines' logs, so it shows no password or token.
 """
@@ -21,17 +21,17 @@ _HIDDEN = "***"
 
 @dataclass(frozen=True)
 class Limits:
-    """What a script sets that decides what is shut down."""
+    """The settings of a script that decide what is shut down."""
 
     #: In seconds.
     idle_timeout: float
     dry_run: bool
-    #: Where servers take settings from that win over these; empty for nowhere.
+    #: The source of settings that win over these; empty for none.
     settings_source: str
 
 
 def limits_of(script: str) -> Limits | None:
-    """Those of one of ours; None for what was edited to what can't be taken apart."""
+    """The limits of one of ours; None if it was edited and can't be parsed."""
     told = _settings_of(script)
     if told is None:
         return None
@@ -45,14 +45,14 @@ def limits_of(script: str) -> Limits | None:
 
 
 def notes(script: str, old: str | None) -> list[str]:
-    """What is to be known of a script, and of it in place of one of ours, if there is one."""
+    """Notes on a script, and on its differences from the one of ours that it replaces, if any."""
     said = [described(script), unchecked(script), unbounded(script)]
     said.append(replaced(old, script) if old is not None else "")
     return [each for each in said if each]
 
 
 def described(script: str) -> str:
-    """What one of ours does; empty for what has no settings of ours."""
+    """A sentence about one of ours; empty if it has no settings of ours."""
     told = _settings_of(script)
     if told is None:
         return ""
@@ -73,7 +73,7 @@ def described(script: str) -> str:
 
 
 def unchecked(script: str) -> str:
-    """A warning where nothing tells the wheel that was meant from another; else empty."""
+    """A warning if nothing tells the right wheel from another; else empty."""
     told = _settings_of(script)
     if told is None or not told["WHEEL"] or told["SHA256"]:
         return ""
@@ -84,7 +84,7 @@ def unchecked(script: str) -> str:
 
 
 def unbounded(script: str) -> str:
-    """That users may set any limit, where they may; else empty."""
+    """A note if users may set any limit; else empty."""
     told = _settings_of(script)
     try:
         more = json.loads(told["MORE_SETTINGS"]) if told is not None else None
@@ -102,7 +102,7 @@ def unbounded(script: str) -> str:
 
 
 def replaced(old: str, new: str) -> str:
-    """How the settings of one of ours differ from those of what takes its place; empty if not.
+    """The settings in which one of ours differs from its replacement; empty if they are the same.
 
     An option that is not given is its default, whatever was given the last time.
     """
@@ -123,10 +123,10 @@ def replaced(old: str, new: str) -> str:
 
 
 def _settings_of(script: str) -> Mapping[str, str] | None:
-    """The settings at the top of one of ours; None where it has not all of them."""
+    """The settings at the top of one of ours; None if some are missing."""
     found = {}
     for name in _NAMES:
-        # The last: what is run first may have variables of the same names.
+        # The last ones: a script that runs first may have variables of the same names.
         values = re.findall(rf"^{name}=(.*)$", script, re.MULTILINE)
         if not values:
             return None
@@ -145,7 +145,7 @@ def _shown(value: str) -> str:
     try:
         more = json.loads(value)
     except ValueError:
-        return _HIDDEN  # edited by hand to what can't be taken apart
+        return _HIDDEN  # edited by hand and unreadable
     secrets = SageMakerAutoShutdown.class_traits(secret=True).keys() & more.keys()
     if not secrets:
         return value
@@ -154,7 +154,7 @@ def _shown(value: str) -> str:
 
 
 def _span(seconds: str) -> str:
-    """As it stands there, if it was edited to what is no number."""
+    """The text itself, if it was edited and is not a number."""
     try:
         return span(float(seconds))
     except (OverflowError, ValueError):

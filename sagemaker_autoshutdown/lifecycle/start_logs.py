@@ -1,4 +1,4 @@
-"""What the scripts said when apps started, from CloudWatch Logs.
+"""The scripts' messages from the starts of apps, from CloudWatch Logs.
 
 Studio writes the output of an app's lifecycle configuration into a stream of its own,
 ``DOMAIN/OWNER/APP-TYPE/APP-NAME/LifecycleConfigOnStart`` of the group `GROUP`.
@@ -17,7 +17,7 @@ from ..aws import Aws, AwsError, ErrorKind
 
 GROUP = "/aws/sagemaker/studio"
 STREAM_END = "/LifecycleConfigOnStart"
-#: How each line of ours begins.
+#: The start of each of our lines.
 PREFIX = "sagemaker-autoshutdown: "
 
 _INSTALLED = re.compile(r"installed ([\w.+-]+), limit |([\w.+-]+) was installed already")
@@ -26,7 +26,7 @@ _SWITCHED_OFF = "SWITCHED OFF by "
 
 
 class Outcome(str, Enum):
-    """What a start came to."""
+    """The result of a start."""
 
     INSTALLED = "installed"
     NOT_INSTALLED = "not installed"
@@ -35,12 +35,12 @@ class Outcome(str, Enum):
 
 @dataclass(frozen=True)
 class Start:
-    """What the script of an app said at its last start."""
+    """The message of an app's script at its last start."""
 
     outcome: Outcome
-    #: The line, without what all of ours begin with.
+    #: The line, without the beginning that all our lines share.
     line: str
-    #: What is installed, where that is said.
+    #: The installed version, if the line names it.
     version: str | None = None
 
 
@@ -49,9 +49,9 @@ Key = tuple[str, str, str]
 
 
 def read(aws: Aws, domain_id: str, since: datetime) -> dict[Key, Start]:
-    """The last start of each app of a domain that said anything since then.
+    """The last start of each app of a domain with a message since then.
 
-    One listing for all of them. Raises `AwsError`; a group that does not exist holds nothing.
+    One listing for all of them. Raises `AwsError`; a missing group counts as empty.
     """
     lines: dict[Key, list[str]] = {}
     try:
@@ -67,7 +67,7 @@ def read(aws: Aws, domain_id: str, since: datetime) -> dict[Key, Start]:
 
 
 def last_start(lines: Iterable[str]) -> Start | None:
-    """What the last start among these lines, in their order, came to; None where none says."""
+    """The result of the last start among these lines, in their order; None if no line has one."""
     found: Start | None = None
     for line in lines:
         said = line.partition(PREFIX)[2].strip()
@@ -100,7 +100,7 @@ def _events(aws: Aws, domain_id: str, since: datetime) -> Iterable[Mapping[str, 
         events += answer.get("events") or []
         following = answer.get("nextToken")
         if not following or following in seen:
-            # Those of several streams come in the order of pages, not of time.
+            # Lines of several streams come in the order of pages, not of time.
             return sorted(events, key=lambda event: event.get("timestamp", 0))
         seen.add(following)
         token = {"nextToken": following}

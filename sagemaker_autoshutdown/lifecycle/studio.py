@@ -1,4 +1,4 @@
-"""Attaching to a domain or user profile, and taking that back. Only reads; a `Plan` changes."""
+"""Attaches to a domain or user profile, and detaches. Only reads; a `Plan` makes the changes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Studio:
     # -- reading
 
     def only_domain(self) -> str:
-        """The account's domain where there is one only; `Refused` otherwise."""
+        """The account's domain if there is only one; else raises `Refused`."""
         domains = list(self.aws.pages_blocking("sagemaker", "ListDomains", "Domains", {}))
         if len(domains) == 1:
             return str(domains[0]["DomainId"])
@@ -44,7 +44,7 @@ class Studio:
         )
 
     def content(self, arn: str) -> bytes | None:
-        """The script of a lifecycle configuration; None where there is no such."""
+        """The script of a lifecycle configuration; None if there is no such configuration."""
         name = arn.rpartition("/")[2]
         if name not in self._contents:
             try:
@@ -69,7 +69,7 @@ class Studio:
         scripts: Mapping[Kind, str],
         native_minutes: Mapping[NativeApp, int] | None = None,
     ) -> Plan:
-        """Create what is not there yet, attach it, and leave all else as it is. For a domain,
+        """Creates the missing scripts and attaches them; everything else stays. For a domain,
         `native_minutes` switches on Studio's own idle shutdown of some of its apps."""
         description, unknown = self._read.settled(target)
         if description.get("Status") in UNCHANGEABLE:
@@ -138,7 +138,7 @@ class Studio:
         )
 
     def plan_uninstall(self, target: Target) -> Plan:
-        """Take back what was attached there, and only that."""
+        """Detaches ours from the target, and changes nothing else."""
         description, unknown = self._read.settled(target)
         if description.get("Status") in UNCHANGEABLE:
             return Plan(waits=(_unchangeable(target, description),))
@@ -191,7 +191,7 @@ class Studio:
         minutes: Mapping[NativeApp, int],
         unknown: list[str],
     ) -> dict[NativeApp, native_idle.Change]:
-        """What becomes of Studio's own idle shutdown of each type of apps that a group has."""
+        """The changes to Studio's own idle shutdown for each type of apps in a group."""
         found = {}
         for app in native_idle.APPS:
             if group in app.groups:
@@ -223,7 +223,7 @@ class Studio:
         )
 
     def _domain_above(self, target: Target) -> _Inherited | None:
-        """What a user profile has of the domain; None for the domain itself."""
+        """A user profile's copies from the domain; None for the domain itself."""
         if target.user_profile is None:
             return None
         description, unknown = self._domain(target)
@@ -235,13 +235,13 @@ class Studio:
         return self._domains[target.domain_id]
 
     def _record(self, arn: str) -> tuple[str | None, inherited_settings.CopiedSettings]:
-        """What one of ours puts back in its place, and what it has from the domain."""
+        """The script that returns to the place of ours, and the copies from the domain."""
         script = self._text(arn)
         record = inherited_settings.read(script)
         return None if record.place else attach.runs_first(script), record
 
     def _text(self, arn: str) -> str:
-        """One of ours, to be looked at."""
+        """One of ours, to be checked."""
         return (self.content(arn) or b"").decode(errors="replace")
 
     def _place(
@@ -251,7 +251,7 @@ class Studio:
         settings: Mapping[str, Any],
         domain: _Inherited | None,
     ) -> _Place:
-        """What ours is to stand in, as if it had never been there."""
+        """The settings that ours is attached to, as if ours had never been there."""
         here = attach.current(kind, settings)
         own, first = attach.of_apps(kind, settings), here
         if here is not None and is_templates(here):
@@ -266,7 +266,7 @@ class Studio:
         if first is None and above is not None and attach.is_ours(above):
             above = attach.runs_first(self._text(above))
         elif is_templates(above):
-            above = None  # the template's, which ours stands in for
+            above = None  # the template's, which ours replaces
         app = attach.attached(kind, seeded, attach.NO_ARN)
         record = inherited_settings.record(
             kind, app, names, place=first is None and above is not None
@@ -301,7 +301,7 @@ class Studio:
 
 @dataclass(frozen=True)
 class _Inherited:
-    """The domain's settings that a user profile without its own has."""
+    """The domain's settings, which apply to a user profile without its own."""
 
     settings: Mapping[str, Any]
     unknown: list[str]
@@ -309,13 +309,13 @@ class _Inherited:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where one of ours is to stand."""
+    """A place for one of ours."""
 
-    #: What stands there now.
+    #: The ARN that is there now.
     here: str | None
-    #: What has to run before ours.
+    #: The script that must run before ours.
     first: str | None
-    #: The settings of the kind's apps without ours, with what is copied from the domain.
+    #: The settings of the kind's apps without ours, with the copies from the domain.
     app: Mapping[str, Any]
     copied: inherited_settings.CopiedSettings
 
@@ -377,7 +377,7 @@ def _native_changes(
     changes: dict[str, dict[str, Any]],
     settings: Mapping[str, Any],
 ) -> Iterator[str]:
-    """Adds what changes for apps that no script of ours is for; gives what is to be said of all.
+    """Adds the changes for apps that no script of ours covers; returns notes on all of them.
     JupyterLab's settings change together with its script."""
     for app, change in native.items():
         if change.idle is None:
@@ -392,7 +392,7 @@ def _native_changes(
 def _native_notes(
     where: str, settings: Mapping[str, Any], inherited: Mapping[str, Any] | None
 ) -> list[str]:
-    """That of the domain applies to a user profile that says nothing else."""
+    """The domain's value applies to a user profile without its own."""
     idle = _idle_settings(settings)
     if not idle.get("LifecycleManagement") and inherited is not None:
         idle, where = _idle_settings(inherited), "domain's DefaultUserSettings"

@@ -1,7 +1,7 @@
 """Whether a user's own Jupyter configuration switches the extension off, which takes no sudo.
 
-Homes outlive apps, so that what stands there holds at every start. Only looks: what users have
-written is theirs.
+Homes outlive apps, so such a setting applies at every start. This module only reads: users' files
+are theirs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..diagnostics.server import EXTENSION, decided_by
 
 
 def find() -> Iterator[str]:
-    """Where it is or may be switched off, in words."""
+    """Where it is switched off, or may be, in words."""
     folders = _config_folders()
     decided = decided_by(folders)
     if decided is not None and not decided[1]:
@@ -37,8 +37,8 @@ def find() -> Iterator[str]:
 
 
 def _config_folders() -> list[str]:
-    """Where the server looks, the first counting for most. On notebook instances the script is
-    root's and the server its environment's owner's."""
+    """The files that the server reads, the most important first. On notebook instances the
+    script runs as root, and the server as the environment's owner."""
     folders = list(jupyter_config_path())
     owner = Path(sys.prefix).stat().st_uid
     if os.geteuid() == 0 and owner != 0:

@@ -1,4 +1,4 @@
-"""What ours is attached to: a domain, or one user profile of it."""
+"""The target that ours is attached to: a domain, or one user profile."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Target:
 
     @property
     def resource(self) -> str:
-        """What the API's operations call it."""
+        """The name of the API's operations for it."""
         return "Domain" if self.user_profile is None else "UserProfile"
 
     @property
     def parameters(self) -> dict[str, str]:
-        """What names it in a call."""
+        """The arguments that identify it in a call."""
         named = {"DomainId": self.domain_id}
         if self.user_profile is not None:
             named["UserProfileName"] = self.user_profile

@@ -1,4 +1,4 @@
-"""Settings of a domain or user profile: read, waited for, compared with what was written."""
+"""Settings of a domain or user profile: reads them, waits for updates, compares them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .throttling import until_settled
 
 #: Statuses of a domain or user profile that pass.
 UNDER_WAY = ("Pending", "Updating")
-#: Those in which SageMaker takes no change. After a failed update it takes another one.
+#: Statuses in which SageMaker accepts no change. After a failed update it accepts another one.
 UNCHANGEABLE = ("Deleting", "Delete_Failed", "Failed")
 
 
@@ -26,7 +26,7 @@ class SettingsReader:
     aws: Aws
 
     def describe(self, target: Target) -> tuple[dict[str, Any], list[str]]:
-        """Its description, and what of it this botocore does not know."""
+        """Its description, and the members that this botocore does not know."""
         return self.aws.call_seeing_all(
             "sagemaker", f"Describe{target.resource}", dict(target.parameters)
         )
@@ -80,7 +80,8 @@ class SettingsReader:
         return compare
 
     def settled(self, target: Target) -> tuple[dict[str, Any], list[str]]:
-        """Its description once an update is over, and what of it this botocore does not know."""
+        """Its description once an update is over, and the members that this botocore does not
+        know."""
         return until_settled(
             lambda: self.describe(target), lambda found: found[0].get("Status") in UNDER_WAY
         )

@@ -1,5 +1,5 @@
-"""The CloudFormation template and the Terraform module as files: what the command writes, and what
-``lifecycle-config/`` of the repository holds."""
+"""The CloudFormation template and the Terraform module as files: written by the command, and
+kept in ``lifecycle-config/`` of the repository."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..settings.admin import SageMakerAutoShutdown
 from . import cloudformation, policy
 from .script import Kind, render
 
-#: The settings that a script takes besides those with a variable of their own.
+#: The settings of a script without a variable of their own.
 _OWN = {"idle_timeout", "warning_time", "keep_terminals"}
 
 
@@ -21,7 +21,7 @@ def cloudformation_files() -> dict[str, str]:
 
 
 def terraform_files() -> dict[str, str]:
-    """The module and the scripts that it reads, by their paths."""
+    """The module and its scripts, by their paths."""
     folder = files(__package__).joinpath("terraform")
     sources = {
         f"terraform/{file.name}": file.read_text(encoding="utf-8")
@@ -38,7 +38,7 @@ def terraform_files() -> dict[str, str]:
 
 
 def write(contents: dict[str, str], folder: Path) -> list[Path]:
-    """Write the files below a folder; gives their paths. Raises ``OSError``."""
+    """Writes the files below a folder; returns their paths. Raises ``OSError``."""
     written = []
     for name, content in sorted(contents.items()):
         path = folder / name

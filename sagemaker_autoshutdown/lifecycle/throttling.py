@@ -1,4 +1,4 @@
-"""Waits: for an update that SageMaker goes on with, and where AWS limits the rate of calls."""
+"""Waits for an update that is under way, and when AWS limits the rate of calls."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from ..aws import Aws, AwsError, ErrorKind, Role
 
 T = TypeVar("T")
 
-#: Seconds that an update may take until it can be read back, and between two reads.
+#: Seconds within which an update must be readable, and between two reads.
 UPDATE_TIME = 120.0
 PAUSE = 2.0
-#: Seconds before the calls that follow one that AWS has throttled, botocore's own attempts not
-#: counted. The apps of a large domain make calls too, out of the same allowance.
+#: Seconds to wait after each throttled call; botocore's own attempts do not count. The apps of a
+#: large domain make calls too, out of the same allowance.
 THROTTLED = (2, 4, 8, 16, 32, 32)
 
 
 def sleep(seconds: float) -> None:
-    """Of its own, so that tests need not wait."""
+    """A function of its own, so that tests need not wait."""
     time.sleep(seconds)
 
 
 def until_settled(read: Callable[[], T], under_way: Callable[[T], bool]) -> T:
-    """What `read` gives once no update is under way, or the time is over."""
+    """The result of `read` once no update is under way, or the time is over."""
     left = UPDATE_TIME
     while True:
         found = read()
@@ -40,7 +40,8 @@ class Patient(Aws):
     """Retries throttled calls, so that one of thousands cannot fail the command.
 
     A throttled call has done nothing, so it can be repeated. `say` gets a line for each wait, but
-    one only for calls that wait at the same time."""
+    only one for calls that wait at the same time.
+    """
 
     def __init__(self, region: str, say: Callable[[str], None], role: Role | None = None) -> None:
         super().__init__(region, role=role)
@@ -51,7 +52,7 @@ class Patient(Aws):
     def call_blocking(
         self, service: str, operation: str, parameters: dict[str, Any]
     ) -> dict[str, Any]:
-        """As `Aws.call_blocking`; minutes later at the most."""
+        """Like `Aws.call_blocking`; may take minutes longer."""
         for seconds in THROTTLED:
             try:
                 return super().call_blocking(service, operation, parameters)
@@ -75,5 +76,5 @@ class Patient(Aws):
                 self._waiting -= 1
 
     def pause(self, seconds: float, operation: str) -> None:
-        """Waits before an operation is tried again."""
+        """Waits before a retry."""
         sleep(seconds)
