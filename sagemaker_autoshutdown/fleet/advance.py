@@ -1,12 +1,12 @@
 """The step from one sweep to the next: the new state, and the costs since the last sweep.
 
-Pure: ``advance(state, sweep, rates, policy)`` gives a :class:`Step`. A step says only what changes,
-so that a store writes little. A sweep that is not newer than the state changes nothing, so that one
-that arrives twice, or late, adds nothing to any cost.
+Pure: ``advance(state, sweep, rates, policy)`` returns a :class:`Step`. A step holds only changes,
+so that a store writes little. A sweep that is not newer than the state changes nothing, so a
+duplicate or a late one adds nothing to any cost.
 
-What ran at two sweeps in a row is charged for the time between them, at the later one's rate. What
-came up in between is charged from its CreationTime where that is known to belong to this run, else
-from when it was first seen; what went away, until it was last seen.
+An app that was up at two sweeps in a row is charged for the time between them, at the later rate.
+An app that started in between is charged from its CreationTime if that is known to belong to this
+run, else from when it was first seen. An app that ended is charged until it was last seen.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from .model import (
     part_of,
 )
 
-#: A server that reports is noted once an hour, not at each sweep.
+#: A reporting server is noted once an hour, not at each sweep.
 _NOTED = timedelta(hours=1)
 #: How long a server that no longer reports is remembered.
 REMEMBERED = timedelta(days=30)
@@ -45,7 +45,7 @@ REMEMBERED = timedelta(days=30)
 class ChargeKey(NamedTuple):
     """The keys by which costs are added up. ``day`` is in UTC, such as ``2026-09-01``.
 
-    ``owner`` is the user profile, the one that a space belongs to included, or the space where it
+    ``owner`` is the user profile (for a space, the profile that it belongs to), or the space if it
     belongs to none, or the name of a notebook instance.
     """
 
@@ -57,8 +57,8 @@ class ChargeKey(NamedTuple):
 
 
 class Charge(NamedTuple):
-    """A cost in billionths of a dollar. ``estimated_nano`` of it was not seen: the sweeps were too
-    far apart. ``unpriced_us`` is the time for which no price is known."""
+    """A cost in billionths of a dollar. ``estimated_nano`` is the part that was not observed,
+    because the sweeps were too far apart. ``unpriced_us`` is the time without a known price."""
 
     nano: int = 0
     estimated_nano: int = 0
@@ -72,7 +72,7 @@ class Charge(NamedTuple):
 
 @dataclass(frozen=True)
 class Step:
-    """What a sweep changes. ``state`` is the whole next state; the rest says what is new in it."""
+    """The changes of a sweep. ``state`` is the whole next state; the rest are the changes in it."""
 
     state: State
     began: Mapping[Key, Run] = field(default_factory=dict)
@@ -91,12 +91,12 @@ def payer(key: Key, spaces: Mapping[tuple[str, str], Space]) -> str:
 
 
 def is_applied(state: State, sweep: Sweep) -> bool:
-    """Whether the state already has this sweep, or a later one."""
+    """Whether the state already includes this sweep, or a later one."""
     return bool(state.sweep_id) and sweep.sweep_id <= state.sweep_id
 
 
 def advance(state: State, sweep: Sweep, rates: Rates, policy: Policy) -> Step | None:
-    """The step that this sweep makes, or None if the sweep is not newer than the state."""
+    """The step of this sweep, or None if the sweep is not newer than the state."""
     if is_applied(state, sweep):
         return None
     began: dict[Key, Run] = {}
@@ -156,7 +156,7 @@ def _run(known: Run | None, resource: Resource, since: datetime | None, now: dat
     is_stopping = resource.status == "Stopping"
     # LastModifiedTime of a notebook instance also changes when it stops.
     began_anew = since is not None and resource.changed_at > since and not is_stopping
-    # Another CreationTime is another run, whatever the clock of the sweep before said.
+    # Another CreationTime means another run, whatever the clock of the earlier sweep said.
     is_other_app = resource.key.app_type != NOTEBOOK_INSTANCE or began_anew
     if (
         known is not None

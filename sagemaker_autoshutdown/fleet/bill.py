@@ -25,14 +25,14 @@ from .model import (
 
 #: Money is added up in whole billionths of a dollar: exact, and what SQLite stores.
 NANO = 1_000_000_000
-#: Of a month, as AWS turns gigabytes by the month into gigabytes by the hour on average.
+#: Hours of a month, by which AWS converts monthly prices of gigabytes to hourly ones.
 HOURS_PER_MONTH = 730
 
 FREE = "free"
 
 
 class Prices(Protocol):
-    """The part of a price book that this module needs."""
+    """The methods of a price book that this module needs."""
 
     def price(self, instance_type: str, app_type: str) -> Price:
         """The price of an instance of this type that runs an app of this type."""
@@ -63,7 +63,7 @@ def usd(nano: int) -> Decimal:
 
 
 def instance_of(resource: Resource) -> Key:
-    """What is billed once: the same for all apps that share an instance."""
+    """The billed unit: the same for all apps that share an instance."""
     key = resource.key
     if key.app_type != KERNEL_GATEWAY:
         return key

@@ -1,7 +1,7 @@
 """The configuration file of a fleet: TOML, validated, with errors that name the line.
 
-Without a file, the account and region of the environment are watched, and nobody is asked about
-coverage. Only reading a file needs a TOML reader: Python 3.11's own, or the extra ``[fleet]``.
+Without a file, the account and region of the environment are watched, and coverage is unknown. Only
+reading a file needs a TOML reader: Python 3.11's own, or the extra ``[fleet]``.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Config:
 
     @property
     def swept_tags(self) -> tuple[str, ...]:
-        """The tags that a sweep reads: those that are shown, and those that rules need."""
+        """The tags that a sweep reads: for display, and for rules."""
         if not self.rules.rules:
             return self.tags
         return tuple(dict.fromkeys((*self.tags, EXCEPTION_TAG, *sorted(self.rules.tag_keys))))
@@ -90,7 +90,7 @@ def read(path: Path) -> Config:
     """The configuration in a file. Raises :class:`InvalidConfig`."""
     toml = _toml()
     try:
-        # A byte order mark is what Windows' editors begin a file with.
+        # Windows' editors begin a file with a byte order mark.
         text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
@@ -226,7 +226,7 @@ def _accounts(top: Table) -> tuple[Account, ...]:
 
 
 def partition_of(region: str) -> str:
-    """The part of AWS that a region is in, as ARNs name it."""
+    """The partition of a region, as in ARNs."""
     for beginning, partition in _PARTITIONS.items():
         if region.startswith(beginning):
             return partition
@@ -263,7 +263,7 @@ def _prometheus(
     except ValueError:
         is_url = has_more = False
     if not is_url:
-        # Not the URL: what is taken for a wrong one may hold a password.
+        # Not the URL: a mistyped one may hold a password.
         raise table.wrong(
             "url", 'must be the URL of a Prometheus server, such as "https://prom.example.com"'
         )

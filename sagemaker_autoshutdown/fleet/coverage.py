@@ -1,9 +1,9 @@
 """Who shuts an app down when it is idle. Pure.
 
-Evidence first: a server that reports shuts down its own apps. Then what the settings say.
-Last: *none* where it is known that nobody can (the extension does not run in Canvas, and a
-KernelGateway app whose JupyterServer is gone has nobody), *unknown* where nobody could be asked or
-the answer is not complete.
+Evidence comes first: a server that reports shuts down its own apps. Settings come second. Third:
+*none* if it is known that nobody can (the extension does not run in Canvas, and nobody watches a
+KernelGateway app whose JupyterServer is gone), *unknown* if Prometheus could not be asked or its
+answer is incomplete.
 """
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ def heard_of(key: Key, state: State, sweep: Sweep) -> datetime | None:
 
 
 class Judge:
-    """Judges the resources of one sweep. ``state`` is what was remembered before it."""
+    """Judges the resources of one sweep. ``state`` is the memory before it."""
 
     def __init__(self, state: State, sweep: Sweep, policy: Policy) -> None:
         self._state = state
         self._sweep = sweep
         self._policy = policy
-        #: Owners of a Classic server that is up, and the lifecycle configuration that it has.
+        #: Owners of a running Classic server, and its lifecycle configuration.
         self._servers = {
             (resource.key.domain, resource.key.owner_kind, resource.key.owner): resource.config
             for resource in sweep.resources
@@ -90,7 +90,7 @@ class Judge:
         if defaults is not None and key.app_type in defaults.native:
             return Coverage.NATIVE
         # A server that has just started needs time before it can report. Without a record of its
-        # run, its CreationTime is the best that is known.
+        # run, its CreationTime is the best known start.
         since = run.up_since if run is not None else resource.changed_at
         is_new = sweep.at - since <= self._policy.reports_within
         if asked and heard is not None and not is_new:
@@ -110,7 +110,7 @@ class Judge:
         return key.app_type == KERNEL_GATEWAY and self._server(key) is None
 
     def _server(self, key: Key) -> str | None:
-        """The lifecycle configuration of the owner's JupyterServer; None where there is none."""
+        """The lifecycle configuration of the owner's JupyterServer; None if there is none."""
         return self._servers.get((key.domain, key.owner_kind, key.owner))
 
     def _is_attached(self, resource: Resource, defaults: Defaults | None) -> bool:
@@ -122,7 +122,7 @@ class Judge:
         return defaults is not None and app_type in defaults.attached
 
     def _defaults(self, key: Key) -> Defaults | None:
-        """The domain's settings that apply; empty for what is in no domain."""
+        """The domain's settings that apply; empty for resources without a domain."""
         if not key.domain:
             return Defaults()
         domain: Domain | None = self._sweep.domains.get(key.domain)

@@ -83,7 +83,7 @@ def money(nano: int) -> str:
 
 
 def row(sweep: Sweep, line: Line) -> tuple[str, dict[str, Any]]:
-    """A line as the list that it belongs to and its fields."""
+    """The list that a line belongs to, and its fields."""
     resource = line.resource
     key = resource.key
     rate = line.rate.usd_per_hour
@@ -92,7 +92,7 @@ def row(sweep: Sweep, line: Line) -> tuple[str, dict[str, Any]]:
         "region": sweep.scope.region,
         "status": resource.status,
         "instance_type": resource.instance_type,
-        # Of the whole instance, which ``apps_on_instance`` apps share.
+        # The price of the whole instance, which ``apps_on_instance`` apps share.
         "usd_per_hour": None if rate is None else format(rate, "f"),
         "price_source": line.rate.source,
         "coverage": line.coverage.value if line.coverage else None,
@@ -149,7 +149,8 @@ def totals(summaries: Mapping[Scope, Summary]) -> dict[str, Any]:
 
 
 def stream(head: Mapping[str, Any], lists: Mapping[str, Iterable[Any]]) -> Iterator[str]:
-    """One JSON document that ends with some lists, piece by piece, since the lists can be long."""
+    """One JSON document that ends with some lists, piece by piece, because the lists can be
+    long."""
     text = json.dumps(head, indent=2)
     yield text[: text.rindex("}")].rstrip()
     for name, items in lists.items():

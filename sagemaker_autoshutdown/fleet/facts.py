@@ -1,7 +1,7 @@
-"""What is asked beyond a sweep, for rules: the edge.
+"""Facts for rules that a sweep does not hold: the edge.
 
 Canvas: the CloudWatch metric ``TimeSinceLastActive``, in seconds, of each session (five hundred in
-a call). AWS's own sample of an automatic shutdown rests on it.
+a call). AWS's own sample of an automatic shutdown uses it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .reports import AppReports, apps_of_scope
 from .rules.model import Facts, Idle, Rules
 
 NAMESPACE, METRIC = "/aws/sagemaker/Canvas/AppActivity", "TimeSinceLastActive"
-#: The most queries that one call takes.
+#: The most queries in one call.
 _AT_ONCE = 500
 _LOOKBACK = timedelta(minutes=20)
 _PERIOD = 60
@@ -24,9 +24,9 @@ _PERIOD = 60
 def gather(
     aws: Aws, sweep: Sweep, rules: Rules, reported: AppReports | None, *, expects_reports: bool
 ) -> tuple[Facts, str]:
-    """The facts of one scope, and what is wrong, if anything is.
+    """The facts of one scope, and a problem, if there is one.
 
-    ``reported`` is what Prometheus answered, None where it did not or is not configured.
+    ``reported`` is Prometheus's answer; None if it gave none or is not configured.
     """
     canvas, problem = None, ""
     if rules.asks_canvas:
@@ -44,7 +44,7 @@ def gather(
 
 
 def canvas_idle(aws: Aws, keys: Sequence[Key], now: datetime) -> dict[Key, Idle]:
-    """For how long each session is idle; missing where CloudWatch has nothing recent. Raises
+    """How long each session has been idle; missing if CloudWatch has nothing recent. Raises
     ``AwsError``."""
     found: dict[Key, Idle] = {}
     for start in range(0, len(keys), _AT_ONCE):
@@ -76,6 +76,6 @@ def _query(number: int, key: Key) -> dict[str, object]:
         {"Name": "UserProfileName", "Value": key.owner},
     ]
     metric = {"Namespace": NAMESPACE, "MetricName": METRIC, "Dimensions": dimensions}
-    # Of what two sources say, the one in whose eyes it was used counts.
+    # If two sources differ, the one that saw the session used last counts.
     stat = {"Metric": metric, "Period": _PERIOD, "Stat": "Minimum"}
     return {"Id": f"q{number}", "MetricStat": stat, "ReturnData": True}

@@ -1,8 +1,8 @@
-"""The fleet's Prometheus metrics: names, labels, one collector that reads memory only.
+"""The fleet's Prometheus metrics: names, labels, and one collector that reads memory only.
 
 Names follow ``metrics/collector.py``. Every series names the account, the region and the domain
-(empty for notebook instances). The user is named only where the configuration asks for it, since
-thousands of users make many series, and names of people are not for everybody's eyes.
+(empty for notebook instances). It names the user only if the configuration says so, because
+thousands of users make many series, and not everybody should see people's names.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ DEFINITIONS: tuple[Definition, ...] = (
 )
 
 OK, FAILED = "ok", "failed"
-#: As EBS counts.
+#: As EBS counts gigabytes.
 GIGABYTE = 2**30
 
 
@@ -148,7 +148,7 @@ class FleetMetrics:
     _events: dict[tuple[str, ...], int] = field(default_factory=dict)
 
     def labels_of(self, definition: Definition) -> tuple[str, ...]:
-        """All labels of a metric, the owner's where it is asked for."""
+        """All labels of a metric, including the owner's if it is configured."""
         labels = definition.labels
         if self.by_owner and "domain" in labels:
             labels = ("domain", "owner", *labels[1:])
@@ -164,12 +164,12 @@ class FleetMetrics:
         unseen: int,
         coverage_known: bool,
     ) -> None:
-        """From now on show this sweep of the scope."""
+        """Shows this sweep of the scope from now on."""
         with self._lock:
             self._seen[scope] = _Seen(summary, at, seconds, unseen, coverage_known)
 
     def show_totals(self, totals: Iterable[Total]) -> None:
-        """From now on show these costs, which are all that there are."""
+        """Shows these costs, which are complete, from now on."""
         sums: dict[tuple[str, ...], int] = {}
         for total in totals:
             owner = (total.owner,) if self.by_owner else ()
@@ -185,11 +185,11 @@ class FleetMetrics:
                 labels = (*scope, each)
                 self._sweeps[labels] = self._sweeps.get(labels, 0) + (each == outcome)
                 if scope.account_id:
-                    # Failures from before it was known which account it is would stand for ever.
+                    # Failures from before the account was known would stay for ever.
                     self._sweeps.pop(("", scope.region, each), None)
 
     def show_acting(self, scope: Scope, proposal: Proposal, events: Sequence[Event]) -> None:
-        """From now on show what the rules say of the scope; count what happened."""
+        """Shows the rules' verdicts on the scope from now on; counts the events."""
         with self._lock:
             self._proposals[scope] = proposal
             for each in Happened:
@@ -198,7 +198,7 @@ class FleetMetrics:
                 self._events[labels] = self._events.get(labels, 0) + count
 
     def show_sweeps(self, scope: Scope, stored: int, failed: int) -> None:
-        """From now on show these numbers of sweeps, which a record has counted."""
+        """Shows these recorded numbers of sweeps from now on."""
         with self._lock:
             self._sweeps[(*scope, OK)] = stored
             self._sweeps[(*scope, FAILED)] = failed
@@ -268,7 +268,7 @@ class FleetMetrics:
                 add("unpriced_instances", what, sums.unpriced)
             if sums.oldest is not None:
                 samples["oldest_run_start_timestamp_seconds"][labels] = sums.oldest.timestamp()
-        # There from the start, at 0, so that an alert can tell nothing from not knowing.
+        # There from the start, at 0, so that an alert can tell zero from unknown.
         if not self.by_owner:
             for domain in {group.domain for group in seen.summary.groups if group.domain}:
                 for state in (USED, UNUSED):

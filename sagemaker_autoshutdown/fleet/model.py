@@ -1,7 +1,7 @@
-"""What a sweep finds, as values. Free of I/O.
+"""The results of a sweep, as values. Free of I/O.
 
 Values of which there can be a hundred thousand are named tuples, which take a third of the memory
-of a dataclass. The rest are frozen dataclasses.
+of a dataclass. The others are frozen dataclasses.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ CANVAS = "Canvas"
 NOTEBOOK_INSTANCE = "NotebookInstance"
 VOLUME = "Volume"
 
-#: The instance type of what runs on SageMaker's own machines and is not billed.
+#: The instance type of apps on SageMaker's own machines, which are not billed.
 SYSTEM = "system"
 
 SPACE, USER_PROFILE = "space", "user-profile"
 
-#: Statuses in which nothing runs, and those in which something is there and costs nothing yet. All
-#: others are billed: SageMaker does not say whether ``Deleting`` and ``Stopping`` are, and of a
-#: status that is new to this package, too much is noticed sooner than too little.
+#: Statuses in which nothing runs, and statuses in which something exists but costs nothing yet. All
+#: others are billed. SageMaker does not say whether ``Deleting`` and ``Stopping`` are; and if a
+#: status is new to this package, too high a cost is noticed sooner than too low a one.
 DOWN = frozenset({"Deleted", "Failed", "Stopped"})
 UNBILLED = frozenset({"Pending", "Updating"})
 
@@ -58,15 +58,15 @@ COVERAGE_TEXT: Mapping[Coverage, str] = {
 
 
 class Scope(NamedTuple):
-    """What one sweep covers. The account is empty until it is known."""
+    """The account and region of one sweep. The account is empty until it is known."""
 
     account_id: str
     region: str
 
 
 class Key(NamedTuple):
-    """What identifies an app, a notebook instance or a volume within a scope. Names are used again:
-    a *run* lasts from when it comes up to when it is gone."""
+    """The identity of an app, a notebook instance or a volume within a scope. Names are reused:
+    a *run* lasts from the start of an app to its end."""
 
     domain: str
     owner_kind: str
@@ -91,14 +91,14 @@ class Resource(NamedTuple):
 
     @property
     def is_up(self) -> bool:
-        """Whether it is there: starting, running or on its way out."""
+        """Whether it exists: starting, running or being deleted."""
         return self.status not in DOWN
 
     @property
     def is_billed(self) -> bool:
         """Whether it costs something now, as far as its status tells."""
         if self.key.app_type == NOTEBOOK_INSTANCE and self.status == "Deleting":
-            return False  # only one that was stopped can be deleted
+            return False  # only a stopped one can be deleted
         return self.is_up and self.status not in UNBILLED
 
 
@@ -113,7 +113,7 @@ class Space(NamedTuple):
 
 @dataclass(frozen=True)
 class Defaults:
-    """What the settings of a domain mean for apps that start in it, by app type."""
+    """The effect of a domain's settings on apps that start in it, by app type."""
 
     #: Studio's own idle shutdown is on.
     native: frozenset[str] = frozenset()
@@ -123,8 +123,8 @@ class Defaults:
 
 @dataclass(frozen=True)
 class Domain:
-    """A domain, and what its settings say for users' own apps and for those of shared spaces; None
-    where they could not be read.
+    """A domain, and its settings for users' own apps and for those of shared spaces; None if they
+    could not be read.
 
     A user profile or a space can override them. Sweeps do not read those: it would take a call for
     each.
@@ -137,7 +137,7 @@ class Domain:
 
 
 class ReportKey(NamedTuple):
-    """The labels by which a server's metrics are known: ``host_kind`` is that of the extension.
+    """The labels that identify a server's metrics: ``host_kind`` is that of the extension.
 
     A user profile and a space can have the same name, so ``owner_kind`` tells them apart.
     """
@@ -156,11 +156,10 @@ Reports = Mapping[ReportKey, datetime]
 class Sweep:
     """One observation of an account in a region.
 
-    ``sweep_id`` orders the sweeps of a scope: it is the time for which the sweep was planned, so
-    that two sweepers, or one message twice, make the same. ``unseen`` says what could not be listed
-    and why; of that nothing is known, which is not the same as nothing being there. ``reports`` is
-    None where nobody could be asked; where they are not whole, a server that is missing may report
-    all the same.
+    ``sweep_id`` orders the sweeps of a scope: it is the planned time of the sweep, so that two
+    sweepers, or one message twice, make the same sweep. ``unseen`` names the parts that could not
+    be listed, with the reason; these are unknown, not empty. ``reports`` is None if Prometheus
+    could not be asked; if its answer is incomplete, a missing server may report all the same.
     """
 
     scope: Scope
@@ -171,7 +170,7 @@ class Sweep:
     domains: Mapping[str, Domain] = field(default_factory=dict)
     reports: Reports | None = None
     unseen: Mapping[str, str] = field(default_factory=dict)
-    #: Those that were asked for, by the end of the resource's ARN, such as ``domain/d-1``.
+    #: The wanted tags, by the end of the resource's ARN, such as ``domain/d-1``.
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     reports_are_whole: bool = True
 
@@ -183,9 +182,9 @@ class Sweep:
 
 #: The parts of a sweep that can be unseen. Without the apps there is no sweep.
 APPS, NOTEBOOKS, SPACES, DOMAINS = "apps", "notebook instances", "spaces", "domains"
-#: Of the domains, where they can be listed and not described.
+#: For domains that can be listed but not described.
 SETTINGS = "settings of domains"
-#: Of the apps, where boto3 is too old to pass them on.
+#: For apps, if boto3 is too old to return them.
 INSTANCE_TYPES = "instance types"
 TAGS = "tags"
 _PART = {NOTEBOOK_INSTANCE: NOTEBOOKS, VOLUME: SPACES}
@@ -207,10 +206,10 @@ class Run(NamedTuple):
 
 @dataclass(frozen=True)
 class State:
-    """What is remembered of a scope between two sweeps.
+    """The memory of a scope between two sweeps.
 
-    ``seen`` says when each part was last seen; what ran then was charged until then. ``heard`` is
-    when each server was last heard of, kept for longer than Prometheus is asked about.
+    ``seen`` says when each part was last seen; resources in it were charged until then. ``heard``
+    is when each server last reported, kept for longer than a query looks back.
     """
 
     scope: Scope
@@ -222,10 +221,10 @@ class State:
 
 @dataclass(frozen=True)
 class Policy:
-    """The times that judge what is seen.
+    """The times by which observations are judged.
 
-    ``reports_within``: a server that was heard of so recently reports. ``gap``: sweeps that are
-    further apart leave a time that is charged as an estimate.
+    ``reports_within``: a server whose last report is this recent counts as reporting. ``gap``: if
+    sweeps are further apart, the time between them is charged as an estimate.
     """
 
     reports_within: timedelta = timedelta(minutes=10)

@@ -1,7 +1,7 @@
-"""What happened, as lines of JSON: for a log group, which keeps them after the table has forgotten.
+"""Events as lines of JSON for a log group, which keeps them longer than the table.
 
 Lambda's standard output goes to its log group. Each line is a whole document whose ``audit`` is
-``sagemaker-autoshutdown``, by which a query finds them.
+``sagemaker-autoshutdown``, so that a query can find it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class JsonLines:
         self._stream = stream
 
     def write(self, events: Sequence[Event]) -> None:
-        """A line each."""
+        """Appends a line each."""
         for event in events:
             self._stream.write(json.dumps({"audit": NAME, **row(event)}) + "\n")
         self._stream.flush()
 
 
 def row(event: Event) -> dict[str, Any]:
-    """An event as fields: what ``fleet history --json`` prints, and what a line holds."""
+    """An event as fields, for ``fleet history --json`` and for a line."""
     key = event.run.key if event.run else None
     return {
         "event_id": event.event_id,

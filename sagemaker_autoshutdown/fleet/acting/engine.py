@@ -1,7 +1,8 @@
-"""Doing tasks: each reads the hold, changes it conditionally, and observes before it acts.
+"""Carries out tasks. For each, it reads the hold, changes it conditionally, and observes before it
+acts.
 
-No task is trusted to be recent, to come once, or in order. What fails for one run leaves the others
-as they are.
+It does not trust a task to be recent, to come once, or in order. A failure for one run does not
+affect the others.
 """
 
 from __future__ import annotations
@@ -41,16 +42,17 @@ from .steps import (
     marked,
 )
 
-#: Seconds from asking SageMaker what is there to the call that shuts down. Where more has passed,
-#: the app is observed again. A successor that starts within this time can't be told from the run.
+#: Seconds from asking SageMaker about the app to the call that shuts it down. If more time has
+#: passed, the app is observed again. A successor that starts within this time can't be told apart.
 WINDOW = 2.0
-#: How often an observation is repeated that took too long.
+#: How often to repeat an observation that took too long.
 _OBSERVATIONS = 3
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What the engine works with. ``by`` names who acts, uniquely: it goes into holds and audit."""
+    """The engine's dependencies. ``by`` is a unique name of the acting process, for holds and
+    audit."""
 
     holds: Holds
     actor: Actor
@@ -63,16 +65,16 @@ class Parts:
 
 
 def act(tasks: Iterable[Task], parts: Parts) -> list[Event]:
-    """Does tasks, and gives what happened, which is in the audit by then.
+    """Carries out tasks and returns the events, which are then already in the audit.
 
-    Where the store fails, :class:`Unavailable` comes out; what was stored until then stands.
+    If the store fails, it raises :class:`Unavailable`; everything stored until then stays.
     """
     return _Engine(parts).do(tasks)
 
 
 @dataclass
 class _Marked:
-    """A hold whose app has been tagged, and that waits for the message about all of them."""
+    """A hold whose app has the tag, and that waits for the message about all of them."""
 
     hold: Hold
     verdict: Verdict
@@ -86,7 +88,7 @@ class _Engine:
         self._events: list[Event] = []
 
     def do(self, tasks: Iterable[Task]) -> list[Event]:
-        """All tasks. Those that mark share one message at the end."""
+        """Carries out all tasks. Those that mark share one message at the end."""
         waiting: list[_Marked] = []
         try:
             for task in tasks:
@@ -158,28 +160,28 @@ class _Engine:
         try:
             self._parts.actor.mark(hold.run, present.arn, text)
         except AwsError as error:
-            # Without a mark nothing is shut down: nobody would know, and an app of the same name
-            # that is started meanwhile could not be told from this one.
+            # Without a mark nothing is shut down: nobody would know, and a new app of the same name
+            # could not be told apart.
             self._failed(hold, verdict, error)
             self._holds.replace(back_off(hold, self._parts.now()))
             return
         yield _Marked(replace(hold, mark=text), verdict, event)
 
     def _tell(self, waiting: list[_Marked]) -> None:
-        """Tells of all marks at once, and lets their warnings begin."""
+        """Sends the notice about all marks at once, and lets their warnings begin."""
         if not waiting:
             return
         self._notify([_notice(each.event) for each in waiting])
         for each in waiting:
             hold, now = each.hold, self._parts.now()
-            # On SageMaker's clock, as far as it went on since the app was described.
+            # On SageMaker's clock, plus the time since the app was described.
             passed = max(now - hold.changed_at, timedelta(0))
             due_at = (hold.marked_at or now) + passed + each.verdict.warning
             self._append(replace(each.event, due_at=due_at))
             self._holds.replace(following(hold, Phase.MARKED, now, told=True, due_at=due_at))
 
     def _put_off(self, blank: Hold, hold: Hold | None) -> None:
-        """A mark that failed: tried again later."""
+        """Postpones a mark that failed."""
         later = back_off(blank, self._parts.now())
         if hold is None:
             self._holds.create(replace(later, version=1))
@@ -261,7 +263,7 @@ class _Engine:
     # -- not shutting down
 
     def _spare(self, hold: Hold, why: str) -> None:
-        """Ends a hold; what was marked loses its mark."""
+        """Ends a hold; a marked app loses its mark."""
         spared = following(
             hold, Phase.SPARED, self._parts.now(), told=False, due_at=None, kept_since=None
         )
@@ -344,7 +346,7 @@ class _Engine:
         why: str = "",
         due_at: datetime | None = None,
     ) -> Event:
-        # Two tries of the same step record the same id.
+        # Two attempts at the same step record the same id.
         number = hold.attempts if what is Happened.FAILED else hold.marked_at or hold.run.up_since
         part = number if isinstance(number, int) else to_iso(number)
         return Event(

@@ -1,4 +1,4 @@
-"""What is decided about runs, and how far it has got, as values. Free of I/O."""
+"""Decisions about runs, and their progress, as values. Free of I/O."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXCEPTION_TAG = "sagemaker-autoshutdown"
 
 
 class RunId(NamedTuple):
-    """One run of an app or a notebook instance: what it is, and since when it was seen up."""
+    """One run of an app or a notebook instance: its identity, and since when it has been up."""
 
     scope: Scope
     key: Key
@@ -39,7 +39,7 @@ class RunId(NamedTuple):
 
 
 class Grade(str, Enum):
-    """How a verdict is known, best first. An admin enables the classes that act."""
+    """The evidence for a verdict, best first. An admin enables the classes that act."""
 
     SEEN = "seen"
     REPORTED = "reported"
@@ -54,7 +54,8 @@ GRADE_TEXT: Mapping[Grade, str] = {
 
 
 class Answer(str, Enum):
-    """What the rules say of a run. *Unknown* changes nothing: it is neither marked nor spared."""
+    """The rules' verdict on a run. *Unknown* changes nothing: the run is neither marked nor
+    spared."""
 
     DUE = "due"
     NOT_DUE = "not_due"
@@ -63,11 +64,11 @@ class Answer(str, Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the rules say of one run, at the time ``at``.
+    """The rules' verdict on one run, at the time ``at``.
 
-    ``acts`` is false in dry run and for a class that is not enabled. ``created_at`` is what the API
-    tells of the run (``Run.changed_at``). ``kept_until`` is the end of a keep-alive or exception.
-    ``owner`` and ``nano_usd_per_hour`` say whose cost it is; budgets may need them one day.
+    ``acts`` is false in dry run and for a class that is not enabled. ``created_at`` is the API's
+    time for the run (``Run.changed_at``). ``kept_until`` is the end of a keep-alive or exception.
+    ``owner`` and ``nano_usd_per_hour`` say who pays how much; budgets may need them one day.
     """
 
     run: RunId
@@ -86,7 +87,7 @@ class Verdict:
 
 
 class Phase(str, Enum):
-    """How far a hold has got."""
+    """The progress of a hold."""
 
     NOTED = "noted"
     KEPT = "kept"
@@ -96,15 +97,15 @@ class Phase(str, Enum):
     SPARED = "spared"
 
 
-#: Phases in which nothing more is to be done about the run.
+#: Phases in which nothing more has to be done about the run.
 ENDED = frozenset({Phase.DONE, Phase.SPARED})
 
 
 @dataclass(frozen=True)
 class Hold:
-    """What is stored of one run that was due. ``version`` grows by one with each change.
+    """The stored record of one run that was due. ``version`` grows by one with each change.
 
-    ``told`` is whether the app carries the mark; the warning counts from then, and ``due_at`` is
+    ``told`` says whether the app carries the mark; the warning counts from then, and ``due_at`` is
     its end. ``mark`` is the tag's value, empty while the app has none. ``holder`` may call
     SageMaker until ``lease_until``. ``kept_since`` is when a keep-alive first held the run while it
     was due.
@@ -132,12 +133,12 @@ class Hold:
 
     @property
     def is_open(self) -> bool:
-        """Whether something is still to be done about the run."""
+        """Whether something still has to be done about the run."""
         return self.phase not in ENDED
 
 
 class Kind(str, Enum):
-    """What a task is about."""
+    """The kinds of tasks."""
 
     NOTE = "note"
     KEEP = "keep"
@@ -149,7 +150,7 @@ class Kind(str, Enum):
 
 @dataclass(frozen=True)
 class Task:
-    """Something to do about one run. ``verdict`` is missing where the run is gone or not due."""
+    """One task about one run. It has no ``verdict`` if the run is gone or not due."""
 
     kind: Kind
     run: RunId
@@ -159,9 +160,9 @@ class Task:
 
 @dataclass(frozen=True)
 class Present:
-    """What SageMaker says of an app now. ``at`` is the time on SageMaker's clock.
+    """SageMaker's present description of an app. ``at`` is the time on SageMaker's clock.
 
-    ``tags`` are those of the app and its owner; None where they could not be read. An app whose
+    ``tags`` are those of the app and its owner; None if they could not be read. An app whose
     exceptions can't be read is not shut down.
     """
 
@@ -177,7 +178,7 @@ class Present:
 
 
 class Happened(str, Enum):
-    """What an audit record is about."""
+    """The kinds of audit records."""
 
     NOTED = "noted"
     KEPT = "kept"
@@ -191,9 +192,9 @@ class Happened(str, Enum):
 
 @dataclass(frozen=True)
 class Event:
-    """One line of the audit. ``event_id`` is the same where the same step is recorded twice.
+    """One line of the audit. ``event_id`` is the same if the same step is recorded twice.
 
-    ``run`` is missing where it is about a whole sweep (*halted*).
+    ``run`` is missing if the event is about a whole sweep (*halted*).
     """
 
     event_id: str
@@ -213,7 +214,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Notice:
-    """What people are told of one run: it will be shut down, was, or was spared."""
+    """The notice about one run: it will be shut down, was shut down, or was spared."""
 
     what: Happened
     run: RunId
@@ -226,11 +227,11 @@ class Notice:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one sweep may do at most.
+    """The limits of one sweep.
 
-    ``share``: where more than this part of what is up in a scope is due at once, and more than
+    ``share``: if more than this part of the running apps in a scope is due at once, and more than
     ``few``, nothing is marked or shut down: a rule or a metric is more likely wrong than the fleet.
-    ``max_keep``: for how long exceptions can hold a run once it is due.
+    ``max_keep``: how long exceptions can hold a run once it is due.
     """
 
     stops: int = 50

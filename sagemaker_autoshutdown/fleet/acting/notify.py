@@ -1,7 +1,8 @@
-"""Telling people what will be shut down, was, or was spared: SNS and a webhook. The edge.
+"""Notices about apps that will be shut down, were shut down, or were spared: SNS and a webhook. The
+edge.
 
-The webhook's URL is a secret, which stands in a file of its own and in no message or error. It is
-asked with POST and follows no redirect.
+The webhook's URL is a secret: it is in a file of its own and in no message or error. It is called
+with POST, and redirects are not followed.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from .protocols import Unavailable
 
 #: Seconds that a webhook may take.
 TIMEOUT = 10.0
-#: The most that SNS takes at once.
+#: The most messages that SNS accepts at once.
 _BATCH = 10
-#: Lines of one message to a chat; the rest is counted.
+#: Lines of one message to a chat; the others are counted.
 _LINES = 40
 JSON, SLACK, TEAMS = FORMATS = ("json", "slack", "teams")
 
 
 @dataclass(frozen=True)
 class Notify:
-    """Who is told. Nobody, unless one of both is given."""
+    """The recipients. There are none unless one of both is given."""
 
     sns_topic_arn: str = ""
     webhook: str = ""
@@ -65,7 +66,8 @@ def read_notify(act: Table | None, folder: Path) -> Notify:
 def notifier(
     notify: Notify, aws: Callable[[str], Aws] = lambda region: Aws(region)
 ) -> Channels | None:
-    """The channels of a configuration; None without any. ``aws`` makes the calls of a region."""
+    """The channels of a configuration; None without any. ``aws`` returns the client for a
+    region."""
     channels: list[Callable[[Sequence[Notice]], None]] = []
     if notify.sns_topic_arn:
         topic = notify.sns_topic_arn
@@ -76,13 +78,13 @@ def notifier(
 
 
 class Channels:
-    """The :class:`~.protocols.Notifier` of some channels. It is enough that one took a message."""
+    """The :class:`~.protocols.Notifier` of some channels. One accepted message is enough."""
 
     def __init__(self, channels: Sequence[Callable[[Sequence[Notice]], None]]) -> None:
         self._channels = channels
 
     def tell(self, notices: Sequence[Notice]) -> None:
-        """Tells all channels. Raises :class:`Unavailable` where none took it."""
+        """Tells all channels. Raises :class:`Unavailable` if none accepted the message."""
         problems = []
         for channel in self._channels:
             try:
@@ -144,7 +146,7 @@ class Topic:
 
 
 class Webhook:
-    """A URL that takes JSON: ours, Slack's or Teams'."""
+    """A URL that accepts JSON: ours, Slack's or Teams'."""
 
     def __init__(self, url: str, form: str = JSON) -> None:
         self._url = url

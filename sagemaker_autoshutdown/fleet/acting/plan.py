@@ -1,7 +1,8 @@
-"""What a sweep's verdicts call for, given what is stored, within the limits. Pure.
+"""Plans the tasks that a sweep's verdicts call for, given the stored holds, within the limits.
+Pure.
 
-A plan is only a proposal: the engine reads and observes again before it does any of it. Whoever
-stored the sweep makes its plan; a duplicate of the sweep makes none.
+A plan is only a proposal: the engine reads and observes again before it does any of it. The process
+that stored the sweep makes its plan; a duplicate of the sweep makes none.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from ..model import Key, Run
 from .model import Answer, Hold, Kind, Limits, Phase, RunId, Task, Verdict
 from .steps import is_free, kept_until
 
-#: After this, an app that is up although its deletion was accepted is due again.
+#: An app that is still up this long after its deletion was accepted is due again.
 AGAIN_AFTER = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Tasks in the order in which they are best done: first whom to spare, then what to shut down,
-    longest overdue first, then new marks. ``halted`` says why nothing is marked or shut down.
-    ``left`` counts what has to wait for a later sweep."""
+    """Tasks in the best order: first spare, then shut down (longest overdue first), then mark.
+    ``halted`` says why nothing is marked or shut down. ``left`` counts tasks that have to wait
+    for a later sweep."""
 
     tasks: tuple[Task, ...] = ()
     halted: str = ""
@@ -40,7 +41,7 @@ def plan(
     """The plan of one scope.
 
     ``verdicts`` are those that are due or unknown; a run without one is not due. ``runs`` are those
-    of the state after the sweep, ``up`` is how many apps and notebook instances are up.
+    of the state after the sweep, ``up`` is the number of running apps and notebook instances.
     """
     found = {verdict.run: verdict for verdict in verdicts}
     stored = {hold.run: hold for hold in holds}
@@ -84,7 +85,7 @@ def _task(
     limits: Limits,
     now: datetime,
 ) -> Task | None:
-    """What to do about one run now; None where there is nothing to do."""
+    """The task for one run now; None if there is nothing to do."""
     present = runs.get(run.key)
     if present is None or present.up_since != run.up_since:
         return Task(Kind.FINISH, run) if hold is not None and hold.is_open else None
@@ -110,7 +111,7 @@ def _task(
 
 
 def _spare(run: RunId, hold: Hold | None, why: str) -> Task | None:
-    """An open hold ends; a run that was spared, and whose mark is still on, loses the mark."""
+    """Ends an open hold; a spared run whose mark is still on loses the mark."""
     needed = hold is not None and hold.phase is not Phase.DONE and (hold.is_open or hold.mark)
     return Task(Kind.SPARE, run, why=why) if needed else None
 
@@ -121,7 +122,7 @@ def _is_kept(hold: Hold | None, verdict: Verdict, limits: Limits, now: datetime)
 
 
 def _keeps(hold: Hold | None, verdict: Verdict, limits: Limits, now: datetime) -> bool:
-    """Whether the hold says so already."""
+    """Whether the hold already says so."""
     return (
         hold is not None
         and hold.phase is Phase.KEPT

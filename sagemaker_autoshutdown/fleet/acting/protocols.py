@@ -1,7 +1,7 @@
-"""What the acting core needs of the world. SQLite and AWS's engines implement it.
+"""The interfaces that the acting core needs. SQLite and AWS's services implement them.
 
-An implementation may block. It raises :class:`Unavailable` where it can't be reached; the engine
-then leaves the run as it is, and the next sweep goes on from what was stored.
+An implementation may block. It raises :class:`Unavailable` if it can't be reached; the engine then
+leaves the run as it is, and the next sweep continues from the stored state.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .model import Event, Hold, Notice, Present, RunId
 
 
 class Unavailable(Exception):
-    """A store or a channel can't be used now. The message says why."""
+    """A store or a channel can't be used at present. The message says why."""
 
 
 class Holds(Protocol):
@@ -26,45 +26,45 @@ class Holds(Protocol):
     """
 
     def create(self, hold: Hold) -> bool:
-        """Stores a hold of version 1; False, and nothing is changed, where the run has one."""
+        """Stores a hold of version 1. Returns False, without a change, if the run has one."""
 
     def replace(self, hold: Hold) -> bool:
-        """Stores a hold of version N if the stored one is of version N - 1; else False, and
-        nothing is changed."""
+        """Stores a hold of version N if the stored one is of version N - 1. Else returns False,
+        without a change."""
 
     def read(self, run: RunId) -> Hold | None:
-        """The hold of a run, as it is now."""
+        """The present hold of a run."""
 
     def of(self, scope: Scope) -> Iterable[Hold]:
-        """All holds of a scope, ended ones that have not expired included."""
+        """All holds of a scope, including ended ones that have not expired."""
 
 
 class Actor(Protocol):
     """SageMaker. Raises ``aws.AwsError``, whose kind tells denied, throttled and gone apart."""
 
     def describe(self, run: RunId, arn: str = "") -> Present | None:
-        """What is there now; None where nothing is. With the ``arn`` the tags are read first, so
-        that nothing comes between the answer and what is done with it."""
+        """The app's present description; None if it does not exist. With the ``arn`` the tags
+        are read first, so that nothing comes between the answer and its use."""
 
     def mark(self, run: RunId, arn: str, text: str) -> None:
         """Puts the mark on it."""
 
     def unmark(self, run: RunId, arn: str) -> None:
-        """Takes the mark off; fine where there is none."""
+        """Takes the mark off; no error if there is none."""
 
     def stop(self, run: RunId) -> None:
-        """DeleteApp or StopNotebookInstance, sent once. Comes back once SageMaker accepted it."""
+        """DeleteApp or StopNotebookInstance, sent once. Returns once SageMaker accepted it."""
 
 
 class Notifier(Protocol):
-    """Who is told: a topic, a webhook."""
+    """The channels for notices: a topic, a webhook."""
 
     def tell(self, notices: Sequence[Notice]) -> None:
-        """Tells all of them. Raises :class:`Unavailable` where no channel took them."""
+        """Sends all notices. Raises :class:`Unavailable` if no channel accepted them."""
 
 
 class Audit(Protocol):
-    """What happened, for good. It outlives the holds."""
+    """All events, for good. The audit outlives the holds."""
 
     def write(self, events: Sequence[Event]) -> None:
         """Appends. The same ``event_id`` may come twice, after a crash."""

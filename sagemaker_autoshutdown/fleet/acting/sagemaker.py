@@ -1,8 +1,8 @@
-"""SageMaker, as the engine needs it. The edge.
+"""SageMaker's part of the engine. The edge.
 
-Calls are made with ``Aws``, which never repeats DeleteApp or StopNotebookInstance by itself: to
-send one of them again takes another observation. So nothing that repeats calls, such as
-``lifecycle.throttling.Patient``, may stand in its place.
+Calls are made with ``Aws``, which never repeats DeleteApp or StopNotebookInstance by itself,
+because that takes another observation. So nothing that repeats calls, such as
+``lifecycle.throttling.Patient``, may replace it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ...hosts.marks import MARK_TAG
 from ..model import NOTEBOOK_INSTANCE, SPACE, Key
 from .model import Present, RunId
 
-#: The most that CloudTrail gives at once.
+#: The most events that CloudTrail returns at once.
 _TRAIL_PAGE = 50
 
 
@@ -41,7 +41,7 @@ class SageMaker:
         self._cloudtrail = cloudtrail
 
     def describe(self, run: RunId, arn: str = "") -> Present | None:
-        """What is there now. Raises ``AwsError``."""
+        """The app's present description. Raises ``AwsError``."""
         tags = self._tags_of(run.key, arn) if arn else None
         restarted = self._restarted(run) if arn and self._cloudtrail else None
         operation, parameters = _describe(run.key)
@@ -75,7 +75,7 @@ class SageMaker:
         self._call("AddTags", {"ResourceArn": arn, "Tags": [{"Key": MARK_TAG, "Value": text}]})
 
     def unmark(self, run: RunId, arn: str) -> None:
-        """Takes the mark off. What is gone has none."""
+        """Takes the mark off. An app that is gone has none."""
         try:
             self._call("DeleteTags", {"ResourceArn": arn, "TagKeys": [MARK_TAG]})
         except AwsError as error:
@@ -96,7 +96,7 @@ class SageMaker:
         return self._aws.call_blocking("sagemaker", operation, parameters)
 
     def _tags_of(self, key: Key, arn: str) -> tuple[Mapping[str, str], Mapping[str, str]] | None:
-        """Its own tags, and those of its domain and owner; None where they could not be read."""
+        """Its own tags, and those of its domain and owner; None if they could not be read."""
         try:
             own = self._tags(arn)
             inherited: dict[str, str] = {}
@@ -115,7 +115,7 @@ class SageMaker:
         return {str(item["Key"]): str(item["Value"]) for item in items}
 
     def _restarted(self, run: RunId) -> datetime | None:
-        """When CloudTrail saw this app being created since the run was first seen up."""
+        """When CloudTrail recorded a creation of this app since the run was first seen up."""
         if run.key.app_type == NOTEBOOK_INSTANCE:
             return None
         wanted: dict[str, Any] = {

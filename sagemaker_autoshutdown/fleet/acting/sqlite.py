@@ -70,7 +70,7 @@ class SqliteHolds:
             yield from_json(Hold, json.loads(document))
 
     def forget(self, now: datetime) -> None:
-        """Removes what ended long ago."""
+        """Removes holds that ended long ago."""
         before = to_us(now - KEPT_FOR)
         self._write("DELETE FROM holds WHERE NOT open AND changed_at < ?", (before,))
 
@@ -88,7 +88,7 @@ class SqliteAudit:
         self._store = store
 
     def write(self, events: Sequence[Event]) -> None:
-        """Appends; an event that is there already is left as it is."""
+        """Appends; an event that exists stays unchanged."""
         try:
             for event in events:
                 self._store.write(
@@ -99,7 +99,7 @@ class SqliteAudit:
             raise Unavailable(f"the record {self._store.path} can't be written: {error}") from None
 
     def since(self, start: datetime) -> Iterator[dict[str, object]]:
-        """What happened from a time on, oldest first, as ``audit.row`` has it."""
+        """The events from a time on, oldest first, in the form of ``audit.row``."""
         for (document,) in self._store.rows(
             "SELECT document FROM history WHERE at >= ? ORDER BY at, event", (to_us(start),)
         ):

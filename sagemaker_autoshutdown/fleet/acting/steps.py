@@ -10,24 +10,24 @@ from enum import Enum
 from ...clock import from_iso
 from .model import EXCEPTION_TAG, Hold, Limits, Phase, Present, Verdict
 
-#: For how long who holds a run may call SageMaker. Longer than all its calls can take.
+#: How long the holder of a run may call SageMaker. Longer than all its calls can take.
 LEASE = timedelta(minutes=3)
-#: A verdict that is older must be made again: a message may arrive late.
+#: An older verdict must be made again: a message may arrive late.
 FRESH = timedelta(minutes=5)
-#: Between two tries; doubles with each.
+#: The time between two attempts; doubles with each.
 BACK_OFF, LONGEST_BACK_OFF = timedelta(minutes=2), timedelta(hours=1)
-#: For how long an ended hold is kept. The audit is kept for longer.
+#: How long an ended hold is kept. The audit is kept longer.
 KEPT_FOR = timedelta(days=7)
 
 #: Two answers may round a time differently.
 _SAME = timedelta(seconds=1)
 _IN_SERVICE = "InService"
-#: Statuses of what is on its way out, or out.
+#: Statuses of apps that are being deleted, or are gone.
 GOING = frozenset({"Deleting", "Stopping", "Deleted", "Stopped"})
 
 
 def is_free(hold: Hold, now: datetime) -> bool:
-    """Whether nobody else is at it, and it is not put off after a failure."""
+    """Whether no other process holds it, and it is not postponed after a failure."""
     lease_ended = hold.lease_until is None or hold.lease_until <= now
     return lease_ended and (hold.not_before is None or hold.not_before <= now)
 
@@ -43,7 +43,7 @@ def first(verdict: Verdict, phase: Phase, now: datetime) -> Hold:
 
 
 def following(hold: Hold, phase: Phase, now: datetime, **changes: object) -> Hold:
-    """The next version of a hold. A lease and a back-off last for one step, unless given again."""
+    """The next version of a hold. A lease and a back-off last for one step, unless set again."""
     cleared: dict[str, object] = {"holder": "", "lease_until": None, "not_before": None}
     return replace(
         hold,
@@ -55,7 +55,7 @@ def following(hold: Hold, phase: Phase, now: datetime, **changes: object) -> Hol
 
 
 def marked(hold: Hold, verdict: Verdict, present: Present, now: datetime) -> Hold:
-    """Chosen to be marked; nobody has been told yet."""
+    """Chosen to be marked; no notice has been sent yet."""
     return following(
         hold,
         Phase.MARKED,
@@ -74,20 +74,20 @@ def marked(hold: Hold, verdict: Verdict, present: Present, now: datetime) -> Hol
 
 
 def back_off(hold: Hold, now: datetime) -> Hold:
-    """A try that failed: *marked* again, and put off."""
+    """A failed attempt: *marked* again, and postponed."""
     wait = min(BACK_OFF * 2 ** min(hold.attempts, 16), LONGEST_BACK_OFF)
     return following(hold, Phase.MARKED, now, attempts=hold.attempts + 1, not_before=now + wait)
 
 
 def kept_until(hold: Hold | None, wanted: datetime, now: datetime, limits: Limits) -> datetime:
-    """Until when an exception holds: at most ``limits.max_keep`` after it first held the run while
-    it was due."""
+    """Until when an exception holds: at most ``limits.max_keep`` after it first held the run
+    while it was due."""
     since = (hold.kept_since if hold else None) or now
     return min(wanted, since + limits.max_keep)
 
 
 def exception_of(tag: str | None) -> datetime | None:
-    """The end of an exception, out of a tag's value such as ``keep-until:2026-12-01T18:00Z``, or
+    """The end of an exception, from a tag's value such as ``keep-until:2026-12-01T18:00Z``, or
     ``keep-until:2026-12-01`` for the end of that day in UTC. None for anything else."""
     name, _, value = (tag or "").strip().partition(":")
     if name.strip().lower() != "keep-until":
@@ -102,7 +102,7 @@ def exception_of(tag: str | None) -> datetime | None:
 
 
 class Check(str, Enum):
-    """What the last check says."""
+    """The result of the last check."""
 
     GO = "go"
     WAIT = "wait"
@@ -114,7 +114,7 @@ class Check(str, Enum):
 
 @dataclass(frozen=True)
 class LastCheck:
-    """What the last check says, and why."""
+    """The result of the last check, and the reason."""
 
     check: Check
     why: str = ""
@@ -122,9 +122,9 @@ class LastCheck:
 
 
 def last_check(hold: Hold, verdict: Verdict, present: Present | None, limits: Limits) -> LastCheck:
-    """Whether an app may be marked or shut down, as SageMaker describes it now.
+    """Whether an app may be marked or shut down, by SageMaker's present description.
 
-    *wait* and *go* differ by SageMaker's clock. Only a hold that was told can *go*.
+    *wait* and *go* differ by SageMaker's clock. Only a hold whose notice was sent can *go*.
     """
     if present is None or present.status in GOING:
         return LastCheck(Check.GONE)

@@ -1,7 +1,7 @@
 """Holds, verdicts, tasks and events as JSON values, for a store or a queue. Pure.
 
-Times are ISO 8601 in UTC, durations are seconds. What has its default is left out, so that an item
-is small. Fields that are not known are ignored, so that two versions can share a table for a while.
+Times are ISO 8601 in UTC, durations are seconds. Defaults are left out, so that an item is small.
+Unknown fields are ignored, so that two versions can share a table for a while.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def to_json(value: Any) -> dict[str, Any]:
 
 
 def from_json(kind: type[T], document: Mapping[str, Any]) -> T:
-    """The value that ``to_json`` made this of. Raises ``ValueError`` for anything else."""
+    """The value behind the output of ``to_json``. Raises ``ValueError`` for anything else."""
     try:
         return kind(
             **{
@@ -47,7 +47,7 @@ def from_json(kind: type[T], document: Mapping[str, Any]) -> T:
 
 
 def run_to_json(run: RunId) -> list[str]:
-    """A run, flat: account, region, the parts of its key, since when it is up."""
+    """A run, flat: account, region, the parts of its key, since when it has been up."""
     return [*run.scope, *run.key, to_iso(run.up_since)]
 
 
