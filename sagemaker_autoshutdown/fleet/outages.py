@@ -1,4 +1,4 @@
-"""What is wrong for longer than a round: told once when it begins, and once when it is over."""
+"""Problems that last longer than a round: logged once when they begin, and once when they end."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from ..text import clean, span, without_ids
 
 
 class Outages:
-    """Writes to the log what is wrong. While it lasts, only another message of it is news."""
+    """Logs problems. While one lasts, it is logged again only if its message changes."""
 
     def __init__(self, log: logging.Logger, now: Callable[[], datetime]) -> None:
         self._log = log
         self._now = now
-        #: Since when each lasts, and what was said of it.
+        #: Since when each lasts, and its last message.
         self._under_way: dict[str, tuple[datetime, set[str]]] = {}
 
     def are(self, problems: Mapping[str, str]) -> None:
-        """All that is wrong now, by what is affected."""
+        """Takes all present problems, by the affected thing."""
         now = self._now()
         for name, message in problems.items():
             _, said = self._under_way.setdefault(name, (now, set()))

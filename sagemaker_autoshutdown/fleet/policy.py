@@ -1,7 +1,7 @@
 """The rights that a fleet needs, as IAM policies: one to see, one to act. Pure.
 
-``read`` is all that a sweep, its rules and its verdicts need. ``act`` is what marks and shuts down;
-who runs a fleet dry needs none of that. Tags can be set and removed of one key only: the mark's.
+``read`` is enough for a sweep, its rules and its verdicts. ``act`` adds marking and shutting down;
+a fleet in dry run does not need it. Tags can be set and removed for one key only: the mark's.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _STOPPED = ("app", "notebook-instance")
 
 
 def read_policy(config: Config, partition: str = "aws") -> dict[str, Any]:
-    """What seeing takes, with what this configuration asks for."""
+    """The rights to see, for this configuration."""
     statements = [
         _statement(
             "See",
@@ -41,7 +41,7 @@ def read_policy(config: Config, partition: str = "aws") -> dict[str, Any]:
 
 
 def act_policy(config: Config, partition: str = "aws") -> dict[str, Any]:
-    """What marking and shutting down takes."""
+    """The rights to mark and to shut down."""
     stopped = [f"arn:{partition}:sagemaker:*:*:{each}/*" for each in _STOPPED]
     tagged = [
         f"arn:{partition}:sagemaker:*:*:{each}/*"

@@ -1,7 +1,7 @@
-"""What a record of a fleet is, whatever it is kept in: SQLite (``store.py``) or a table on AWS.
+"""The interface of a fleet's record, whatever stores it: SQLite (``store.py``) or a table on AWS.
 
-A step is stored only if the scope is still at the sweep that the step was made from, and all of it
-or nothing. So of two sweepers one stores the step, and a sweep that comes twice adds nothing.
+A step is stored only if the scope is still at the sweep from which the step was made, and then as a
+whole. So only one of two sweepers stores the step, and a duplicate sweep adds nothing.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ class Cost(NamedTuple):
 
 
 class Record(Protocol):
-    """What is kept between sweeps. Its methods block, and raise :class:`StoreError`."""
+    """Keeps the state between sweeps. Its methods block, and raise :class:`StoreError`."""
 
     def load(self, scope: Scope) -> State:
-        """What is remembered of a scope; empty for a new one."""
+        """The memory of a scope; empty for a new one."""
 
     def apply(self, step: Step, before: str) -> bool:
-        """Stores a step that was made from the state after the sweep ``before``; False where the
-        scope is at another by now, which leaves everything as it is."""
+        """Stores a step that was made from the state after the sweep ``before``. Returns False,
+        without a change, if the scope is at another sweep by now."""
 
     def totals(self) -> Iterable[Total]:
         """The costs since records began. They never fall."""
@@ -60,10 +60,9 @@ class Record(Protocol):
 def record_sweep(
     record: Record, sweep: Sweep, rates: Rates, policy: Policy, known: State | None = None
 ) -> tuple[State, bool]:
-    """Stores the step that a sweep makes, from the state that is ``known`` or what the record has.
+    """Stores the step of a sweep, from the ``known`` state or the recorded one.
 
-    Gives the state after it, and whether it was this call that stored it. Raises
-    :class:`StoreError`.
+    Returns the state after it, and whether this call stored it. Raises :class:`StoreError`.
     """
     state = known
     for _ in range(_TRIES):
@@ -73,5 +72,5 @@ def record_sweep(
             return state, False
         if record.apply(step, state.sweep_id):
             return step.state, True
-        state = None  # another sweeper was first: from what that has stored
+        state = None  # another sweeper was first: start from its state
     return record.load(sweep.scope), False

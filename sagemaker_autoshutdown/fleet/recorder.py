@@ -1,4 +1,4 @@
-"""The rounds of ``fleet run``: sweep, record, show, and act where rules say so. The edge."""
+"""The rounds of ``fleet run``: sweep, record, show, and act if rules say so. The edge."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Recorder:
     _states: dict[Scope, State] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Nothing is wrong yet."""
+        """There is no problem yet."""
         self.outages = Outages(self.fleet.log, self.now)
 
     def round(self) -> list[Failure]:
-        """One round; what could not be seen. Blocks."""
+        """Makes one round; returns the scopes that could not be seen. Blocks."""
         sweep_id = planned(self.now(), self.fleet.config.interval)
         heard, problem = self.fleet.heard()
         problems = {"coverage": f"{problem}; coverage is not known."} if problem else {}
@@ -58,7 +58,7 @@ class Recorder:
             try:
                 self._record(target, found, seconds, reported, problems)
             except StoreError as error:
-                # What is spent meanwhile is charged when it can be written again.
+                # The cost meanwhile is charged once the record can be written again.
                 problems["the record"] = str(error)
                 self.metrics.count_sweep(found.scope, FAILED)
         try:
@@ -111,7 +111,7 @@ class Recorder:
         reported: AppReports | None,
         problems: dict[str, str],
     ) -> None:
-        """What the rules call for. Only who stored a sweep does that."""
+        """Applies the rules. Only the process that stored a sweep does that."""
         facts, problem = self.fleet.facts(target, sweep, reported)
         if problem:
             problems[f"what the rules need of {target.name}"] = f"{target.name}: {problem}."
@@ -125,7 +125,7 @@ class Recorder:
 
 
 def planned(now: datetime, interval: timedelta) -> str:
-    """The id of the sweep that is due: the same for everybody who makes it."""
+    """The id of the sweep that is due: the same for every sweeper."""
     start = datetime(1970, 1, 1, tzinfo=timezone.utc)
     return to_iso(start + (now - start) // interval * interval)
 

@@ -1,8 +1,8 @@
-"""Which servers report, and what they say of their apps: one Prometheus query each. The edge.
+"""Which servers report, and their reports on their apps: one Prometheus query each. The edge.
 
-It asks with POST, which can be signed for Amazon Managed Prometheus, and follows no redirect, which
-would carry credentials elsewhere. What goes wrong is told without the URL's password, the headers
-or the query string. A server that is missing from an incomplete answer is not known to be silent.
+It calls with POST, which can be signed for Amazon Managed Prometheus, and follows no redirect,
+which would carry credentials elsewhere. Errors do not contain the URL's password, the headers or
+the query string. A server that is missing from an incomplete answer is not known to be silent.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TIMEOUT = 60.0
 #: The longest answer that is read, in bytes: more than thousands of servers need.
 _READ = 64 * 1024 * 1024
 _PIECE = 1024 * 1024
-#: Of an error or a warning, the characters that are shown.
+#: The most characters of an error or a warning that are shown.
 _SHOWN = 300
 
 _LABELS = "account_id, region, domain, owner_kind, owner, host_kind"
@@ -39,16 +39,16 @@ _IDLE, _DEADLINE, _KEPT = _OF_APPS = (
     "kept_until_timestamp_seconds",
 )
 
-#: What is reported of each app: by account, region, server, app type and app name.
+#: The reports on each app: by account, region, server, app type and app name.
 AppReports = Mapping[tuple[str, str, ReportKey, str, str], Reported]
 
 
 @dataclass(frozen=True)
 class Heard:
-    """When each server last checked its apps, by account and region too; these are empty for
+    """When each server last checked its apps, also by account and region; these are empty for
     metrics that were scraped.
 
-    ``doubt`` says why servers may be missing. It is empty for an answer that can be relied on.
+    ``doubt`` says why servers may be missing. It is empty for a reliable answer.
     """
 
     servers: Mapping[tuple[str, str, ReportKey], datetime] = field(default_factory=dict)
@@ -61,11 +61,11 @@ class NotAsked(Exception):
 
 @dataclass(frozen=True)
 class PrometheusServer:
-    """Where the extensions' metrics are. ``url`` is the base, to which ``/api/v1/query`` is added.
-    ``remote_write_url`` is where the fleet's own metrics are sent, by the engines on AWS.
+    """The server that holds the extensions' metrics. ``url`` is the base, to which
+    ``/api/v1/query`` is added. A fleet on AWS sends its own metrics to ``remote_write_url``.
 
-    ``lookback`` is how far back a server that is gone is still found the first time; what has been
-    heard of once is remembered here.
+    ``lookback`` is how far back a server that is gone is still found the first time; the record
+    remembers every server that reported once.
     """
 
     url: str
@@ -76,8 +76,8 @@ class PrometheusServer:
 
     @property
     def query(self) -> str:
-        """The query. A server that answers but could not look at its apps keeps an old time, so it
-        is not taken for one that shuts them down."""
+        """The query. A server that answers but could not check its apps keeps an old time, so it
+        does not count as one that shuts them down."""
         return (
             f"max by ({_LABELS}) (max_over_time("
             f"{PREFIX}last_check_timestamp_seconds[{int(self.lookback.total_seconds())}s]))"
@@ -99,7 +99,7 @@ class PrometheusServer:
         if warning:
             doubt = f"Prometheus at {self._where} answered in part and warns: {warning}"
         elif not found:
-            # Nobody has the extension, or this is another server or tenant: both look the same.
+            # Nobody has the extension, or this is the wrong server or tenant: both look the same.
             doubt = (
                 f"Prometheus at {self._where} has no metrics of this extension: check that it "
                 "receives them, and prometheus.url and its headers"
@@ -109,12 +109,12 @@ class PrometheusServer:
         return Heard(found, doubt)
 
     def ask_apps(self) -> AppReports:
-        """What servers say of their apps now, by account and region too. Raises
+        """The servers' present reports on their apps, also by account and region. Raises
         :class:`NotAsked`."""
         found: dict[tuple[str, str, ReportKey, str, str], dict[str, float]] = {}
         result, warning = self._series(f'{{__name__=~"{PREFIX}app_({"|".join(_OF_APPS)})"}}')
         if warning:
-            # A newer report of an app may be missing, which would say that it is in use.
+            # A newer report on an app may be missing, which would say that it is in use.
             raise NotAsked(f"Prometheus at {self._where} answered in part and warns: {warning}")
         for series in result:
             try:
@@ -187,7 +187,7 @@ class PrometheusServer:
         return result, _short("; ".join(map(str, warnings)))
 
     def _refusal(self, error: urllib.error.HTTPError) -> str:
-        """What Prometheus says when it does not do what is asked, and what to do."""
+        """Prometheus's reason for a refusal, and the remedy."""
         message = f"Prometheus at {self._where} answered {error.code}"
         if error.code in (401, 403):
             # Not the body: a proxy's page says nothing more.
@@ -197,7 +197,7 @@ class PrometheusServer:
             )
         try:
             said = _short(str(json.loads(error.read(_PIECE))["error"]))
-        except Exception:  # no JSON, or it broke off: the status has to do
+        except Exception:  # not JSON, or cut off: the status must do
             return message
         message = f"{message}: {said}"
         if "too many samples" in said or "limit" in said.lower():
@@ -205,7 +205,7 @@ class PrometheusServer:
         return message
 
 
-#: What helps where a query is too much for a server.
+#: The remedy if a query is too much for a server.
 _LESS = (
     'set a shorter lookback in [prometheus], such as lookback = "1h". The record remembers every '
     "server that reported once"
@@ -213,11 +213,11 @@ _LESS = (
 
 
 class _TooLong(Exception):
-    """An answer that is longer than any can be."""
+    """An answer that is longer than the limit."""
 
 
 def _read_all(answer: Any) -> bytes:
-    """The body, which may not take longer than an answer may, even if it comes byte by byte."""
+    """The body. Reading may not take longer than an answer may, even if it comes byte by byte."""
     ends = time.monotonic() + TIMEOUT
     pieces, length = [], 0
     while True:
@@ -248,14 +248,14 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 def with_reports(sweep: Sweep, heard: Heard) -> Sweep:
-    """The sweep with what is known of its servers."""
+    """The sweep with the reports of its servers."""
     reports = of_scope(heard, sweep.scope)
     return replace(sweep, reports=reports, reports_are_whole=not heard.doubt)
 
 
 def of_scope(heard: Heard, scope: Scope) -> Reports:
-    """The servers of one account and region. Metrics that were scraped name neither: a domain's id
-    is unique without them."""
+    """The servers of one account and region. Scraped metrics name neither, but a domain's id is
+    unique without them."""
     reports: dict[ReportKey, datetime] = {}
     for (account_id, region, name), at in heard.servers.items():
         if account_id in ("", scope.account_id) and region in ("", scope.region):
@@ -265,7 +265,7 @@ def of_scope(heard: Heard, scope: Scope) -> Reports:
 
 
 def apps_of_scope(found: AppReports, scope: Scope) -> Mapping[tuple[ReportKey, str, str], Reported]:
-    """The same of the apps."""
+    """The same for apps."""
     return {
         (server, app_type, name): reported
         for (account_id, region, server, app_type, name), reported in found.items()

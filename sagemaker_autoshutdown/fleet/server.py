@@ -29,18 +29,18 @@ from .store import Store
 
 log = logging.getLogger(__name__)
 
-#: Seconds that a round which is under way may go on once the end was asked for. What is stored is
-#: stored as a whole, so a round that is left loses nothing.
+#: Seconds that a round under way may take after the end was asked for. Each sweep is stored as a
+#: whole, so an abandoned round loses nothing.
 GRACE = 5.0
 #: A scrape is a short request.
 _LIMITS = {"max_body_size": 65_536, "idle_connection_timeout": 120.0, "body_timeout": 20.0}
 
 
 class _Handler(web.RequestHandler):
-    """Lets in whoever has the token, where there is one; without it only this machine listens.
+    """Lets in callers with the token, if there is one; without one only this machine listens.
 
-    Then only a request that names this machine is answered: a page in a browser here can give its
-    own name this address, and would read what its user may.
+    Then only a request that names this machine is answered. Otherwise a page in a browser here
+    could give its own name this address, and read everything that its user may.
     """
 
     def initialize(self, token: str) -> None:
@@ -76,7 +76,7 @@ class _Metrics(_Handler):
         self._registry = registry
 
     async def get(self) -> None:
-        """Everything, out of memory."""
+        """Everything, from memory."""
         self.set_header("Content-Type", CONTENT_TYPE_LATEST)
         self.finish(await in_thread(lambda: generate_latest(self._registry)))
 
@@ -86,7 +86,7 @@ class CanNotListen(Exception):
 
 
 class Server:
-    """Runs until it is told to stop."""
+    """Runs until it is stopped."""
 
     def __init__(self, fleet: Fleet, store: Store) -> None:
         self._config: Config = fleet.config
@@ -158,13 +158,13 @@ class Server:
     def _round(self) -> None:
         try:
             self._recorder.round()
-            with contextlib.suppress(Unavailable):  # the round has said so
+            with contextlib.suppress(Unavailable):  # the round has logged it
                 self._holds.forget(utcnow())
         except Exception:  # a defect of ours must not end the watch
             if self._stop.is_set():
-                return  # the record was closed under it
+                return  # the record was closed meanwhile
             log.exception("A round failed, and will be tried again. Please report this.")
 
 
 def _quiet(handler: web.RequestHandler) -> None:
-    """A scrape every few seconds is no news."""
+    """A scrape every few seconds is not worth logging."""

@@ -1,8 +1,8 @@
 """Observes all accounts and regions of a configuration, once or in rounds. The edge.
 
 ``Fleet`` wires the parts: AWS, Prometheus, prices, the record. A round asks Prometheus once and
-sweeps each account and region, a few at a time, each on one connection. What fails in one leaves
-the others as they are; what was missed is charged by the next sweep.
+sweeps each account and region, a few at a time, each on one connection. A failure in one does not
+affect the others; the next sweep charges the missed time.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ if TYPE_CHECKING:
 
 #: Sweeps that run at once.
 AT_ONCE = 4
-#: Of a good sweep, how often it was stored by somebody else meanwhile until it is given up.
+#: After a good sweep was beaten by another sweeper this often, it is given up.
 _TRIES = 3
 
 PRICE_CACHE_NAME = "fleet-prices-{region}.json"
 
-#: Told of progress: the account's name and region, what is being listed, and how many so far.
+#: Called with progress: the account's name and region, the current list, and its count so far.
 Progress = Callable[[str, str, int], None]
-#: Makes what calls AWS: for a region, told of waits, with a role.
+#: Returns the AWS client for a region, a callback for waits, and a role.
 MakeAws = Callable[[str, Callable[[str], None], Optional[Role]], Aws]
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What one sweep showed, with what was remembered. ``seconds`` is how long it took."""
+    """The result of one sweep, with the memory before it. ``seconds`` is how long it took."""
 
     sweep: Sweep
     state: State
@@ -60,7 +60,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Failure:
-    """An account and region that could not be swept, and why."""
+    """An account and region that could not be swept, with the reason."""
 
     scope: Scope
     name: str
@@ -76,7 +76,7 @@ class Target:
     region: str
     aws: Aws
     sweeper: Sweeper
-    #: Makes each call once, where the other one waits and repeats.
+    #: Makes each call once, where the other client waits and repeats.
     once: Aws
     prices: PriceBook | None = None
 
@@ -88,7 +88,7 @@ class Target:
 
 @dataclass
 class Fleet:
-    """All that a configuration names."""
+    """Everything that the configuration names."""
 
     config: Config
     progress: Progress = lambda name, what, count: None
@@ -108,7 +108,7 @@ class Fleet:
         ]
 
     def _target(self, account: Account, region: str) -> Target:
-        # As the AWS command line does; boto3 knows only AWS_DEFAULT_REGION.
+        # As the AWS command line does; boto3 reads AWS_DEFAULT_REGION only.
         region = region or os.environ.get("AWS_REGION", "")
         aws = self.make_aws(region, self.say, account.role)
         name = " ".join(part for part in (account.name, region) if part)
@@ -121,7 +121,7 @@ class Fleet:
         return Target(account, region, aws, sweeper, Aws(region, role=account.role))
 
     def rates(self, target: Target) -> Rates:
-        """What things cost in the region of a target that has been swept."""
+        """The prices in the region of a target that has been swept."""
         if target.prices is None:
             target.prices = price_book(
                 target.aws.effective_region,
@@ -132,8 +132,8 @@ class Fleet:
         return Rates(target.prices)
 
     def heard(self) -> tuple[Heard | None, str]:
-        """When each server was last heard of, and what is wrong; None where nobody can say. Where
-        something is wrong with an answer, servers may be missing from it."""
+        """When each server last reported, and a problem; None if that can't be known. If there
+        is a problem with an answer, servers may be missing from it."""
         if self.config.prometheus is None:
             return None, ""
         try:
@@ -143,7 +143,7 @@ class Fleet:
         return heard, heard.doubt
 
     def reported(self) -> tuple[AppReports | None, str]:
-        """What the extensions say of their apps, if a rule may need it, and what is wrong."""
+        """The extensions' reports on their apps, if a rule may need them, and a problem."""
         if self.config.prometheus is None or not self.config.rules.rules:
             return None, ""
         try:
@@ -152,7 +152,7 @@ class Fleet:
             return None, str(error)
 
     def facts(self, target: Target, sweep: Sweep, reported: AppReports | None) -> tuple[Facts, str]:
-        """What the rules need beyond a sweep, and what is wrong."""
+        """The facts that the rules need beyond a sweep, and a problem."""
         return gather(
             target.aws,
             sweep,
@@ -164,7 +164,7 @@ class Fleet:
     def sweep_all(
         self, sweep_id: str, now: Callable[[], datetime], heard: Heard | None
     ) -> Iterator[tuple[Target, Sweep | Failure, float]]:
-        """Sweeps all of them, a few at a time, and gives each as it is done."""
+        """Sweeps all of them, a few at a time, and yields each as it is done."""
 
         def one(target: Target) -> tuple[Target, Sweep | Failure, float]:
             started = time.monotonic()
@@ -175,7 +175,7 @@ class Fleet:
                     found = with_reports(found, heard)
             except AwsError as error:
                 found = _failure(target, error)
-            except Exception as error:  # what nobody foresaw in one must not end the others
+            except Exception as error:  # an unforeseen error in one must not end the others
                 self.log.debug("the sweep of %s failed", target.name, exc_info=True)
                 message = f"{type(error).__name__}: {error}"
                 found = Failure(target.sweeper.scope(ask=False), target.name, message, _DEFECT)
@@ -203,7 +203,7 @@ class Fleet:
     def observation(
         self, target: Target, sweep: Sweep, seconds: float, store: Record | None
     ) -> Observation:
-        """A sweep with what a record remembers, which it leaves as it is."""
+        """A sweep with the memory of a record, which it does not change."""
         rates = self.rates(target)
         if store is None:
             return Observation(sweep, State(sweep.scope), rates, seconds)
@@ -219,7 +219,7 @@ class Fleet:
 def price_book(
     region: str, config: Config, *, ask: bool, log: logging.Logger | None = None
 ) -> PriceBook:
-    """Prices of a region as the configuration wants them to be found."""
+    """Prices of a region by the configuration."""
     endpoint = endpoint_region(region) if ask else None
 
     def price_list() -> PriceListCache:
@@ -238,7 +238,7 @@ def price_book(
 
 
 _DEFECT = "The sweep is retried. This is a defect of this package: please report it."
-#: What an admin can do, where what a user of an app can do is another thing.
+#: The remedies for an admin, if they differ from those for a user of an app.
 _REMEDY = {
     ErrorKind.NO_CREDENTIALS: "Check the AWS credentials that this command runs with, and that the "
     "region is enabled for the account.",
@@ -247,7 +247,7 @@ _REMEDY = {
 
 
 def _failure(target: Target, error: AwsError) -> Failure:
-    # Who could not be reached for this will not be for a question about the account either.
+    # If the sweep could not reach AWS, a question about the account will not either.
     in_vain = (ErrorKind.NO_CREDENTIALS, ErrorKind.TIMEOUT, ErrorKind.UNREACHABLE)
     scope = target.sweeper.scope(ask=error.kind not in in_vain)
     return Failure(
@@ -260,7 +260,7 @@ def _account_id(account: Account) -> str:
 
 
 def problems_of(observations: Iterable[Observation]) -> Iterator[str]:
-    """What the sweeps could not see, for people."""
+    """The parts that the sweeps could not see, for people."""
     for observation in observations:
         for part, why in observation.sweep.unseen.items():
             where = " ".join(observation.sweep.scope).strip()

@@ -1,7 +1,7 @@
-"""What follows a sweep: verdicts, a plan, and where rules act, the tasks. The edge, thin.
+"""The steps after a sweep: verdicts, a plan, and, if rules act, the tasks. The edge, thin.
 
-``propose`` is pure and serves ``fleet plan``, ``fleet run`` and Lambda alike; ``Stopper`` does what
-it proposes, in ``fleet run``.
+``propose`` is pure and serves ``fleet plan``, ``fleet run`` and Lambda alike; ``Stopper`` carries
+its proposal out, in ``fleet run``.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from .view import Line
 
 @dataclass(frozen=True)
 class Proposal:
-    """What the rules say of a scope, and what it calls for now."""
+    """The rules' verdicts on a scope, and the tasks that follow now."""
 
     verdicts: tuple[Verdict, ...] = ()
     plan: Plan = field(default_factory=Plan)
 
     @property
     def due(self) -> Sequence[Verdict]:
-        """Those that are due."""
+        """The verdicts that are due."""
         return [verdict for verdict in self.verdicts if verdict.answer is Answer.DUE]
 
 
@@ -47,9 +47,10 @@ def propose(
     facts: Facts,
     holds: Iterable[Hold],
 ) -> Proposal:
-    """What the rules say after a sweep, and what it calls for. Pure.
+    """The rules' verdicts after a sweep, and the tasks that follow. Pure.
 
-    ``state`` is the one after the sweep. Only who stored that sweep should do what is proposed.
+    ``state`` is the one after the sweep. Only the process that stored that sweep should carry the
+    proposal out.
     """
     stored = {hold.run: hold for hold in holds}
     listed = list(found) if rules.rules else []
@@ -61,7 +62,7 @@ def propose(
 
 @dataclass
 class Stopper:
-    """Does what is proposed, with ``fleet run``'s record."""
+    """Carries the proposal out, with ``fleet run``'s record."""
 
     rules: Rules
     holds: Holds
@@ -75,7 +76,8 @@ class Stopper:
     def after(
         self, aws: Aws, state: State, sweep: Sweep, found: Iterable[Line], facts: Facts
     ) -> tuple[Proposal, list[Event]]:
-        """What was proposed and done. Raises :class:`Unavailable` where the record can't be used.
+        """Returns the proposal and the events. Raises :class:`Unavailable` if the record can't be
+        used.
 
         ``aws`` must not repeat calls that shut something down.
         """
@@ -104,8 +106,8 @@ class Stopper:
 
 
 def halted(sweep: Sweep, why: str, by: str) -> Event:
-    """What is recorded of a sweep that called for too much. Once an hour at most: the id is the
-    same in between."""
+    """The event of a sweep that called for too much. Once an hour at most: the id is the same in
+    between."""
     event_id = f"{'/'.join(sweep.scope)}#halted#{sweep.at:%Y-%m-%dT%H}"
     return Event(event_id, sweep.at, sweep.scope, Happened.HALTED, why=why, by=by)
 

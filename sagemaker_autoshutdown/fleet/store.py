@@ -1,8 +1,8 @@
-"""What is kept between sweeps: SQLite, one file, one writer at a time.
+"""The state between sweeps: SQLite, one file, one writer at a time.
 
-A step is stored only if the scope is still at the sweep that the step was made from. So of two
-sweepers that make the same step one stores it, and a sweep that comes twice, or after a later one,
-changes nothing. All of a step is one transaction.
+A step is stored only if the scope is still at the sweep from which the step was made. So only one
+of two sweepers that make the same step stores it, and a sweep that comes twice, or after a later
+one, changes nothing. A step is one transaction.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from .record import Cost, StoreError, Total
 
 FILE_NAME = "fleet.sqlite3"
 VERSION = 2
-#: Seconds to wait for another process.
+#: How many seconds to wait for another process.
 BUSY_TIMEOUT = 30.0
-#: For how long costs are kept by day. Their totals are kept for ever.
+#: How long costs are kept by day. Their totals are kept for ever.
 DAYS_KEPT = timedelta(days=400)
 
 _SCHEMA = """
@@ -65,7 +65,7 @@ CREATE TABLE totals (
 ) WITHOUT ROWID;
 """
 
-#: Since version 2: what is being shut down, and what was.
+#: Since version 2: planned and past shutdowns.
 _ACTING = """
 CREATE TABLE holds (
   account TEXT NOT NULL, region TEXT NOT NULL, run TEXT NOT NULL, version INTEGER NOT NULL,
@@ -77,7 +77,7 @@ CREATE TABLE history (
 ) WITHOUT ROWID;
 CREATE INDEX history_at ON history (at);
 """
-#: What a version adds to the one before it.
+#: The tables that each version adds.
 _ADDED = {1: _SCHEMA, 2: _ACTING}
 
 _ADD_DAY = """
@@ -94,22 +94,22 @@ ON CONFLICT (account, region, domain, owner, app_type, instance_type) DO UPDATE 
 """
 
 
-#: How a damaged page shows when it is read.
+#: The errors of a damaged page.
 _SHOWS_DAMAGE = (sqlite3.Error, UnicodeError, OverflowError, TypeError, ValueError)
 
 
 class _Damaged(Exception):
-    """The file is no record, or not any more."""
+    """The file is not a record, or not any more."""
 
 
 class Store:
     """The record of a fleet. Its methods block; call them from one thread at a time."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        """Opens it, and makes it if need be. Raises :class:`StoreError`.
+        """Opens the file, and creates it if necessary. Raises :class:`StoreError`.
 
-        One that is damaged is put aside, and a new one begun: ``put_aside`` names it then. Who only
-        reads leaves it where it is.
+        A damaged one is put aside, and a new one begun: ``put_aside`` then names it. A reader
+        leaves it where it is.
         """
         self.path = path
         self.put_aside: Path | None = None
@@ -146,8 +146,8 @@ class Store:
             raise
 
     def _read_everything(self) -> None:
-        """SQLite checks its pages and not what is in them: a flipped bit can leave a time in the
-        year 200,000, or a cost that is no number."""
+        """SQLite checks its pages but not their contents: a flipped bit can leave a time in the
+        year 200,000, or a cost that is not a number."""
         for row in self._db.execute("SELECT account, region FROM scopes").fetchall():
             self._load(Scope(*row))
         for table in ("days", "totals"):
@@ -172,7 +172,7 @@ class Store:
 
     def _migrate(self) -> None:
         if self._version() == VERSION:
-            return  # a record that only turns out to be damaged is left as it is
+            return  # a record that turns out to be damaged only later stays unchanged
         with self._transaction():
             version = self._version()
             self._check(version)
@@ -188,7 +188,7 @@ class Store:
             yield
             self._db.execute("COMMIT")
         except BaseException:
-            # A disk that is full may have ended it already.
+            # A full disk may have ended it already.
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
@@ -196,7 +196,7 @@ class Store:
     # -- the state
 
     def load(self, scope: Scope) -> State:
-        """What is remembered of a scope; empty for a new one."""
+        """The memory of a scope; empty for a new one."""
         with self._reading():
             return self._load(scope)
 
@@ -229,8 +229,8 @@ class Store:
         )
 
     def apply(self, step: Step, before: str) -> bool:
-        """Stores a step that was made from the state after the sweep ``before``; False where the
-        scope is at another by now, which leaves everything as it is."""
+        """Stores a step that was made from the state after the sweep ``before``. Returns False,
+        without a change, if the scope is at another sweep by now."""
         state = step.state
         scope = state.scope
         try:
@@ -304,12 +304,13 @@ class Store:
     # -- for other parts that keep something in the same file
 
     def write(self, statement: str, values: Sequence[object]) -> int:
-        """One statement by itself; how many rows it changed. Raises ``sqlite3.Error``."""
+        """Runs one statement by itself; returns the number of changed rows. Raises
+        ``sqlite3.Error``."""
         return self._db.execute(statement, values).rowcount
 
     def rows(self, statement: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
-        """What a query finds; nothing in a record that an older version made and nobody has
-        written to since."""
+        """The result of a query; empty for a record that an older version made and nobody has
+        written to since then."""
         if self._version() < VERSION:
             return []
         return self._db.execute(statement, values).fetchall()

@@ -1,9 +1,9 @@
 """One sweep of an account in a region: a few paged lists, read as they come. Only reads.
 
 Calls, for N apps, S spaces and M notebook instances in D domains: N/100 + S/100 + M/100 + D/100,
-each rounded up, and one DescribeDomain for each domain, whose answer is kept for an hour. Where
-tags are wanted, T/100 of the tagging API for T resources that have any. Each page becomes values
-at once, so that no more than one page of answers is in memory.
+each rounded up, and one DescribeDomain for each domain, whose answer is kept for an hour. If tags
+are wanted, T/100 calls of the tagging API for T resources with tags. Each page becomes values at
+once, so that no more than one page of answers is in memory.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ from .model import (
     Sweep,
 )
 
-#: The most that the API gives at once; its own default is ten.
+#: The API's limit; its own default is ten.
 PAGE = 100
-#: What the tagging API is asked about.
+#: The resource types for the tagging API.
 TAGGED = [
     f"sagemaker:{each}" for each in ("app", "domain", "notebook-instance", "space", "user-profile")
 ]
-#: For how long the settings of a domain are not read again.
+#: How long the settings of a domain are not read again.
 FRESH = timedelta(hours=1)
-#: The CreationTime of what has none: always the same, so that no run begins anew.
+#: The CreationTime of resources without one: always the same, so that no run begins anew.
 LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
-#: Told of progress: what is being listed, and how many there are so far.
+#: Called with progress: the current list, and its count so far.
 Progress = Callable[[str, int], None]
 
 
@@ -67,7 +67,7 @@ class Sweeper:
         progress: Progress | None = None,
         tags: Collection[str] = (),
     ) -> None:
-        """`tags` are the keys that are wanted; without any, nobody is asked for tags."""
+        """`tags` are the wanted keys; without any, tags are not read."""
         self._aws = aws
         self._tag_keys = frozenset(tags)
         self._account_id = account_id
@@ -77,9 +77,9 @@ class Sweeper:
         ] = {}
 
     def sweep(self, sweep_id: str, now: datetime, reports: Reports | None) -> Sweep:
-        """Everything that is there now. Raises ``AwsError`` where the apps can't be listed.
+        """Everything that exists now. Raises ``AwsError`` if the apps can't be listed.
 
-        Where something else can't be, the sweep says so and goes on without.
+        If another part can't be listed, the sweep says so and goes on without it.
         """
         unseen: dict[str, str] = {}
         resources = _once(self._apps())
@@ -119,9 +119,9 @@ class Sweeper:
         )
 
     def scope(self, *, ask: bool = True) -> Scope:
-        """The account and region, as far as they can be known, by asking if need be."""
+        """The account and region, as far as they can be known, by a call if necessary."""
         if ask and not self._account_id:
-            # No domain and no notebook instance has told. This takes no right.
+            # There is no domain and no notebook instance to tell. This call needs no right.
             with contextlib.suppress(AwsError):
                 answer = self._aws.call_blocking("sts", "GetCallerIdentity", {})
                 self._account_id = str(answer.get("Account") or "")
@@ -143,7 +143,8 @@ class Sweeper:
         return domains
 
     def _tags(self) -> Iterator[tuple[str, Mapping[str, str]]]:
-        """Pages of whatever has tags: ListApps tells none, and ListTags takes a call for each."""
+        """Pages of all resources with tags: ListApps returns no tags, and ListTags takes a call
+        for each."""
         for item in self._aws.pages_blocking(
             "resourcegroupstaggingapi",
             "GetResources",
@@ -175,10 +176,9 @@ class Sweeper:
     def _settings_of(
         self, domain_id: str, now: datetime, unseen: dict[str, str]
     ) -> tuple[Defaults | None, Defaults | None]:
-        """For users' own apps and for shared spaces, as last read; None where they never were."""
+        """For users' own apps and for shared spaces, as last read; None if they never were."""
         read_at, known = self._settings.get(domain_id, (None, (None, None)))
-        # Where one can't be read, the others are not asked for in this sweep: most often a right
-        # is missing.
+        # If one can't be read, this sweep skips the others: most often a right is missing.
         if SETTINGS in unseen or (read_at is not None and timedelta(0) <= now - read_at < FRESH):
             return known
         try:
@@ -196,8 +196,8 @@ class Sweeper:
 
 
 def _once(resources: Iterable[Resource]) -> list[Resource]:
-    """Each but once: where something comes or goes during a listing, the pages shift. The last
-    word counts."""
+    """Each only once: if something comes or goes during a listing, the pages shift. The last
+    entry counts."""
     return list({resource.key: resource for resource in resources}.values())
 
 
@@ -254,7 +254,7 @@ def _notebook(item: Mapping[str, Any]) -> Resource:
     )
 
 
-#: The members of a domain's settings that are about the apps of a type.
+#: The members of a domain's settings for the apps of a type.
 _MEMBERS = {
     JUPYTER_LAB: "JupyterLabAppSettings",
     CODE_EDITOR: "CodeEditorAppSettings",

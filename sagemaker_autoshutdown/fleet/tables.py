@@ -1,5 +1,5 @@
-"""Reading a TOML document table by table, so that an error names the line. Pure, but for secrets,
-which stand in files of their own."""
+"""Reads a TOML document table by table, so that an error names the line. Pure, except for
+secrets, which are in files of their own."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-#: More than any duration of a configuration can mean.
+#: Longer than any meaningful duration in a configuration.
 LONGEST = timedelta(days=3650)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Wrong(Exception):
-    """A value that can't be taken. ``path`` leads to it, such as ("accounts", 1, "regions")."""
+    """An invalid value. ``path`` leads to it, such as ("accounts", 1, "regions")."""
 
     def __init__(self, path: tuple[str | int, ...], message: str) -> None:
         super().__init__(f"{_shown(path)} {message}")
@@ -28,7 +28,7 @@ def _shown(path: tuple[str | int, ...]) -> str:
 
 
 class Table:
-    """A table of the file, whose keys are taken one by one; those that are left are mistakes."""
+    """A table of the file. Its keys are taken one by one; keys that are left are errors."""
 
     def __init__(self, values: Any, path: tuple[str | int, ...] = ()) -> None:
         self.path = path
@@ -38,11 +38,11 @@ class Table:
 
     @property
     def names(self) -> list[str]:
-        """The keys that nobody has taken."""
+        """The keys that have not been taken."""
         return list(self._left)
 
     def has(self, name: str) -> bool:
-        """Whether a key is given, and nobody has taken it."""
+        """Whether a key is given and has not been taken."""
         return name in self._left
 
     def take(self, name: str, kind: type | tuple[type, ...], what: str, default: Any) -> Any:
@@ -50,7 +50,7 @@ class Table:
         if name not in self._left:
             return default
         value = self._left.pop(name)
-        # True is an int to Python, and no number to anybody else.
+        # True is an int to Python, but a number to nobody else.
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise self.wrong(name, f"must be {what}, not {value!r}")
         return value
@@ -80,13 +80,13 @@ class Table:
         return timedelta(seconds=seconds)
 
     def table(self, name: str) -> Table | None:
-        """A table within this one; None where there is none."""
+        """A table within this one; None if there is none."""
         if name not in self._left:
             return None
         return Table(self._left.pop(name), (*self.path, name))
 
     def items(self) -> list[tuple[str, Any]]:
-        """All that is left, as it is."""
+        """All remaining keys, with their values."""
         items = list(self._left.items())
         self._left.clear()
         return items
@@ -96,7 +96,7 @@ class Table:
         return Wrong((*self.path, name), message)
 
     def end(self, known: str) -> None:
-        """Refuses keys that nobody has taken."""
+        """Refuses keys that have not been taken."""
         for name in self._left:
             raise self.wrong(name, f"is not known here; the keys here are {known}")
 
@@ -109,7 +109,8 @@ def _seconds(value: Any) -> int | None:
 
 
 def secret_in(table: Table, name: str, folder: Path) -> str:
-    """What stands in a file, since a configuration is read by more people than may know it."""
+    """The secret in a file, because more people may read the configuration than may know the
+    secret."""
     path = table.text(name)
     if not path:
         return ""
@@ -125,10 +126,10 @@ def secret_in(table: Table, name: str, folder: Path) -> str:
 
 
 def line_of(text: str, path: tuple[str | int, ...]) -> int:
-    """The line that a value stands on, or the one that the table begins on that it would stand in.
+    """The line of a value, or the line on which the table begins that would hold it.
 
-    A TOML reader does not tell. This knows headings and keys at the start of lines; of an inline
-    table it finds the line that it begins on.
+    A TOML reader does not tell. This function knows headings and keys at the start of lines; for an
+    inline table it finds the line on which the table begins.
     """
     counts: dict[tuple[str | int, ...], int] = {}
     table: tuple[str | int, ...] = ()

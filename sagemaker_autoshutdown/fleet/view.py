@@ -1,4 +1,4 @@
-"""What a sweep shows: each resource with everything that is known of it, and sums over them. Pure.
+"""The view of a sweep: each resource with all its facts, and sums over them. Pure.
 
 The command line, its JSON and the metrics all show these values; none computes its own.
 """
@@ -30,10 +30,10 @@ from .model import (
 
 
 class Line(NamedTuple):
-    """A resource with everything that is known of it.
+    """A resource with all its facts.
 
-    ``up_since`` is when this run was first seen, None where nobody watched before. ``rate`` is that
-    of the whole instance, which ``apps_on_instance`` apps share. ``is_first`` marks one of them, so
+    ``up_since`` is when this run was first seen, None if nobody watched before. ``rate`` is that of
+    the whole instance, which ``apps_on_instance`` apps share. ``is_first`` marks one of them, so
     that an instance is added up once. ``is_unused`` is about a volume: no app of its space is up.
     """
 
@@ -50,20 +50,20 @@ class Line(NamedTuple):
 
     @property
     def nano_usd_per_hour(self) -> int:
-        """What this line adds to a total now."""
+        """The amount that this line adds to a present total."""
         is_counted = self.is_first and self.resource.is_billed
         return (self.rate.nano_usd_per_hour or 0) if is_counted else 0
 
     @property
     def is_unpriced(self) -> bool:
-        """Whether it is billed at a price that is not known."""
+        """Whether it is billed at an unknown price."""
         return self.rate.nano_usd_per_hour is None and self.is_first and self.resource.is_billed
 
 
 def lines(state: State, sweep: Sweep, rates: Rates, policy: Policy) -> Iterator[Line]:
-    """All that the sweep found: apps that are up, notebook instances and volumes.
+    """Everything in the sweep: running apps, notebook instances and volumes.
 
-    ``state`` is the one after the sweep, or the newest one that is known.
+    ``state`` is the one after the sweep, or the newest known one.
     """
     judge = Judge(state, sweep, policy)
     up = [
@@ -105,8 +105,8 @@ def lines(state: State, sweep: Sweep, rates: Rates, policy: Policy) -> Iterator[
 
 
 def tags_of(sweep: Sweep, resource: Resource) -> dict[str, str]:
-    """The tags of a resource, with those of its domain and its space or user profile, which its own
-    override."""
+    """The tags of a resource, with those of its domain and its space or user profile. Its own
+    tags override the others."""
     key = resource.key
     if key.app_type == NOTEBOOK_INSTANCE:
         names = [f"notebook-instance/{key.name.lower()}"]
@@ -142,7 +142,7 @@ class Sums:
     oldest: datetime | None = None
 
     def add(self, line: Line) -> None:
-        """One more."""
+        """Adds one."""
         self.count += 1
         self.nano_usd_per_hour += line.nano_usd_per_hour
         self.unpriced += line.is_unpriced
@@ -151,7 +151,7 @@ class Sums:
             self.oldest = line.up_since
 
     def merge(self, other: Sums) -> None:
-        """Another group's too."""
+        """Adds another group."""
         self.count += other.count
         self.nano_usd_per_hour += other.nano_usd_per_hour
         self.unpriced += other.unpriced
@@ -166,12 +166,12 @@ USED, UNUSED = "in_use", "unused"
 
 @dataclass
 class Summary:
-    """The sums of what is up in one scope. Stopped notebook instances are in none."""
+    """The sums of running resources in one scope. Stopped notebook instances are in none."""
 
     groups: dict[Group, Sums] = field(default_factory=dict)
 
     def add(self, line: Line, *, by_owner: bool = False) -> None:
-        """One more line."""
+        """Adds one line."""
         resource = line.resource
         if not resource.is_up:
             return

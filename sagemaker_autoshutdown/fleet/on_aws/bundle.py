@@ -1,8 +1,8 @@
-"""The code of the functions as one zip, for an architecture and a version of Python of Lambda's.
+"""The code of the functions as one zip, for an architecture and a version of Python of Lambda.
 
-This package as it is installed, without the panel, and the few wheels that the functions need, at
-the versions and with the checksums of ``requirements.txt``. boto3 is Lambda's own, which AWS keeps
-up to date; it would be nine tenths of the zip. The same contents give the same bytes, so that the
+It holds this package as installed, without the panel, and the few wheels that the functions need,
+with the versions and checksums of ``requirements.txt``. boto3 is Lambda's own, which AWS keeps up
+to date; it would be nine tenths of the zip. The same contents give the same bytes, so that the
 checksum can name the zip.
 """
 
@@ -22,11 +22,12 @@ from pathlib import Path
 
 from .template import HANDLERS
 
-#: Lambda's names of architectures, as wheels and machines have them.
+#: Lambda's names of architectures, with the names in wheels and of machines.
 MACHINES = {"arm64": ("aarch64", "arm64"), "x86_64": ("x86_64", "AMD64")}
-#: What Lambda takes: bytes of the zip in a bucket, and unpacked.
+#: Lambda's limits: bytes of the zip in a bucket, and unpacked.
 MOST_ZIPPED, MOST_UNPACKED = 50 * 2**20, 250 * 2**20
-#: Not needed there: the panel, what starts a Jupyter server, what Python makes again.
+#: Not needed there: the panel, the files that start a Jupyter server, files that Python makes
+#: again.
 _LEFT_OUT = ("labextension", "jupyter_server_config.d", "__pycache__")
 _WHEN = (1980, 1, 1, 0, 0, 0)
 
@@ -37,7 +38,7 @@ class NotBundled(Exception):
 
 @dataclass(frozen=True)
 class Bundle:
-    """A zip that was made."""
+    """A finished zip."""
 
     content: bytes
     architecture: str
@@ -50,12 +51,12 @@ class Bundle:
 
     @property
     def name(self) -> str:
-        """A name that is another for other contents."""
+        """A name that differs for other contents."""
         return f"fleet-{self.architecture}-py{self.python.replace('.', '')}-{self.sha256[:16]}.zip"
 
     @property
     def runs_here(self) -> bool:
-        """Whether this machine and this Python are those that it is for."""
+        """Whether it is for this machine and this Python."""
         here = f"{sys.version_info.major}.{sys.version_info.minor}"
         return (
             sys.platform == "linux"
@@ -65,8 +66,8 @@ class Bundle:
 
 
 def build(architecture: str, python: str, wheels: Path | None = None) -> Bundle:
-    """Makes it. ``wheels`` is a folder of wheels, where no package index can be reached. Blocks;
-    raises :class:`NotBundled`."""
+    """Makes it. ``wheels`` is a folder of wheels, for when no package index can be reached.
+    Blocks; raises :class:`NotBundled`."""
     with tempfile.TemporaryDirectory(prefix="sagemaker-autoshutdown-") as folder:
         found = _download(Path(folder), architecture, python, wheels)
         members = dict(_own())
@@ -88,7 +89,7 @@ def zipped(members: dict[str, bytes]) -> bytes:
     with zipfile.ZipFile(plain, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, content in sorted(members.items()):
             info = zipfile.ZipInfo(name, _WHEN)
-            info.create_system = 3  # Unix, wherever it is made
+            info.create_system = 3  # Unix, on any machine
             info.external_attr = (0o755 if name.endswith(".so") else 0o644) << 16
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, content)
@@ -96,11 +97,11 @@ def zipped(members: dict[str, bytes]) -> bytes:
 
 
 def try_import(bundle: Bundle) -> None:
-    """Imports the handlers out of the zip, as Lambda does, in a Python of its own. Raises
-    :class:`NotBundled` where that fails."""
+    """Imports the handlers from the zip, as Lambda does, in a Python of its own. Raises
+    :class:`NotBundled` if that fails."""
     with tempfile.TemporaryDirectory(prefix="sagemaker-autoshutdown-") as folder:
         zipfile.ZipFile(io.BytesIO(bundle.content)).extractall(folder)
-        # Alone: neither this environment's packages nor the working directory.
+        # Isolated: neither this environment's packages nor the working directory.
         code = (
             f"import sys; sys.path[:0] = [{folder!r}]; import {HANDLERS} as handlers; "
             "from sagemaker_autoshutdown.metrics.remote_write import encode; "

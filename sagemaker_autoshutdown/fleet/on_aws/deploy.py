@@ -1,7 +1,7 @@
-"""Bringing the stack into an account, and taking it out again: a plan, the steps, what is there.
+"""Brings the stack into an account, and removes it: a plan, the steps, and the state.
 
-Each step looks at what is there first, so that the same command goes on where an interrupted one
-stopped. CloudFormation makes the changes by a change set, which is also the plan.
+Each step first checks the present state, so that the same command continues where an interrupted
+one stopped. CloudFormation makes the changes by a change set, which is also the plan.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from .template import PARAMETERS, as_yaml, stack
 DEFAULT_NAME = "sagemaker-autoshutdown-fleet"
 #: The tag of a bucket that was made for a stack; its value is the stack's name.
 BUCKET_TAG = "sagemaker-autoshutdown-fleet"
-#: What of a bucket is ours.
+#: Our folders in a bucket.
 PREFIXES = ("code/", "config/", "record/")
-#: Seconds between two questions, and that a stack may take.
+#: Seconds between two calls, and the most that a stack may take.
 PAUSE, LIMIT = 2.0, 1800.0
-#: Bytes of a template that is given without a bucket.
+#: The most bytes of a template without a bucket.
 MOST_TEMPLATE = 51_200
 
 _GONE = ("DELETE_COMPLETE", "")
-#: Left by a first attempt that did not get to its end: it holds nothing, and can't be updated.
+#: Left by a first attempt that did not finish: the stack holds nothing, and can't be updated.
 _TO_BE_MADE_ANEW = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "DELETE_FAILED", "CREATE_FAILED")
 
 
 class NotDeployed(Exception):
-    """It could not be done. The message says why and what to do."""
+    """The step failed. The message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be there. ``parameters`` are those that were given; others stay as they are."""
+    """The wanted state. ``parameters`` are the given ones; others stay as they are."""
 
     code_key: str
     code: bytes
@@ -46,14 +46,14 @@ class Wanted:
 
     @property
     def config_key(self) -> str:
-        """Another for another configuration, so that functions and configuration fit."""
+        """Differs for each configuration, so that functions and configuration fit."""
         digest = hashlib.sha256(self.config.encode()).hexdigest()[:16]
         return f"config/{digest}.toml" if self.config else ""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What would be done, a line each. Nothing to do where there is none."""
+    """The planned steps, a line each. Empty if there is nothing to do."""
 
     lines: tuple[str, ...]
     change_set: str = ""
@@ -78,7 +78,7 @@ class Deployment:
 
     @property
     def bucket(self) -> str:
-        """The bucket: the one that was given, that of the stack, or one by the account's number."""
+        """The bucket: the given one, the stack's, or one named by the account's number."""
         if not self._bucket:
             known = self._parameters().get("Bucket", "")
             account_id = self._call("sts", "GetCallerIdentity", {})["Account"]
@@ -89,8 +89,8 @@ class Deployment:
     # -- bringing it in
 
     def plan(self, wanted: Wanted) -> Plan:
-        """What ``deploy`` would do. Changes nothing that is in use: a change set is made for a
-        stack that is there, and given back in the plan."""
+        """The steps of ``deploy``. Changes nothing that is in use: if the stack exists, a change
+        set is created and returned in the plan."""
         lines = []
         if not self._has_bucket():
             lines.append(f"create the bucket {self.bucket}, private and encrypted")
@@ -112,7 +112,7 @@ class Deployment:
         return Plan(tuple(lines), change_set)
 
     def forget(self, plan: Plan) -> None:
-        """Takes back what the plan needed."""
+        """Deletes the change set of the plan."""
         if plan.change_set:
             self._call(
                 "cloudformation",
@@ -121,7 +121,7 @@ class Deployment:
             )
 
     def deploy(self, wanted: Wanted, plan: Plan) -> None:
-        """Does what is planned, and reads it back."""
+        """Carries the plan out, and reads the result back."""
         self._make_bucket()
         for key, body in self._objects(wanted):
             if not self._has_object(key):
@@ -153,7 +153,7 @@ class Deployment:
             )
         known = self._parameters()
         for name, value in self._given(wanted).items():
-            # CloudFormation shows stars for what is not to be echoed.
+            # CloudFormation shows asterisks instead of secret values.
             if known.get(name) != value and not PARAMETERS[name].get("NoEcho"):
                 raise NotDeployed(
                     f"The stack {self.name} has {name}={known.get(name)}, not {value}: somebody "
@@ -161,7 +161,7 @@ class Deployment:
                 )
 
     def outputs(self) -> dict[str, str]:
-        """What the stack says of itself."""
+        """The outputs of the stack."""
         found = self._stack() or {}
         return {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs") or ()}
 
@@ -190,7 +190,7 @@ class Deployment:
     # -- change sets
 
     def _change_set(self, wanted: Wanted, kind: str) -> tuple[str, list[str]]:
-        """A change set, and its changes in words; an empty name where there is nothing to do."""
+        """A change set, and its changes in words; an empty name if there is nothing to do."""
         body = as_yaml(stack())
         name = f"fleet-{hashlib.sha256(f'{body}{time.time_ns()}'.encode()).hexdigest()[:12]}"
         given = self._given(wanted)
@@ -239,7 +239,7 @@ class Deployment:
     # -- taking it out
 
     def removal(self) -> list[str]:
-        """What ``remove`` would delete."""
+        """The steps of ``remove``."""
         lines = []
         if self._settled() not in _GONE:
             lines.append(f"delete the stack {self.name}, its table, its queues and its logs:")
@@ -254,8 +254,8 @@ class Deployment:
         return lines
 
     def remove(self) -> None:
-        """Deletes all of it, and looks whether it is gone."""
-        bucket = self.bucket  # as long as the stack can tell
+        """Deletes everything, and checks that it is gone."""
+        bucket = self.bucket  # while the stack can still tell
         if self._settled() not in _GONE:
             self._delete_stack()
         if not self._has_bucket():
@@ -307,7 +307,7 @@ class Deployment:
         return self._exists("HeadBucket", {"Bucket": self.bucket})
 
     def _has_object(self, key: str) -> bool:
-        """Names tell contents apart, so that one that is there is the right one."""
+        """Its name follows from its content, so an existing one is the right one."""
         return self._exists("HeadObject", {"Bucket": self.bucket, "Key": key})
 
     def _exists(self, operation: str, wanted: dict[str, Any]) -> bool:
@@ -334,7 +334,7 @@ class Deployment:
         return {"Key": BUCKET_TAG, "Value": self.name} in [dict(tag) for tag in tags]
 
     def _make_bucket(self) -> None:
-        """Makes it; what an interrupted attempt left undone is done."""
+        """Creates it, and completes an interrupted attempt."""
         bucket, region = self.bucket, self._aws.effective_region
         is_new = not self._has_bucket()
         if is_new:
@@ -393,7 +393,7 @@ class Deployment:
         }
 
     def _settled(self) -> str:
-        """The stack's status, once nothing is under way; empty where there is none."""
+        """The stack's status, once no operation is under way; empty if there is no stack."""
 
         def status() -> str:
             found = self._stack()
@@ -411,7 +411,7 @@ class Deployment:
         ]
 
     def _reasons(self) -> list[str]:
-        """What CloudFormation says went wrong, the first first."""
+        """CloudFormation's errors, the first one first."""
         answer = self._call("cloudformation", "DescribeStackEvents", {"StackName": self.name})
         return [
             f"{each.get('LogicalResourceId', '')}: {each['ResourceStatusReason']}"

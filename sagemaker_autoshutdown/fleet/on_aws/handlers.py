@@ -1,8 +1,8 @@
-"""What Lambda calls: ``sweep`` for the queue of sweeps, ``act`` for that of tasks.
+"""The functions that Lambda calls: ``sweep`` for the queue of sweeps, ``act`` for that of tasks.
 
-A message that could not be done is reported by its id, so that only it comes again. What a later
-message does as well (an account that can't be swept just now) is done with: the next sweep charges
-the time in between. It is logged as an error, which an alarm counts.
+A failed message is reported by its id, so that only this message comes again. If a later message
+does the same work (an account that can't be swept at present), the message is done: the next sweep
+charges the time in between. It is logged as an error, which an alarm counts.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _runtime() -> Runtime:
 
 
 def sweep(event: Mapping[str, Any], context: Context) -> Answer:
-    """Sweeps what the messages name."""
+    """Makes the sweeps that the messages name."""
     runtime = _runtime()
     runtime.deadline.begin(context)
     account_id = context.invoked_function_arn.split(":")[4]
@@ -57,7 +57,7 @@ def sweep(event: Mapping[str, Any], context: Context) -> Answer:
 
 
 def act(event: Mapping[str, Any], context: Context) -> Answer:
-    """Does the tasks of the messages. None of them is trusted (``acting/engine.py``)."""
+    """Carries out the tasks of the messages. None of them is trusted (``acting/engine.py``)."""
     runtime = _runtime()
     runtime.deadline.begin(context)
     account_id = context.invoked_function_arn.split(":")[4]
@@ -66,7 +66,7 @@ def act(event: Mapping[str, Any], context: Context) -> Answer:
 
 
 def _act(runtime: Runtime, account_id: str, by: str, tasks: list[Task]) -> None:
-    """Tasks for which no time is left come again with the next sweep."""
+    """Tasks without enough time left come again with the next sweep."""
     config = runtime.fleet().config
     for scope in dict.fromkeys(task.run.scope for task in tasks):
         aws = Once(scope.region, _actor_role(runtime, config, scope, account_id), runtime.deadline)
@@ -90,7 +90,7 @@ def _act(runtime: Runtime, account_id: str, by: str, tasks: list[Task]) -> None:
 
 
 def _actor_role(runtime: Runtime, config: Config, scope: Scope, account_id: str) -> Role | None:
-    """The role that acts in an account: it stands beside the one that reads there."""
+    """The role that acts in an account: it is beside the one that reads there."""
     for account in config.accounts:
         if account.role is not None and account.role.arn.split(":")[4] == scope.account_id:
             start = account.role.arn.partition(":role/")[0]
@@ -101,7 +101,7 @@ def _actor_role(runtime: Runtime, config: Config, scope: Scope, account_id: str)
 
 
 def _each(event: Mapping[str, Any], do: Callable[[Mapping[str, Any]], None]) -> Answer:
-    """Does each record; those that failed are to come again."""
+    """Processes each record; returns the failed ones, which come again."""
     failed = []
     for record in event.get("Records") or ():
         name = record.get("messageId", "")
@@ -141,8 +141,8 @@ def _as_message(message: Round, target: Target) -> SweepOf:
 
 
 def _send(runtime: Runtime, queue: str, bodies: list[str]) -> None:
-    """Sends messages. Raises where one was not taken: then the round comes again, and those that
-    were taken come twice, which does no harm."""
+    """Sends messages. Raises if one was refused: then the round comes again, and the accepted
+    ones come twice, which does no harm."""
     for entries in in_tens(bodies):
         wanted = {"QueueUrl": queue, "Entries": entries}
         answer = runtime.aws.call_blocking("sqs", "SendMessageBatch", wanted)
@@ -152,7 +152,7 @@ def _send(runtime: Runtime, queue: str, bodies: list[str]) -> None:
 
 
 class Sweeping:
-    """One account in one region: observed, recorded, told to Prometheus."""
+    """One account in one region: observes, records, sends metrics."""
 
     def __init__(self, runtime: Runtime, fleet: Fleet, target: Target, account_id: str) -> None:
         self._runtime = runtime
@@ -163,7 +163,7 @@ class Sweeping:
         self._scope = Scope(own.account_id or account_id, region)
 
     def do(self, sweep_id: str) -> None:
-        """Does the sweep of a planned time, unless it or a later one is recorded already."""
+        """Makes the sweep of a planned time, unless it or a later one is recorded already."""
         table, scope = self._runtime.table, self._scope
         last = table.last_sweep(scope)
         if last and sweep_id <= last:
@@ -201,8 +201,8 @@ class Sweeping:
         return found if heard is None else with_reports(found, heard)
 
     def _record(self, found: Sweep) -> tuple[State, bool]:
-        """Stores the step of the sweep; gives the state after it, and whether it was this one that
-        stored it. Raises ``StoreError``."""
+        """Stores the step of the sweep. Returns the state after it, and whether it was this
+        process that stored it. Raises ``StoreError``."""
         rates, policy = self._fleet.rates(self._target), self._fleet.config.policy
         state, is_stored = record_sweep(self._runtime.table, found, rates, policy)
         if not is_applied(state, found):
@@ -210,7 +210,7 @@ class Sweeping:
         return state, is_stored
 
     def _propose(self, found: Sweep, state: State) -> Proposal:
-        """What the rules call for: the tasks are sent, or noted where nobody acts."""
+        """Applies the rules: sends the tasks, or notes them if no function acts."""
         fleet, runtime = self._fleet, self._runtime
         reported, problem = fleet.reported()
         facts, other = fleet.facts(self._target, found, reported)
@@ -234,7 +234,7 @@ class Sweeping:
         return proposal
 
     def _note(self, tasks: Sequence[Task]) -> None:
-        """What needs nobody who acts: what would be done is written down."""
+        """Records what would be done, which needs no function that acts."""
         runtime = self._runtime
         parts = Parts(
             runtime.holds,

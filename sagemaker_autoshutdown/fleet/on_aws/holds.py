@@ -1,8 +1,8 @@
-"""Holds in DynamoDB, and the audit in a log group: what ``acting/`` needs of AWS's engines.
+"""Holds in DynamoDB, and the audit in a log group: AWS's part of ``acting/``.
 
 One item for each run, in the table of the record, below its scope; each change is one conditional
 write. Items of ended holds expire by the table's time to live. The audit outlives them: a log group
-with a retention of its own, which Logs Insights can query, takes a line of JSON for each event.
+with a retention of its own, which Logs Insights can query, gets a line of JSON for each event.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from ..model import Scope
 from .table import is_conflict
 
 _HOLD = "hold/"
-#: What CloudWatch Logs takes at once: events, and bytes with 26 for each event.
+#: Limits of CloudWatch Logs for one call: events, and bytes with 26 for each event.
 _MOST_EVENTS, _MOST_BYTES, _EACH = 1000, 900_000, 26
 
 
 class DynamoHolds:
-    """The holds of a fleet. Raises :class:`Unavailable` where the table can't be reached."""
+    """The holds of a fleet. Raises :class:`Unavailable` if the table can't be reached."""
 
     def __init__(self, aws: Aws, table: str) -> None:
         self._aws = aws
         self._table = table
 
     def create(self, hold: Hold) -> bool:
-        """Stores a hold of version 1; False where the run has one."""
+        """Stores a hold of version 1; returns False if the run has one."""
         return self._put(hold, "attribute_not_exists(version)", {})
 
     def replace(self, hold: Hold) -> bool:
@@ -57,12 +57,12 @@ class DynamoHolds:
         except AwsError as error:
             if not is_conflict(error):
                 raise Unavailable(f"the table of holds: {error}") from None
-            # botocore sends again what got no answer: was it this very write?
+            # botocore resends a request without an answer: was it this very write?
             return self.read(hold.run) == hold
         return True
 
     def read(self, run: RunId) -> Hold | None:
-        """The hold of a run, as it is now."""
+        """The present hold of a run."""
         wanted = {"TableName": self._table, "Key": _key(run), "ConsistentRead": True}
         try:
             item = self._call("GetItem", wanted).get("Item")
@@ -71,7 +71,7 @@ class DynamoHolds:
         return _hold(item) if item else None
 
     def of(self, scope: Scope) -> Iterator[Hold]:
-        """All holds of a scope, ended ones that have not expired included."""
+        """All holds of a scope, including ended ones that have not expired."""
         wanted: dict[str, Any] = {
             "TableName": self._table,
             "KeyConditionExpression": "#scope = :scope AND begins_with(#item, :hold)",
@@ -148,15 +148,15 @@ class LogAudit:
 
 
 class LogHistory:
-    """What the audit holds, for people."""
+    """The content of the audit, for people."""
 
     def __init__(self, aws: Aws, group: str) -> None:
         self._aws = aws
         self._group = group
 
     def since(self, start: datetime) -> Iterator[dict[str, Any]]:
-        """What happened from a time on, oldest first and each once, as ``audit.row`` has it. Raises
-        ``AwsError``."""
+        """The events from a time on, oldest first and each once, in the form of ``audit.row``.
+        Raises ``AwsError``."""
         wanted: dict[str, Any] = {"logGroupName": self._group, "startTime": _milliseconds(start)}
         found: dict[str, dict[str, Any]] = {}
         while True:

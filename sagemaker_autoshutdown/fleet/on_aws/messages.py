@@ -1,7 +1,7 @@
 """The messages of the queues. Pure.
 
-A *round* is what the schedule sends: all accounts and regions are due. A *sweep* is one of them.
-Both carry the planned time, which names the sweep: a message that comes twice makes the same.
+The schedule sends a *round*: all accounts and regions are due. A *sweep* is one of them. Both carry
+the planned time, which names the sweep: a duplicate message makes the same sweep.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from ..acting.model import Task
 from ..recorder import planned
 from ..service import Target
 
-#: Tasks of one message: what one invocation does well within its time.
+#: The most tasks in one message: one invocation handles them well within its time.
 TASKS = 20
-#: Bytes of a message; SQS takes more.
+#: The most bytes in a message; SQS accepts more.
 _BYTES = 200_000
 
 
 class NoMessage(ValueError):
-    """A body that is none of ours."""
+    """A body that is not one of our messages."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Round:
 
 @dataclass(frozen=True)
 class SweepOf:
-    """One account in one region is due. An empty ``role`` is the functions' own account."""
+    """One account in one region is due. An empty ``role`` means the functions' own account."""
 
     sweep_id: str
     role: str
     region: str
 
     def body(self) -> str:
-        """As it is sent."""
+        """The body to send."""
         return json.dumps({"sweep": self.sweep_id, "role": self.role, "region": self.region})
 
     def is_about(self, target: Target) -> bool:
@@ -54,7 +54,7 @@ class SweepOf:
 
 
 def read(record: Mapping[str, Any], interval: timedelta) -> Round | SweepOf:
-    """What a record of SQS says. Raises :class:`NoMessage`."""
+    """The message in a record of SQS. Raises :class:`NoMessage`."""
     document = _document(record)
     if "round" in document:
         return Round(planned(_planned_at(document["round"], record), interval))
@@ -86,7 +86,7 @@ def task_bodies(tasks: Sequence[Task]) -> Iterator[str]:
 
 
 def in_tens(bodies: Iterable[str]) -> Iterator[list[dict[str, str]]]:
-    """Entries for SendMessageBatch, ten at a time and no more bytes than it takes."""
+    """Entries for SendMessageBatch, ten at a time and within its limit of bytes."""
     batch: list[dict[str, str]] = []
     size = 0
     for body in bodies:
@@ -122,8 +122,8 @@ def _document(record: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _planned_at(text: object, record: Mapping[str, Any]) -> datetime:
-    """The time for which the schedule planned the round; where it does not tell, when SQS took the
-    message. Neither is this machine's clock."""
+    """The time for which the schedule planned the round; if that is missing, the time when SQS
+    took the message. Neither is this machine's clock."""
     try:
         return from_iso(str(text))
     except ValueError:

@@ -1,8 +1,8 @@
 """A scope's record as bytes, and back. Pure.
 
-All numbers of one kind stand together and are sorted by key, so that they compress: a run of an app
-takes about 20 bytes, where an item of its own in a table would take 150. Money and times are whole
-numbers, as everywhere in the record.
+All numbers of one kind are stored together and sorted by key, so that they compress: a run of an
+app takes about 20 bytes, and would take 150 as an item of its own in a table. Money and times are
+whole numbers, as everywhere in the record.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ VERSION = 1
 
 
 class Payer(NamedTuple):
-    """What a cost is added up by within a day, or since records began."""
+    """The keys by which costs are added up within a day, or since records began."""
 
     domain: str
     owner: str
@@ -35,7 +35,7 @@ Charges = Mapping[Payer, Charge]
 
 @dataclass(frozen=True)
 class Book:
-    """All that is kept of a scope but the days that are over.
+    """The whole record of a scope, except for days that are over.
 
     ``day`` is the newest day with costs and ``charges`` are its costs. ``totals`` are the costs
     since records began, in billionths of a dollar. ``sweeps`` counts the steps.
@@ -48,8 +48,8 @@ class Book:
     sweeps: int = 0
 
     def turn(self, step: Step) -> tuple[Book, dict[str, Charges]]:
-        """The next book, and the costs to be added to days that are over by then: a day that has
-        ended, and those before, where sweeps were far apart."""
+        """The next book, and the costs for days that are over by then: a day that has just
+        ended, and earlier days if sweeps were far apart."""
         by_day: dict[str, dict[Payer, Charge]] = {}
         totals = dict(self.totals)
         for key, charge in step.charges.items():
@@ -84,7 +84,7 @@ def add(mine: Charges, others: Charges) -> dict[Payer, Charge]:
 
 
 def day_keys(day: str, charges: Charges) -> Iterable[tuple[ChargeKey, Charge]]:
-    """The costs of a day as the rest of the package names them."""
+    """The costs of a day under the names that the rest of the package uses."""
     for payer, charge in charges.items():
         yield ChargeKey(day, *payer), charge
 

@@ -1,7 +1,7 @@
-"""What the functions and the roles of member accounts may do.
+"""The rights of the functions and of the roles in member accounts.
 
-What it takes to see an account and to act in it is ``fleet/policy.py``'s, for ``fleet run`` too.
-Here is what the engines take beside that. ``${...}`` is what CloudFormation fills in.
+``fleet/policy.py`` holds the rights to see an account and to act in it, also for ``fleet run``.
+This module adds the rights for AWS's services. CloudFormation fills in ``${...}``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _allow(sid: str, actions: tuple[str, ...], *resources: str, **more: Any) -> 
     }
 
 
-#: All that rules can ask for: the stack's rights do not change with the rules.
+#: Everything that rules can ask for: the stack's rights do not change with the rules.
 _ANY = Config(
     rules=Rules((Rule("any", when=(When(idle_for=timedelta(hours=1)),)),)),
     cloudtrail=True,
@@ -40,7 +40,7 @@ ACT_IN_ACCOUNT: tuple[Statement, ...] = tuple(act_policy(_ANY, "${AWS::Partition
 
 
 def _log(group: str) -> tuple[str, str]:
-    """A log group, and its streams: to make a stream is a right on the group itself."""
+    """A log group and its streams: creating a stream needs a right on the group itself."""
     name = (
         f"arn:${{AWS::Partition}}:logs:${{AWS::Region}}:${{AWS::AccountId}}:log-group:${{{group}}}"
     )
@@ -56,7 +56,7 @@ def _own_log(group: str) -> Statement:
     return _allow("Log", ("logs:CreateLogStream", "logs:PutLogEvents"), *_log(group))
 
 
-#: The function that sweeps, beside ``READ_ACCOUNT``.
+#: The function that sweeps, in addition to ``READ_ACCOUNT``.
 SWEEPER: tuple[Statement, ...] = (
     _own_log("SweeperLog"),
     *_LOGS,
@@ -86,11 +86,11 @@ SWEEPER: tuple[Statement, ...] = (
         ("s3:DeleteObject", "s3:GetObject", "s3:PutObject"),
         "arn:${AWS::Partition}:s3:::${Bucket}/record/*",
     ),
-    # Without it, S3 answers "denied" for an object that is gone.
+    # Without this right, S3 answers "denied" for an object that is gone.
     _allow("FindRecords", ("s3:ListBucket",), "arn:${AWS::Partition}:s3:::${Bucket}"),
 )
 
-#: The function that acts, beside ``ACT_IN_ACCOUNT``.
+#: The function that acts, in addition to ``ACT_IN_ACCOUNT``.
 ACTOR: tuple[Statement, ...] = (
     _own_log("ActorLog"),
     *_LOGS,
@@ -111,7 +111,7 @@ ACTOR: tuple[Statement, ...] = (
     ),
 )
 
-#: What both read: the configuration, and the secrets that it names.
+#: Both read the configuration, and the secrets that it names.
 CONFIGURATION: tuple[Statement, ...] = (
     _allow("Configuration", ("s3:GetObject",), "arn:${AWS::Partition}:s3:::${Bucket}/config/*"),
     _allow(
@@ -124,7 +124,7 @@ CONFIGURATION: tuple[Statement, ...] = (
 
 
 def subbed(value: Any) -> Any:
-    """A value of a policy with its places to be filled in by CloudFormation."""
+    """A value of a policy, in which CloudFormation fills in its parts."""
     if isinstance(value, str):
         return {"Fn::Sub": value} if "${" in value else value
     if isinstance(value, Mapping):

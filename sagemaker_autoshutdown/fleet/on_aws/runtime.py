@@ -1,4 +1,4 @@
-"""What the functions share: their settings out of the environment, and calls that end in time."""
+"""Shared by the functions: their settings from the environment, and calls with a deadline."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from .table import Table
 
 log = logging.getLogger("sagemaker_autoshutdown.fleet")
 
-#: Seconds of an invocation that are left to store what was seen and to answer.
+#: Seconds of an invocation reserved for storing the sweep and answering.
 RESERVE = 20.0
-#: Seconds after which a configuration is read again, so that a changed one is used soon.
+#: Seconds after which a configuration is read again, so that a change applies soon.
 FRESH = 300.0
-#: What a function may write to; it is the function's own.
+#: The only folder that a function may write to.
 SCRATCH = Path("/tmp/sagemaker-autoshutdown")  # noqa: S108
 
 
 class Context(Protocol):
-    """What of Lambda's context is used."""
+    """The part of Lambda's context that is used."""
 
     invoked_function_arn: str
     aws_request_id: str
@@ -43,16 +43,16 @@ class Context(Protocol):
 
 @dataclass
 class Deadline:
-    """When the present invocation has to be done."""
+    """When the present invocation must be done."""
 
     left: Callable[[], float] = lambda: RESERVE * 2
 
     def begin(self, context: Context) -> None:
-        """A new invocation."""
+        """Begins a new invocation."""
         self.left = lambda: context.get_remaining_time_in_millis() / 1000 - RESERVE
 
     def check(self, seconds: float, operation: str) -> None:
-        """Raises ``AwsError`` where fewer seconds are left."""
+        """Raises ``AwsError`` if fewer seconds are left."""
         if self.left() < seconds:
             raise AwsError(
                 ErrorKind.TIMEOUT,
@@ -63,20 +63,20 @@ class Deadline:
 
 
 class _InTime(Aws):
-    """Calls that are not begun once too little time is left."""
+    """Calls that do not begin once too little time is left."""
 
     _deadline: Deadline
 
     def call_blocking(
         self, service: str, operation: str, parameters: dict[str, Any]
     ) -> dict[str, Any]:
-        """As the next class's. Raises ``AwsError`` where the time is over."""
+        """Like the next class's. Raises ``AwsError`` if the time is over."""
         self._deadline.check(0, f"{service}:{operation}")
         return super().call_blocking(service, operation, parameters)
 
 
 class Bounded(_InTime, Patient):
-    """Calls that are not begun, and waits that are not waited, once too little time is left."""
+    """Calls and waits that do not begin once too little time is left."""
 
     def __init__(
         self, region: str, say: Callable[[str], None], role: Role | None, deadline: Deadline
@@ -91,7 +91,8 @@ class Bounded(_InTime, Patient):
 
 
 class Once(_InTime):
-    """Calls that are made once, and not begun once too little time is left: for shutting down."""
+    """Calls that are made once, and do not begin once too little time is left: for shutting
+    down."""
 
     def __init__(self, region: str, role: Role | None, deadline: Deadline) -> None:
         super().__init__(region, role=role)
@@ -113,7 +114,7 @@ class Settings:
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> Settings:
-        """Raises ``KeyError`` for what is missing."""
+        """Raises ``KeyError`` if a value is missing."""
         return cls(
             environment["FLEET_TABLE"],
             environment["FLEET_BUCKET"],
@@ -128,7 +129,7 @@ class Settings:
 
 @dataclass
 class Runtime:
-    """What one execution environment keeps from one invocation to the next."""
+    """The memory of one execution environment between invocations."""
 
     settings: Settings
     deadline: Deadline = field(default_factory=Deadline)
@@ -155,7 +156,7 @@ class Runtime:
             config = read_config(self.aws, text) if text else Config()
             config = replace(config, interval=self.settings.interval, data_dir=SCRATCH)
             if not (self.settings.tasks or self.settings.actor_role):
-                # Without the function that acts, every rule is tried out.
+                # Without the function that acts, every rule is in dry run.
                 config = replace(config, rules=replace(config.rules, grades=frozenset()))
             self._fleet = self.fleet_of(config)
             self._text = text
@@ -163,7 +164,7 @@ class Runtime:
         return self._fleet
 
     def fleet_of(self, config: Config) -> Fleet:
-        """A fleet whose calls end in time."""
+        """A fleet whose calls have a deadline."""
         return Fleet(
             config,
             say=log.warning,
@@ -178,8 +179,9 @@ def config_text(aws: Aws, where: str) -> str:
 
 
 def read_config(aws: Aws, text: str) -> Config:
-    """The configuration, of which ``ssm:/NAME`` for a file means a parameter of SSM, where secrets
-    are. They are written to the function's own scratch, which nobody else reads."""
+    """The configuration. In it, ``ssm:/NAME`` instead of a file means a parameter of SSM, which
+    holds a secret. It is written to the function's own scratch folder, which no other function
+    reads."""
     SCRATCH.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in sorted(set(re.findall(r"[\"'](ssm:/[\w./-]+)[\"']", text))):
         secret = content_at(aws, name)

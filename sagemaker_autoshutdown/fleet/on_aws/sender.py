@@ -1,7 +1,7 @@
-"""The metrics of one sweep, sent to a Prometheus. The edge.
+"""Sends the metrics of one sweep to a Prometheus server. The edge.
 
-A function lives for one sweep, so nothing waits here: what can't be sent now is in the next sweep's
-counters anyway, and its gauges would be of the past by then.
+A function lives for one sweep, so nothing is queued: the next sweep's counters include unsent ones
+anyway, and unsent gauges would be outdated by then.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from ...metrics.remote_write.setup import series_of
 from ..metrics import FleetMetrics
 from ..reports import PrometheusServer
 
-#: Samples of one request: what any receiver takes.
+#: Samples in one request: every receiver accepts this many.
 AT_ONCE = 2000
-#: Seconds that an answer may take, and before the second and the third try.
+#: Seconds that an answer may take, and before the second and the third attempt.
 TIMEOUT = 10.0
 WAITS = (1.0, 4.0)
 JOB = "sagemaker_autoshutdown_fleet"
-#: What a sweep does not know: tasks are done by others, and the audit counts them.
+#: Not known to a sweep: other functions carry tasks out, and the audit counts them.
 NOT_KNOWN = frozenset({f"{PREFIX}fleet_acting_events"})
 
 
@@ -39,7 +39,7 @@ def send(
     left: Callable[[], float],
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
-    """Sends all samples, as of a time; how many. Raises :class:`NotSent`."""
+    """Sends all samples, as of a time; returns their number. Raises :class:`NotSent`."""
     stamp = int(at.timestamp() * 1000)
     families = [each for each in metrics.collect() if each.name not in NOT_KNOWN]
     samples = [Sample(series, value, stamp) for series, value in series_of(families, {"job": JOB})]

@@ -1,15 +1,16 @@
-"""What is kept between sweeps: a DynamoDB table that says what is valid, and S3 for what is long.
+"""The state between sweeps: a DynamoDB table for the valid state, and S3 for long bodies.
 
-Of each scope the table has one item with the last sweep and the *book* (``pack.py``: what runs, the
-costs of today, the totals), and one for each day that is over. A body of more than ``INLINE`` bytes
-is an object in S3 that the item names. Objects are never changed: a step writes new ones, then one
-conditional write of the scope's item makes them valid, all of them or none. Who loses deletes what
-it wrote; who wins, what it replaced.
+For each scope the table has one item with the last sweep and the *book* (``pack.py``: running apps,
+the costs of today, the totals), and one for each day that is over. A body of more than ``INLINE``
+bytes is an object in S3 that the item names. Objects never change: a step writes new ones, then one
+conditional write of the scope's item makes all of them valid, or none. The loser deletes the
+objects that it wrote; the winner deletes the ones that it replaced.
 
-Why S3: with 100,000 apps a book is about 7 MB. DynamoDB takes 400 KB an item and 625 dollars a
-billion kilobytes written, so 7 MB every four minutes would be 49 USD a month; S3 takes 5 dollars a
-million objects, 5 cents a month. The costs of each owner change with every sweep, so to write only
-what changed would be no less. Up to 8 KB (some hundred apps) an item is the cheaper.
+Why S3: with 100,000 apps a book is about 7 MB. DynamoDB accepts 400 KB an item and costs 625
+dollars for a billion written kilobytes, so 7 MB every four minutes would cost 49 USD a month. S3
+costs 5 dollars for a million objects, which is 5 cents a month. The costs of each owner change with
+every sweep, so writing only the changes would not be less. Up to 8 KB (some hundred apps) an item
+is cheaper.
 
 Days that are over need no condition of their own: they are written in the same transaction.
 """
@@ -38,12 +39,12 @@ from .pack import (
     unpack_charges,
 )
 
-#: Bytes up to which a body stands in its item: there a kilobyte costs an eighth of an object.
+#: Bytes up to which a body is stored in its item: there a kilobyte costs an eighth of an object.
 INLINE = 8 * 1024
-#: Items of one transaction beside the scope's own; DynamoDB takes 100.
+#: The most items in one transaction beside the scope's own; DynamoDB accepts 100.
 MOST_DAYS = 90
 PREFIX = "record/"
-#: Tries to read a body whose object was replaced meanwhile.
+#: Attempts to read a body whose object was replaced meanwhile.
 _READS = 5
 _BOOK, _DAY, _FAILED = "book", "day/", "failed"
 
@@ -55,18 +56,18 @@ class Table:
         self._aws = aws
         self._table = table
         self._bucket = bucket
-        #: Of the scope that was read last, so that a step needs not read it again.
+        #: The scope that was read last, so that a step need not read it again.
         self._book: Book | None = None
         self._item: Mapping[str, Any] = {}
 
     # -- the state
 
     def load(self, scope: Scope) -> State:
-        """What is remembered of a scope; empty for a new one. Raises :class:`StoreError`."""
+        """The memory of a scope; empty for a new one. Raises :class:`StoreError`."""
         return self._load(scope).state
 
     def last_sweep(self, scope: Scope) -> str:
-        """The sweep that the scope is at; empty for a new one. Cheaper than the whole state."""
+        """The last sweep of the scope; empty for a new one. Cheaper than the whole state."""
         item = self._read(scope, _BOOK, projection="sweep")
         return _text(item, "sweep")
 
@@ -90,10 +91,10 @@ class Table:
         raise StoreError(f"The record of {'/'.join(scope)} changes faster than it can be read.")
 
     def apply(self, step: Step, before: str) -> bool:
-        """Stores a step that was made from the state after the sweep ``before``; False where the
-        scope is at another by now, which leaves everything as it is. Raises :class:`StoreError`.
+        """Stores a step that was made from the state after the sweep ``before``. Returns False,
+        without a change, if the scope is at another sweep by now. Raises :class:`StoreError`.
 
-        An answer that got lost is no loss: the write carries a name, by which it is found again.
+        A lost answer does no harm: the write carries a name, by which it is found again.
         """
         scope = step.state.scope
         sweep_id = step.state.sweep_id
@@ -116,7 +117,7 @@ class Table:
                 )
             stored = self._write(puts) or self._is_mine(scope, token)
         except AwsError as error:
-            # Whether it was written is not known: what was uploaded stays until it is.
+            # It is not known whether it was written, so uploaded objects stay until that is known.
             raise StoreError(f"The record can't be written: {error}.") from None
         for key in replaced if stored else written:
             self._forget(key)
@@ -162,17 +163,17 @@ class Table:
         }
 
     def _place(self, body: bytes, name: str, written: list[str]) -> dict[str, Any]:
-        """The attributes of a body: itself where it is short, else where it is."""
+        """The attributes of a body: the body itself if it is short, else its place."""
         if len(body) <= INLINE:
             return {"body": {"B": body}}
         key = PREFIX + name
-        # Noted first: an upload whose answer is lost may be there.
+        # Noted first: an upload whose answer is lost may exist.
         written.append(key)
         self._call("s3", "PutObject", {"Bucket": self._bucket, "Key": key, "Body": body})
         return {"object": {"S": key}, "bytes": {"N": str(len(body))}}
 
     def _write(self, puts: list[dict[str, Any]]) -> bool:
-        """Whether all were written; none is where a condition does not hold."""
+        """Returns whether all were written; none is if a condition does not hold."""
         try:
             if len(puts) == 1:
                 self._call("dynamodb", "PutItem", puts[0])
@@ -186,8 +187,8 @@ class Table:
         return True
 
     def _is_mine(self, scope: Scope, token: str) -> bool:
-        """Whether it was this writer that the condition failed for: botocore sends again what got
-        no answer."""
+        """Whether the condition failed for this writer's own earlier write: botocore resends a
+        request without an answer."""
         return _text(self._read(scope, _BOOK, projection="token"), "token") == token
 
     # -- reading
@@ -217,7 +218,7 @@ class Table:
                 yield from _costs(scope, day_keys(book.day, book.charges))
 
     def scopes(self) -> list[Scope]:
-        """All that there is a record of: a scan, for people who wait, not for sweeps."""
+        """Every scope with a record: a scan, for people who wait, not for sweeps."""
         found = set()
         for item in self._pages(
             "Scan",
@@ -236,7 +237,7 @@ class Table:
     # -- sweeps that failed
 
     def count_failed(self, scope: Scope) -> None:
-        """A sweep failed."""
+        """Counts a failed sweep."""
         self._call(
             "dynamodb",
             "UpdateItem",
@@ -266,7 +267,7 @@ class Table:
         raise StoreError("A day of the record changes faster than it can be read.")
 
     def _body(self, item: Mapping[str, Any]) -> bytes | None:
-        """A body; None where the item has been replaced since it was read."""
+        """A body; None if the item has been replaced since it was read."""
         if "body" in item:
             return bytes(item["body"]["B"])
         wanted = {"Bucket": self._bucket, "Key": _text(item, "object")}
@@ -281,7 +282,7 @@ class Table:
             raise StoreError(f"The record can't be read: {type(error).__name__}.") from None
 
     def _read(self, scope: Scope, item: str, projection: str = "") -> Mapping[str, Any]:
-        """An item as it is now; empty where there is none."""
+        """The present item; empty if there is none."""
         wanted: dict[str, Any] = {
             "TableName": self._table,
             "Key": _key(scope, item),
@@ -321,8 +322,8 @@ class Table:
             following = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
     def _forget(self, key: str) -> None:
-        """Deletes an object that nothing names any more. One that stays costs a fraction of a cent:
-        the bucket's lifecycle does not know it from a valid one."""
+        """Deletes an object that nothing names any more. If that fails, it costs a fraction of a
+        cent: the bucket's lifecycle rules can't tell it from a valid one."""
         if key:
             try:
                 self._call("s3", "DeleteObject", {"Bucket": self._bucket, "Key": key})
@@ -335,7 +336,7 @@ class Table:
 
 
 def is_conflict(error: AwsError) -> bool:
-    """Whether a conditional write did not find what it was for."""
+    """Whether the condition of a write did not hold."""
     return error.code in ("ConditionalCheckFailedException", "TransactionConflictException") or (
         error.code == "TransactionCanceledException"
         and ("ConditionalCheckFailed" in error.message or "TransactionConflict" in error.message)
@@ -343,9 +344,9 @@ def is_conflict(error: AwsError) -> bool:
 
 
 def _spread(over: Mapping[str, Charges], whole: str) -> dict[str, Charges]:
-    """Days that are over, as many as one transaction takes. Where sweeps were further apart than
-    that, the costs of still earlier days are booked on the first of these. The day ``whole`` holds
-    all of its costs, not only what is new, and stays."""
+    """Days that are over, as many as one transaction takes. If sweeps were further apart than
+    that, the costs of earlier days are booked on the first of these. The day ``whole`` holds all
+    of its costs, not only the new ones, and stays."""
     days = sorted(day for day in over if day != whole)
     kept: dict[str, Charges] = {day: over[day] for day in days[-MOST_DAYS:]}
     for day in days[:-MOST_DAYS]:

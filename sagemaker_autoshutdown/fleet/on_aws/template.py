@@ -1,8 +1,7 @@
 """The stack as a CloudFormation template, and the roles of member accounts as another.
 
-Both are made here, so that the rights in them are those of ``policies.py``. The Terraform module
-deploys the same template, so there is one description of the engines, and it is the one that the
-tests deploy.
+Both are made here, so that their rights are those of ``policies.py``. The Terraform module deploys
+the same template, so there is only one description of the stack, and the tests deploy it.
 """
 
 from __future__ import annotations
@@ -23,15 +22,15 @@ from .policies import (
 )
 
 HANDLERS = "sagemaker_autoshutdown.fleet.on_aws.handlers"
-#: Of the functions' code, by the architecture that Lambda names.
+#: The architectures of the functions' code, by Lambda's names.
 ARCHITECTURES = ("arm64", "x86_64")
-#: Those whose image is recent enough for the wheels.
+#: Python versions whose image is recent enough for the wheels.
 PYTHONS = ("3.13", "3.12")
 #: Names of the roles in member accounts, which ``accounts[].role_arn`` of the configuration names.
 READER, ACTING = "sagemaker-autoshutdown-fleet-reader", "sagemaker-autoshutdown-fleet-actor"
-#: Seconds that a function may take, with six times as much for its queue, as AWS advises.
+#: Seconds that a function may take. Its queue gets six times as much, as AWS advises.
 TIMEOUTS = (60, 120, 300, 900)
-#: Sweeps at once.
+#: Sweeps at the same time.
 CONCURRENCIES = (2, 5, 20, 100)
 
 Node = dict[str, Any]
@@ -186,7 +185,7 @@ def stack() -> Node:
         "Parameters": PARAMETERS,
         "Mappings": {
             "Visibility": {str(each): {"Seconds": 6 * each} for each in TIMEOUTS},
-            # As numbers, which a parameter of the same name would not be everywhere.
+            # As numbers, because not every property accepts a parameter, which is text.
             "Concurrency": {str(each): {"Executions": each} for each in CONCURRENCIES},
         },
         "Conditions": CONDITIONS,
@@ -240,7 +239,7 @@ def _storage() -> Node:
 
 
 def _queue(name: str, condition: str = "") -> Node:
-    """A queue with what it could not deliver, to which only TLS leads."""
+    """A queue with its dead-letter queue; both accept TLS only."""
     dead = f"{name}DeadLetters"
     visibility = {"Fn::FindInMap": ["Visibility", _ref("Timeout"), "Seconds"]}
     queue = f"{name}Queue"
@@ -250,7 +249,7 @@ def _queue(name: str, condition: str = "") -> Node:
             "Properties": {
                 "SqsManagedSseEnabled": True,
                 "VisibilityTimeout": visibility,
-                # A sweep that is a day late is of no use; later ones have charged its time.
+                # A sweep that is a day late is useless; later ones have charged its time.
                 "MessageRetentionPeriod": 86400,
                 "RedrivePolicy": {"deadLetterTargetArn": _att(dead), "maxReceiveCount": 3},
             },
@@ -631,7 +630,7 @@ def member() -> Node:
 
 
 def as_yaml(value: Any) -> str:
-    """A template as YAML. Texts stand in quotes, so that nothing is taken for something else."""
+    """A template as YAML. Texts are quoted, so that none is taken for another type."""
     return "\n".join(_lines(value)) + "\n"
 
 

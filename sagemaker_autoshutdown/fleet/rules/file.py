@@ -18,7 +18,7 @@ _GRADES = ", ".join(f'"{grade.value}"' for grade in Grade)
 
 
 def read_rules(top: Table, act: Table | None) -> Rules:
-    """The rules of a document, and what ``[act]`` says of all. Takes both of them."""
+    """The rules of a document, with the settings of ``[act]``. Takes both tables."""
     listed = top.take("rules", list, "a list of tables, each begun by [[rules]]", [])
     default = Rules()
     rules = []

@@ -1,11 +1,12 @@
 """Outside hours: ``off=(M-F,19);on=(M-F,7);tz=Europe/Berlin``. Pure.
 
-The format is Cloud Custodian's: days are M T W H F S U, a part is ``(days,hour)``, several stand
-in brackets, as ``off=[(M-H,19),(F,17:30)]``. A run is due in the hour that begins at an *off* time,
-and only if it was up before that time: who starts it again is left alone. An *on* time ends it.
+The format is Cloud Custodian's: days are M T W H F S U, a part is ``(days,hour)``, and several
+parts are in brackets, as in ``off=[(M-H,19),(F,17:30)]``. A run is due in the hour that begins at
+an *off* time, and only if it was up before that time: an app that is started again later is left
+alone. An *on* time ends that hour.
 
-Times are the zone's own. One that a change of the clocks skips counts as later by as much; of one
-that comes twice the first counts.
+Times are in the zone's own time. A time that a change of the clocks skips counts as later by the
+same amount; of a time that comes twice, the first counts.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Time:
 
 @dataclass(frozen=True)
 class OffHours:
-    """When it goes off and on, in a zone."""
+    """When apps go off and on, in a zone."""
 
     text: str
     off: tuple[Time, ...]
@@ -38,7 +39,7 @@ class OffHours:
     zone: tzinfo
 
     def began(self, at: datetime) -> datetime | None:
-        """The *off* time in whose hour a time lies; None for any other hour."""
+        """The *off* time whose hour includes a time; None for any other hour."""
         return max(self._between(self.off, at - HOUR, at), default=None)
 
     def is_on_since(self, since: datetime, now: datetime) -> bool:

@@ -1,12 +1,12 @@
-"""What the rules say of every run that a sweep found. Pure.
+"""The rules' verdicts on every run in a sweep. Pure.
 
-The first rule whose ``which`` fits is the rule of an app; its ``when`` says when it is due. What
-can't be known makes a verdict *unknown*, which changes nothing. ``LastUserActivityTimestamp`` is
-used nowhere: health checks move it.
+The first rule whose ``which`` fits applies to an app; its ``when`` says when the app is due. If a
+fact is missing, the verdict is *unknown*, which changes nothing. ``LastUserActivityTimestamp`` is
+not used: health checks change it.
 
-Left alone whatever the rules say: what is not billed by the hour; an app whose extension reports
-and is not past its own deadline by ``OVERDUE``; what is starting or on its way out; and a domain's
-RStudioServerPro, unless a rule names that type in full.
+Always left alone, whatever the rules say: resources that are not billed by the hour; an app whose
+extension reports and that is not past its own deadline by ``OVERDUE``; apps that are starting or
+being deleted; and a domain's RStudioServerPro, unless a rule names that type in full.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from ..model import (
 from ..view import Line, tags_of
 from .model import OVERDUE, Facts, Reported, Rule, Rules, When, matches
 
-#: What CloudWatch knows of a session of Canvas is used for so long.
+#: How long CloudWatch's facts about a session of Canvas are used.
 _CANVAS_FRESH = timedelta(minutes=20)
 _WORST_LAST = (Grade.SEEN, Grade.REPORTED, Grade.GUESSED)
 
 
 @dataclass(frozen=True)
 class _Met:
-    """A condition. ``holds`` is None where it can't be known."""
+    """A condition. ``holds`` is None if that can't be known."""
 
     holds: bool | None
     grade: Grade = Grade.SEEN
@@ -84,7 +84,7 @@ class _Judge:
         self._now = sweep.at
 
     def verdict(self, line: Line) -> Verdict | None:
-        """None for what no rule can be about."""
+        """None for a run that no rule can be about."""
         resource, key = line.resource, line.resource.key
         run = self._state.runs.get(key)
         if run is None or key.app_type == VOLUME:
@@ -93,7 +93,7 @@ class _Judge:
             return None
         run_id = RunId(self._sweep.scope, key, run.up_since)
         if resource.status in GOING and run_id in self._holds:
-            # Not spared: it may be going because of the hold. Its end is told once it is gone.
+            # Not spared: it may be going because of the hold. Its end is recorded once it is gone.
             return self._unknown(run_id, run)
         if resource.status != "InService":
             return None
@@ -133,8 +133,8 @@ class _Judge:
         return Verdict(run_id, Answer.UNKNOWN, self._now, run.changed_at)
 
     def _rule(self, line: Line) -> Rule | None:
-        """The first rule that fits; one that is never due where none does; None where it can't be
-        known which one is first."""
+        """The first rule that fits; one that is never due if none does; None if the first one
+        can't be known."""
         for rule in self._rules.rules:
             if not self._fits(rule, line):
                 continue
@@ -151,7 +151,7 @@ class _Judge:
         return Rule("")
 
     def _fits(self, rule: Rule, line: Line) -> bool:
-        """All but the tags."""
+        """All conditions except tags."""
         which, key = rule.which, line.resource.key
         if key.app_type == RSTUDIO_SERVER and RSTUDIO_SERVER not in which.app_type:
             return False
@@ -170,7 +170,7 @@ class _Judge:
     # -- what the extension says
 
     def _is_unheard(self, line: Line) -> bool:
-        """Whether it may be reporting, and nobody can say."""
+        """Whether it may be reporting, and nobody can tell."""
         if not self._facts.expects_reports or report_key(line.resource.key) is None:
             return False
         return not self._sweep.knows_who_reports or self._facts.reported is None
@@ -183,7 +183,7 @@ class _Judge:
         return self._facts.reported.get((name, key.app_type, key.name))
 
     def _is_overdue(self, reported: Reported | None) -> bool:
-        # A deadline that is missing may be read for some minutes more; idle time is always there.
+        # A missing deadline may come within minutes; idle time is always there.
         if reported is None or reported.deadline is None or not reported.idle:
             return False
         return self._now - reported.deadline >= OVERDUE
@@ -242,7 +242,7 @@ class _Judge:
             measured = self._facts.canvas.get(key)
             if measured is None or self._now - measured.at > _CANVAS_FRESH:
                 return _UNKNOWN
-            # What was measured before this run began is about the one before it.
+            # A measurement from before this run began belongs to the earlier run.
             if measured.idle < least or measured.at < run.up_since:
                 return _NOT
             return _Met(
@@ -254,7 +254,7 @@ class _Judge:
                     ("measured_at", to_iso(measured.at)),
                 ),
             )
-        # An extension that reports, and did not shut it down in time.
+        # An extension that reports, and did not shut the app down in time.
         if reported is None or reported.idle is None or not self._is_overdue(reported):
             return _NOT
         if line.coverage is not Coverage.REPORTS or reported.idle < least:
@@ -276,7 +276,7 @@ class _Judge:
         if not self._sweep.knows_who_reports:
             return _UNKNOWN
         if line.heard_at is None:
-            return _NOT  # it never was heard of, so it can't have fallen silent
+            return _NOT  # it never reported, so it can't have fallen silent
         silent = self._now - max(line.heard_at, run.up_since)
         if silent < least:
             return _NOT
@@ -296,7 +296,7 @@ class _Judge:
             return _UNKNOWN
         began = hours.began(self._now)
         chosen = self._chosen_at(rule, hold)
-        # What was marked, or kept, in the hour may go after it.
+        # A run that was marked or kept within the hour may be shut down after it.
         if began is None and chosen is not None:
             began = hours.began(chosen)
         if began is None or run.up_since >= began or hours.is_on_since(began, self._now):

@@ -1,4 +1,4 @@
-"""Rules, and the facts that a sweep does not hold. Values; free of I/O."""
+"""Rules, and facts that a sweep does not hold. Values; free of I/O."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ..acting.model import Grade, Limits
 from ..model import Key, ReportKey
 from .hours import OffHours
 
-#: An app that is past its own deadline by so much was not shut down by its extension.
+#: An app that is past its own deadline by this much was not shut down by its extension.
 OVERDUE = timedelta(minutes=15)
 
 
 @dataclass(frozen=True)
 class Which:
-    """What a rule is about. Shell patterns; of a list any one; empty for everything."""
+    """The runs of a rule. Shell patterns; one match in a list is enough; empty for everything."""
 
     domain: tuple[str, ...] = ()
     owner: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ def matches(patterns: tuple[str, ...], value: str) -> bool:
 
 @dataclass(frozen=True)
 class When:
-    """When it is due: all conditions that are given hold."""
+    """When it is due: all given conditions must hold."""
 
     idle_for: timedelta | None = None
     silent_for: timedelta | None = None
@@ -45,7 +45,7 @@ class When:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule. It is due when any part of ``when`` holds; never without one."""
+    """A rule. It is due when any part of ``when`` holds; never without a part."""
 
     name: str
     which: Which = field(default_factory=Which)
@@ -56,7 +56,8 @@ class Rule:
 
 @dataclass(frozen=True)
 class Rules:
-    """All rules in order, and what may act. Without a class in ``grades`` it is a dry run."""
+    """All rules in order, and the classes that may act. Without a class in ``grades`` it is a
+    dry run."""
 
     rules: tuple[Rule, ...] = ()
     grades: frozenset[Grade] = frozenset()
@@ -80,7 +81,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Reported:
-    """What an extension reports of one app. ``idle`` is zero while something holds the app."""
+    """An extension's report on one app. ``idle`` is zero while something holds the app."""
 
     idle: timedelta | None = None
     deadline: datetime | None = None
@@ -89,7 +90,7 @@ class Reported:
 
 @dataclass(frozen=True)
 class Idle:
-    """For how long a session of Canvas has not been used, and when that was measured."""
+    """How long a session of Canvas has not been used, and when that was measured."""
 
     idle: timedelta
     at: datetime
@@ -97,11 +98,11 @@ class Idle:
 
 @dataclass(frozen=True)
 class Facts:
-    """What was asked beyond the sweep. None where nobody could be asked, which is not the same as
-    nothing being known.
+    """Facts beyond the sweep. None if the source could not be asked, which is not the same as an
+    empty answer.
 
-    ``reported`` is by server and app, as the extensions name them. ``expects_reports`` is whether a
-    Prometheus server is configured: then an app of a kind that can report is unknown while that
+    ``reported`` is by server and app, under the extensions' names. ``expects_reports`` says whether
+    a Prometheus server is configured: an app of a kind that can report is then unknown while that
     server does not answer.
     """
 
