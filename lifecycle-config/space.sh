@@ -8,17 +8,17 @@
 # ---- Settings: edit them here, or give them to
 # ----   jupyter sagemaker-autoshutdown lifecycle-config render
 
-# What is installed: this version and no other.
+# The version to install, and no other.
 VERSION=0.1.0
-# Where its wheel comes from. Empty: the package index. Else s3://BUCKET/KEY, https://... or a path
+# The source of its wheel. Empty: the package index. Else s3://BUCKET/KEY, https://... or a path
 # in the image, of the wheel or of a bundle (lifecycle-config bundle).
 WHEEL=''
 # The wheel's SHA-256. Empty: not checked.
 SHA256=''
-# Another package index than pip's own.
+# A package index other than pip's own.
 INDEX_URL=''
 
-# Seconds without activity until an app is shut down, and before that in which users are warned.
+# The idle limit in seconds, and how many seconds before a shutdown users get a warning.
 IDLE_TIMEOUT=7200
 WARNING_TIME=600
 # Whether an open terminal keeps its app up: true or false.
@@ -38,7 +38,7 @@ find_python() {
 INSTALL_TIME=25
 RESTART_TIME=20
 
-# What the image has for it, else what that does. Whatever fails half-way, the server is up again.
+# The image's own command, else the same steps. After any failure the server is up again.
 restart_server() {
     restart-jupyter-server || supervise restart || supervise start
 }
@@ -52,7 +52,7 @@ FIRST_TIME=190
 ROOT=''
 PYTHON=''
 WORK=''
-# The version that was there.
+# The earlier version.
 HAD=''
 CHANGED=''
 
@@ -60,10 +60,10 @@ log() {
     printf 'sagemaker-autoshutdown: %s\n' "$*"
 }
 
-# The one way out of a failure: said in one line, and Studio starts.
+# Logs a failure in one line; Studio starts all the same.
 give_up() {
     local then='without it'
-    [ -z "$HAD" ] || then="with version $HAD, which was there"
+    [ -z "$HAD" ] || then="with version $HAD, as before"
     log "NOT INSTALLED: $*. Studio starts $then."
     exit 0
 }
@@ -78,7 +78,7 @@ as_root() {
     "$@"
 }
 
-# An environment is changed by its owner.
+# Only its owner changes an environment.
 as_owner() {
     local bin owner
     bin=$(dirname "$PYTHON")
@@ -89,7 +89,7 @@ as_owner() {
     "$@"
 }
 
-# Runs a command in the time that is left. as_root and as_owner watch it: only they can end it.
+# Runs a command in the remaining time. timeout runs as the command's user, who alone can end it.
 bounded() {
     local as='' left=$((TIME_LIMIT - SECONDS)) code=124
     case "$1" in as_*) as=$1 && shift ;; esac
@@ -101,18 +101,18 @@ bounded() {
     return "$code"
 }
 
-# The server's Python, without what a user's variables and folders would add to it.
+# The server's Python, without a user's variables and folders.
 python() {
     bounded "$PYTHON" -B -E -s -X utf8 "$@"
 }
 
-# pip for a local file: nobody's settings have a say in where that goes.
+# pip for a local file: no settings can redirect it.
 pip() {
     bounded as_owner env PIP_CONFIG_FILE=/dev/null "$PYTHON" -E -s -m pip --isolated --no-input \
         --disable-pip-version-check --no-cache-dir "$@"
 }
 
-# What went wrong last, in one line.
+# The last error, in one line.
 reason() {
     local line
     line=$(grep -v '^ *$' "$WORK/output" 2>/dev/null | tail -n 1 | cut -c 1-300)
@@ -130,7 +130,7 @@ check_place() {
     [ -x "$PYTHON" ] || give_up "there is no $PYTHON in this image"
 }
 
-# What must be there already, since nothing but the extension is installed.
+# Checks what the image must have: only the extension is installed.
 check_needs() {
     python - >"$WORK/output" 2>&1 <<'PY' || give_up "this image can't run it: $(reason)"
 import sys
@@ -147,7 +147,7 @@ if tuple(map(int, version("jupyter_server").split(".")[:2])) < (1, 24):
 PY
 }
 
-# The version that is there, if it is whole: what installed it is noted last.
+# The installed version, if it is complete: INSTALLER is written last.
 installed_version() {
     python - 2>/dev/null <<'PY'
 from importlib.metadata import distribution
@@ -179,10 +179,10 @@ PY
     other="$(dirname "$(dirname "$PYTHON")")/etc/sagemaker-autoshutdown/settings.json"
     cmp -s "$WORK/settings.json" "$other" || put "$other" ||
         give_up "the settings can't be written to /etc, nor to $other: $(reason)"
-    log "users can edit the settings: /etc can't be written to, they are in $other"
+    log "users can edit the settings: they are in $other, because /etc can't be written to"
 }
 
-# Replaces a file of settings whole, so that nobody reads half of it.
+# Replaces a settings file at once, so that nobody reads half of it.
 put() {
     # shellcheck disable=SC2016
     bounded ${2:+"$2"} sh -c 'install -D -m 644 "$1" "$2.new" && mv -f "$2.new" "$2"' \
@@ -194,13 +194,13 @@ download_from_index() {
     bounded env -u XDG_CONFIG_HOME HOME="$WORK" "$PYTHON" -E -s -m pip --no-input --no-cache-dir \
         --disable-pip-version-check download --no-deps --only-binary :all: --dest "$WORK/wheel" \
         ${INDEX_URL:+--index-url "$INDEX_URL"} "sagemaker-autoshutdown==$VERSION" || {
-        # pip would say that it has no such version.
+        # pip would claim that there is no such version.
         ! grep -q "connection broken" "$WORK/output" || echo "no connection to it"
         false
     }
 }
 
-# Nothing in a user's home (~/.aws) has a say in where it comes from.
+# A user's home (~/.aws) can't redirect it.
 download() {
     bounded env HOME="$WORK" "$PYTHON" -B -E -s -X utf8 - "$WHEEL" "$WORK/wheel" <<'PY'
 import sys
@@ -222,10 +222,10 @@ take_turns() {
     [ -r "$bin" ] && command -v flock >"$WORK/output" || return
     exec 9<"$bin"
     flock -n 9 2>"$WORK/output" && return
-    # flock says nothing where the time is over.
+    # flock is silent after a timeout.
     flock -w "$left" 9 2>"$WORK/output" || [ -s "$WORK/output" ] ||
         give_up "another app has been installing into the same environment for $left s"
-    # The server here does not have what was installed meanwhile.
+    # This server lacks what the other app installed.
     CHANGED=yes
 }
 
@@ -243,7 +243,7 @@ fetch_wheel() {
         esac
     } >"$WORK/output" 2>&1 || give_up "it could not be fetched from ${WHEEL:-the package index}: $(reason)"
     FOUND=$(compgen -G "$from/*.whl" | head -n 1)
-    [ -n "$FOUND" ] || give_up "there is no wheel in ${WHEEL:-what the package index gave}"
+    [ -n "$FOUND" ] || give_up "there is no wheel in ${WHEEL:-the answer of the package index}"
     sum=$(sha256sum "$FOUND" | cut -c 1-64)
     [ "${SHA256:-$sum}" = "$sum" ] || give_up "the wheel's SHA-256 is $sum, not $SHA256"
 }
@@ -263,7 +263,7 @@ install_wheel() {
     local FOUND='' over=() why
     [ "$HAD" != "$VERSION" ] || return
     fetch_wheel
-    # What was broken off half-way can only be written over.
+    # A half-done installation can only be overwritten.
     [ -n "$HAD" ] || over=(--ignore-installed)
     chmod -R a+rX "$WORK"
     if try_wheel >"$WORK/output" 2>&1 &&
@@ -273,7 +273,7 @@ install_wheel() {
         return
     fi
     why=$(reason)
-    # pip puts back what it took away, if it can. Half of it would be worse than nothing.
+    # pip undoes a failed upgrade, if it can. Half an installation is worse than none.
     TIME_LIMIT=$((SECONDS + 5))
     if [ -z "$HAD" ] || [ "$(installed_version)" != "$HAD" ]; then
         HAD=''
@@ -291,7 +291,7 @@ restart() {
     set +m
     while kill -0 $! 2>/dev/null; do
         if [ "$SECONDS" -ge "$end" ]; then
-            log "$said; the server takes long to restart with it, and goes on with that"
+            log "$said; the server is slow to restart, and is still restarting"
             return
         fi
         sleep 0.2
@@ -299,18 +299,18 @@ restart() {
     if wait $!; then
         log "$said; the server was restarted with it"
     else
-        log "$said; no server was up to be restarted ($(reason)), it starts with it"
+        log "$said; no server was running ($(reason)), the next one has it"
     fi
 }
 
 main() {
-    # Whatever the environment has switched on.
+    # Options that the environment may have set.
     set +eu +o pipefail
     trap clean_up EXIT HUP INT TERM
     umask 022
-    # Nothing of the folder that this runs in is to be imported.
+    # So that nothing is imported from the current folder.
     cd /
-    [ "$SECONDS" -lt "$FIRST_TIME" ] || give_up "what runs first took $SECONDS s"
+    [ "$SECONDS" -lt "$FIRST_TIME" ] || give_up "the script that runs first took $SECONDS s"
     TIME_LIMIT=$((SECONDS + INSTALL_TIME))
     WORK=$(mktemp -d 2>/dev/null) || give_up "there is no place for temporary files (is the disk full?)"
     check_place
@@ -326,7 +326,7 @@ main() {
     else
         log "$VERSION was installed already, nothing was changed"
     fi
-    # Two that shut down the same app must not surprise anybody.
+    # Name other idle shutdowns, so that none surprises anybody.
     TIME_LIMIT=$((SECONDS + 5))
     AWS_CONFIG_FILE="${AWS_CONFIG_FILE:-/dev/null}" AWS_SHARED_CREDENTIALS_FILE=/dev/null \
         python -m sagemaker_autoshutdown.lifecycle.on_start 2>/dev/null

@@ -156,7 +156,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List what happened, newest first. Kept across restarts. */
+        /** List past events, newest first. They are kept across restarts. */
         get: operations["getHistory"];
         put?: never;
         post?: never;
@@ -188,7 +188,7 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         Error: {
-            /** @description For the user: what is wrong and what to do. */
+            /** @description For the user: the problem and the remedy. */
             message: string;
             /** @description Jupyter's own field; seldom set. */
             reason?: string | null;
@@ -307,9 +307,9 @@ export interface components {
              * @example settings_not_saved
              */
             code: string;
-            /** @description What is wrong. */
+            /** @description The problem. */
             message: string;
-            /** @description What to do about it. */
+            /** @description The remedy. */
             remedy: string;
             /**
              * @description The IAM action that the execution role lacks.
@@ -355,7 +355,7 @@ export interface components {
             error: components["schemas"]["AppError"] | null;
             /**
              * @description A fleet's mark, if the app carries one: the fleet shuts the app down, whatever this
-             *     server decides. Null also where the role may not read the app's tags.
+             *     server decides. Also null if the role may not read the app's tags.
              */
             mark: components["schemas"]["Mark"] | null;
         };
@@ -380,7 +380,7 @@ export interface components {
             /** @description A notebook's path, a terminal's name, a process's program. */
             label: string;
             /**
-             * @description Jupyter's execution state; empty where there is none.
+             * @description Jupyter's execution state; empty if there is none.
              * @example idle
              * @example busy
              * @example starting

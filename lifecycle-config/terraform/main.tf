@@ -23,7 +23,7 @@ locals {
     MORE_SETTINGS  = jsonencode(var.more_settings)
   }
 
-  # As a shell needs them: quoted, unless all of it is harmless.
+  # In a shell's form: quoted, unless every character is harmless.
   assignments = {
     for name, value in local.values : name => join("=", [
       name,
@@ -46,8 +46,8 @@ locals {
     ]
   }
 
-  # SageMaker takes so much and no more: where a script is longer, without the comments below its
-  # settings, and then without any but its first line.
+  # SageMaker limits the length: a longer script goes without the comments below its
+  # settings, and if necessary without any except its first line.
   comment = "^ *# [^s]|^ *# s[^h]|^ *# sh[^e]"
   shorter = {
     for kind, lines in local.given : kind => [
@@ -60,7 +60,7 @@ locals {
     for kind, each in local.shorter : kind => concat([for script in each : script if length(base64encode(script)) <= 16384], [each[2]])[0]
   }
 
-  # The version and, since these can't be changed once they are created, the content; 63 characters.
+  # The version and a digest of the content, because scripts can't be changed later; 63 characters.
   names = {
     for kind, script in local.scripts : kind => join("-", [
       "sagemaker-autoshutdown",
@@ -80,7 +80,7 @@ locals {
   account   = var.domain_arn == "" ? "*" : local.domain[4]
   domain_id = var.domain_arn == "" ? "*" : trimprefix(local.domain[5], "domain/")
 
-  # The statements that everybody needs, with the domain's places in them where it is given.
+  # The statements that everybody needs, for the given domain if there is one.
   statements = jsondecode(replace(replace(replace(
     file("${path.module}/policy.json"),
     "arn:*:sagemaker:*:*:", "arn:${local.partition}:sagemaker:${local.region}:${local.account}:"),
@@ -100,12 +100,12 @@ resource "aws_sagemaker_studio_lifecycle_config" "this" {
   tags                             = var.tags
 
   lifecycle {
-    # What is attached can't be deleted: the new one first.
+    # An attached one can't be deleted, so the new one comes first.
     create_before_destroy = true
 
     precondition {
       condition     = length(base64encode(local.scripts[each.key])) <= 16384
-      error_message = "SageMaker takes 16,384 characters of base64: shorten more_settings."
+      error_message = "SageMaker accepts 16,384 characters of base64 at most: shorten more_settings."
     }
 
     precondition {
@@ -127,7 +127,7 @@ resource "aws_sagemaker_notebook_instance_lifecycle_configuration" "this" {
 
 resource "aws_iam_policy" "this" {
   name_prefix = "sagemaker-autoshutdown-"
-  description = "What sagemaker-autoshutdown does with the role of its apps"
+  description = "The rights of sagemaker-autoshutdown with the role of its apps"
   tags        = var.tags
 
   policy = jsonencode({
@@ -190,7 +190,7 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   for_each = local.watched
 
   alarm_name          = "sagemaker-autoshutdown-${each.key}"
-  alarm_description   = "An app of Studio started and its script said ${each.value}: lifecycle-config status --logs says which"
+  alarm_description   = "A Studio app started and its script logged ${each.value}: lifecycle-config status --logs says which"
   namespace           = "SageMakerAutoShutdown"
   metric_name         = aws_cloudwatch_log_metric_filter.this[each.key].metric_transformation[0].name
   statistic           = "Sum"

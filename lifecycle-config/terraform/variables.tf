@@ -5,18 +5,18 @@ variable "execution_role_names" {
 }
 
 variable "domain_arn" {
-  description = "The ARN of the domain that the policy is for. Empty for any."
+  description = "The ARN of the domain of the policy. Empty for any."
   type        = string
   default     = ""
 
   validation {
     condition     = can(regex("^(arn:[a-z-]+:sagemaker:[a-z0-9-]+:[0-9]{12}:domain/[a-z0-9-]+)?$", var.domain_arn))
-    error_message = "arn:PARTITION:sagemaker:REGION:ACCOUNT:domain/DOMAIN-ID, as DescribeDomain answers it."
+    error_message = "arn:PARTITION:sagemaker:REGION:ACCOUNT:domain/DOMAIN-ID, as DescribeDomain returns it."
   }
 }
 
 variable "package_version" {
-  description = "What is installed: this version and no other. Empty for that of the scripts."
+  description = "The version to install, and no other. Empty for the version of the scripts."
   type        = string
   default     = ""
 
@@ -27,7 +27,7 @@ variable "package_version" {
 }
 
 variable "wheel" {
-  description = "Where its wheel or a bundle comes from: s3://BUCKET/KEY, https://... or a path in the image. Empty for the package index."
+  description = "The source of its wheel or of a bundle: s3://BUCKET/KEY, https://... or a path in the image. Empty for the package index."
   type        = string
   default     = ""
 
@@ -49,18 +49,18 @@ variable "sha256" {
 }
 
 variable "index_url" {
-  description = "Another package index than pip's own."
+  description = "A package index other than pip's own."
   type        = string
   default     = ""
 
   validation {
     condition     = can(regex("^(https?://[a-zA-Z0-9._/:@%+=~,?&-]+)?$", var.index_url))
-    error_message = "https://... or http://..., with nothing that a shell could take for its own."
+    error_message = "https://... or http://..., without characters that a shell interprets."
   }
 }
 
 variable "idle_timeout" {
-  description = "Seconds without activity until an app is shut down."
+  description = "The idle limit - seconds without activity after which an app is shut down."
   type        = number
   default     = 7200
 
@@ -71,7 +71,7 @@ variable "idle_timeout" {
 }
 
 variable "warning_time" {
-  description = "Seconds before a shutdown in which users are warned."
+  description = "How many seconds before a shutdown users get a warning."
   type        = number
   default     = 600
 
@@ -94,7 +94,7 @@ variable "more_settings" {
 }
 
 variable "watch_starts" {
-  description = "Whether to count, and alarm at, starts that installed nothing and users who switched it off. The log group /aws/sagemaker/studio must be there: Studio makes it with the first app."
+  description = "Whether to count, and alert on, starts that installed nothing and users who switched it off. The log group /aws/sagemaker/studio must exist: Studio creates it with the first app."
   type        = bool
   default     = false
 }
@@ -106,7 +106,7 @@ variable "alarm_topic_arn" {
 }
 
 variable "tags" {
-  description = "Tags of what is created."
+  description = "Tags for the created resources."
   type        = map(string)
   default     = {}
 }

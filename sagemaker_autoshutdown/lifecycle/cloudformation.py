@@ -45,8 +45,8 @@ _HEAD = f"""\
 # The scripts below are those of this folder without their comments.
 AWSTemplateFormatVersion: "2010-09-09"
 Description: >-
-  sagemaker-autoshutdown {__version__}: the lifecycle configurations that install it, and what the
-  execution role of the apps must be allowed. The outputs say where to put their ARNs.
+  sagemaker-autoshutdown {__version__}: the lifecycle configurations that install it, and the
+  rights of the apps' execution role. The outputs say where to put their ARNs.
 
 Parameters:
   Revision:
@@ -65,18 +65,18 @@ Parameters:
     Type: String
     Default: ""
     AllowedPattern: "(d-[a-z0-9-]{{1,61}})?"
-    Description: The domain that the policy is for. Empty for any.
+    Description: The domain of the policy. Empty for any.
   Version:
     Type: String
     Default: {__version__}
     AllowedPattern: '{VERSION}'
-    Description: What is installed - this version and no other.
+    Description: The version to install, and no other.
   Wheel:
     Type: String
     Default: ""
     AllowedPattern: '({WHEEL})?'
     Description: >-
-      Where its wheel or a bundle comes from - s3://BUCKET/KEY, https://... or a path in the image.
+      The source of its wheel or of a bundle - s3://BUCKET/KEY, https://... or a path in the image.
       Empty for the package index.
   Sha256:
     Type: String
@@ -87,19 +87,19 @@ Parameters:
     Type: String
     Default: ""
     AllowedPattern: '({INDEX_URL})?'
-    Description: Another package index than pip's own.
+    Description: A package index other than pip's own.
   IdleTimeout:
     Type: Number
     Default: 7200
     MinValue: 1
     MaxValue: 31622400
-    Description: Seconds without activity until an app is shut down.
+    Description: The idle limit - seconds without activity after which an app is shut down.
   WarningTime:
     Type: Number
     Default: 600
     MinValue: 1
     MaxValue: 31622400
-    Description: Seconds before a shutdown in which users are warned.
+    Description: How many seconds before a shutdown users get a warning.
   KeepTerminals:
     Type: String
     Default: "false"
@@ -121,8 +121,8 @@ Parameters:
     Default: "false"
     AllowedValues: ["true", "false"]
     Description: >-
-      Whether to count, and alarm at, starts that installed nothing and users who switched it off.
-      The log group /aws/sagemaker/studio must be there - Studio makes it with the first app.
+      Whether to count, and alert on, starts that installed nothing and users who switched it off.
+      The log group /aws/sagemaker/studio must exist - Studio creates it with the first app.
   AlarmTopicArn:
     Type: String
     Default: ""
@@ -223,7 +223,7 @@ def _policy() -> str:
         "  ExecutionRolePolicy:",
         "    Type: AWS::IAM::ManagedPolicy",
         "    Properties:",
-        "      Description: What sagemaker-autoshutdown does with the role of its apps",
+        "      Description: The rights of sagemaker-autoshutdown with the role of its apps",
         '      Roles: !If [AttachPolicy, !Ref ExecutionRoleNames, !Ref "AWS::NoValue"]',
         "      PolicyDocument:",
         '        Version: "2012-10-17"',
@@ -267,7 +267,7 @@ def _alarms() -> str:
     Condition: WatchStarts
     Properties:
       AlarmDescription: >-
-        An app of Studio started and its script said {word} - lifecycle-config status --logs says
+        A Studio app started and its script logged {word} - lifecycle-config status --logs says
         which
       Namespace: SageMakerAutoShutdown
       MetricName: {metric}

@@ -61,10 +61,10 @@ _IDLE_USD_PER_HOUR = (
     f"max by ({_INSTANCE}) ({metric('instance_idle')})"
 )
 _OF_THE_MONTH = (
-    " With servers that are gone. Needs the package's prometheus-rules.yml; empty in the first 20 "
-    "minutes of a month."
+    " Includes servers that are gone. Needs the package's prometheus-rules.yml; empty in the first "
+    "20 minutes of a month."
 )
-_IN_THE_TIME = "In the time that is chosen above."
+_IN_THE_TIME = "In the selected time range."
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ LAYOUT: tuple[Panel | Row, ...] = (
         4,
         4,
         "currencyUSD",
-        "What all instances that are up cost per hour. Unpriced ones are left out.",
+        "The hourly cost of all running instances, without unpriced ones.",
         instant=True,
     ),
     Panel(
@@ -146,8 +146,8 @@ LAYOUT: tuple[Panel | Row, ...] = (
         4,
         4,
         "currencyUSD",
-        "What instances that were shut down would have cost until they were started again, for "
-        "avoided_cost_cap at most. An estimate; in no other sum." + _OF_THE_MONTH,
+        "The cost that instances would have caused after their shutdown until their next start, "
+        "for avoided_cost_cap at most. An estimate; not part of any total." + _OF_THE_MONTH,
         instant=True,
     ),
     Panel(
@@ -165,7 +165,7 @@ LAYOUT: tuple[Panel | Row, ...] = (
         ((f"sum({once('unpriced_instances')})", ""),),
         4,
         4,
-        description="Instances that are up and in no cost, since their type has no known price.",
+        description="Running instances of unpriced types. Their cost is missing from all totals.",
         instant=True,
         thresholds=(("green", None), ("yellow", 1)),
     ),
@@ -185,7 +185,7 @@ LAYOUT: tuple[Panel | Row, ...] = (
         12,
         8,
         "currencyUSD",
-        "What was spent in the 24 hours from each bar on, idle and in use; the last are not over.",
+        "The cost of the 24 hours from each bar on, idle and in use; the last bars are incomplete.",
         interval="1d",
         stack=True,
         custom={"drawStyle": "bars", "fillOpacity": 80},
@@ -244,7 +244,7 @@ LAYOUT: tuple[Panel | Row, ...] = (
         8,
         8,
         "currencyUSD",
-        "What instances cost per hour on which every app is idle just now.",
+        "The hourly cost of instances on which every app is idle now.",
         instant=True,
     ),
     Panel(
@@ -259,7 +259,7 @@ LAYOUT: tuple[Panel | Row, ...] = (
         8,
         8,
         "s",
-        "For how long an app has not been used.",
+        "How long an app has not been used.",
         instant=True,
     ),
     Panel(
@@ -276,7 +276,7 @@ LAYOUT: tuple[Panel | Row, ...] = (
         8,
         8,
         "percentunit",
-        "By the hour: whether time was idle is known after active_time.",
+        "By the hour, because idle time is known only after active_time.",
         step="15m",
     ),
     Panel(
@@ -316,8 +316,8 @@ LAYOUT: tuple[Panel | Row, ...] = (
         ),
         8,
         8,
-        description="Shutdowns that SageMaker accepted, by why: in the hour from each bar on, or "
-        "longer where many are shown.",
+        description="Shutdowns that SageMaker accepted, by reason: in the hour from each bar on, "
+        "or longer if the time range is long.",
         interval="1h",
         stack=True,
         custom={"drawStyle": "bars", "fillOpacity": 80},
@@ -335,7 +335,7 @@ LAYOUT: tuple[Panel | Row, ...] = (
         ),
         8,
         8,
-        description=f"Tries that failed; each is tried again. {_IN_THE_TIME}",
+        description=f"Failed attempts. Each is retried. {_IN_THE_TIME}",
         instant=True,
     ),
     Panel(
@@ -354,8 +354,8 @@ LAYOUT: tuple[Panel | Row, ...] = (
         ),
         8,
         8,
-        description="Servers that did not look for too long, that say what keeps them from their "
-        "work, that can't write their record of costs, or whose metrics did not all arrive within "
+        description="Servers whose checks have stopped, that report a problem, that can't write "
+        "their record of costs, or whose metrics did not all arrive within "
         "the last hour.",
         instant=True,
         thresholds=_BAD_ABOVE_ZERO,
@@ -396,7 +396,7 @@ def build() -> dict[str, Any]:
     return document(
         UID,
         "SageMaker Studio: idle shutdown and cost",
-        "What SageMaker Studio's notebooks cost and when they are shut down, as "
+        "The cost of SageMaker Studio's apps and their idle shutdown, as "
         "sagemaker_autoshutdown sees it.",
         [
             variable("domain", "Domain", "label_values(sagemaker_autoshutdown_info, domain)"),

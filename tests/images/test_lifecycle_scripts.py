@@ -169,7 +169,7 @@ def test_without_roots_rights_the_environments_own_configuration_has_to_do(
 
 def test_a_server_that_is_not_up_yet_starts_with_it(one_stand_in: StandIn, wheel: Path) -> None:
     outcome = one_stand_in.run(render(Kind.SPACE, settings_for(one_stand_in, wheel)))
-    assert "no server was up to be restarted" in outcome.log[0]
+    assert "no server was running" in outcome.log[0]
     with one_stand_in.server() as server:
         assert server.has_extension
 

@@ -92,7 +92,7 @@ def test_a_server_that_is_slow_to_stop_is_not_left_stopped(
     assert "\nRESTART_TIME=20\n" in script
     outcome = stand_in.run(script.replace("RESTART_TIME=20", f"RESTART_TIME={SLOW - 4}"))
     [line] = outcome.log
-    assert "the server takes long to restart with it, and goes on with that" in line
+    assert "the server is slow to restart, and is still restarting" in line
     server.wait_until(lambda: server.has_extension)
 
 
@@ -121,4 +121,4 @@ def test_a_restart_that_can_not_be_done_says_why(stand_in: StandIn, wheel: Path)
     conf.write_text(CONF.format(folder="/no", command="true", home="/", log="/dev/null"))
     outcome = stand_in.run(render(Kind.SPACE, settings_for(stand_in, wheel)))
     [line] = outcome.log
-    assert "no server was up to be restarted (unix:///no/socket no such file), it starts" in line
+    assert "no server was running (unix:///no/socket no such file), the next" in line

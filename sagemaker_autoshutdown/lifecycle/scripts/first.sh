@@ -1,4 +1,4 @@
-# As SageMaker would have run it; in another way only where the disk is full or nothing on it may be
+# As SageMaker would have run it, unless the disk is full or nothing on it may be
 # executed.
 run_first() {
     local file interpreter="${FIRST_SCRIPT%%$'\n'*}" code

@@ -1,6 +1,6 @@
 WANTED_APP_TYPE=''
 
-# Seconds to install it, from a disk that is slow while it is new, and to ask for the restart.
+# Seconds to install it (a new disk is slow), and to ask for the restart.
 INSTALL_TIME=40
 RESTART_TIME=5
 
@@ -9,7 +9,7 @@ find_python() {
     PYTHON="$ROOT/home/ec2-user/anaconda3/envs/JupyterSystemEnv/bin/python"
 }
 
-# Not waited for: systemd may be starting the server at this moment.
+# Does not wait: systemd may be starting the server at this moment.
 restart_server() {
     systemctl is-active jupyter-server && systemctl --no-block restart jupyter-server
 }

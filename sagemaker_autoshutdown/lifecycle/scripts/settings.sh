@@ -5,17 +5,17 @@
 # ---- Settings: edit them here, or give them to
 # ----   jupyter sagemaker-autoshutdown lifecycle-config render
 
-# What is installed: this version and no other.
+# The version to install, and no other.
 VERSION=''
-# Where its wheel comes from. Empty: the package index. Else s3://BUCKET/KEY, https://... or a path
+# The source of its wheel. Empty: the package index. Else s3://BUCKET/KEY, https://... or a path
 # in the image, of the wheel or of a bundle (lifecycle-config bundle).
 WHEEL=''
 # The wheel's SHA-256. Empty: not checked.
 SHA256=''
-# Another package index than pip's own.
+# A package index other than pip's own.
 INDEX_URL=''
 
-# Seconds without activity until an app is shut down, and before that in which users are warned.
+# The idle limit in seconds, and how many seconds before a shutdown users get a warning.
 IDLE_TIMEOUT=7200
 WARNING_TIME=600
 # Whether an open terminal keeps its app up: true or false.

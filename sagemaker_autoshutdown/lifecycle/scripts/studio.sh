@@ -2,7 +2,7 @@
 INSTALL_TIME=25
 RESTART_TIME=20
 
-# What the image has for it, else what that does. Whatever fails half-way, the server is up again.
+# The image's own command, else the same steps. After any failure the server is up again.
 restart_server() {
     restart-jupyter-server || supervise restart || supervise start
 }

@@ -78,7 +78,7 @@ def test_it_runs_and_decides_whether_the_app_starts(
 def test_the_time_that_it_takes_is_not_ours(run: Run, tmp_path: Path) -> None:
     """SageMaker counts both together, so that ours is left out where it would end too late."""
     late = run("sleep 2", ("\nFIRST_TIME=190", "\nFIRST_TIME=2"))
-    assert re.search("NOT INSTALLED: what runs first took [23] s", late.stdout)
+    assert re.search("NOT INSTALLED: the script that runs first took [23] s", late.stdout)
     assert late.returncode == 0
     # And what ours has is counted from when it begins.
     python = tmp_path / "opt/conda/bin/python"
@@ -101,7 +101,7 @@ def test_our_comments_take_no_room_from_theirs(tmp_path: Path) -> None:
     script = combined(render(Kind.CLASSIC), ARN, other)
     assert len(encode(script)) > 0
     assert "\n# Of theirs.\n" in script
-    assert "# Nothing of the folder" not in script
+    assert "# So that nothing" not in script
     assert runs_first(script) == ARN
     assert shellchecked(script, tmp_path) == ""
 

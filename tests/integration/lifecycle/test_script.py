@@ -98,10 +98,10 @@ def test_thirty_rules_fit_since_comments_make_room_for_them(kind: Kind) -> None:
 
 
 def test_the_comments_that_an_admin_edits_by_go_last() -> None:
-    below = render(Kind.CLASSIC, ScriptSettings(more={"data_dir": "x" * 200}))
-    assert "# Where its wheel comes from." in below
-    assert "# The one way out of a failure" not in below
-    assert "# The one way out of a failure" in render(Kind.CLASSIC)
+    below = render(Kind.CLASSIC, ScriptSettings(more={"data_dir": "x" * 300}))
+    assert "# The source of its wheel." in below
+    assert "# Logs a failure in one line" not in below
+    assert "# Logs a failure in one line" in render(Kind.CLASSIC)
 
 
 def test_a_script_that_is_too_long_is_refused_before_the_api_does() -> None:
