@@ -13,9 +13,8 @@ import hashlib
 import json
 import logging
 import sys
-from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any
@@ -23,27 +22,30 @@ from urllib.parse import unquote
 
 from ..clock import utcnow
 from ..threads import in_thread
+from .rhythms import Periodic
 
 log = logging.getLogger(__name__)
 
 CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 CONTENTS = "/api/contents/"
+FILES = "/files/"
+#: What a person opens. A file browser asks for folders by itself.
+_OPENED = frozenset({b"file", b"notebook"})
+#: A page of JupyterLab or Notebook that is loaded again opens its documents by itself, within this.
+_PAGES = ("/lab", "/tree", "/notebooks", "/edit", "/doc", "/consoles")
+RESTORES_WITHIN = timedelta(seconds=30)
 #: Bytes. A message up to this size over a proxied websocket is a heartbeat or an acknowledgement:
 #: VS Code's are 13 bytes, a header with nothing behind it.
 HEARTBEAT = 16
-#: After so many bursts in a row at the same interval, a program does it, not a person.
-PERIODIC = 3
-#: How much equal intervals may differ: by a quarter of one, within these bounds.
-JITTER = timedelta(seconds=1)
-LEAST_JITTER = timedelta(seconds=0.2)
-#: A request that comes sooner after the last of its kind belongs to the same burst.
-PAUSE = timedelta(seconds=2)
-#: After so many equal intervals, for so long, a program keeps that pace.
-STEADY = 8
-STEADY_FOR = timedelta(seconds=10)
-#: The number of addresses of proxied programs that are remembered.
-MOST_ADDRESSES = 500
+#: How a key and the pointer begin in a remote desktop's protocol (RFC 6143). All its short messages
+#: have an even length.
+_DESKTOP_INPUT = frozenset({b"\x04", b"\x05"})
 _PROXY = "jupyter_server_proxy"
+#: What answers a download, for files on a disk and for any other store.
+_DOWNLOADS = (
+    ("jupyter_server.base.handlers", "AuthenticatedFileHandler"),
+    ("jupyter_server.files.handlers", "FilesHandler"),
+)
 #: Where jupyter-collaboration takes the changes that people make together, in its versions.
 _COLLABORATION = ("jupyter_server_ydoc.handlers", "jupyter_collaboration.handlers")
 #: The beginning of a change in Yjs's protocol: a message of the kind "sync", an "update".
@@ -57,79 +59,19 @@ class Use:
 
     label: str
     at: datetime
-
-
-@dataclass
-class _Rhythm:
-    """When the same request came last, and when its last bursts began; since when its pace has
-    been steady, None if it is not."""
-
-    times: deque[datetime] = field(default_factory=lambda: deque(maxlen=STEADY + 1))
-    bursts: deque[datetime] = field(default_factory=lambda: deque(maxlen=PERIODIC + 1))
-    steady_since: datetime | None = None
-
-    def note(self, now: datetime) -> None:
-        """The same request came once more."""
-        if not self.times or now - self.times[-1] >= PAUSE:
-            self.bursts.append(now)
-        self.times.append(now)
-        # A late one makes one interval longer and the next one shorter.
-        if len(self.times) <= STEADY or not _are_equal(_intervals(self.times)[1:-1]):
-            self.steady_since = None
-        elif self.steady_since is None:
-            self.steady_since = now
-
-    def recurs(self, now: datetime) -> bool:
-        """Whether it comes at a fixed interval."""
-        if self.steady_since is not None and now - self.steady_since >= STEADY_FOR:
-            return True
-        is_burst_short = now - self.bursts[-1] < PAUSE
-        is_known = len(self.bursts) > PERIODIC
-        return is_burst_short and is_known and _are_equal(_intervals(self.bursts))
-
-
-def _intervals(times: Iterable[datetime]) -> list[timedelta]:
-    """The lengths of the intervals, the shortest first."""
-    ordered = list(times)
-    return sorted(after - before for before, after in zip(ordered, ordered[1:]))
-
-
-def _are_equal(intervals: list[timedelta]) -> bool:
-    usual = intervals[len(intervals) // 2]
-    return intervals[-1] - intervals[0] <= min(JITTER, max(LEAST_JITTER, usual / 4))
-
-
-@dataclass
-class Periodic:
-    """Tells requests that recur at a fixed interval, as from a page that reloads itself, from use.
-
-    A page may ask for several things at once, so requests within a ``PAUSE`` of the one before are
-    one burst, and the bursts recur. A page that never pauses keeps a steady pace for longer than
-    anybody clicks.
-    """
-
-    _rhythms: dict[object, _Rhythm] = field(default_factory=dict)
-
-    def recurs(self, key: object, now: datetime) -> bool:
-        """Takes note of one more request of this kind; returns whether they come at a fixed
-        interval."""
-        rhythm = self._rhythms.pop(key, None) or _Rhythm()
-        self._rhythms[key] = rhythm  # the latest is last
-        while len(self._rhythms) > MOST_ADDRESSES:
-            del self._rhythms[next(iter(self._rhythms))]
-        rhythm.note(now)
-        return rhythm.recurs(now)
+    done: str = "saved"
 
 
 @dataclass(frozen=True)
-class Notebook:
-    """A notebook's content in two parts, as digests: the text that people write, and the rest."""
+class Content:
+    """A document's content in two parts, as digests: the text that people write, and the rest,
+    which only a notebook has."""
 
     written: str
-    rest: str
+    rest: str = ""
 
 
-def split(body: bytes) -> Notebook | None:
+def split(body: bytes) -> Content | None:
     """The parts of a notebook in a request that saves it; None if it holds no notebook.
 
     People write the kinds and sources of cells. Outputs, execution counts and metadata also come
@@ -140,27 +82,38 @@ def split(body: bytes) -> Notebook | None:
         written = [[cell.pop("cell_type", ""), cell.pop("source", "")] for cell in cells]
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    return Notebook(_digest(written), _digest(cells))
+    return Content(_digest(written), _digest(cells))
 
 
 def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
+def _content(path: str, body: bytes) -> Content:
+    notebook = split(body) if path.endswith(".ipynb") else None
+    return notebook or Content(hashlib.sha256(body).hexdigest())
+
+
 class BrowserRequests:
     """Listens to a server, and remembers the last use of each kind of thing.
 
-    Everything runs on the event loop, except the comparison of notebooks, which runs in a thread.
+    Everything runs on the event loop, except the digests of documents, which a thread makes.
     """
 
     def __init__(self, base_url: str, now: Callable[[], datetime] = utcnow) -> None:
-        self._contents = base_url.rstrip("/") + CONTENTS
+        base_url = base_url.rstrip("/")
+        self._contents, self._files = base_url + CONTENTS, base_url + FILES
+        self._pages = tuple(base_url + page for page in _PAGES)
+        self._page_loaded_at: datetime | None = None
         self._now = now
-        self._notebooks: dict[str, Notebook] = {}
+        self._saved_contents: dict[str, Content] = {}
+        #: Handlers of downloads that may go on.
+        self._downloads: list[Any] = []
         self._periodic = Periodic()
         self._tasks: set[asyncio.Task[None]] = set()
         self._heard: set[tuple[str, str]] = set()
-        #: The document last saved or uploaded, and the web app last used; None if there is none.
+        #: The document last saved, uploaded, opened or downloaded, and the web app last used; None
+        #: if there is none.
         self.document: Use | None = None
         self.web_app: Use | None = None
 
@@ -187,81 +140,142 @@ class BrowserRequests:
         if self.web_app is not None:
             self.web_app = replace(self.web_app, at=self.web_app.at + jump)
 
-    def hear_websockets(self) -> None:
-        """Listens to messages over the websockets of extensions, once these are loaded."""
+    def look(self) -> None:
+        """Takes note of downloads that go on. Listens to the websockets of extensions, and to new
+        downloads, once their handlers are loaded."""
+        self._downloads = [each for each in self._downloads if _goes_on(each)]
+        for handler in self._downloads:
+            self.document = Use(self._file_of(handler.request), self._now(), "downloaded")
         for module, name, hear in (
             (f"{_PROXY}.handlers", "ProxyHandler", self._web_message),
             (f"{_PROXY}.rawsocket", "RawSocketHandler", self._web_message),
             *((module, "YDocWebSocketHandler", self._edited) for module in _COLLABORATION),
         ):
-            if module in sys.modules and (module, name) not in self._heard:
-                self._heard.add((module, name))
-                self._wrap(sys.modules[module], name, hear)
+            self._wrap(module, name, "on_message", hear)
+        for module, name in _DOWNLOADS:
+            self._wrap(module, name, "get", self._download)
 
-    def _wrap(self, module: Any, name: str, hear: Callable[[str, str | bytes], None]) -> None:
-        cls: Any = getattr(module, name, None)
-        on_message = getattr(cls, "__dict__", {}).get("on_message")
-        if on_message is None:
+    def _wrap(self, module: str, name: str, method: str, hear: Callable[[Any, Any], None]) -> None:
+        if module not in sys.modules or (module, name) in self._heard:
+            return
+        self._heard.add((module, name))
+        cls: Any = getattr(sys.modules[module], name, None)
+        wrapped = getattr(cls, "__dict__", {}).get(method)
+        if wrapped is None:
             return
 
-        @wraps(on_message)
-        def hear_too(handler: Any, message: Any) -> Any:
+        @wraps(wrapped)
+        def hear_too(handler: Any, argument: Any, **more: Any) -> Any:
             try:
-                hear(handler.request.path, message)
+                hear(handler, argument)
             except Exception:
                 log.debug("a message could not be read", exc_info=True)
-            return on_message(handler, message)
+            return wrapped(handler, argument, **more)
 
-        cls.on_message = hear_too
+        setattr(cls, method, hear_too)
 
     def hear(self, handler: Any) -> None:
         """Takes note of a request that was answered."""
         request = handler.request
-        if request.method not in CHANGES or handler.get_status() >= 400:
+        if handler.get_status() >= 400:
             return
         path = unquote(request.path)
-        if path.startswith(self._contents):
+        if request.method not in CHANGES:
+            self._read(path, handler)
+        elif path.startswith(self._contents):
             self._saved(path[len(self._contents) :], request)
-        elif any(cls.__module__.startswith(_PROXY) for cls in type(handler).__mro__):
+        elif _is_proxied(handler):
             self._web_request(f"{request.method} {request.path}")
+
+    def _read(self, path: str, handler: Any) -> None:
+        """Takes note of a person who opens or downloads a file, or goes to a page of a web app. A
+        page asks by itself at a fixed interval, or its request says that nobody has clicked."""
+        request = handler.request
+        if request.method != "GET":
+            return
+        if path.startswith(self._contents):
+            asked = {name: values[-1] for name, values in request.arguments.items()}
+            is_opened = asked.get("content") == b"1" and asked.get("type") in _OPENED
+            recurs = is_opened and self._periodic.recurs(("open", path), self._now())
+            if is_opened and not recurs and not self._is_restoring:
+                self.document = Use(path[len(self._contents) :], self._now(), "opened")
+        elif path.startswith(self._files):
+            if not self._periodic.recurs(("open", path), self._now()):
+                self.document = Use(self._file_of(request), self._now(), "downloaded")
+        elif _is_proxied(handler):
+            if request.headers.get("Sec-Fetch-User") == "?1":
+                self._web_request(f"{request.method} {request.path}")
+        elif path.startswith(self._pages) and "/api/" not in path:
+            self._page_loaded_at = self._now()
+
+    @property
+    def _is_restoring(self) -> bool:
+        loaded_at = self._page_loaded_at
+        return loaded_at is not None and self._now() - loaded_at < RESTORES_WITHIN
+
+    def _download(self, handler: Any, path: str) -> None:
+        """It may take hours, and is answered only then."""
+        self._downloads.append(handler)
+
+    def _file_of(self, request: Any) -> str:
+        return unquote(request.path).removeprefix(self._files)
 
     def _saved(self, path: str, request: Any) -> None:
         # A person's save makes a checkpoint; JupyterLab's own save does not.
-        if request.method != "PUT" or not path.endswith(".ipynb"):
+        if request.method != "PUT":
             self.document = Use(path.removesuffix("/checkpoints"), self._now())
             return
-        saved = self._saved_notebook(path, request.body, self._now())
+        saved = self._saved_document(path, request.body, self._now())
         task = asyncio.get_running_loop().create_task(saved)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _saved_notebook(self, path: str, body: bytes, now: datetime) -> None:
+    async def _saved_document(self, path: str, body: bytes, now: datetime) -> None:
         """A notebook of which only outputs changed was saved by JupyterLab itself: the kernel
-        explains it. A person saved everything else."""
-        notebook = await in_thread(lambda: split(body))
-        before = self._notebooks.get(path)
-        if notebook is not None:
-            self._notebooks[path] = notebook
-            if (
-                before is not None
-                and before.written == notebook.written
-                and before.rest != notebook.rest
-            ):
+        explains it. A program saves the same at a fixed interval. A person saved everything
+        else."""
+        content = await in_thread(lambda: _content(path, body))
+        before = self._saved_contents.get(path)
+        self._saved_contents[path] = content
+        if before is not None and before.written == content.written:
+            is_outputs = before.rest != content.rest
+            if is_outputs or self._periodic.recurs(("save", path), now):
                 return
         if self.document is None or self.document.at < now:
             self.document = Use(path, now)
 
-    def _edited(self, path: str, message: str | bytes) -> None:
-        """A page with a shared document sends its user's changes, and much else."""
+    def _edited(self, handler: Any, message: str | bytes) -> None:
+        """A page with a shared document sends its user's changes, what a kernel printed, and much
+        else. A person makes no changes at a fixed interval."""
         if message[:2] == _CHANGE:
-            self.document = Use("a shared document", self._now())
+            now = self._now()
+            if not self._periodic.recurs(("edit", handler.request.path), now):
+                self.document = Use("a shared document", now)
 
     def _web_request(self, address: str) -> None:
         now = self._now()
         if not self._periodic.recurs(address, now):
             self.web_app = Use(address.partition(" ")[2], now)
 
-    def _web_message(self, path: str, message: str | bytes) -> None:
-        now = self._now()
-        if len(message) > HEARTBEAT and not self._periodic.recurs((path, len(message)), now):
+    def _web_message(self, handler: Any, message: str | bytes) -> None:
+        now, path, length = self._now(), handler.request.path, len(message)
+        if length <= HEARTBEAT and not _is_desktop_input(message):
+            return
+        if not self._periodic.recurs((path, length), now):
             self.web_app = Use(path, now)
+
+
+def _is_desktop_input(message: str | bytes) -> bool:
+    return message[:1] in _DESKTOP_INPUT and len(message) % 2 == 0
+
+
+def _is_proxied(handler: Any) -> bool:
+    return any(cls.__module__.startswith(_PROXY) for cls in type(handler).__mro__)
+
+
+def _goes_on(handler: Any) -> bool:
+    """Whether an answer has yet to be sent in full, to a browser that is still there."""
+    stream = getattr(handler.request.connection, "stream", None)
+    if stream is None or stream.closed() or handler.get_status() >= 400:
+        return False
+    return stream.writing() or not handler._finished

@@ -22,6 +22,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..clock import utcnow
+from .rhythms import Periodic
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,9 @@ SHORT = timedelta(seconds=1)
 #: So many executions in a row that are silent, or in no history, count as use. Further ones are a
 #: client's polling (a variable inspector): people see the code that they run, and find it again.
 SILENT_IN_A_ROW = 2
+#: So many restarts in a row without a request in between, and a kernel crashes again and again. One
+#: restart may be heard of three times.
+RESTARTS_IN_A_ROW = 6
 #: How long a forwarded request counts before its kernel begins with it.
 BEGINS_WITHIN = timedelta(seconds=10)
 #: With so many messages a second, the connection may lose some, among them the one that says that
@@ -75,6 +79,7 @@ class KernelUse:
     message of the kernel. ``from_start`` says that nothing was missed: this server listened when
     the kernel started. ``silent_since`` is when this server found the kernel, if it was at work
     then and has not answered since. ``has_started`` says that it has answered since it was started.
+    ``crashes`` says that it restarted again and again, without a request in between.
     """
 
     running: str
@@ -85,6 +90,7 @@ class KernelUse:
     from_start: bool
     silent_since: datetime | None = None
     has_started: bool = False
+    crashes: bool = False
 
     @property
     def is_complete(self) -> bool:
@@ -110,6 +116,8 @@ class _Request:
     is_restoring: bool = False
     #: Its sender kept it out of the history: a program does that, seldom a person.
     is_unrecorded: bool = False
+    #: The id of the widget that the message is for.
+    comm_id: str = ""
     #: Since when its end may have been lost: the kernel began another request, or went quiet.
     doubt: _ClockTime | None = None
     is_overtaken: bool = False
@@ -124,6 +132,7 @@ class _Kernel:
     heard: int = 0
     has_started: bool = False
     silent_in_a_row: int = 0
+    restarts_in_a_row: int = 0
     #: When it was last heard from, by the monotonic clock, and how often since when.
     last_heard: float = 0.0
     counted_from: float = 0.0
@@ -148,6 +157,7 @@ class KernelRequests:
         self._now = now
         self._monotonic = monotonic
         self._kernels: dict[str, _Kernel] = {}
+        self._periodic = Periodic()
 
     def follow(self, kernel_id: str, *, from_start: bool) -> None:
         """Begins anew with a kernel: from its start, which counts as use, or from now on."""
@@ -182,6 +192,7 @@ class KernelRequests:
             from_start=kernel.from_start,
             silent_since=max((moment.wall for moment in silent), default=None),
             has_started=kernel.has_started,
+            crashes=kernel.restarts_in_a_row > RESTARTS_IN_A_ROW,
         )
 
     def _doubts(self, kernel: _Kernel, now: float) -> list[_ClockTime]:
@@ -219,15 +230,19 @@ class KernelRequests:
                 kernel.used = request.doubt
 
     def restarted(self, kernel_id: str) -> None:
-        """Its process is gone, and so are its requests."""
+        """Its process is gone, and so are its requests. A person restarts a kernel; one that
+        restarts again and again crashes by itself."""
         kernel = self._kernels.get(kernel_id)
         if kernel is not None:
+            kernel.restarts_in_a_row += 1
+            is_use = bool(kernel.running) or kernel.restarts_in_a_row <= RESTARTS_IN_A_ROW
             kernel.running.clear()
             kernel.queued.clear()
             kernel.unanswered.clear()
             kernel.silent = None
             kernel.has_started = False
-            kernel.used = self._clock_time()
+            if is_use:
+                kernel.used = self._clock_time()
             kernel.heard += 1
 
     def forget_all_but(self, kernel_ids: Collection[str]) -> None:
@@ -301,6 +316,7 @@ class KernelRequests:
         if state == "starting" or request_type in NO_WORK:
             return
         kernel.heard += 1
+        kernel.restarts_in_a_row = 0
         if state == "busy":
             request = kernel.queued.pop(request_id, None) or _Request(
                 request_type, self._clock_time()
@@ -343,6 +359,8 @@ class KernelRequests:
         if ended.monotonic - request.opened.monotonic < SHORT.total_seconds():
             if request.type in COMING_AND_GOING or request.is_restoring:
                 return
+            if request.comm_id and self._periodic.recurs(request.comm_id, ended.wall):
+                return
             is_silent = request.type == EXECUTE and (request.is_unrecorded or not request.is_shown)
             kernel.silent_in_a_row = kernel.silent_in_a_row + 1 if is_silent else 0
             if kernel.silent_in_a_row > SILENT_IN_A_ROW:
@@ -362,6 +380,7 @@ class KernelRequests:
             request = _Request(header["msg_type"], self._clock_time())
             request.is_restoring = _is_restoring(request.type, frames[3])
             request.is_unrecorded = _is_unrecorded(request.type, frames[3])
+            request.comm_id = _comm_id(request.type, frames[3])
             if header["msg_id"] not in kernel.running:
                 kernel.queued[header["msg_id"]] = request
                 kernel.heard += 1
@@ -381,6 +400,13 @@ def _is_restoring(request_type: str, content: bytes) -> bool:
         content_read.get("target_name") == RESTORING_TARGET
         or data.get("method") in RESTORING_METHODS
     )
+
+
+def _comm_id(request_type: str, content: bytes) -> str:
+    """Whose message this is, to tell a page that sends them by itself: a player, a clock."""
+    if request_type != "comm_msg" or len(content) > SMALL:
+        return ""
+    return str(json.loads(content).get("comm_id") or "")
 
 
 def _is_unrecorded(request_type: str, content: bytes) -> bool:

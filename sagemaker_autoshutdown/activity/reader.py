@@ -214,7 +214,7 @@ class ActivityReader:
         shows."""
         if self.browsers is None:
             return
-        self.browsers.hear_websockets()
+        self.browsers.look()
         document, web_app = self.browsers.document, self.browsers.web_app
         all_apps = self.adapter.kernel_apps({}, apps)
         if document is not None:
@@ -228,7 +228,7 @@ class ActivityReader:
                         if self._labels.get(str(model.get("id"))) == document.label
                     )
                 )
-            told = Evidence(EvidenceKind.SAVE, f"{document.label} was saved", document.at)
+            told = Evidence(EvidenceKind.SAVE, f"{document.label} was {document.done}", document.at)
             yield _used(WorkKind.DOCUMENT, document, held, told, now)
         if web_app is not None and self.source.processes() is not None:
             told = Evidence(EvidenceKind.WEB, f"{web_app.label} was used in a browser", web_app.at)
@@ -466,6 +466,9 @@ def _as_heard(model: dict[str, Any], use: KernelUse) -> dict[str, Any]:
     state, last_activity = model.get("execution_state"), model.get("last_activity")
     if use.running and state not in _PAST_RUNNING:
         state = "busy"
+    elif use.crashes:
+        # Each of its states has just begun.
+        state = "dead"
     elif state == "busy" and use.is_complete:
         # Its answer does not count, or its server has not heard that it is done.
         state = "idle"

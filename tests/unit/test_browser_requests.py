@@ -7,11 +7,13 @@ import sys
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
 from sagemaker_autoshutdown.activity import browser_requests
-from sagemaker_autoshutdown.activity.browser_requests import BrowserRequests, Periodic, split
+from sagemaker_autoshutdown.activity.browser_requests import BrowserRequests, split
+from sagemaker_autoshutdown.activity.rhythms import MOST_KEYS, Periodic
 
 from ..worlds import START, at
 
@@ -31,9 +33,22 @@ class Listening:
         self.heard = BrowserRequests("/jupyterlab/default/", lambda: self.now)
 
     async def request(
-        self, method: str, path: str, body: bytes = b"", status: int = 200, cls: type = object
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        status: int = 200,
+        cls: type = object,
+        **headers: str,
     ) -> None:
-        request = SimpleNamespace(method=method, path=f"/jupyterlab/default{path}", body=body)
+        path, _, query = path.partition("?")
+        request = SimpleNamespace(
+            method=method,
+            path=f"/jupyterlab/default{path}",
+            body=body,
+            headers={name.replace("_", "-"): value for name, value in headers.items()},
+            arguments={name: [value.encode()] for name, value in parse_qsl(query)},
+        )
         handler: Any = cls() if cls is Proxy else SimpleNamespace()
         handler.request = request
         handler.get_status = lambda: status
@@ -97,8 +112,82 @@ async def test_a_checkpoint_is_made_where_a_person_saves(here: Listening) -> Non
     assert here.heard.document == browser_requests.Use("a.ipynb", START)
 
 
+async def test_a_program_that_saves_the_same_again_and_again_is_no_use(here: Listening) -> None:
+    for minute in range(0, 40, 2):
+        await here.save("a.ipynb", cell("x"), minutes=minute)
+        await here.request("PUT", "/api/contents/notes.md", b"the same")
+    assert here.heard.document is not None
+    assert here.heard.document.at <= at(minutes=8)
+    await here.request("PUT", "/api/contents/notes.md", b"another")
+    assert here.heard.document == browser_requests.Use("notes.md", at(minutes=38))
+
+
+async def test_a_file_that_is_opened_or_downloaded_is_use(here: Listening) -> None:
+    await here.request("GET", "/api/contents/a%20b.py?type=file&content=1&hash=1")
+    assert here.heard.document == browser_requests.Use("a b.py", START, "opened")
+    await here.request("GET", "/files/data/model.bin?_xsrf=x")
+    assert here.heard.document == browser_requests.Use("data/model.bin", START, "downloaded")
+
+
+async def test_a_page_that_opens_the_same_file_again_and_again_is_no_use(here: Listening) -> None:
+    for minute in range(20):
+        here.now = at(minutes=minute)
+        await here.request("GET", "/files/plot.png")
+        await here.request("GET", "/api/contents/a.csv?type=file&content=1")
+    assert here.heard.document is not None
+    assert here.heard.document.at <= at(minutes=4)
+
+
+async def test_a_tab_that_is_loaded_again_and_opens_its_documents_is_no_use(
+    here: Listening,
+) -> None:
+    for path in ("/lab", "/lab/api/workspaces/default", "/api/contents/a.py?type=file&content=1"):
+        here.now += timedelta(seconds=2)
+        await here.request("GET", path)
+    assert here.heard.document is None
+    here.now += timedelta(minutes=1)
+    await here.request("GET", "/api/contents/b.py?type=file&content=1")
+    assert here.heard.document == browser_requests.Use("b.py", here.now, "opened")
+
+
+async def test_a_long_download_is_use_until_its_end(
+    here: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class AuthenticatedFileHandler:
+        _finished = False
+
+        def get(self, path: str, include_body: bool = True) -> bool:
+            return include_body
+
+        def get_status(self) -> int:
+            return 200
+
+    stream = SimpleNamespace(closed=lambda: False, writing=lambda: True)
+    request = SimpleNamespace(
+        path="/jupyterlab/default/files/big.bin", connection=SimpleNamespace(stream=stream)
+    )
+    handler = AuthenticatedFileHandler()
+    handler.request = request  # type: ignore[attr-defined]
+    module = SimpleNamespace(AuthenticatedFileHandler=AuthenticatedFileHandler)
+    monkeypatch.setitem(sys.modules, "jupyter_server.base.handlers", module)
+    here.heard.look()
+    assert not handler.get("big.bin", include_body=False)
+    for minute in (10, 20):
+        here.now = at(minutes=minute)
+        here.heard.look()
+        assert here.heard.document == browser_requests.Use("big.bin", here.now, "downloaded")
+    stream.writing, handler._finished = lambda: False, True
+    here.now = at(minutes=30)
+    here.heard.look()
+    assert here.heard.document == browser_requests.Use("big.bin", at(minutes=20), "downloaded")
+
+
 async def test_reading_and_what_was_refused_are_no_use(here: Listening) -> None:
     await here.request("GET", "/api/contents/notes.md")
+    await here.request("GET", "/api/contents?type=directory&content=1")
+    await here.request("GET", "/api/contents/a.py?type=file&content=0")
+    await here.request("GET", "/files/secret", status=403)
+    await here.request("HEAD", "/files/a.py")
     await here.request("PUT", "/api/contents/notes.md", status=403)
     await here.request("POST", "/api/kernels")
     assert here.heard.document is None
@@ -128,8 +217,32 @@ async def test_somebody_who_uses_an_app_behind_the_proxy_is_there(here: Listenin
         await here.request("POST", "/proxy/8501/upload", cls=Proxy)
     assert here.heard.web_app is not None
     assert here.heard.web_app.at == at(seconds=70)
+    here.now = at(seconds=90)
     await here.request("GET", "/proxy/8501/", cls=Proxy)
     assert here.heard.web_app.at == at(seconds=70)
+    await here.request("GET", "/proxy/8501/page", cls=Proxy, Sec_Fetch_User="?1")
+    assert here.heard.web_app.at == at(seconds=90)
+
+
+@pytest.mark.parametrize(
+    ("message", "is_use"),
+    [
+        (b"\x04\x01\x00\x00\x00\x00\x00a", True),  # a key in a remote desktop
+        (b"\x05\x00\x00\x10\x00\x20", True),  # its pointer
+        (b"\x03\x01" + bytes(8), False),  # its page asks for the picture
+        (b"\x09" + bytes(12), False),  # VS Code's heartbeat
+        (b"\x05" + bytes(12), False),  # its farewell
+        (b"", False),
+        ("3", False),  # Socket.IO's heartbeat
+        ("x" * 17, True),
+    ],
+)
+def test_what_people_send_over_a_websocket_is_told_from_heartbeats(
+    here: Listening, message: str | bytes, is_use: bool
+) -> None:
+    handler = SimpleNamespace(request=SimpleNamespace(path="/desktop/websockify"))
+    here.heard._web_message(handler, message)
+    assert (here.heard.web_app is not None) is is_use
 
 
 def test_what_recurs_at_a_fixed_interval_is_told_from_what_does_not() -> None:
@@ -195,9 +308,9 @@ def test_a_request_that_can_not_be_looked_at_is_answered_all_the_same() -> None:
 
 def test_keys_that_are_remembered_are_bounded() -> None:
     periodic = Periodic()
-    for number in range(2 * browser_requests.MOST_ADDRESSES):
+    for number in range(2 * MOST_KEYS):
         periodic.recurs(number, START + timedelta(seconds=number))
-    assert len(periodic._rhythms) == browser_requests.MOST_ADDRESSES
+    assert len(periodic._rhythms) == MOST_KEYS
 
 
 @pytest.mark.parametrize("name", ["jupyter_server_ydoc", "jupyter_collaboration"])
@@ -213,11 +326,17 @@ def test_what_people_edit_together_is_use_and_their_cursors_are_not(
     module = SimpleNamespace(YDocWebSocketHandler=YDocWebSocketHandler)
     monkeypatch.setitem(sys.modules, f"{name}.handlers", module)
     for _ in range(2):  # as every check does
-        here.heard.hear_websockets()
+        here.heard.look()
     handler = YDocWebSocketHandler()
     # Both sides tell what they have, and who is where; a page asks to save.
     for message in (b"\x00\x00\x01", b"\x00\x01\x05", b"\x01\x20cursor", b"\x02\x04save", b""):
         assert handler.on_message(message) == len(message)
-    assert here.heard.document is None
+    assert not here.heard.document
     assert handler.on_message(b"\x00\x02\x07written") == 10
     assert here.heard.document == browser_requests.Use("a shared document", START)
+    used_at = []
+    for minute in range(1, 30):  # what a thread of its kernel prints
+        here.now = at(minutes=minute)
+        handler.on_message(b"\x00\x02\x08printed")
+        used_at.append(here.heard.document.at)
+    assert max(used_at) <= at(minutes=3)

@@ -11,6 +11,7 @@ from jupyter_client.session import Session
 from sagemaker_autoshutdown.activity.kernel_requests import (
     BEGINS_WITHIN,
     FLOOD,
+    RESTARTS_IN_A_ROW,
     SILENT_IN_A_ROW,
     KernelRequests,
     KernelUse,
@@ -229,6 +230,25 @@ class TestWhatRuns:
         seen.append(kernel.use.has_started)
         assert seen == [False, True, False]
 
+    def test_a_kernel_that_crashes_again_and_again_does_not_count_for_ever(self) -> None:
+        kernel = Kernel()
+        for _ in range(100):
+            kernel.wait(minutes=1)
+            kernel.restart()
+            kernel.say("status", None, execution_state="starting")
+        use = kernel.use
+        assert use.crashes
+        assert use.used_at == at(minutes=RESTARTS_IN_A_ROW)
+        # Somebody comes to use it.
+        request = kernel.begin()
+        assert not kernel.use.crashes
+        assert kernel.is_running
+        kernel.end(request)
+        kernel.wait(minutes=1)
+        kernel.restart()
+        kernel.say("status", None, execution_state="starting")
+        assert kernel.use.used_at == kernel.now()
+
     def test_a_restart_is_noticed_though_its_first_words_were_lost(self) -> None:
         kernel = Kernel()
         kernel.begin()
@@ -307,6 +327,18 @@ class TestWhatCountsAsUse:
         kernel.wait(minutes=1)
         moved = kernel.pass_on("comm_msg", data={"method": "update", "state": {"value": 3}})
         assert self.used_after(moved, kernel=kernel)
+
+    def test_a_widget_that_plays_by_itself_does_not_count_for_ever(self) -> None:
+        kernel = Kernel()
+        kernel.wait(hours=1)
+        for _ in range(100):
+            kernel.wait(seconds=1)
+            assert self.used_after(kernel.pass_on("comm_msg", comm_id="play"), kernel=kernel) is (
+                kernel.use.used_at == kernel.now()
+            )
+        assert kernel.use.used_at is not None
+        assert kernel.use.used_at <= at(hours=1, seconds=20)
+        assert self.used_after(kernel.pass_on("comm_msg", comm_id="slider"), kernel=kernel)
 
     def test_silent_executions_that_recur_do_not_count_for_ever(self) -> None:
         kernel = Kernel()
