@@ -7,7 +7,8 @@ Between two observations an app keeps the state of the earlier one, unless the l
 better: idle time counts from ``idle_since``, but not from before the last observation at which the
 app was held. Whether a browser was connected is taken from the later one. A longer gap (the server
 was down) is reconciled: if the app is still in the same run, it was up in between, and that time is
-marked as estimated.
+marked as estimated. A short use of an idle app becomes a stretch of its own, so that the record
+tells two idle times from one that is twice as long.
 
 Later observations do not change settled facts: no run begins before an observation at which it was
 not up, and no time becomes idle in which the app was known to be used. Counters rely on that (see
@@ -26,6 +27,10 @@ from ..observation import AppObservation, Observation, Use
 from . import reads
 
 Connection = sqlite3.Connection
+
+#: How long a use of an idle app lasts at least, in microseconds. It costs nothing, but it separates
+#: the idle time before the use from the idle time after it.
+SHORT_USE = 1
 
 
 @dataclass
@@ -204,10 +209,15 @@ def _extend(
     at, seen_at, closed_since = to_us(observation.at), run.seen_at, _closed_since(observation)
     dirty = seen_at
     since = None if app.since is None else to_us(app.since)
+    is_used_again = run.idle and since is not None and since > run.held_until
     if app.use is Use.IDLE and since is not None:
         idle_from = min(at, max(since, run.held_until))
         turned = max(seen_at, idle_from)
         _append(db, run, min(seen_at, at), turned, run.idle, estimated, closed_since)
+        if is_used_again:
+            used_until = min(turned + SHORT_USE, at)
+            _append(db, run, turned, used_until, False, estimated, closed_since)
+            turned = used_until
         _append(db, run, turned, at, True, estimated, closed_since)
         if idle_from < seen_at and not run.idle:  # else it has been idle since then already
             _turn_idle(db, run, idle_from)
@@ -222,6 +232,8 @@ def _extend(
         held_until = at
     else:
         held_until = run.held_until if since is None else max(run.held_until, min(since, at))
+        if is_used_again and app.use is Use.RECENT:
+            held_until += SHORT_USE
     db.execute(
         "UPDATE runs SET seen_at = ?, idle = ?, held_until = ?, price_id = ? WHERE id = ?",
         (at, int(idle), held_until, price_id, run.id),

@@ -23,7 +23,9 @@ from sagemaker_autoshutdown.costs.query import report
 from sagemaker_autoshutdown.costs.store import days, reads
 from sagemaker_autoshutdown.costs.store.database import open_for_writing
 from sagemaker_autoshutdown.costs.totals import RunningTotals, Summary
+from sagemaker_autoshutdown.costs.what_if import combinations, replay
 from sagemaker_autoshutdown.model import EventKind, Money, PriceSource, Reason, VolumePrice
+from sagemaker_autoshutdown.settings.admin import Policy
 
 from .test_ledger import HOST, T0, World, after
 from .years import fill
@@ -130,6 +132,34 @@ def test_a_shutdown_tells_how_long_the_app_was_idle_and_what_it_saved_until_it_c
     world.observe(6 * 3600, world.app(Use.HELD))
     world.now = after(9 * 3600)
     assert outcome_of_the_only_shutdown(world).avoided_usd == Decimal(36) * 57 / 60
+
+
+@pytest.mark.parametrize("active_time", [0, 300])
+def test_a_short_use_of_an_idle_app_does_not_vanish_between_two_idle_times(
+    world: World, active_time: int
+) -> None:
+    # A document is saved at 0:20, 0:40 and 1:00, then nothing happens for two hours.
+    for minute in range(1, 181):
+        used = min((minute - 1) // 20, 3) * 20 * 60
+        use = Use.RECENT if minute * 60 - used < active_time else Use.IDLE
+        if minute == 180:
+            world.shut_down(180 * 60, Reason.IDLE_TIMEOUT)
+        world.observe(minute * 60, world.app(use, used))
+    assert outcome_of_the_only_shutdown(world).idle == timedelta(hours=2, microseconds=-1)
+    found = world.ledger.read(
+        lambda db: replay(
+            reads.timelines(db, to_us(T0), to_us(after(180 * 60))),
+            (),
+            Policy(warning_time=timedelta(minutes=1)),
+            combinations([timedelta(minutes=10), timedelta(minutes=30)], []),
+            to_us(T0),
+            to_us(after(180 * 60)),
+        )
+    )
+    assert found is not None
+    shorter, longer = found.outcomes
+    assert (shorter.shutdowns, shorter.interrupted) == (4, 3)
+    assert (longer.shutdowns, longer.interrupted) == (1, 0)
 
 
 def test_a_shutdown_that_the_user_asked_for_claims_no_saving(world: World) -> None:
