@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import shlex
 import signal
 import sys
 import tempfile
@@ -137,11 +138,14 @@ async def _classic(studio: LocalStudio) -> list[Watched]:
         for key, (image, kind) in zip(keys, CLASSIC_APPS)
     ]
     _say(f"JupyterLab: {set_up.browser_url}")
+    _offer_commands(studio, set_up)
     return await _with_kernels(studio, watched)
 
 
 async def _spaces(studio: LocalStudio) -> list[Watched]:
     working = await scene.jupyterlab_space(studio, name="training")
+    # Its cell runs before the next app is started, or a slow machine would find it idle by then.
+    first = await _own_server(studio, working, works=True)
     idle = await scene.jupyterlab_space(
         studio,
         name="forgotten",
@@ -149,25 +153,46 @@ async def _spaces(studio: LocalStudio) -> list[Watched]:
         instance_type="ml.g4dn.xlarge",
         domain_id=working.domain_id,
     )
-    return await _own_servers(studio, working, idle)
+    return [first, await _own_server(studio, idle)]
 
 
 async def _notebook_instances(studio: LocalStudio) -> list[Watched]:
     working = await scene.notebook_instance(studio, name="training")
+    first = await _own_server(studio, working, works=True)
     idle = await scene.notebook_instance(studio, name="forgotten", instance_type="ml.g4dn.xlarge")
-    return await _own_servers(studio, working, idle)
+    return [first, await _own_server(studio, idle)]
 
 
-async def _own_servers(
-    studio: LocalStudio, working: scene.Scene, idle: scene.Scene
-) -> list[Watched]:
-    watched = []
-    for found in (working, idle):
-        label = found.owner.name if found.owner else str(found.target)
-        server = studio.jupyter(found.target)
-        watched.append(Watched(found.target, label, works=found is working, server=server))
-        _say(f"JupyterLab of {label}: {found.browser_url}")
-    return await _with_kernels(studio, watched)
+async def _own_server(studio: LocalStudio, found: scene.Scene, *, works: bool = False) -> Watched:
+    label = found.owner.name if found.owner else str(found.target)
+    server = studio.jupyter(found.target)
+    _say(f"JupyterLab of {label}: {found.browser_url}")
+    if works:
+        _offer_commands(studio, found)
+    [watched] = await _with_kernels(studio, [Watched(found.target, label, works, server)])
+    return watched
+
+
+def _offer_commands(studio: LocalStudio, found: scene.Scene) -> None:
+    """Write a file that lets a shell's commands reach this server and the local AWS."""
+    server = found.server
+    wanted = ("AWS_", "SAGEMAKER_", "JUPYTER_DATA_DIR", "RESOURCE_METADATA_FILE")
+    variables = {name: value for name, value in server.env.items() if name.startswith(wanted)}
+    variables |= {
+        "JUPYTER_SERVER_URL": server.url,
+        "JUPYTER_TOKEN": server.token,
+        "PATH": server.env["PATH"],
+    }
+    file = studio.work_dir / "commands.sh"
+    file.write_text(
+        "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()),
+        encoding="utf-8",
+    )
+    _say(
+        "To try commands on it, in another terminal:",
+        f"  source {file}",
+        "  jupyter sagemaker-autoshutdown status",
+    )
 
 
 async def _with_kernels(studio: LocalStudio, watched: list[Watched]) -> list[Watched]:
