@@ -15,6 +15,7 @@ from sagemaker_autoshutdown.activity.gpu import GpuError, Gpus
 from sagemaker_autoshutdown.activity.gpu_watch import GpuWatch
 from sagemaker_autoshutdown.model import App, Reason, Work
 
+from ..nvml import COMPILER, DEVICES, build_library
 from ..worlds import START, app, at
 
 GB = 10**9
@@ -23,13 +24,9 @@ ON_A_GPU = (app("a", instance_type="ml.g5.xlarge"),)
 
 @pytest.fixture(scope="session")
 def library(tmp_path_factory: pytest.TempPathFactory) -> str:
-    compiler = shutil.which("cc")
-    if compiler is None:
+    if shutil.which(COMPILER) is None:
         pytest.skip("a C compiler (cc) is not on this machine")
-    built = tmp_path_factory.mktemp("nvml") / "libnvidia-ml.so.1"
-    source = Path(__file__).parent / "nvml" / "standin.c"
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(built), str(source)], check=True)
-    return str(built)
+    return str(build_library(tmp_path_factory.mktemp("nvml")))
 
 
 class Machine:
@@ -57,7 +54,7 @@ class Machine:
 @pytest.fixture
 def machine(library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     file = tmp_path / "devices"
-    monkeypatch.setenv("NVML_STANDIN", str(file))
+    monkeypatch.setenv(DEVICES, str(file))
     return Machine(library, file)
 
 

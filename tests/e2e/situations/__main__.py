@@ -1,7 +1,8 @@
 """``python -m tests.e2e.situations``: the table, with what other tools would have done.
 
 Ours is tried in earnest. The others' rules are put to what Jupyter's API says shortly before the
-limit. ``python -m tests.e2e.situations WORD ...`` tries the lines that have one of these words.
+limit. ``python -m tests.e2e.situations WORD ...`` tries the lines that have one of these words,
+each in the first of its places.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,8 +19,9 @@ from sagemaker_autoshutdown.clock import utcnow
 
 from .lines import SITUATIONS
 from .other_tools import TOOLS, Seen
+from .places import NoPythonError, stage
 from .table import Situation
-from .world import GONE_IN, LIMIT, WATCHED, Space, space
+from .world import GONE_IN, LIMIT, WATCHED, Space
 
 #: When the others' rules are tried, and the limit that they have by then.
 TRIED_AT, THEIR_LIMIT = 0.9 * LIMIT, timedelta(seconds=0.8 * LIMIT)
@@ -28,17 +31,22 @@ def main(words: Sequence[str]) -> None:
     """Try and print."""
     chosen = [each for each in SITUATIONS if not words or any(word in each.name for word in words)]
     names = ["this product", *TOOLS]
-    right = dict.fromkeys(names, 0)
+    right, tried = dict.fromkeys(names, 0), 0
     print(f"{'situation':<72} {'in use':<7} " + "  ".join(f"{name:<18}" for name in names))
     for situation in chosen:
-        judged = _judge(situation)
+        try:
+            judged = _judge(situation)
+        except NoPythonError as error:
+            print(f"{situation.name:<72} {error}")
+            continue
+        tried += 1
         for name in names:
             right[name] += judged[name] == situation.in_use
         marks = [_mark(judged[name], situation.in_use) for name in names]
         expected = "yes" if situation.in_use else "no"
         print(f"{situation.name:<72} {expected:<7} " + "  ".join(f"{mark:<18}" for mark in marks))
         sys.stdout.flush()
-    print(f"{'right':<80} " + "  ".join(f"{right[name]} of {len(chosen):<12}" for name in names))
+    print(f"{'right':<80} " + "  ".join(f"{right[name]} of {tried:<12}" for name in names))
 
 
 def _mark(judged: bool, in_use: bool) -> str:
@@ -49,7 +57,9 @@ def _mark(judged: bool, in_use: bool) -> str:
 
 def _judge(situation: Situation) -> dict[str, bool]:
     """Whether each takes the app for in use."""
-    with tempfile.TemporaryDirectory() as folder, space(Path(folder), **situation.traits) as here:
+    with ExitStack() as held:
+        folder = Path(held.enter_context(tempfile.TemporaryDirectory()))
+        here = held.enter_context(stage(situation, situation.places[0], folder))
         situation.arrange(here)
         here.set_limit()
         time.sleep(TRIED_AT)
@@ -63,7 +73,7 @@ def _judge(situation: Situation) -> dict[str, bool]:
 def _is_shut_down(here: Space, in_use: bool) -> bool:
     end = time.monotonic() + (WATCHED if in_use else GONE_IN)
     while time.monotonic() < end:
-        if here.studio.calls("DeleteApp"):
+        if here.is_shut_down:
             return True
         time.sleep(0.5)
     return False

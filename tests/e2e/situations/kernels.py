@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 from tests.e2e.conftest import SILENT_CELL, until
 
 from .people import notebook
-from .table import situation
+from .table import CLASSIC, SMD_1, SMD_2, SMD_4, situation
 from .world import Space
 
 #: What papermill and nbclient do: a kernel of one's own, and a cell in it.
@@ -72,31 +71,36 @@ def _another_program(here: Space, then: str, start: str = "manager = KernelManag
 # -- what a kernel works on
 
 
-@situation("a silent cell", in_use=True, in_sample=True)
+@situation("a silent cell", in_use=True, in_sample=True, on=(CLASSIC,))
 def _(here: Space) -> None:
     here.run(here.kernel(), SILENT_CELL, wait=False)
 
 
-@situation("an idle kernel", in_use=False, in_sample=True)
+@situation("an idle kernel", in_use=False, in_sample=True, on=(SMD_1, SMD_2, SMD_4, CLASSIC))
 def _(here: Space) -> None:
     here.run(here.kernel(), "1")
 
 
-@situation("a subshell is asked for while a silent cell runs", in_use=True, in_sample=True)
+@situation(
+    "a subshell is asked for while a silent cell runs",
+    in_use=True,
+    in_sample=True,
+    on=(SMD_1, SMD_2, SMD_4),
+)
 def _(here: Space) -> None:
     kernel = here.kernel()
     here.run(kernel, SILENT_CELL, wait=False)
     here.send(kernel, "create_subshell_request", {}, channel="control")
 
 
-@situation("a resource monitor asks while a silent cell runs", in_use=True)
+@situation("a resource monitor asks while a silent cell runs", in_use=True, on=(SMD_2,))
 def _(here: Space) -> None:
     kernel = here.kernel()
     here.run(kernel, SILENT_CELL, wait=False)
     here.send(kernel, "usage_request", {}, channel="control")
 
 
-@situation("a debugger asks while a silent cell runs", in_use=True)
+@situation("a debugger asks while a silent cell runs", in_use=True, on=(SMD_1, CLASSIC))
 def _(here: Space) -> None:
     kernel = here.kernel()
     here.run(kernel, SILENT_CELL, wait=False)
@@ -104,7 +108,9 @@ def _(here: Space) -> None:
     here.send(kernel, "debug_request", debug_info, channel="control")
 
 
-@situation("a widget's handler at work", in_use=True, in_sample=True)
+@situation(
+    "a widget's handler at work", in_use=True, in_sample=True, on=(SMD_1, SMD_2, SMD_4, CLASSIC)
+)
 def _(here: Space) -> None:
     _comm_opened(here, here.kernel(), SILENT_CELL)
 
@@ -114,7 +120,7 @@ def _(here: Space) -> None:
     _comm_opened(here, here.kernel(), "pass")
 
 
-@situation("a second silent cell after a first one", in_use=True)
+@situation("a second silent cell after a first one", in_use=True, on=(SMD_2, CLASSIC))
 def _(here: Space) -> None:
     kernel = here.kernel()
     here.run(kernel, "import time; time.sleep(5)", wait=False)
@@ -134,7 +140,7 @@ def _(here: Space) -> None:
     here.run(here.kernel(), "import asyncio; await asyncio.sleep(1000)", wait=False)
 
 
-@situation("a cell that waits for input", in_use=True)
+@situation("a cell that waits for input", in_use=True, on=(SMD_1, CLASSIC))
 def _(here: Space) -> None:
     cell = {"code": "input()", "silent": False, "store_history": True, "allow_stdin": True}
     here.send(here.kernel(), "execute_request", cell)
@@ -148,12 +154,12 @@ def _(here: Space) -> None:
     here.send(kernel, "comm_open", {"comm_id": "d", "target_name": "slow", "data": {}})
 
 
-@situation("a silent cell on a subshell", in_use=True)
+@situation("a silent cell on a subshell", in_use=True, on=(SMD_4,))
 def _(here: Space) -> None:
     _console(here, here.kernel(), SILENT_CELL, "subshell")
 
 
-@situation("a silent cell from a console that is attached to the kernel", in_use=True)
+@situation("a silent cell from a console that is attached to the kernel", in_use=True, on=(SMD_1,))
 def _(here: Space) -> None:
     _console(here, here.kernel(), SILENT_CELL)
 
@@ -166,27 +172,32 @@ def _(here: Space) -> None:
         here.send(kernel, "execute_request", {"code": SILENT_CELL, "stop_on_error": True})
 
 
-@situation("a kernel that nobody starts again, killed in a cell", in_use=False)
+@situation("a kernel that nobody starts again, killed in a cell", in_use=False, on=(SMD_1,))
 def _(here: Space) -> None:
     here.configure("c.KernelManager.autorestart = False")
     kernel = here.kernel()
     here.run(kernel, "import os, time; time.sleep(2); os.kill(os.getpid(), 9)", wait=False)
 
 
-@situation("a kernel that was restarted in a cell", in_use=False)
+@situation("a kernel that was restarted in a cell", in_use=False, on=(SMD_1, SMD_4, CLASSIC))
 def _(here: Space) -> None:
     kernel = here.kernel()
     here.run(kernel, SILENT_CELL, wait=False)
     here.request("POST", f"api/kernels/{kernel}/restart")
 
 
-@situation("a kernel that was killed in a cell", in_use=False, in_sample=True)
+@situation(
+    "a kernel that was killed in a cell",
+    in_use=False,
+    in_sample=True,
+    on=(SMD_1, SMD_2, SMD_4, CLASSIC),
+)
 def _(here: Space) -> None:
     kernel = here.kernel()
     here.run(kernel, "import os, signal, time; time.sleep(2); os.kill(os.getpid(), 9)", wait=False)
 
 
-@situation("a cell that was interrupted", in_use=False)
+@situation("a cell that was interrupted", in_use=False, on=(SMD_2, CLASSIC))
 def _(here: Space) -> None:
     kernel = here.kernel()
     here.run(kernel, SILENT_CELL, wait=False)
@@ -196,7 +207,12 @@ def _(here: Space) -> None:
 # -- who merely connects
 
 
-@situation("a tab that connects to its kernel again and again", in_use=False, in_sample=True)
+@situation(
+    "a tab that connects to its kernel again and again",
+    in_use=False,
+    in_sample=True,
+    on=(SMD_1, SMD_2, SMD_4),
+)
 def _(here: Space) -> None:
     kernel = here.kernel()
     here.run(kernel, "1")
@@ -208,7 +224,7 @@ def _(here: Space) -> None:
     here.again_and_again(connect, 3)
 
 
-@situation("a variable inspector that polls", in_use=False)
+@situation("a variable inspector that polls", in_use=False, on=(SMD_1, SMD_4))
 def _(here: Space) -> None:
     kernel = here.kernel()
     here.run(kernel, "1")
@@ -224,7 +240,7 @@ def _(here: Space) -> None:
     here.again_and_again(lambda: here.send(kernel, "execute_request", polling), 3)
 
 
-@situation("a page with widgets that is loaded again and again", in_use=False)
+@situation("a page with widgets that is loaded again and again", in_use=False, on=(SMD_2,))
 def _(here: Space) -> None:
     kernel = here.kernel()
     here.run(kernel, "1")
@@ -232,7 +248,7 @@ def _(here: Space) -> None:
     here.again_and_again(lambda: here.send(kernel, "comm_open", restore), 3)
 
 
-@situation("a debugger that asks an idle kernel again and again", in_use=False)
+@situation("a debugger that asks an idle kernel again and again", in_use=False, on=(SMD_1, SMD_4))
 def _(here: Space) -> None:
     kernel = here.kernel()
     here.run(kernel, "1")
@@ -242,7 +258,7 @@ def _(here: Space) -> None:
     )
 
 
-@situation("somebody who runs a short cell now and then", in_use=True)
+@situation("somebody who runs a short cell now and then", in_use=True, on=(CLASSIC,))
 def _(here: Space) -> None:
     kernel = here.kernel()
     here.again_and_again(lambda: here.run(kernel, "1"), 3)
@@ -251,15 +267,20 @@ def _(here: Space) -> None:
 # -- kernels that no server started
 
 
-@situation("a silent cell in a kernel of another program", in_use=True, in_sample=True)
+@situation(
+    "a silent cell in a kernel of another program",
+    in_use=True,
+    in_sample=True,
+    on=(SMD_1, SMD_2, SMD_4),
+)
 def _(here: Space) -> None:
     _another_program(here, f"client.execute_interactive({SILENT_CELL!r})")
 
 
-@situation("a notebook that nbconvert executes", in_use=True)
+@situation("a notebook that nbconvert executes", in_use=True, on=(SMD_2,))
 def _(here: Space) -> None:
     here.request("PUT", "api/contents/slow.ipynb", notebook(source=SILENT_CELL))
-    command = f"{sys.executable} -m nbconvert --execute --to notebook --output o slow.ipynb"
+    command = f"{here.interpreter} -m nbconvert --execute --to notebook --output o slow.ipynb"
     here.type(here.terminal(), f"{command} &")
 
 
@@ -273,7 +294,7 @@ def _(here: Space) -> None:
     )
 
 
-@situation("an idle kernel of another program", in_use=False)
+@situation("an idle kernel of another program", in_use=False, on=(SMD_1, SMD_4))
 def _(here: Space) -> None:
     _another_program(here, "")
 

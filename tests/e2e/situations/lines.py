@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import kernels, people, programs, servers
+from . import apps, kernels, people, programs, servers
 from .table import SITUATIONS
 
-__all__ = ["SITUATIONS", "kernels", "people", "programs", "servers"]
+__all__ = ["SITUATIONS", "apps", "kernels", "people", "programs", "servers"]

@@ -11,7 +11,7 @@ from typing import Any
 from tests.e2e.conftest import until
 from tests.localstudio.processes import free_port
 
-from .table import situation
+from .table import CLASSIC, SMD_1, SMD_2, SMD_4, situation
 from .world import LIMIT, Space
 
 #: A program as people run it behind jupyter-server-proxy.
@@ -88,18 +88,22 @@ def _web_app(here: Space) -> str:
 # -- terminals
 
 
-@situation("somebody who types into a terminal", in_use=True, in_sample=True)
+@situation(
+    "somebody who types into a terminal", in_use=True, in_sample=True, on=(SMD_1, SMD_2, SMD_4)
+)
 def _(here: Space) -> None:
     terminal = here.terminal()
     here.again_and_again(lambda: here.type(terminal, "true"), 4)
 
 
-@situation("a terminal that prints by itself", in_use=False, in_sample=True)
+@situation(
+    "a terminal that prints by itself", in_use=False, in_sample=True, on=(SMD_1, SMD_2, SMD_4)
+)
 def _(here: Space) -> None:
     here.type(here.terminal(), "while :; do date; sleep 1; done")
 
 
-@situation("a tab that connects to its terminal again and again", in_use=False)
+@situation("a tab that connects to its terminal again and again", in_use=False, on=(SMD_1,))
 def _(here: Space) -> None:
     terminal = here.terminal()
     here.again_and_again(lambda: here.look_at(terminal), 2)
@@ -144,12 +148,17 @@ def _(here: Space) -> None:
     here.again_and_again(lambda: (copies / f"{next(numbers)}.py").touch(), 3)
 
 
-@situation("somebody who writes a text", in_use=True, in_sample=True)
+@situation("somebody who writes a text", in_use=True, in_sample=True, on=(SMD_1, SMD_4))
 def _(here: Space) -> None:
     _saves(here, "notes.md", lambda n: {"type": "file", "format": "text", "content": f"line {n}"})
 
 
-@situation("a notebook that is saved since its outputs have changed", in_use=False, in_sample=True)
+@situation(
+    "a notebook that is saved since its outputs have changed",
+    in_use=False,
+    in_sample=True,
+    on=(SMD_1,),
+)
 def _(here: Space) -> None:
     _saves(here, "a.ipynb", lambda n: notebook(*map(str, range(n))))
 
@@ -159,7 +168,7 @@ def _(here: Space) -> None:
     _saves(here, "a.ipynb", lambda n: notebook(source=f"x = {n}"))
 
 
-@situation("somebody who uploads files", in_use=True)
+@situation("somebody who uploads files", in_use=True, on=(SMD_2,))
 def _(here: Space) -> None:
     numbers = count()
 
@@ -236,7 +245,12 @@ def _(here: Space) -> None:
 # -- whether anybody is there
 
 
-@situation("a tab that was closed, where that has a shorter limit", in_use=False, in_sample=True)
+@situation(
+    "a tab that was closed, where that has a shorter limit",
+    in_use=False,
+    in_sample=True,
+    on=(SMD_1, SMD_2, SMD_4, CLASSIC),
+)
 def _(here: Space) -> None:
     kernel = here.kernel()
     here.run(kernel, "1")
@@ -247,7 +261,9 @@ def _(here: Space) -> None:
     here.limit = {"idle_timeout": 3600, "closed_idle_timeout": LIMIT}
 
 
-@situation("a tab that is open, where a closed one has a shorter limit", in_use=True)
+@situation(
+    "a tab that is open, where a closed one has a shorter limit", in_use=True, on=(SMD_2, CLASSIC)
+)
 def _(here: Space) -> None:
     kernel = here.kernel()
     here.run(kernel, "1")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
 from tests.e2e.conftest import until
 
-from .table import situation
+from .table import SMD_1, SMD_2, SMD_4, situation
 from .world import Space
 
 BURN = "while True: pass"
@@ -48,7 +47,7 @@ def _begun(here: Space, name: str) -> None:
     until((here.home / name).exists, f"{name} has begun", 60)
 
 
-@situation("a program that replaced its shell", in_use=True, in_sample=True)
+@situation("a program that replaced its shell", in_use=True, in_sample=True, on=(SMD_1,))
 def _(here: Space) -> None:
     here.type(here.terminal(), f"exec {_line(here.python(BURN, 'train.py'))}")
 
@@ -58,7 +57,7 @@ def _(here: Space) -> None:
     here.type(here.terminal(), f"{_line(here.python(BURN, 'train.py'))} &")
 
 
-@situation("a job that was started with nohup, its tab closed", in_use=True)
+@situation("a job that was started with nohup, its tab closed", in_use=True, on=(SMD_2,))
 def _(here: Space) -> None:
     terminal = here.terminal()
     job = _line(here.python(f"open('begun', 'w').close()\n{BURN}", "train.py"))
@@ -81,7 +80,7 @@ def _(here: Space) -> None:
     here.type(here.terminal(), f"{_line(here.python(DOWNLOAD, 'fetch.py'))} &")
 
 
-@situation("a program in the background that only waits", in_use=False, in_sample=True)
+@situation("a program in the background that only waits", in_use=False, in_sample=True, on=(SMD_4,))
 def _(here: Space) -> None:
     here.type(here.terminal(), "sleep 10000 &")
 
@@ -121,7 +120,7 @@ def _(here: Space) -> None:
 def _(here: Space) -> None:
     # Its program is node; what it runs is its first argument.
     node = here.home / "node"
-    node.symlink_to(Path(sys.executable))
+    node.symlink_to(Path(here.interpreter))
     script = here.home / "lib" / "code-server"
     script.parent.mkdir()
     script.write_text(BURN)
@@ -134,7 +133,7 @@ def _(here: Space) -> None:
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "main.py").write_text(BURN)
-    here.type(here.terminal(), f"{sys.executable} -m tensorboard.main &")
+    here.type(here.terminal(), f"{here.interpreter} -m tensorboard.main &")
 
 
 @situation("a loop of commands that only look", in_use=False)
@@ -149,7 +148,7 @@ def _(here: Space) -> None:
 
 @situation("a loop of programs that each take no time", in_use=True)
 def _(here: Space) -> None:
-    here.type(here.terminal(), f"while :; do {sys.executable} -c pass; sleep 0.3; done")
+    here.type(here.terminal(), f"while :; do {here.interpreter} -c pass; sleep 0.3; done")
 
 
 @situation("a job that was stopped", in_use=False)
@@ -215,18 +214,50 @@ def _(here: Space) -> None:
 @situation("a process that the kernel's cell has left at work", in_use=True)
 def _(here: Space) -> None:
     kernel = here.kernel()
-    command = [sys.executable, "-c", BURN]
+    command = [here.interpreter, "-c", BURN]
     here.run(kernel, f"import subprocess; subprocess.Popen({command!r}); None")
 
 
-@situation("a thread that the kernel's cell has left at work", in_use=True, in_sample=True)
+@situation(
+    "a thread that the kernel's cell has left at work",
+    in_use=True,
+    in_sample=True,
+    on=(SMD_1, SMD_4),
+)
 def _(here: Space) -> None:
     code = "import threading\ndef work():\n    while True: pass\n"
     here.run(here.kernel(), f"{code}threading.Thread(target=work, daemon=True).start()")
 
 
-@situation("a child of the server at work", in_use=True)
+@situation("a child of the server at work", in_use=True, on=(SMD_1,))
 def _(here: Space) -> None:
     # As an extension starts one; the server runs its configuration.
-    command = [sys.executable, "-c", BURN]
+    command = [here.interpreter, "-c", BURN]
     here.configure(f"import subprocess\nsubprocess.Popen({command!r})")
+
+
+# -- GPUs
+
+
+@situation("a GPU at work, whatever its program uses of the CPU", in_use=True, in_sample=True)
+def _(here: Space) -> None:
+    here.give_gpu("87 4000000000 0 11")
+
+
+@situation("a model that was loaded onto a GPU and that nobody asks", in_use=False)
+def _(here: Space) -> None:
+    here.give_gpu("0 4000000000 0 11")
+
+
+@situation("a divided GPU, which does not tell whether it works", in_use=True)
+def _(here: Space) -> None:
+    here.give_gpu("-1 4000000000 1 11")
+
+
+@situation(
+    "a divided GPU that nobody has touched for longer than the admin allows",
+    in_use=False,
+    max_unknown_gpu_time=15,
+)
+def _(here: Space) -> None:
+    here.give_gpu("-1 4000000000 1 11")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
 from tests.e2e.conftest import SILENT_CELL, until
 
-from .table import situation
+from .table import CLASSIC, SMD_1, SMD_2, SMD_4, situation
 from .world import SecondServer, Space
 
 #: A kernel and a cell in a server that listens on a socket.
@@ -53,19 +52,26 @@ def _locked(here: Space, other: SecondServer) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), "token": "another"}))
 
 
-@situation("a silent cell in a second server", in_use=True, in_sample=True)
+@situation(
+    "a silent cell in a second server", in_use=True, in_sample=True, on=(SMD_1, SMD_2, SMD_4)
+)
 def _(here: Space) -> None:
     other = here.second_server()
     other.run(other.kernel(), SILENT_CELL, wait=False)
 
 
-@situation("a second server with an idle kernel", in_use=False, in_sample=True)
+@situation(
+    "a second server with an idle kernel",
+    in_use=False,
+    in_sample=True,
+    on=(SMD_1, SMD_2, SMD_4, CLASSIC),
+)
 def _(here: Space) -> None:
     other = here.second_server()
     other.run(other.kernel(), "1")
 
 
-@situation("a silent cell in a second server with its own runtime folder", in_use=True)
+@situation("a silent cell in a second server with its own runtime folder", in_use=True, on=(SMD_4,))
 def _(here: Space) -> None:
     other = here.second_server(env={"JUPYTER_RUNTIME_DIR": str(here.home / "elsewhere")})
     other.run(other.kernel(), SILENT_CELL, wait=False)
@@ -83,7 +89,7 @@ def _(here: Space) -> None:
     here.second_server().type("while :; do date; sleep 1; done")
 
 
-@situation("a second server that does not answer", in_use=True)
+@situation("a second server that does not answer", in_use=True, on=(SMD_2, CLASSIC))
 def _(here: Space) -> None:
     here.second_server().hang()
 
@@ -106,7 +112,9 @@ def _(here: Space) -> None:
     os.utime(old, (past, past))
 
 
-@situation("the first server is killed, and a second one has a silent cell", in_use=True)
+@situation(
+    "the first server is killed, and a second one has a silent cell", in_use=True, on=(SMD_4,)
+)
 def _(here: Space) -> None:
     other = here.second_server()
     other.run(other.kernel(), SILENT_CELL, wait=False)
@@ -117,7 +125,7 @@ def _(here: Space) -> None:
 @situation("a silent cell in a second server on a socket", in_use=True)
 def _(here: Space) -> None:
     here.start(
-        *(sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root"),
+        *(here.interpreter, "-m", "jupyter_server", "--no-browser", "--allow-root"),
         f"--ServerApp.sock={here.home}/s",
         *("--ServerApp.token=", "--ServerApp.disable_check_xsrf=True"),
     )
@@ -133,7 +141,7 @@ def _(here: Space) -> None:
     other.run(kernel, SILENT_CELL, wait=False)
 
 
-@situation("an idle kernel in a second server with a password", in_use=False)
+@situation("an idle kernel in a second server with a password", in_use=False, on=(SMD_1,))
 def _(here: Space) -> None:
     other = here.second_server()
     kernel = other.kernel()

@@ -1,4 +1,7 @@
-"""One JupyterLab space with a real server, and what a person or a program can do in it."""
+"""One JupyterLab space with a real server, and what a person or a program can do in it.
+
+``classic`` does the same in an app of Studio Classic.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -22,11 +26,12 @@ from tornado import websocket
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 
 from tests.e2e.conftest import Server, options, until
-from tests.localstudio import LocalStudio
-from tests.localstudio.kernels import close, connect, connected, execute_request
+from tests.localstudio import LocalStudio, ServerOptions
+from tests.localstudio.kernels import JupyterClient, close, connect, connected, execute_request
 from tests.localstudio.processes import free_port
 from tests.localstudio.servers import Launch
 from tests.localstudio.testing import BlockingStudio, running_studio
+from tests.nvml import DEVICES, build_library
 
 #: Seconds without use after which the space is shut down, once a situation stands. A terminal's
 #: time is exact to 8 s only.
@@ -40,10 +45,18 @@ GONE_IN = 120.0
 class Space:
     """What happens in a space. Whatever is begun here ends with the test."""
 
-    def __init__(self, studio: BlockingStudio, server: Server, launch: Launch) -> None:
+    #: The app that is judged.
+    app_name = "default"
+
+    def __init__(
+        self, studio: BlockingStudio, server: Server, launch: Launch, options: ServerOptions
+    ) -> None:
         self.studio = studio
         self.server = server
         self.launch = launch
+        self.options = options
+        #: The interpreter of its environment.
+        self.interpreter = options.python
         self.home = Path(launch.env["HOME"])
         self._ends = ExitStack()
         self._repeats = False
@@ -86,7 +99,19 @@ class Space:
         config = Path(self.launch.env["JUPYTER_CONFIG_DIR"]) / "jupyter_server_config.py"
         config.parent.mkdir(parents=True, exist_ok=True)
         config.write_text(f"{code}\n")
-        self.studio.restart_server(self.server.target)
+        self._begin_anew()
+
+    def give_gpu(self, device: str) -> None:
+        """Begin the server anew on a machine with a GPU: its utilization, the memory used, MIG, and
+        the ids of processes."""
+        (self.home / "devices").write_text(f"{device}\n")
+        library = build_library(self.home)
+        env = {"LD_LIBRARY_PATH": str(library.parent), DEVICES: str(self.home / "devices")}
+        self.options = replace(self.options, env=env)
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self.studio.restart_server(self.server.target, self.options)
         until(lambda: self.status, "the server is back", 60)
 
     # -- terminals
@@ -174,8 +199,13 @@ class Space:
         return connection, end
 
     def _websocket(self, path: str) -> HTTPRequest:
-        query = urlencode({"token": self.launch.token, "session_id": uuid.uuid4().hex})
-        return HTTPRequest(f"{self.launch.url}{path}?{query}".replace("http", "ws", 1))
+        client = self._client()
+        url = f"{client.url}{path}?{urlencode({'session_id': uuid.uuid4().hex})}"
+        return HTTPRequest(url.replace("http", "ws", 1), headers=client.headers)
+
+    def _client(self) -> JupyterClient:
+        """What has the kernels."""
+        return JupyterClient(self.launch.url, self.launch.token)
 
     # -- programs
 
@@ -199,14 +229,14 @@ class Space:
         file = self.home / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(code)
-        return [sys.executable, str(file)]
+        return [self.interpreter, str(file)]
 
     def second_server(self, *arguments: str, env: dict[str, str] | None = None) -> SecondServer:
         """Another Jupyter server in the app, as somebody starts it; it answers when this
         returns."""
         port, token = free_port(), uuid.uuid4().hex
         process = self.start(
-            *(sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root"),
+            *(self.interpreter, "-m", "jupyter_server", "--no-browser", "--allow-root"),
             *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}"),
             *("--ServerApp.port_retries=0", f"--ServerApp.root_dir={self.home}"),
             *(each for each in self.launch.command if each.startswith("--SageMakerAutoShutdown")),
@@ -244,7 +274,12 @@ class Space:
     @property
     def status(self) -> dict[str, Any]:
         """The app in the status."""
-        return self.server.app("default")
+        return self.server.app(self.app_name)
+
+    @property
+    def is_shut_down(self) -> bool:
+        """Whether its shutdown was asked for."""
+        return bool(self.studio.calls("DeleteApp", self.app_name))
 
     def assert_in_use(self) -> None:
         """It is not shut down though its limit passes twice."""
@@ -256,17 +291,16 @@ class Space:
         self.set_limit()
         end = time.monotonic() + watched
         while time.monotonic() < end:
-            assert self.studio.calls("DeleteApp") == [], "shut down while in use"
+            assert not self.is_shut_down, "shut down while in use"
             time.sleep(0.5)
 
     def assert_idle(self) -> None:
         """It is shut down."""
         self.set_limit()
-        until(
-            lambda: self.studio.calls("DeleteApp"),
-            f"never shut down: {self._told()}",
-            GONE_IN,
-        )
+        end = time.monotonic() + GONE_IN
+        while not self.is_shut_down:
+            assert time.monotonic() < end, f"never shut down: {self._told()}"
+            time.sleep(0.5)
 
     def set_limit(self) -> None:
         """The limit under which the situation is judged."""
@@ -285,8 +319,6 @@ class SecondServer:
     def __init__(
         self, studio: BlockingStudio, process: subprocess.Popen[bytes], url: str, token: str
     ) -> None:
-        from tests.localstudio.kernels import JupyterClient
-
         self._studio = studio
         self.process = process
         self.client = JupyterClient(url, token)
@@ -341,13 +373,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def space(folder: Path, **traits: Any) -> Iterator[Space]:
-    """A space in which nothing is open yet."""
+def space(folder: Path, python: str = sys.executable, **traits: Any) -> Iterator[Space]:
+    """A space in which nothing is open yet, whose server an interpreter runs."""
     with running_studio(folder) as studio:
-        scene = studio.jupyterlab_space(options=options(**traits))
-        server = Server(studio, scene.target)
-        world = Space(studio, server, scene.server)
-        until(lambda: server.app("default"), "the app is in the status", 60)
+        chosen = replace(options(**traits), python=python)
+        scene = studio.jupyterlab_space(options=chosen)
+        world = Space(studio, Server(studio, scene.target), scene.server, chosen)
+        until(lambda: world.status, "the app is in the status", 60)
         try:
             yield world
         finally:

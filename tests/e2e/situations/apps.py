@@ -1,0 +1,114 @@
+"""Lines of the table about apps of Studio Classic, of which its server sees what the API tells."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from .classic import Classic
+from .people import notebook
+from .table import CLASSIC, situation
+from .world import Space
+
+
+def _classic(here: Space) -> Classic:
+    assert isinstance(here, Classic)
+    return here
+
+
+@situation("an app that nobody has used", in_use=False, on=(CLASSIC,))
+def _(here: Space) -> None:
+    pass
+
+
+# -- terminals
+
+
+@situation("somebody who types into a terminal of an app", in_use=True, only=(CLASSIC,))
+def _(here: Space) -> None:
+    terminal = here.terminal()
+    here.again_and_again(lambda: here.type(terminal, "true"), 4)
+
+
+@situation(
+    "a terminal of an app in which nothing was typed for long", in_use=False, only=(CLASSIC,)
+)
+def _(here: Space) -> None:
+    here.type(here.terminal(), "true")
+
+
+@situation("a terminal that tells no time", in_use=True, only=(CLASSIC,))
+def _(here: Space) -> None:
+    _classic(here).terminal(tells_time=False)
+
+
+@situation(
+    "a terminal that tells no time, for longer than the admin allows",
+    in_use=False,
+    only=(CLASSIC,),
+    max_busy_time=15,
+)
+def _(here: Space) -> None:
+    _classic(here).terminal(tells_time=False)
+
+
+# -- kernels that are asked before the shutdown
+
+
+@situation(
+    "an idle kernel of which one answer is lost", in_use=False, in_sample=True, only=(CLASSIC,)
+)
+def _(here: Space) -> None:
+    here.run(here.kernel(), "1")
+    _classic(here).lose_answers(here.app_name, times=1)
+
+
+@situation("a kernel that never answers", in_use=True, only=(CLASSIC,))
+def _(here: Space) -> None:
+    here.run(here.kernel(), "1")
+    _classic(here).lose_answers(here.app_name)
+
+
+@situation(
+    "a kernel that never answers, for longer than the admin allows",
+    in_use=False,
+    only=(CLASSIC,),
+    max_busy_time=15,
+)
+def _(here: Space) -> None:
+    here.run(here.kernel(), "1")
+    _classic(here).lose_answers(here.app_name)
+
+
+@situation("an idle app, and another whose kernel never answers", in_use=False, only=(CLASSIC,))
+def _(here: Space) -> None:
+    classic = _classic(here)
+    other = classic.another_app()
+    here.studio.start_kernel(other)
+    classic.lose_answers(other.name)
+    here.run(here.kernel(), "1")
+
+
+# -- documents
+
+
+@situation("somebody who edits the notebook of an app's kernel", in_use=True, only=(CLASSIC,))
+def _(here: Space) -> None:
+    here.kernel("a.ipynb")
+    numbers = count()
+
+    def save() -> None:
+        here.request("PUT", "api/contents/a.ipynb", notebook(source=f"x = {next(numbers)}"))
+
+    here.again_and_again(save, 3)
+
+
+@situation("somebody who edits the notebook of another app's kernel", in_use=False, only=(CLASSIC,))
+def _(here: Space) -> None:
+    here.kernel("a.ipynb")
+    here.studio.start_kernel(_classic(here).another_app(), path="b.ipynb")
+    numbers = count()
+
+    def save() -> None:
+        here.request("PUT", "api/contents/b.ipynb", notebook(source=f"x = {next(numbers)}"))
+
+    here.again_and_again(save, 3)
