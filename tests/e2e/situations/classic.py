@@ -27,6 +27,8 @@ class Classic(Space):
         super().__init__(studio, Server(studio, scene.target), scene.server, options)
         self.app = app
         self.app_name = app.name
+        # The gateway: jupyter_server 1.x loses what is sent before it has connected to that.
+        self._gateway = studio.do(lambda running: running.gateway_client(app.owner))
         self._terminals: dict[str, Terminal] = {}
         self._ends.callback(studio.faults_off)
 
@@ -50,7 +52,7 @@ class Classic(Space):
         app = self.studio.create_kernel_app(
             self.app.owner, instance_type="ml.g4dn.xlarge", name="b"
         )
-        until(lambda: self.server.app(app.name), "the other app is in the status", 60)
+        until(lambda: self.server.app(app.name), "the other app is in the status")
         return app
 
     def lose_answers(self, app_name: str, *, times: int = -1) -> None:
@@ -58,13 +60,13 @@ class Classic(Space):
         self.studio.fault(Fault("Gateway.Channels", app_name=app_name, times=times, hang=True))
 
     def assert_in_use(self) -> None:
-        """Nor is anybody warned of it: its kernels are asked before."""
+        """Nor is anybody warned of it, once it was seen: its kernels are asked before."""
+        self.server.wait_for_checks()
         super().assert_in_use()
         assert "warning" not in self.server.kinds(self.app_name)
 
     def _client(self) -> JupyterClient:
-        """The gateway: jupyter_server 1.x loses what is sent before it has connected to that."""
-        return self.studio.do(lambda studio: studio.gateway_client(self.app.owner))
+        return self._gateway
 
 
 @contextmanager
@@ -77,7 +79,7 @@ def classic_app(
         scene = studio.classic(options=chosen)
         app = studio.create_kernel_app(scene.app.owner)
         world = Classic(studio, scene, chosen, app)
-        until(lambda: world.status, "the app is in the status", 60)
+        until(lambda: world.status, "the app is in the status")
         try:
             yield world
         finally:

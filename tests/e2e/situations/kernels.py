@@ -57,7 +57,7 @@ def _console(here: Space, kernel: str, code: str, *options: str) -> None:
     here.run(kernel, "1")
     file = Path(here.launch.env["JUPYTER_RUNTIME_DIR"]) / f"kernel-{kernel}.json"
     here.start(*here.python(CONSOLE, "console.py"), str(file), code, *options)
-    until((here.home / "sent").exists, "the console has sent its cell", 60)
+    until((here.home / "sent").exists, "the console has sent its cell")
 
 
 def _another_program(here: Space, then: str, start: str = "manager = KernelManager()") -> None:
@@ -65,7 +65,7 @@ def _another_program(here: Space, then: str, start: str = "manager = KernelManag
     ready = here.home / "ready"
     program = RUNNER.format(start=start, then=then)
     here.start(*here.python(program, "run_notebook.py"), str(ready))
-    until(ready.exists, "the program has a kernel", 60)
+    until(ready.exists, "the program has a kernel")
 
 
 # -- what a kernel works on

@@ -81,7 +81,7 @@ def _web_app(here: Space) -> str:
             return False
         return True
 
-    until(answers, "the web app answers", 60)
+    until(answers, "the web app answers")
     return address
 
 

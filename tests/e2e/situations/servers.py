@@ -119,7 +119,7 @@ def _(here: Space) -> None:
     other = here.second_server()
     other.run(other.kernel(), SILENT_CELL, wait=False)
     here.studio.restart_server(here.server.target)
-    until(lambda: other.get("sagemaker-autoshutdown/api/status")["apps"], "a picture", 60)
+    until(lambda: other.get("sagemaker-autoshutdown/api/status")["apps"], "a picture")
 
 
 @situation("a silent cell in a second server on a socket", in_use=True)
@@ -130,7 +130,7 @@ def _(here: Space) -> None:
         *("--ServerApp.token=", "--ServerApp.disable_check_xsrf=True"),
     )
     here.start(*here.python(OVER_SOCKET, "browser.py"), f"{here.home}/s")
-    until((here.home / "begun").exists, "its cell runs", 90)
+    until((here.home / "begun").exists, "its cell runs")
 
 
 @situation("a silent cell in a second server with a password", in_use=True)

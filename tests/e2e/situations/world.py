@@ -112,7 +112,7 @@ class Space:
 
     def _begin_anew(self) -> None:
         self.studio.restart_server(self.server.target, self.options)
-        until(lambda: self.status, "the server is back", 60)
+        until(lambda: self.status, "the server is back")
 
     # -- terminals
 
@@ -322,7 +322,7 @@ class SecondServer:
         self._studio = studio
         self.process = process
         self.client = JupyterClient(url, token)
-        until(self._answers, "the second server answers", 60)
+        until(self._answers, "the second server answers")
 
     def _answers(self) -> bool:
         with contextlib.suppress(Exception):
@@ -379,7 +379,7 @@ def space(folder: Path, python: str = sys.executable, **traits: Any) -> Iterator
         chosen = replace(options(**traits), python=python)
         scene = studio.jupyterlab_space(options=chosen)
         world = Space(studio, Server(studio, scene.target), scene.server, chosen)
-        until(lambda: world.status, "the app is in the status", 60)
+        until(lambda: world.status, "the app is in the status")
         try:
             yield world
         finally:
