@@ -19,9 +19,9 @@ from sagemaker_autoshutdown.clock import utcnow
 
 from .lines import SITUATIONS
 from .other_tools import TOOLS, Seen
-from .places import NoPythonError, stage
+from .places import stage
 from .table import Situation
-from .world import GONE_IN, LIMIT, WATCHED, Space
+from .world import GONE_IN, LIMIT, WATCHED, LackingError, Space
 
 #: When the others' rules are tried, and the limit that they have by then.
 TRIED_AT, THEIR_LIMIT = 0.9 * LIMIT, timedelta(seconds=0.8 * LIMIT)
@@ -36,7 +36,7 @@ def main(words: Sequence[str]) -> None:
     for situation in chosen:
         try:
             judged = _judge(situation)
-        except NoPythonError as error:
+        except LackingError as error:
             print(f"{situation.name:<72} {error}")
             continue
         tried += 1

@@ -18,19 +18,15 @@ from tests.images.images import (
 
 from .classic import classic_app
 from .table import CLASSIC, HERE, Situation
-from .world import Space, space
+from .world import LackingError, Space, space
 
 #: What the apps of Classic run.
 GATEWAY = "apps/kernel-gateway-2"
 
 
-class NoPythonError(Exception):
-    """This machine lacks the Python that an image runs on."""
-
-
 @contextmanager
 def stage(situation: Situation, place: str, folder: Path) -> Iterator[Space]:
-    """An app in which nothing is open yet. `NoPythonError` where it can't be had."""
+    """An app in which nothing is open yet. `LackingError` where it can't be had."""
     with ExitStack() as held:
         if place == HERE:
             yield held.enter_context(space(folder, **situation.traits))
@@ -50,6 +46,6 @@ def _environment(name: str) -> Iterator[Environment]:
     image: Image = read_image(CONSTRAINTS / f"{name}.txt")
     python = find_python(image.python)
     if python is None:
-        raise NoPythonError(f"Python {image.python}, which {name} runs on, is not on this machine")
+        raise LackingError(f"Python {image.python}, which {name} runs on")
     with environment(image, python) as found:
         yield found

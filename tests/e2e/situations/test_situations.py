@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from .lines import SITUATIONS
-from .places import NoPythonError, stage
+from .places import stage
 from .table import Situation
+from .world import LackingError
 
 # Image by image: two workers that want the same one wait for each other.
 LINES = [
@@ -36,9 +37,9 @@ def test_an_app_is_shut_down_if_nothing_uses_it_and_only_then(
     with ExitStack() as held:
         try:
             here = held.enter_context(stage(situation, place, tmp_path))
-        except NoPythonError as error:
+            situation.arrange(here)
+        except LackingError as error:
             pytest.skip(str(error))
-        situation.arrange(here)
         if situation.in_use:
             here.assert_in_use()
         else:

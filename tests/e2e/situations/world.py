@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ from tests.localstudio.kernels import JupyterClient, close, connect, connected, 
 from tests.localstudio.processes import free_port
 from tests.localstudio.servers import Launch
 from tests.localstudio.testing import BlockingStudio, running_studio
-from tests.nvml import DEVICES, build_library
+from tests.nvml import COMPILER, DEVICES, build_library
 
 #: Seconds without use after which the space is shut down, once a situation stands. A terminal's
 #: time is exact to 8 s only.
@@ -40,6 +41,13 @@ LIMIT = 10.0
 WATCHED = 2 * LIMIT + 5
 #: Seconds in which an idle space must be gone, on a busy machine.
 GONE_IN = 120.0
+
+
+class LackingError(Exception):
+    """This machine lacks what a line takes; says what."""
+
+    def __str__(self) -> str:
+        return f"not on this machine: {super().__str__()}"
 
 
 class Space:
@@ -105,6 +113,8 @@ class Space:
         """Begin the server anew on a machine with a GPU: its utilization, the memory used, MIG, and
         the ids of processes."""
         (self.home / "devices").write_text(f"{device}\n")
+        if shutil.which(COMPILER) is None:
+            raise LackingError(f"a C compiler ({COMPILER})")
         library = build_library(self.home)
         env = {"LD_LIBRARY_PATH": str(library.parent), DEVICES: str(self.home / "devices")}
         self.options = replace(self.options, env=env)
