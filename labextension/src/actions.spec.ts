@@ -20,7 +20,7 @@ function actions(withSaver = false): Actions {
   return new Actions(model, nullTranslator.load(''), withSaver ? saver : null);
 }
 
-/** The dialog that says this, once it is open. */
+/** The dialog with this text, once it is open. */
 async function dialog(text: string): Promise<HTMLElement> {
   return waitFor(() => {
     const [open] = document.querySelectorAll<HTMLElement>('.jp-Dialog');

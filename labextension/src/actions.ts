@@ -1,5 +1,5 @@
 /**
- * What a user can do about an app, with what has to be asked and said around it.
+ * A user's actions on an app, with the questions and messages around them.
  */
 
 import { Dialog, showDialog } from '@jupyterlab/apputils';
@@ -10,14 +10,14 @@ import type { App, Status } from './openapi';
 import type { IAutoShutdown, IDocumentSaver, KeepAliveEnd } from './tokens';
 import { distinctTitle, endsWithApp } from './wording';
 
-/** What views offer. All may reject with `RequestError`. */
+/** The actions that views offer. All may reject with `RequestError`. */
 export interface IActions {
   /** Keep an app until a time. */
   keepAlive(app: App, end: KeepAliveEnd): Promise<void>;
-  /** Keep an app an hour longer, or as long as is allowed if that is less. */
+  /** Keep an app an hour longer, or as long as the admin allows if that is less. */
   keepLonger(app: App): Promise<void>;
   endKeepAlive(app: App): Promise<void>;
-  /** Asks first; false if the user thought better of it. */
+  /** Asks first; false if the user cancels. */
   shutDown(app: App): Promise<boolean>;
 }
 
@@ -39,7 +39,7 @@ export class Actions implements IActions {
     const until = keptAfterPress(app, now, longest);
     if (until !== null) {
       const seconds = Math.min((until - now) / 1000, longest ?? Infinity);
-      // Near enough to an hour is an hour: the server counts it from when it is asked.
+      // Almost an hour counts as an hour, because the server counts from the time of the request.
       await this._model.keepAlive(app.app_name, {
         seconds: Math.abs(seconds - KEEP_SECONDS) < 1 ? KEEP_SECONDS : seconds
       });
@@ -89,7 +89,7 @@ export class Actions implements IActions {
     } else if (app.state === 'idle' || app.state === 'warned') {
       said.push(trans.__('No kernel or terminal is open in it.'));
     } else {
-      // Kernels may not have been seen.
+      // Some kernels may not have been seen.
       said.push(trans.__('Whatever runs in it ends; files are kept.'));
     }
     const neighbours = (status?.instances ?? [])
@@ -113,7 +113,7 @@ export class Actions implements IActions {
     return said.join(' ');
   }
 
-  /** Save what is unsaved, where the server is about to end; whether to go on. */
+  /** Save unsaved documents if the server is about to end; returns whether to go on. */
   private async _saved(): Promise<boolean> {
     const trans = this._trans;
     const failed = this._saver?.isNeeded ? await this._saver.saveAll() : [];

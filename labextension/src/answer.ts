@@ -1,7 +1,7 @@
 /**
- * The one thing that a user wants to know, out of the status: what happens next.
+ * The most important fact of the status for a user: what happens next.
  *
- * Pure. The panel's headline and the status bar say the same answer, at different lengths.
+ * Pure. The panel's headline and the status bar show the same answer at different lengths.
  */
 
 import type { TranslationBundle } from '@jupyterlab/translation';
@@ -34,13 +34,13 @@ export type AnswerKind =
 
 export interface IAnswer {
   readonly kind: AnswerKind;
-  /** The app that it is about. */
+  /** The app of the answer. */
   readonly app: App | null;
   /** When that happens, in milliseconds of Unix time. */
   readonly at: number | null;
 }
 
-/** What is next. In dry run nothing is. */
+/** What happens next. In dry run, nothing does. */
 export function answerOf(status: Status): IAnswer {
   const none = { app: null, at: null };
   if (isUnseen(status)) {
@@ -167,7 +167,7 @@ export function shortAnswer(
   }
 }
 
-/** The name of the app that the answer is about, where there are several. */
+/** The name of the answer's app, if there are several apps. */
 export function nameOf(
   { app }: IAnswer,
   status: Status,
@@ -178,7 +178,7 @@ export function nameOf(
   return several && app !== null ? distinctTitle(app, status.apps, trans) : '';
 }
 
-/** What keeps an app busy, as short as it can be told. */
+/** What keeps an app busy, in few words. */
 function busyWith(app: App | null): string {
   if (app === null) {
     return '';
@@ -196,7 +196,7 @@ function left(
   trans: TranslationBundle
 ): string {
   const iso = new Date(at ?? now).toISOString();
-  // Not to be torn apart at the end of a line.
+  // Non-breaking: keep these together at the end of a line.
   return countdown(secondsUntil(iso, now), trans).replace(/ /g, '\u00a0');
 }
 

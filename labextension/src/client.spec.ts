@@ -17,7 +17,7 @@ const API = '/jupyter/default/sagemaker-autoshutdown/api/';
 let server: Server;
 let client: Client;
 let requests: { request: IncomingMessage; body: string }[];
-/** What is answered; null is nothing at all. */
+/** The answer; null means none at all. */
 let answer: {
   status: number;
   body: string;
@@ -56,12 +56,12 @@ beforeEach(() => {
   );
 });
 
-/** What the last request was: its method, and its path below our API. */
+/** The last request: its method, and its path below our API. */
 function asked(): [string | undefined, string] {
   const { request } = requests[requests.length - 1] ?? {};
   const url = request?.url ?? '';
   expect(url.startsWith(API)).toBe(true);
-  // JupyterLab adds the time, against caches.
+  // JupyterLab adds the time, to bypass caches.
   return [request?.method, url.slice(API.length).replace(/[?&]\d+$/, '')];
 }
 

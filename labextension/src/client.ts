@@ -1,5 +1,5 @@
 /**
- * The REST API as calls: where it lies, its errors as `RequestError`, and a bound in time.
+ * The REST API as calls: its address, its errors as `RequestError`, and a time limit.
  */
 
 import { URLExt } from '@jupyterlab/coreutils';
@@ -22,12 +22,12 @@ const API = 'sagemaker-autoshutdown/api';
 const TIMEOUT_MS = 30_000;
 const FORBIDDEN = 403;
 
-/** What a request can fail of; `status` is 0 where there was no answer. */
+/** Why a request failed; `status` is 0 if there was no answer. */
 export class RequestError extends Error {
   constructor(
     readonly status: number,
     message: string,
-    /** What is allowed, by name of the field. */
+    /** The allowed values, by name of the field. */
     readonly errors: Readonly<Record<string, string>> = {}
   ) {
     super(message);
@@ -38,9 +38,9 @@ export class RequestError extends Error {
 /** The REST API; every call rejects with `RequestError`. */
 export interface IClient {
   status(): Promise<Status>;
-  /** Ask for a check right now; in how many seconds it begins. */
+  /** Ask for a check now; returns in how many seconds it begins. */
   check(): Promise<Check>;
-  /** Say that this page is closed; nobody waits for the answer. */
+  /** Report that this page is closed; nobody waits for the answer. */
   pageClosed(): void;
   settings(): Promise<Settings>;
   changeSettings(change: SettingsChange): Promise<Settings>;
@@ -65,7 +65,7 @@ export class Client implements IClient {
   }
 
   pageClosed(): void {
-    // The page is gone before the answer is there.
+    // The page is gone before the answer comes.
     ServerConnection.makeRequest(
       this._url('page-closed'),
       { method: 'POST', keepalive: true },
@@ -121,7 +121,7 @@ export class Client implements IClient {
         {
           method,
           signal: abort.signal,
-          // None of our answers leads elsewhere; that of a proxy that wants a new login does.
+          // Our own answers never redirect; a proxy that requires a new login does.
           redirect: 'manual',
           ...(body && { body: JSON.stringify(body) })
         },
@@ -149,7 +149,7 @@ function keepAlivePath(appName: string): string {
   return `${appPath(appName)}/keep-alive`;
 }
 
-/** The JSON of a good answer; a proxy's login page is none, whatever its status says. */
+/** The JSON of a good answer. A proxy's login page is not one, whatever its status. */
 async function answer<T>(response: Response): Promise<T> {
   if (isRedirect(response)) {
     throw new RequestError(FORBIDDEN, 'a login page was returned');
@@ -175,7 +175,7 @@ async function answer<T>(response: Response): Promise<T> {
   );
 }
 
-/** Browsers hide a redirect's status, and where it leads. */
+/** Browsers hide a redirect's status and target. */
 function isRedirect(response: Response): boolean {
   return (
     response.type === 'opaqueredirect' ||

@@ -1,13 +1,13 @@
 /**
- * Time as it is shown: by the server's clock, and a tick a second for whoever counts down.
+ * Time for display: the server's clock, and a tick per second for countdowns.
  */
 
 import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
 import { Signal, type ISignal } from '@lumino/signaling';
 
-/** The server's clock, as far as its last answer tells. This machine's own may be off. */
+/** The server's clock, estimated from its last answer. This machine's own may be wrong. */
 export class ServerClock {
-  /** Learn from an answer: what the server's clock said at some time between the other two. */
+  /** Learn from an answer: the server's time at some moment between the other two times. */
   set(serverNow: string, askedAt: number, answeredAt: number): void {
     const parsed = Date.parse(serverNow);
     if (Number.isFinite(parsed)) {
@@ -27,7 +27,7 @@ const TICK_MS = 1000;
 /** Timers of a visible page are never this late, unless the machine slept. */
 const SLEPT_MS = 15_000;
 
-/** Ticks once a second for as long as somebody listens and the page is visible. */
+/** Ticks once a second while somebody listens and the page is visible. */
 export class Ticker {
   /** Emitted at the first tick after the machine slept. */
   get woke(): ISignal<this, void> {

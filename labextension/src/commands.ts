@@ -4,10 +4,10 @@ export namespace CommandIDs {
   export const open = 'sagemaker-autoshutdown:open';
   /** Open the panel, or close it if it is open. */
   export const toggle = 'sagemaker-autoshutdown:toggle';
-  /** Keep an app (`appName`), or all that are up, for an hour more. */
+  /** Keep an app (`appName`), or all running apps, for another hour. */
   export const keepRunning = 'sagemaker-autoshutdown:keep-running';
-  /** Shut an app (`appName`) down; asks first. Without a name, the only one that is up. */
+  /** Shut an app (`appName`) down; asks first. Without a name, the only running one. */
   export const shutDown = 'sagemaker-autoshutdown:shut-down';
-  /** Let the server look now. */
+  /** Let the server check now. */
   export const refresh = 'sagemaker-autoshutdown:refresh';
 }

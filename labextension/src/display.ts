@@ -1,5 +1,5 @@
 /**
- * The display settings out of JupyterLab's Settings Editor; the schema's defaults without one.
+ * The display settings from JupyterLab's Settings Editor; the schema's defaults without one.
  */
 
 import type { ISettingRegistry } from '@jupyterlab/settingregistry';
@@ -7,7 +7,7 @@ import { Signal, type ISignal } from '@lumino/signaling';
 
 import type { Area, IDisplaySettings } from './tokens';
 
-/** The schema's, in `schema/display.json`. */
+/** The schema's defaults, in `schema/display.json`. */
 export const DISPLAY_PLUGIN_ID = 'sagemaker-autoshutdown:display';
 
 export class DisplaySettings implements IDisplaySettings {

@@ -23,7 +23,7 @@ test('a server that goes silent while it is shut down has ended, for the reason 
     reason: 'idle_timeout',
     idleSeconds: 7200
   });
-  // SageMaker's own word for it has no idle time any more.
+  // SageMaker's own status no longer has an idle time.
   const deleting = space({ apps: [{ ...going, idle_since: null }] });
   expect(endFrom(deleting, end)).toBe(end);
 });

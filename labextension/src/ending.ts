@@ -1,25 +1,25 @@
 /**
- * The end of a server that ends with its app: a space's, a notebook instance's. What was last known
- * tells it from a lost connection.
+ * The end of a server that ends with its app: a space's or a notebook instance's. The last known
+ * status distinguishes it from a lost connection.
  */
 
 import type { App, Reason, Status } from './openapi';
 import { endsWithApp } from './wording';
 
-/** How long before a deadline the server must have been heard of, for its silence after it to mean
- * that it was met. Milliseconds: two of the panel's own intervals. */
+/** How long before a deadline the server must have answered, so that its silence afterwards means
+ * that the deadline was met. Milliseconds: two of the panel's own intervals. */
 const HEARD_WITHIN = 150_000;
 
-/** Why and when this server went. */
+/** Why and when this server ended. */
 export interface IEnd {
   /** Unix time in milliseconds, by the server's clock. */
   readonly at: number;
   readonly reason: Reason;
-  /** How long it had been idle, in seconds; null where that is not why it went. */
+  /** How long it had been idle, in seconds; null if that is not why it ended. */
   readonly idleSeconds: number | null;
 }
 
-/** What is to be remembered of a status for the time when there is no answer any more. */
+/** The part of a status to remember for the time when there is no answer any more. */
 export function endFrom(status: Status, before: IEnd | null): IEnd | null {
   if (!endsWithApp(status)) {
     return null;
@@ -28,7 +28,7 @@ export function endFrom(status: Status, before: IEnd | null): IEnd | null {
   if (going !== undefined) {
     const at = Date.parse(going.since ?? status.now);
     if (before !== null && going.idle_since === null) {
-      // SageMaker deletes it by now: what it was before is known from before.
+      // SageMaker is deleting it: its earlier state is known from an earlier status.
       return before;
     }
     return { at, reason: going.reason, idleSeconds: idleAt(going, at) };
@@ -59,8 +59,8 @@ export function hasEnded(
   );
 }
 
-/** Where a space is opened again: Studio's own page, on the host beside the page's. Null where the
- * page is not served by Studio, so that its address is not known. */
+/** Where to open a space again: Studio's own page, on the host beside this page's. Null if
+ * Studio does not serve this page, so that its address is not known. */
 export function studioUrl(
   status: Status,
   location: { hostname: string }

@@ -1,5 +1,5 @@
 /**
- * The fixtures, and the types, are those of the server's own description: neither side drifts.
+ * The fixtures and the types fit the server's own description, so that neither side drifts.
  *
  * @jest-environment node
  */
@@ -23,7 +23,7 @@ const ajv = new Ajv({ strict: false, allErrors: true });
 addFormats(ajv);
 ajv.addSchema(parse(readFileSync(OPENAPI, 'utf-8')) as object, 'openapi');
 
-/** What is wrong with a value by the description's schema of that name. */
+/** The errors of a value by the description's schema of that name. */
 function faults(name: string, value: unknown): unknown {
   ajv.validate(`openapi#/components/schemas/${name}`, value);
   return ajv.errors;
@@ -60,7 +60,7 @@ describe('sums that a reader of the pictures would add up', () => {
     apps: [fixtures.warnedApp, fixtures.busyApp]
   });
   const costs = fixtures.costs();
-  /** In cents, so as to be exact. */
+  /** In cents, to be exact. */
   const cents = (moneys: Money[], part: 'usd' | 'in_use_usd' | 'idle_usd') =>
     moneys.reduce((sum, each) => sum + Math.round(Number(each[part]) * 100), 0);
   const PARTS = ['usd', 'in_use_usd', 'idle_usd'] as const;

@@ -14,7 +14,7 @@ export function duration(seconds: number, trans: TranslationBundle): string {
   if (whole < MINUTE) {
     return trans.__('%1 s', whole);
   }
-  // From a minute on, seconds are dropped unless they are all that there is beside one minute or so.
+  // From a minute on, seconds are dropped, except for short durations of about a minute.
   const minutes = Math.floor(whole / MINUTE);
   if (whole < 10 * MINUTE && whole % MINUTE !== 0) {
     return trans.__('%1 min %2 s', minutes, whole % MINUTE);
@@ -35,7 +35,7 @@ export function duration(seconds: number, trans: TranslationBundle): string {
     : trans.__('%1 d %2 h', days, hours);
 }
 
-/** As `duration`, but without seconds from a minute on: for what has been going on for a while. */
+/** Like `duration`, but without seconds from a minute on: for things that have lasted a while. */
 export function roughly(seconds: number, trans: TranslationBundle): string {
   return duration(
     seconds < MINUTE ? seconds : Math.floor(seconds / MINUTE) * MINUTE,
@@ -47,14 +47,14 @@ export function roughly(seconds: number, trans: TranslationBundle): string {
 export function countdown(seconds: number, trans: TranslationBundle): string {
   const left = Math.max(0, Math.ceil(seconds));
   if (left >= 10 * MINUTE) {
-    // Up: who keeps an app for an hour is not to read 59 min.
+    // Round up: a user who keeps an app for an hour should not read 59 min.
     return duration(Math.ceil(left / MINUTE) * MINUTE, trans);
   }
   const rest = String(left % MINUTE).padStart(2, '0');
   return `${Math.floor(left / MINUTE)}:${rest}`;
 }
 
-/** The browser's language, unless it is none: a Chromium in the C locale says `en-US@posix`. */
+/** The browser's language, if it is valid: a Chromium in the C locale reports `en-US@posix`. */
 function locale(): string | undefined {
   const { language } = navigator;
   try {
@@ -75,7 +75,7 @@ export function time(at: number, now: number): string {
   }).format(date);
 }
 
-/** A time with its weekday, for what happened. Takes milliseconds of Unix time. */
+/** A time with its weekday, for events. Takes milliseconds of Unix time. */
 export function moment(at: number, now: number): string {
   const date = new Date(at);
   const isToday = date.toDateString() === new Date(now).toDateString();
@@ -103,7 +103,7 @@ export function longDay(key: string): string {
   }).format(new Date(`${key}T00:00:00Z`));
 }
 
-/** A day in UTC (`2026-09-01`), as costs have it. */
+/** A day in UTC (`2026-09-01`), in the form of the costs. */
 export function day(key: string): string {
   return new Intl.DateTimeFormat(locale(), {
     day: 'numeric',
@@ -120,12 +120,12 @@ export function usd(amount: string | number): string {
     : money(value, 2, 2);
 }
 
-/** A price per hour: below ten cents, cents are not enough to tell instances apart. */
+/** A price per hour. Below ten cents, cents would not tell instances apart. */
 export function usdPerHour(amount: number, trans: TranslationBundle): string {
   return trans.__('%1/h', money(amount, 2, amount < 0.1 ? 4 : 2));
 }
 
-/** An amount on an axis: no cents where there are none. */
+/** An amount on an axis: without cents if they are zero. */
 export function usdRound(amount: number): string {
   return money(amount, Number.isInteger(amount) ? 0 : 2, 2);
 }

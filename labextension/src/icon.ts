@@ -1,5 +1,5 @@
 /**
- * The extension's icons. As text, since a bundler's loader for SVG files is not needed for one.
+ * The extension's icons. They are text, so that no bundler's loader for SVG files is needed.
  */
 
 import { LabIcon } from '@jupyterlab/ui-components';

@@ -5,7 +5,7 @@ import * as fixtures from './testing/fixtures';
 const NOW = Date.parse(fixtures.NOW);
 const HOUR = 3600;
 
-/** In how many seconds from now one press lets an app go. */
+/** In how many seconds an app is shut down after one press. */
 function press(app: App, longest: number | null = 24 * HOUR): number | null {
   const until = keptAfterPress(app, NOW, longest);
   return until === null ? null : (until - NOW) / 1000;

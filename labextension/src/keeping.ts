@@ -1,20 +1,20 @@
 /**
- * What "Keep 1 h" and "+1 h" mean, everywhere: an hour more than there is, as far as is allowed.
+ * The meaning of "Keep 1 h" and "+1 h", everywhere: an hour more than now, as far as allowed.
  */
 
 import type { App } from './openapi';
 import { canAct } from './wording';
 
-/** What one press adds, in seconds. */
+/** The time that one press adds, in seconds. */
 export const KEEP_SECONDS = 3600;
-/** An end that moves by less is none to offer, in seconds. */
+/** A smaller change of the end is not offered, in seconds. */
 const LEAST_GAIN = 60;
 
 /**
  * Until when one press keeps an app, in milliseconds of Unix time; null if it can't be longer.
  *
- * From now on, or from when it would go anyway if that is later: a press always has an effect.
- * `longest` is what the administrator allows in seconds; null while it is not known.
+ * Counts from now, or from its deadline if that is later: a press always has an effect.
+ * `longest` is the administrator's limit in seconds; null until it is known.
  */
 export function keptAfterPress(
   app: App,
@@ -27,8 +27,8 @@ export function keptAfterPress(
   return until - goes < LEAST_GAIN * 1000 ? null : until;
 }
 
-/** Until when an app is up if nothing happens: its deadline, which is never before the end of its
- * keep-alive. Null for one that has none, as it is busy. */
+/** How long an app stays up if nothing happens: until its deadline, never before the end of its
+ * keep-alive. Null for a busy app, which has no deadline. */
 export function endOf(app: App): number | null {
   const ends = [app.shutdown_at, app.kept_until]
     .filter(end => end !== null)
@@ -36,8 +36,8 @@ export function endOf(app: App): number | null {
   return ends.length === 0 ? null : Math.max(...ends);
 }
 
-/** When a fleet shuts the app down that marked it, in milliseconds of Unix time. Null without a mark,
- * and for what is kept: that ends the mark where the fleet sees it. */
+/** When the fleet that marked an app shuts it down, in milliseconds of Unix time. Null without a mark,
+ * and for a kept app: a keep-alive ends the mark once the fleet sees it. */
 export function markedFor(app: App): number | null {
   return app.mark !== null && app.kept_until === null && canAct(app)
     ? Date.parse(app.mark.shutdown_at)

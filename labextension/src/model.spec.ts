@@ -21,7 +21,7 @@ function setHidden(hidden: boolean): void {
   document.dispatchEvent(new Event('visibilitychange'));
 }
 
-/** Let time pass, and everything that waits for nothing but other code. */
+/** Let time pass, and let pending promises settle. */
 async function pass(seconds: number): Promise<void> {
   await jest.advanceTimersByTimeAsync(seconds * 1000);
 }
@@ -449,7 +449,7 @@ describe('limits that are asked for and changed at once', () => {
   });
 });
 
-/** An answer that comes when it is told to. */
+/** An answer that comes on command. */
 function deferred<T>(value: T): { promise: Promise<T>; resolve: () => void } {
   let resolve = (): void => undefined;
   const promise = new Promise<T>(done => (resolve = () => done(value)));

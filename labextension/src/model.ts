@@ -1,7 +1,7 @@
 /**
- * The picture that all views show: fetched when the server says that it changed, else slowly.
+ * The picture that all views show: fetched when the server reports a change, else slowly.
  *
- * Owns when to ask the server, and what is known when it does not answer. It decides nothing.
+ * Decides when to ask the server, and keeps the last status while it does not answer. Nothing else.
  */
 
 import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
@@ -30,29 +30,29 @@ const SECOND = 1000;
 const MINUTE = 60 * SECOND;
 const DAY = 24 * 60 * MINUTE;
 /**
- * Between two requests where events tell of changes; only costs and clocks change then. No longer,
- * since an event that is sent while the connection is down is not sent again.
+ * Between two requests if events report changes; then only costs and clocks change. No longer,
+ * because an event that is sent while the connection is down is not sent again.
  */
 const INTERVAL_WITH_EVENTS = MINUTE;
-/** Without them: after each of the server's own checks, but within these bounds. */
+/** Without events: after each of the server's own checks, but within these bounds. */
 const MIN_INTERVAL = 5 * SECOND;
 const MAX_INTERVAL = MINUTE;
-/** After the server's check, so as to see what came of it. */
+/** After the server's check, to see its result. */
 const AFTER_CHECK = SECOND;
 /**
- * While the server does not answer: from the least interval, doubling, up to this. It follows from
- * how long the server has been away, so that requests between those of the poll put nothing off.
+ * While the server does not answer: from the shortest interval, doubling up to this. It depends on
+ * how long the server has been away, so that other requests do not delay the poll.
  */
 const MAX_BACKOFF = 2 * MINUTE;
 const COSTS_MAX_AGE = 5 * MINUTE;
-/** Settings are asked for again after this. */
+/** Settings are fetched again after this. */
 const SETTINGS_MAX_AGE = 5 * MINUTE;
 export const COST_DAYS = 30;
-/** More than are shown: some are not worth a line. */
+/** More than are shown, because some are not worth a line. */
 const HISTORY_EVENTS = 60;
-/** After a check that was asked for began: how often to ask what it saw. */
+/** How often to ask for the result after a requested check began. */
 const CHECK_LOOKS = 4;
-/** Between two of those, and before the first. */
+/** Between two of these requests, and before the first. */
 const CHECK_WAIT = SECOND;
 
 /** One message of Jupyter's event bus. */
@@ -123,7 +123,7 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
     return this._clock.now();
   }
 
-  /** Begin to ask and to listen. */
+  /** Begin to poll and to listen. */
   start(): void {
     this._events?.connect(this._onEvent);
     this._ticker.woke.connect(this._askAgain);
@@ -147,15 +147,15 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
 
   async refresh(): Promise<void> {
     await this._ask();
-    // The next request may have to come sooner, or later, than it was planned.
+    // The next request may have to come sooner or later than planned.
     if (!this.isDisposed) {
       const { interval } = this._poll.frequency;
       await this._poll.schedule({ interval, phase: 'resolved' });
     }
   }
 
-  /** Requests that come while a check is under way share one that follows it: it may have looked
-   * before what they want to see. */
+  /** Requests during a check share one that follows it: the check may have observed the world
+   * before the change that they are about. */
   check(): Promise<void> {
     if (this._checking === null) {
       this._checking = this._check().finally(() => (this._checking = null));
@@ -174,7 +174,7 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
 
   watchDetails(): IDisposable {
     this._watchers += 1;
-    // Nobody told of changes while nobody looked, if there are no events.
+    // Without events, nobody reported changes while the page was hidden.
     void this._updateDetails({ settings: true, history: true });
     return new DisposableDelegate(() => {
       this._watchers -= 1;
@@ -223,13 +223,13 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
         }
       }
     } catch {
-      // An older server has no such request; what there is to say, the status says.
+      // An older server has no such request; the status tells everything else.
       await this.refresh();
     }
   }
 
-  /** Ask for the status; never rejects, see `connection`. Requests that come while one is under way
-   * share one that follows it: its answer may be from before what they want to see. */
+  /** Fetch the status; never rejects, see `connection`. Requests during another one
+   * share one that follows it: that answer may be older than the change that they are about. */
   private _ask(): Promise<void> {
     if (this._asking === null) {
       this._asking = this._askOnce().finally(() => (this._asking = null));
@@ -282,7 +282,7 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
     }
   }
 
-  /** Events are trusted once one came, and not any more when a change came without one. */
+  /** Events are trusted once one came, until a change comes without one. */
   private _trustEvents(status: Status, wasTold: boolean): void {
     if (wasTold) {
       this._eventsWork = true;
@@ -307,13 +307,13 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
       : MAX_INTERVAL;
   }
 
-  /** Not the poll's own backoff: it starts from the last interval, which was long while all was
-   * well, and knows nothing of the requests between its own. */
+  /** Not the poll's own backoff, which starts from the last interval, was long while all was
+   * well, and ignores requests between its own. */
   private _askNextIn(interval: number): void {
     this._poll.frequency = { interval, backoff: false, max: MAX_BACKOFF };
   }
 
-  /** Ask for what is old, or what must be asked for. */
+  /** Fetch outdated or requested details. */
   private async _updateDetails(
     must: { settings?: boolean; costs?: boolean; history?: boolean } = {}
   ): Promise<void> {
@@ -334,16 +334,16 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
 
   private async _fetchSettings(): Promise<void> {
     this._settingsAskedAt = Date.now();
-    // Asked now, it could be answered from before the change that is under way.
+    // A request now could return the state before the pending change.
     await this._changing;
     try {
       await this._showNewer(() => this._client.settings());
     } catch {
-      // The status is asked for as well, and says what is wrong.
+      // The status is fetched as well, and shows the problem.
     }
   }
 
-  /** Show settings, unless those of a later request are shown already. */
+  /** Show settings, unless those of a later request are already shown. */
   private async _showNewer(ask: () => Promise<Settings>): Promise<void> {
     const turn = (this._settingsTurn += 1);
     const settings = await ask();
@@ -363,7 +363,7 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
       );
       this._stateChanged.emit();
     } catch {
-      // As above; where costs alone fail, the totals in the status are still shown.
+      // As above; if only costs fail, the totals in the status are still shown.
     }
   }
 
@@ -376,7 +376,7 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
     }
   }
 
-  /** Show what an action answered, then the rest of what came of it. */
+  /** Show the answer of an action, then its other effects. */
   private _replace(app: App): void {
     if (this._status !== null) {
       const apps = this._status.apps.map(each =>
@@ -427,7 +427,7 @@ export class AutoShutdownModel implements IAutoShutdown, IDisposable {
     }
   };
 
-  /** A page that the browser keeps, to go back to, is closed all the same. */
+  /** A page that the browser keeps for going back counts as closed, too. */
   private readonly _onPageHide = (): void => {
     if (this._status !== null && this._status.host !== 'none') {
       this._client.pageClosed();
@@ -469,7 +469,7 @@ export namespace AutoShutdownModel {
   export interface IOptions {
     client: IClient;
     ticker: Ticker;
-    /** Jupyter's events, where the server and JupyterLab have them. */
+    /** Jupyter's events, if the server and JupyterLab support them. */
     events?: EventStream | undefined;
   }
 }
@@ -478,12 +478,12 @@ function pause(milliseconds: number): Promise<void> {
   return new Promise(done => setTimeout(done, milliseconds));
 }
 
-/** What the server tells of by an event whenever it changes. */
+/** Parts of the status whose changes the server reports by an event. */
 function whatEventsTell(status: Status): string {
   return JSON.stringify([status.apps, status.problems, status.check_overdue]);
 }
 
-/** What makes an event worth a line, where none tells of it. */
+/** Changes that are worth a line without an event of their own. */
 function whatHappened(status: Status | null): string {
   const apps = status?.apps.map(app => [
     app.app_name,
@@ -494,7 +494,7 @@ function whatHappened(status: Status | null): string {
   return JSON.stringify(apps);
 }
 
-/** Whether the server has yet to look, in moments or, where it can't, until that is said. */
+/** Whether the server's first check is still to come: in moments, or after a problem is reported. */
 function isStarting(status: Status): boolean {
   return (
     status.host !== 'none' &&
@@ -503,7 +503,7 @@ function isStarting(status: Status): boolean {
   );
 }
 
-/** Whether the server is about to end: its last event would be one that nobody can send. */
+/** Whether the server is about to end: nobody could send its last event. */
 function isEnding(status: Status): boolean {
   return (
     endsWithApp(status) &&
@@ -517,7 +517,7 @@ function connectionAfter(error: unknown, wasThere: boolean): Connection {
     case 403:
       return 'forbidden';
     case 404:
-      // A proxy answers so too, while there is no server behind it.
+      // A proxy without a server behind it answers like this, too.
       return wasThere ? 'lost' : 'missing';
     default:
       return 'lost';

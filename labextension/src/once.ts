@@ -1,14 +1,14 @@
 /**
- * What is to be shown once, however many tabs of a browser have this JupyterLab open.
+ * Shows a thing once, however many tabs of a browser have this JupyterLab open.
  *
- * Owns who shows it and what is remembered of it. A tab that is closed before it could be seen
- * hands it on to the next.
+ * Decides which tab shows it, and remembers that. A tab that closes before the user could see it
+ * passes it on to the next.
  */
 
 const STORAGE_KEY = 'sagemaker-autoshutdown:warned';
 const MAX_REMEMBERED = 50;
 
-/** The browser's Web Locks: held by one tab at a time, and free once that is closed. */
+/** The browser's Web Locks: one tab holds a lock at a time, and releases it when it closes. */
 export interface ILocks {
   request(
     name: string,
@@ -17,7 +17,7 @@ export interface ILocks {
   ): Promise<unknown>;
 }
 
-/** A tab's place in the queue of those that would show the same thing. */
+/** A tab's place in the queue of tabs that would show the same thing. */
 export interface ITurn {
   /** It was seen, or is over: no tab shows it from now on. */
   end(): void;
@@ -28,7 +28,7 @@ export interface ITurn {
 export class OnceOverTabs {
   constructor(private readonly _options: OnceOverTabs.IOptions) {}
 
-  /** Whether it was shown in this tab, be it before a reload, or was seen in another. */
+  /** Whether it was shown in this tab, perhaps before a reload, or seen in another. */
   isOver(key: string): boolean {
     const { tab, browser } = this._options;
     return recall(tab).includes(key) || recall(browser).includes(key);
@@ -60,7 +60,7 @@ export class OnceOverTabs {
     };
     if (locks === undefined) {
       void whileHeld();
-      // Nobody would know that this tab was closed too early.
+      // Without locks nobody would know that this tab closed too early.
       remember(browser, key);
     } else {
       locks
@@ -75,11 +75,11 @@ export class OnceOverTabs {
 
 export namespace OnceOverTabs {
   export interface IOptions {
-    /** What a tab remembers over a reload. */
+    /** A tab's memory, which survives a reload. */
     tab: Storage;
-    /** What all tabs remember. */
+    /** The memory that all tabs share. */
     browser: Storage;
-    /** Missing where the page came over plain HTTP. */
+    /** Missing if the page came over plain HTTP. */
     locks: ILocks | undefined;
   }
 }
@@ -101,6 +101,6 @@ function remember(storage: Storage, key: string): void {
   try {
     storage.setItem(STORAGE_KEY, JSON.stringify(latest));
   } catch {
-    // Full, or forbidden: then it may be shown again.
+    // Full or forbidden: it may then be shown again.
   }
 }

@@ -16,7 +16,7 @@ import type { IAutoShutdown, IDisplaySettings, IDocumentSaver } from './tokens';
 import { documentsText } from './wording';
 
 export const PANEL_ID = 'sagemaker-autoshutdown-panel';
-/** For how long after the panel was opened something else than the user may not take the focus. */
+/** How long after the panel was opened only the user may move the focus away. */
 const FOCUS_HELD_MS = 1000;
 
 export class AutoShutdownPanel extends ReactWidget {
@@ -29,7 +29,7 @@ export class AutoShutdownPanel extends ReactWidget {
     this.title.caption = trans.__('SageMaker AutoShutdown');
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', this.title.caption);
-    // Also what activating the panel from the palette moves the focus to.
+    // Activating the panel from the palette also moves the focus here.
     this.node.tabIndex = -1;
   }
 
@@ -37,7 +37,7 @@ export class AutoShutdownPanel extends ReactWidget {
     return <Connected {...this._options} />;
   }
 
-  /** Let the next activation only show the panel: the focus is where the user set what moved it. */
+  /** Let the next activation only show the panel, and leave the focus where the user put it. */
   leaveFocusOnce(): void {
     this._leavesFocus = true;
   }
@@ -50,8 +50,8 @@ export class AutoShutdownPanel extends ReactWidget {
     this._leavesFocus = false;
   }
 
-  /** What opened the panel may give the focus back to the notebook as it closes, as the command
-   * palette does some time later: keys would then act on cells. Only a user takes it from here. */
+  /** The element that opened the panel may return the focus to the notebook as it closes, as the command
+   * palette does a little later: keys would then act on cells. Only a user may move it from here. */
   private _holdFocus(): void {
     const letGo = (): void => {
       window.clearTimeout(timer);
@@ -64,7 +64,7 @@ export class AutoShutdownPanel extends ReactWidget {
       if (this.node.contains(event.target as Node)) {
         return;
       }
-      // A dialog takes it back in turn: it is the dialog's.
+      // A dialog would take it back: the focus belongs to the dialog.
       if (!this.isVisible || isTaking) {
         letGo();
         return;
@@ -79,7 +79,7 @@ export class AutoShutdownPanel extends ReactWidget {
     document.addEventListener('keydown', letGo, true);
   }
 
-  /** Limits and costs are asked for only while somebody may look at them. */
+  /** Limits and costs are fetched only while the panel is visible. */
   protected override onAfterShow(): void {
     this._watch ??= this._options.model.watchDetails();
   }

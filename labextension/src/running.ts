@@ -1,5 +1,5 @@
 /**
- * The apps as JupyterLab's Running panel lists them: each can be shut down by itself, and "Shut Down
+ * The apps in JupyterLab's Running panel: each can be shut down by itself, and "Shut Down
  * All" leaves them alone.
  */
 
@@ -44,7 +44,7 @@ export class RunningApps implements IRunningSessions.IManager {
     return this._trans.__('Shut Down');
   }
 
-  /** Where the button of this section is shown at all, that is what it says. */
+  /** The label of this section's button, if that is shown at all. */
   get shutdownAllConfirmationText(): string {
     return this._trans.__('Shut SageMaker apps down one by one.');
   }
@@ -57,9 +57,9 @@ export class RunningApps implements IRunningSessions.IManager {
     return this._items();
   }
 
-  /** None of them: whoever ends all kernels need not mean the machines below. */
+  /** Shuts none down: a user who ends all kernels may not mean the instances below. */
   shutdownAll(): void {
-    // Each has a button of its own.
+    // Each app has a button of its own.
   }
 
   refreshRunning(): void {
@@ -107,7 +107,7 @@ class RunningApp implements IRunningSessions.IRunningItem {
   }
 
   readonly className = 'jp-AutoShutdown-runningItem';
-  /** Missing where it can't be: then there is no button. */
+  /** Missing if it can't be shut down: then there is no button. */
   readonly shutdown?: () => void;
 
   get canShutDown(): boolean {

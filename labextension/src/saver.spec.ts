@@ -166,7 +166,7 @@ test('nothing is saved where the user does not want it', async () => {
 
 describe('a page that nothing tells of a deadline, hidden in JupyterLab 3', () => {
   const busy = { ...spaceApp, ...busyApp, idle_timeout: 600 };
-  /** What the server would answer: busy for a while, then idle with a deadline. */
+  /** The server's answers: busy for a while, then idle with a deadline. */
   let idleAt: number;
 
   beforeEach(() => {

@@ -1,9 +1,9 @@
 /**
  * Saves unsaved documents before a shutdown that ends this server.
  *
- * In a JupyterLab space and on a notebook instance the server dies with its app, and what was not
- * saved is lost. The server counts a saved document as use, whoever saves it: somebody wrote it. So
- * a save may put the shutdown off; nothing is unsaved then, and the next deadline is met.
+ * In a JupyterLab space and on a notebook instance the server ends with its app, and unsaved
+ * documents are lost. The server counts a saved document as use, whoever saves it. So
+ * a save may put the shutdown off. Nothing is unsaved then, so the app is shut down at the next one.
  */
 
 import type { IDocumentManager } from '@jupyterlab/docmanager';
@@ -15,15 +15,15 @@ import { secondsUntil } from './format';
 import type { IAutoShutdown, IDisplaySettings, IDocumentSaver } from './tokens';
 import { canAct, endsWithApp } from './wording';
 
-/** Seconds before a deadline at which documents are saved. More than once, since a user may go on
- * writing; and early, since a hidden page's timers may be a minute late. */
+/** Seconds before a deadline at which documents are saved. More than once, because a user may go on
+ * writing; and early, because a hidden page's timers may be a minute late. */
 const SAVE_BEFORE = [150, 60, 20, 5] as const;
-/** Seconds between two questions whether there is a deadline, at least. */
+/** The shortest time between two requests for a deadline, in seconds. */
 const LOOK_INTERVAL = 30;
 /** Seconds: a longer timer would overflow. */
 const LONGEST_WAIT = 86_400;
 
-/** The part of JupyterLab's document manager that is needed. */
+/** The part of JupyterLab's document manager that this module uses. */
 export type Documents = Pick<IDocumentManager, 'contextForWidget'>;
 
 export class DocumentSaver implements IDocumentSaver {
@@ -74,7 +74,7 @@ export class DocumentSaver implements IDocumentSaver {
     );
   }
 
-  /** Save at the right times before every deadline, until the result is disposed of. */
+  /** Save before every deadline, until the result is disposed of. */
   watch(): IDisposable {
     const { model, display } = this._options;
     model.askWhileHidden(() => this._hasToAsk());
@@ -113,13 +113,13 @@ export class DocumentSaver implements IDocumentSaver {
     }
   }
 
-  /** Whether something would be lost. A hidden page with nothing to save asks for nothing. */
+  /** Whether anything would be lost. A hidden page without unsaved documents sends no requests. */
   private _hasToAsk(): boolean {
     return this.isNeeded && (!document.hidden || this._unsaved().length > 0);
   }
 
-  /** Nobody tells a hidden page of a deadline where there are no events: ask before one that came
-   * about just now is near. Asking does not count as activity. */
+  /** Without events, nobody tells a hidden page about a deadline: ask before one that may have
+   * come up just now is near. Asking does not count as activity. */
   private _lookAgain(): void {
     const { model } = this._options;
     if (this.isNeeded) {
@@ -127,7 +127,7 @@ export class DocumentSaver implements IDocumentSaver {
       const soonest = Math.min(...limits) - SAVE_BEFORE[0];
       const wait = Math.min(Math.max(soonest, LOOK_INTERVAL), LONGEST_WAIT);
       this._timer = setTimeout(() => {
-        // Also if there is no answer.
+        // Even without an answer.
         this._lookAgain();
         if (this._hasToAsk()) {
           void model.refresh();
@@ -136,7 +136,7 @@ export class DocumentSaver implements IDocumentSaver {
     }
   }
 
-  /** A page that was hidden may not know of activity since: ask before saving. */
+  /** A hidden page may not know of recent activity: ask before saving. */
   private async _saveIfStillDue(deadline: string): Promise<void> {
     if (!this._hasToAsk()) {
       return;

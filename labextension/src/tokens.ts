@@ -1,5 +1,5 @@
 /**
- * What the plugins share: the picture of what runs, the display settings, the saver of documents.
+ * Shared by the plugins: the picture of running apps, the display settings, the document saver.
  */
 
 import { Token } from '@lumino/coreutils';
@@ -10,16 +10,16 @@ import type { IEnd } from './ending';
 import type { Costs, Event, Settings, SettingsChange, Status } from './openapi';
 
 /**
- * How it stands with the server.
+ * The state of the connection to the server.
  *
- * `connecting`: no answer yet. `missing`: the server has no such extension. `forbidden`: it wants
- * a new login. `lost`: it does not answer; what is shown is the last that was known.
+ * `connecting`: no answer yet. `missing`: the server has no such extension. `forbidden`: it requires
+ * a new login. `lost`: it does not answer; views show the last known status.
  */
 export type Connection =
   'connecting' | 'connected' | 'lost' | 'forbidden' | 'missing';
 
 /**
- * The picture that all views show, and what a user can do about it.
+ * The picture that all views show, and a user's actions.
  *
  * It comes from the server alone; nothing is decided or computed here.
  */
@@ -35,16 +35,16 @@ export interface IAutoShutdown {
   readonly settings: Settings | null;
   /** The costs of the last 30 days by day; null until somebody calls `watchDetails`. */
   readonly costs: Costs | null;
-  /** What happened last, newest first; null until somebody calls `watchDetails`. */
+  /** The latest events, newest first; null until somebody calls `watchDetails`. */
   readonly history: readonly Event[] | null;
-  /** How this server ended, once it has: then there is no connection, and nothing runs. */
+  /** How this server ended, if it has: then there is no connection, and nothing runs. */
   readonly ended: IEnd | null;
 
   /** The server's clock, in milliseconds of Unix time. */
   now(): number;
   /** Ask the server again, at once. Never rejects; see `connection`. */
   refresh(): Promise<void>;
-  /** Let the server look now, and show what it saw. Never rejects. */
+  /** Let the server check now, and show the result. Never rejects. */
   check(): Promise<void>;
   /** Whether somebody calls `watchDetails`, as the panel does while it is open. */
   readonly isWatched: boolean;
@@ -52,7 +52,7 @@ export interface IAutoShutdown {
   askWhileHidden(isNeeded: () => boolean): void;
   /** Keep limits, costs and history fresh until the result is disposed of. */
   watchDetails(): IDisposable;
-  /** The limits in force, asked for if they are not known. Null if they can't be had. */
+  /** The limits in force, fetched if they are not known. Null if that fails. */
   loadSettings(): Promise<Settings | null>;
   /** Keep an app alive. Rejects with `RequestError`. */
   keepAlive(appName: string, until: KeepAliveEnd): Promise<void>;
@@ -75,7 +75,7 @@ export const IAutoShutdown = new Token<IAutoShutdown>(
 /** Where the panel is. */
 export type Area = 'left' | 'right';
 
-/** What JupyterLab's Settings Editor holds: how things are shown, never what is shut down. */
+/** The settings in JupyterLab's Settings Editor: they change the display, never a shutdown. */
 export interface IDisplaySettings {
   readonly changed: ISignal<IDisplaySettings, void>;
   readonly area: Area;
@@ -89,13 +89,13 @@ export const IDisplaySettings = new Token<IDisplaySettings>(
   'How the SageMaker AutoShutdown panel, status bar and warnings are shown.'
 );
 
-/** Saves what is unsaved where the server is about to end. */
+/** Saves unsaved documents if the server is about to end. */
 export interface IDocumentSaver {
   /** Whether shutting down ends this server, and documents are saved before. */
   readonly isNeeded: boolean;
-  /** Save all unsaved documents; gives the names of those that could not be saved. */
+  /** Save all unsaved documents; returns the names of those that could not be saved. */
   saveAll(): Promise<string[]>;
-  /** The names of the documents that are not saved now. */
+  /** The names of the unsaved documents. */
   unsaved(): string[];
   /** Whether documents were saved ahead of a deadline. */
   readonly hasSaved: boolean;

@@ -60,7 +60,7 @@ function actions(): IShownAction[] {
   return (options as { actions: IShownAction[] }).actions;
 }
 
-/** What is asked for comes by and by. */
+/** Answers come one after another. */
 async function settle(): Promise<void> {
   await jest.advanceTimersByTimeAsync(0);
 }

@@ -1,6 +1,6 @@
 /**
- * The notification before a shutdown: goes away when the shutdown does, and comes once for each
- * deadline, in one of a browser's tabs. It names the time; the panel and the status bar count.
+ * The notification before a shutdown. It disappears when the shutdown is off, and comes once for each
+ * deadline, in one of a browser's tabs. It names the time; the panel and the status bar count down.
  */
 
 import type { Notification } from '@jupyterlab/apputils';
@@ -20,7 +20,7 @@ export type Notifications = Pick<
   'notify' | 'update' | 'dismiss'
 >;
 
-/** A toast that was open for so long was seen. */
+/** A toast that was open for this long counts as seen. */
 const SEEN_AFTER_MS = 5000;
 
 interface IShown {
@@ -30,7 +30,7 @@ interface IShown {
   wasOpen: boolean;
 }
 
-/** An app, the deadline that it is warned of, and a name for both. */
+/** An app, the deadline of its warning, and a key for both. */
 interface IWarned {
   app: App;
   at: string;
@@ -60,12 +60,12 @@ export class Warnings {
     ]);
   }
 
-  /** Show what is new, take away what is over. */
+  /** Show new warnings, remove those that are over. */
   update(): void {
     const warned = this._warned();
     this._dismissAllBut(new Set(warned.map(({ key }) => key)));
     if (warned.length > 0 && !this._mayKeepKnown) {
-      // Whether "Keep 1 h" can be offered is up to the administrator.
+      // The administrator decides whether "Keep 1 h" can be offered.
       if (!document.hidden) {
         void this._learnSettings();
       }
@@ -88,7 +88,7 @@ export class Warnings {
       : [];
   }
 
-  /** A page that nobody looks at leaves it to another, or waits. */
+  /** A hidden page leaves it to another tab, or waits. */
   private _warnOnce(key: string): void {
     const { once } = this._options;
     if (document.hidden || once.isOver(key)) {
@@ -134,7 +134,7 @@ export class Warnings {
     const { trans, model, notifications, keepRunning, shutDown } =
       this._options;
     const { app, key } = warned;
-    // The warning stays until its deadline is gone: the user may think better of it, or it may fail.
+    // The warning stays until its deadline is gone: the user may cancel, or the request may fail.
     const doing =
       (action: (appName: string) => void) => (event: MouseEvent) => {
         event.preventDefault();
@@ -174,8 +174,8 @@ export class Warnings {
     }
   }
 
-  /** Short: JupyterLab cuts what is longer than 140 characters. It seldom changes, as screen readers
-   * say every change. */
+  /** Short: JupyterLab cuts text longer than 140 characters. It seldom changes, because screen readers
+   * announce every change. */
   private _message({ app, at }: IWarned): string {
     const { trans, model, saver } = this._options;
     const now = model.now();
@@ -206,7 +206,7 @@ export namespace Warnings {
     ticker: Ticker;
     trans: TranslationBundle;
     notifications: Notifications;
-    /** Whether the toast of a notification is there: the manager does not know. */
+    /** Whether the toast of a notification exists: the manager does not know. */
     isOpen: (id: string) => boolean;
     saver: IDocumentSaver | null;
     once: OnceOverTabs;

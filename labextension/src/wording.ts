@@ -1,5 +1,5 @@
 /**
- * What apps are called, and states and reasons as sentences in the user's language.
+ * Names of apps, and states and reasons as sentences in the user's language.
  */
 
 import type { TranslationBundle } from '@jupyterlab/translation';
@@ -16,7 +16,7 @@ import type {
 } from './openapi';
 import type { IDocumentSaver } from './tokens';
 
-/** What a user knows an app by: its image, or what it is. The full name is `app_name`. */
+/** The name by which a user knows an app: its image, or its kind. The full name is `app_name`. */
 export function appTitle(app: App): string {
   switch (app.app_type) {
     case 'KernelGateway':
@@ -29,7 +29,7 @@ export function appTitle(app: App): string {
   }
 }
 
-/** Titles, told apart by instance type where two apps would have the same, else by name. */
+/** A title. If two apps would have the same one, the instance type is added, or else the name. */
 export function distinctTitle(
   app: App,
   apps: readonly App[],
@@ -47,7 +47,7 @@ export function distinctTitle(
     : trans.__('%1 on %2', title, app.instance_type);
 }
 
-/** The name of an app that may be gone, as only its event is left: without what SageMaker adds. */
+/** The name of an app of which only an event may be left, without SageMaker's additions. */
 export function titleOfEvent(event: Event, apps: readonly App[]): string {
   const known = apps.find(app => app.app_name === event.app_name);
   if (known !== undefined) {
@@ -97,7 +97,7 @@ export function stateLabel(state: State, trans: TranslationBundle): string {
   return (labels as Partial<typeof labels>)[state] ?? state;
 }
 
-/** A kernel's state, as Jupyter has it. */
+/** A kernel's state in Jupyter's words. */
 export function kernelStateLabel(
   state: string,
   trans: TranslationBundle
@@ -116,7 +116,7 @@ export function kernelStateLabel(
 }
 
 /** Why an app is in its state, as a sentence. `now` is in milliseconds of Unix time; `shorten` makes
- * short what it is about, a document's path for example. */
+ * its subject short, a document's path for example. */
 export function reasonSentence(
   app: App,
   now: number,
@@ -222,7 +222,7 @@ export function reasonSentence(
     case 'shutdown_failed':
       return trans.__('It could not be shut down, and still costs money.');
     default:
-      // A newer server may know more reasons than this panel; it says them in English.
+      // A newer server may know more reasons than this panel; it sends them in English.
       return sentence(app.reason_text || app.reason, about);
   }
 }
@@ -241,7 +241,7 @@ export function priceSourceLabel(
   return (labels as Partial<typeof labels>)[source] ?? source;
 }
 
-/** What the running instances cost an hour; empty where none runs. */
+/** The hourly cost of the running instances; empty if none runs. */
 export function hourlyCost(
   instances: readonly Instance[],
   trans: TranslationBundle
@@ -270,26 +270,26 @@ export function hourlyCost(
       );
 }
 
-/** Whether there may be apps that nobody has seen: a server has to look before it knows of any. */
+/** Whether there may be unseen apps: a server knows of none before its first check. */
 export function isUnseen(status: Status): boolean {
   const { apps, checked_at, check_overdue } = status;
   return apps.length === 0 && (checked_at === null || check_overdue);
 }
 
-/** Whether an app is up and nothing is yet ending it, so that it can be kept or shut down. */
+/** Whether an app is up and not being shut down, so that it can be kept or shut down. */
 export function canAct(app: App): boolean {
   return app.status === 'InService' && app.state !== 'shutting_down';
 }
 
-/** States in which the clock runs: nothing holds the app but a keep-alive, which has an end. A busy
- * app may be kept as well, but does not go when that ends. */
+/** States in which the clock runs: nothing holds the app except a keep-alive, which has an end. A busy
+ * app may be kept as well, but is not shut down when that ends. */
 const COUNTING: readonly State[] = ['active', 'idle', 'warned', 'kept'];
 
 export function isCounting(app: App): boolean {
   return COUNTING.includes(app.state);
 }
 
-/** A document without its folders; what is no document, a command line for example, as it is. */
+/** A document without its folders; other subjects, such as a command line, unchanged. */
 export function fileName(subject: string): string {
   return /\.ipynb$|^[^\s:]+$/.test(subject)
     ? subject.split('/').pop() || subject
@@ -301,13 +301,13 @@ export function endsWithApp(status: Status): boolean {
   return status.host === 'space' || status.host === 'notebook-instance';
 }
 
-/** A server's own words as a sentence of its own. */
+/** A server's own words as a sentence. */
 function sentence(text: string, about: string): string {
   const whole = about && !text.includes(about) ? `${text}: ${about}` : text;
   return `${whole.charAt(0).toUpperCase()}${whole.slice(1)}${/[.!?]$/.test(whole) ? '' : '.'}`;
 }
 
-/** How the server ended, for those whose page is left. */
+/** How the server ended, for a page that is still open. */
 export function endText(
   end: IEnd,
   now: number,
@@ -323,7 +323,7 @@ export function endText(
       );
 }
 
-/** What became of documents when the server ended; nothing is claimed that is not known. */
+/** Whether documents were saved when the server ended. It claims nothing that is not known. */
 export function documentsText(
   saver: IDocumentSaver | null,
   trans: TranslationBundle

@@ -1,6 +1,6 @@
 /* global document */
 /**
- * The style sheet, put into the page by hand: loaders would bring more code than this.
+ * Adds the style sheet to the page by hand: loaders would bring more code than this.
  */
 import css from './panel.raw.css';
 

@@ -7,7 +7,7 @@ import { hourlyCost } from '../wording';
 import type { IContext } from './context';
 import { Ticking } from './Ticking';
 
-/** What happens next, large; what it costs, below. The rest of the panel says why. */
+/** What happens next, in large type, and the cost below. The rest of the panel says why. */
 export function Answer(props: {
   status: Status;
   context: IContext;

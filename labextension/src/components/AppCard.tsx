@@ -24,17 +24,17 @@ import { Notice } from './Notice';
 import { StateBadge } from './StateBadge';
 import { Ticking } from './Ticking';
 
-/** One app in a few lines: its state, how long it has been idle, and what can be done about it. */
+/** One app in a few lines: its state, how long it has been idle, and the possible actions. */
 export function AppCard(props: {
   app: App;
-  /** Its title, told apart from those of the others. */
+  /** Its title, distinct from the titles of the other apps. */
   name: string;
   /** Of its instance. */
   price: IPrice | null;
   dryRun: boolean;
-  /** Whether nothing is shut down at its time, as checks have stopped. */
+  /** Whether deadlines pass without a shutdown because checks have stopped. */
   isStalled: boolean;
-  /** The longest keep-alive in seconds; null while it is not known. */
+  /** The longest keep-alive in seconds; null until it is known. */
   longestKeepAlive: number | null;
   context: IContext;
 }): React.JSX.Element {
@@ -158,7 +158,7 @@ export function AppCard(props: {
   );
 }
 
-/** "Keep 1 h", or "+1 h" once it is kept: the main button while the app is about to go. */
+/** "Keep 1 h", or "+1 h" once it is kept: the main button shortly before a shutdown. */
 function KeepButton(props: {
   app: App;
   name: string;
@@ -199,18 +199,18 @@ function KeepButton(props: {
   );
 }
 
-/** Whether all that there is to say is how long it has been idle. */
+/** Whether the idle time is all there is to say. */
 function countsIdleTime(app: App): boolean {
   return (
     app.idle_since !== null && app.reason !== 'busy_too_long' && isCounting(app)
   );
 }
 
-/** One line: how long it has been idle, of how long it may be; or else why it is up. */
+/** One line: how long it has been idle, out of its idle limit; or else why it is up. */
 function Story(props: {
   app: App;
   isIdle: boolean;
-  /** Whether it goes at its time. */
+  /** Whether it is shut down at its deadline. */
   isCounted: boolean;
   context: IContext;
   /** Takes a keep-alive back. */
@@ -241,7 +241,7 @@ function Story(props: {
       </p>
     );
   }
-  // The limit of who has no browser open counts from when it was closed, not from the last use.
+  // Without an open browser, the limit counts from when it was closed, not from the last use.
   const isClosed = app.limit === 'closed_idle_timeout';
   const limit = app.idle_timeout * 1000;
   const from =
@@ -293,7 +293,7 @@ function Story(props: {
   );
 }
 
-/** That a fleet has marked it, which looks again at a keep-alive before it acts. */
+/** A note that a fleet has marked it. The fleet checks for a keep-alive again before it acts. */
 function markText(mark: Mark, isKept: boolean, context: IContext): string {
   const { trans } = context;
   const at = time(Date.parse(mark.shutdown_at), context.now());
@@ -306,7 +306,7 @@ function markText(mark: Mark, isKept: boolean, context: IContext): string {
     : trans.__("The fleet's rule %1 shuts this down at %2.", mark.rule, at);
 }
 
-/** Why the last attempt to shut it down failed, and what to do. */
+/** Why the last attempt to shut it down failed, and what to do about it. */
 function ShutdownError(props: {
   app: App;
   context: IContext;
@@ -315,7 +315,7 @@ function ShutdownError(props: {
   const { trans } = context;
   const { error } = app;
   const retryAt = error?.retry_at ?? null;
-  // The remedy names what is missing; to say it once is enough.
+  // The remedy names the missing right; once is enough.
   const message = error?.iam_action
     ? trans.__('SageMaker refused the shutdown (%1).', error.code)
     : error?.message;

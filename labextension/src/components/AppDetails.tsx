@@ -8,18 +8,18 @@ import type { IContext } from './context';
 import { KeepUntil } from './KeepUntil';
 import { Ticking } from './Ticking';
 
-/** What an instance costs, and where that is from. */
+/** The price of an instance, and its source. */
 export interface IPrice {
   text: string;
   source: string;
 }
 
-/** What few want to know: why, what is open, what was seen of it, the price's source, the name. */
+/** Details for the few who ask: the reason, open documents, evidence, the price's source, the name. */
 export function AppDetails(props: {
   app: App;
   name: string;
   price: IPrice | null;
-  /** Whether the card says already why it is up. */
+  /** Whether the card already says why it is up. */
   isWhyTold: boolean;
   longestKeepAlive: number | null;
   context: IContext;

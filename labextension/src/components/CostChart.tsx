@@ -17,8 +17,8 @@ export interface IDay {
   idle: number;
 }
 
-/** The last 30 days, in use and idle stacked. Idle is hatched, so that it needs no colour. A day is
- * read off by pointing at it, or by the arrow keys. */
+/** The last 30 days, in use and idle stacked. Idle is hatched, so that it needs no colour. Point at a
+ * day, or use the arrow keys, to read its values. */
 export function CostChart(props: {
   costs: Costs;
   /** The same figure as in the totals: the chart and the text beside it must agree. */
@@ -174,7 +174,7 @@ function readout(shown: IDay, context: IContext): string {
   );
 }
 
-/** Each of the last days, those of no cost as well. */
+/** Each of the last days, including days without cost. */
 function lastDays(costs: Costs, today: Money, now: number): IDay[] {
   const rows = new Map<string, Money>(costs.rows.map(row => [row.key, row]));
   const midnight = Math.floor(now / DAY_MS) * DAY_MS;
@@ -190,11 +190,11 @@ function lastDays(costs: Costs, today: Money, now: number): IDay[] {
   });
 }
 
-/** The next round amount, for the top of an axis: 1, 2, 2.5 or 5 times a power of ten. */
+/** The next round amount for the top of an axis: 1, 2, 2.5 or 5 times a power of ten. */
 export function roundUp(amount: number): number {
   const power = 10 ** Math.floor(Math.log10(amount));
   const steps = [1, 2, 2.5, 5, 10].map(each => each * power);
   const top = steps.find(each => each >= amount * 0.999) ?? amount;
-  // No finer than cents.
+  // Cents at the finest.
   return Math.max(0.01, Math.ceil(top * 100 - 1e-6) / 100);
 }

@@ -7,7 +7,7 @@ import { CostChart } from './CostChart';
 import type { IContext } from './context';
 import { useUniqueId } from './hooks';
 
-/** What was saved first, then what was spent, and how much of it idle. */
+/** The avoided cost first, then the cost and its idle part. */
 export function CostSummary(props: {
   totals: Totals | null;
   costs: Costs | null;
@@ -90,7 +90,7 @@ function Row(props: { label: string; money: Money }): React.JSX.Element {
   );
 }
 
-/** What the sums leave out or guess. */
+/** What the totals leave out or estimate. */
 function Remarks(props: {
   totals: Totals;
   context: IContext;

@@ -5,7 +5,7 @@ import type { HostKind } from '../openapi';
 import { endText } from '../wording';
 import type { IContext } from './context';
 
-/** What is left to say once the server has ended with its app: calmly, as that was to happen. */
+/** The message once the server has ended with its app. It is calm, because that was expected. */
 export function Ended(props: {
   end: IEnd;
   host: HostKind;

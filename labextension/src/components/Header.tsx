@@ -5,15 +5,15 @@ import * as React from 'react';
 import { infoIcon } from '../icon';
 import type { IContext } from './context';
 
-/** What the buttons of the header do. */
+/** The actions of the header's buttons. */
 export interface IHeaderActions {
   refresh: () => Promise<void>;
-  /** Missing where there is no Settings Editor. */
+  /** Missing if there is no Settings Editor. */
   openSettings?: () => void;
   help: () => void;
 }
 
-/** The panel's title, and a toolbar as JupyterLab's own panels have. */
+/** The panel's title, and a toolbar like those of JupyterLab's own panels. */
 export function Header(props: {
   context: Pick<IContext, 'trans'>;
   actions: IHeaderActions;

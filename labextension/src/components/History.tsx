@@ -5,11 +5,11 @@ import type { App, Event } from '../openapi';
 import { titleOfEvent } from '../wording';
 import type { IContext } from './context';
 
-/** How many are shown at first. */
+/** The number of events shown at first. */
 const FEW = 3;
 const MANY = 20;
 
-/** What happened last, one line each. */
+/** The latest events, one line each. */
 export function History(props: {
   events: readonly Event[];
   apps: readonly App[];
@@ -51,7 +51,7 @@ export function History(props: {
   );
 }
 
-/** Without what only leads up to another event, or says the same again. */
+/** Without events that only lead up to another one, or repeat it. */
 function worthALine(events: readonly Event[]): Event[] {
   const shown = events.filter(({ kind }) =>
     ['shutdown', 'failure', 'keep_alive', 'keep_alive_ended'].includes(kind)

@@ -7,7 +7,7 @@ import { AppCard } from './AppCard';
 import type { IPrice } from './AppDetails';
 import type { IContext } from './context';
 
-/** What runs: each instance with what it costs, and its apps. */
+/** The running instances, each with its cost and its apps. */
 export function Instances(props: {
   status: Status;
   settings: Settings | null;
@@ -72,7 +72,7 @@ export function Instances(props: {
   );
 }
 
-/** The same while apps come and go on it: which of its type it is. */
+/** A key that stays the same while apps come and go: the number among instances of its type. */
 function instanceKey(instances: readonly Instance[], index: number): string {
   const type = instances[index]?.instance_type ?? '';
   const before = instances.slice(0, index);

@@ -10,7 +10,7 @@ const HOUR = 3600;
 /** "Keep until…", as far as the administrator allows. */
 export function KeepUntil(props: {
   name: string;
-  /** In seconds; null while it is not known. */
+  /** In seconds; null until it is known. */
   longest: number | null;
   context: IContext;
   keep: (end: KeepAliveEnd) => void;
@@ -21,7 +21,7 @@ export function KeepUntil(props: {
   const [choosing, setChoosing] = React.useState(false);
   const openerRef = React.useRef<HTMLButtonElement>(null);
 
-  /** The form goes with its own buttons. */
+  /** The form closes with its own buttons. */
   const closeForm = (): void => {
     setChoosing(false);
     openerRef.current?.focus();
@@ -128,7 +128,7 @@ function UntilForm(props: {
   );
 }
 
-/** As an input of type `datetime-local` has it, in the user's own time zone. */
+/** In the format of a `datetime-local` input, in the user's own time zone. */
 function localMinute(at: number): string {
   const local = new Date(at - new Date(at).getTimezoneOffset() * 60_000);
   return local.toISOString().slice(0, 16);

@@ -1,11 +1,11 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import * as React from 'react';
 
-/** Something that is wrong, or good to know, with what to do about it. */
+/** A problem or a note, with its remedy. */
 export function Notice(props: {
   kind: 'error' | 'warning' | 'info';
   trans: TranslationBundle;
-  /** What changes with the time. Screen readers would say all of it again at every change. */
+  /** Text that changes with time. Screen readers would repeat all of it at every change. */
   aside?: React.ReactNode;
   children: React.ReactNode;
 }): React.JSX.Element {

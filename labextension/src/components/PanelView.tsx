@@ -22,7 +22,7 @@ import { Problems } from './Problems';
 import { SettingsForm } from './SettingsForm';
 import { Ticking } from './Ticking';
 
-/** The whole panel, out of what the model knows. */
+/** The whole panel, from the model. */
 export function PanelView(props: {
   connection: Connection;
   connectionError: string;
@@ -32,11 +32,11 @@ export function PanelView(props: {
   history: readonly Event[] | null;
   /** How this server ended, if it has. */
   ended: IEnd | null;
-  /** What became of documents then; empty if there is nothing to say. */
+  /** Whether documents were saved then; empty if there is nothing to say. */
   documentsText: string;
-  /** Where it is opened again; null where that is not known. */
+  /** Where to open it again; null if that is not known. */
   studioUrl: string | null;
-  /** What is said of unsaved documents; empty where the server outlives its apps. */
+  /** The note about unsaved documents; empty if the server outlives its apps. */
   savingText: string;
   context: IContext;
   header: IHeaderActions;
@@ -98,7 +98,7 @@ export function PanelView(props: {
   );
 }
 
-/** Who and where, how fresh it is, and what can't be seen. */
+/** The owner and the place, the time of the last check, and what can't be seen. */
 function Footer(props: {
   status: Status;
   context: IContext;

@@ -7,7 +7,7 @@ import type { IContext } from './context';
 import { Notice } from './Notice';
 import { Ticking } from './Ticking';
 
-/** What keeps the product, or this panel, from working, and what to do about it. */
+/** Problems that keep the product, or this panel, from working, with their remedies. */
 export function Problems(props: {
   context: IContext;
   connection: Connection;

@@ -16,7 +16,7 @@ import { Notice } from './Notice';
 type Name = keyof SettingsChange;
 type Change = (change: SettingsChange) => Promise<void>;
 
-/** The user's limits, in the administrator's bounds. They live on the server. */
+/** The user's limits, within the administrator's bounds. The server stores them. */
 export function SettingsForm(props: {
   settings: Settings;
   context: Pick<IContext, 'trans'>;
@@ -95,7 +95,7 @@ export function SettingsForm(props: {
   );
 }
 
-/** What happens to a field: it is being saved, was saved, or was refused. */
+/** The state of a field: it is being saved, was saved, or was refused. */
 function useSaving(
   name: Name,
   change: Change,
@@ -134,7 +134,7 @@ function useSaving(
   return { isSaving, error, said, setError, save };
 }
 
-/** Units that a time can be given in, largest first; seconds. */
+/** The units of a time, largest first; in seconds. */
 const UNITS = [3600, 60, 1] as const;
 
 function unitOf(seconds: number | null): number {
@@ -150,7 +150,7 @@ function inUnit(seconds: number | null, unit: number): string {
 function SecondsField(props: {
   name: 'idle_timeout' | 'closed_idle_timeout' | 'warning_time';
   label: string;
-  /** Null is "as the idle limit": an empty field. */
+  /** Null means "same as the idle limit": an empty field. */
   setting: SecondsSetting | OptionalSecondsSetting;
   context: Pick<IContext, 'trans'>;
   change: Change;
@@ -172,7 +172,7 @@ function SecondsField(props: {
 
   const bounds = boundsText(setting, trans);
   const isEmpty = text.trim() === '';
-  // What may be left out is: then it is the idle limit.
+  // An optional value may be left out: it is then the idle limit.
   const mayBeEmpty = name === 'closed_idle_timeout';
   const seconds = isEmpty ? NaN : Number(text) * unit;
   const isChanged = isEmpty
@@ -181,7 +181,7 @@ function SecondsField(props: {
 
   const submit = (event: React.FormEvent): void => {
     event.preventDefault();
-    // The server checks it again, whatever is sent.
+    // The server checks every value again.
     const low = setting.min ?? 0;
     const high = setting.max ?? Infinity;
     if (!isChanged) {
@@ -306,7 +306,7 @@ function SwitchField(props: {
   );
 }
 
-/** Beside what was changed: that it was saved. */
+/** Beside a changed field: that it was saved. */
 function Saved(props: {
   saving: ReturnType<typeof useSaving>;
 }): React.JSX.Element {
@@ -317,7 +317,7 @@ function Saved(props: {
   );
 }
 
-/** Below a field: what is allowed and whose value it is, or else why a change was refused. */
+/** Below a field: the allowed values and whose value it is, or else why a change was refused. */
 function FieldFooter(props: {
   id: string;
   hint: string;

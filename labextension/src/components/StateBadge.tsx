@@ -4,7 +4,7 @@ import * as React from 'react';
 import type { App, State } from '../openapi';
 import { appLabel } from '../wording';
 
-/** One shape for each state, so that none is told by colour alone. */
+/** One shape for each state, so that colour alone never distinguishes them. */
 const SHAPES: Record<State, string> = {
   busy: 'M4 3l9 5-9 5z',
   active: 'M8 3a5 5 0 1 1 0 10A5 5 0 0 1 8 3z',
@@ -26,7 +26,7 @@ export function StateBadge(props: {
   trans: TranslationBundle;
 }): React.JSX.Element {
   const { app, dryRun, trans } = props;
-  // The ring of an idle one, in no colour: it is not in use yet.
+  // The ring of an idle app without colour: it is not in use yet.
   const state = app.reason === 'app_starting' ? 'idle' : app.state;
   return (
     <span className="jp-AutoShutdown-state" data-state={state}>

@@ -12,7 +12,7 @@ import { useTicking } from './hooks';
 
 type Context = Pick<IContext, 'trans' | 'ticker' | 'now'>;
 
-/** What happens next and the cost an hour, short; pressing it opens and closes the panel. */
+/** What happens next and the hourly cost, in short. A click opens or closes the panel. */
 export function StatusBarView(props: {
   status: Status;
   connection: Connection;

@@ -3,7 +3,7 @@ import * as React from 'react';
 import { useTicking } from './hooks';
 import type { IContext } from './context';
 
-/** Text that changes with the time. Never said aloud by itself: it would talk without end. */
+/** Text that changes with time. Screen readers never announce it, as it would never end. */
 export function Ticking(props: {
   context: Pick<IContext, 'ticker' | 'now'>;
   text: (now: number) => string;

@@ -68,7 +68,7 @@ function show(shown: Status | null, more: More = {}): HTMLElement {
   return render(view(shown, more)).container;
 }
 
-/** A panel that can be shown something else. */
+/** A panel whose props can be changed. */
 function panel(shown: Status): { show: (next: Status, more?: More) => void } {
   const { rerender } = render(view(shown, {}));
   return { show: (next, more = {}) => rerender(view(next, more)) };
@@ -82,7 +82,7 @@ async function openDetails(): Promise<void> {
   }
 }
 
-/** What is said as an error. Fields have a place for theirs, empty as a rule. */
+/** The error messages. Fields have a place for their own, which is usually empty. */
 function alerts(): string[] {
   return screen
     .queryAllByRole('alert')
@@ -761,7 +761,7 @@ describe('what happened', () => {
     expect(panel).toHaveTextContent(
       /Thu.* 8:00 PM · pytorch-2-0 shut down after 2 h idle, about \$1\.47 saved/
     );
-    // What only led up to it is not.
+    // Events that only led up to it are not shown.
     expect(panel).not.toHaveTextContent('warning');
   });
 
@@ -859,7 +859,7 @@ describe('limits', () => {
   test('a switch is sent at once', async () => {
     form();
     await userEvent.click(screen.getByLabelText(/An open browser tab/));
-    // The box says what counts; the setting, what does not.
+    // The box says what counts, the setting what does not.
     expect(change).toHaveBeenCalledWith({ ignore_connections: false });
   });
 

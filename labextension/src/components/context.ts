@@ -1,5 +1,5 @@
 /**
- * What every view needs beside its own data.
+ * The context that every view needs beside its own data.
  */
 
 import type { TranslationBundle } from '@jupyterlab/translation';
@@ -13,6 +13,6 @@ export interface IContext {
   /** The server's clock, in milliseconds of Unix time. */
   now: () => number;
   actions: IActions;
-  /** Show a document; missing where nothing can. */
+  /** Show a document; missing if nothing can. */
   openDocument?: (path: string) => void;
 }

@@ -1,15 +1,15 @@
 /**
- * Where the focus goes when what has it is taken away: a button whose work is done, an app that is
- * gone. Without that, who uses a keyboard would start again from the top of the page.
+ * Where the focus goes when its element disappears: a button whose work is done, an app that is
+ * gone. Without that, a keyboard user would have to start again from the top of the page.
  */
 
 import { useEffect, useRef, type RefObject } from 'react';
 
-/** What can take the focus; titles by code alone. */
+/** Elements that can take the focus; titles only by code. */
 const PLACES =
   '[tabindex="-1"], button, input:not(:disabled), select:not(:disabled), summary';
 
-/** Keeps the focus inside an element: it goes to the first place in what is left around it. */
+/** Keeps the focus inside an element: it moves to the first place in the remaining surroundings. */
 export function useKeptFocus<T extends HTMLElement>(): RefObject<T> {
   const ref = useRef<T>(null);
   useEffect(() => (ref.current ? keepFocus(ref.current) : undefined), []);
@@ -17,7 +17,7 @@ export function useKeptFocus<T extends HTMLElement>(): RefObject<T> {
 }
 
 function keepFocus(root: HTMLElement): () => void {
-  /** What has the focus, and all around it up to `root`. */
+  /** The focused element and its ancestors up to `root`. */
   let path: Element[] = [];
   const onFocus = ({ target }: FocusEvent): void => {
     path = [];
@@ -30,8 +30,8 @@ function keepFocus(root: HTMLElement): () => void {
     }
   };
   const onBlur = (): void => {
-    // Told as well when the window goes to the back, which keeps what has the focus, and by some
-    // browsers when that is taken away.
+    // The event also comes when the window goes to the background, which keeps the focus, and, in some
+    // browsers, when the focused element is removed.
     queueMicrotask(() => {
       if (path[0]?.isConnected && path[0] !== document.activeElement) {
         path = [];

@@ -8,7 +8,7 @@ test('a change between rendering and listening is shown, not left to the next on
   const source = { count: 0 };
   const changed = new Signal<object, void>(source);
 
-  /** Its effects run before those of what holds it. */
+  /** Its effects run before its parent's. */
   function Changes(): null {
     React.useEffect(() => {
       source.count += 1;

@@ -1,5 +1,5 @@
 /**
- * What views react to: signals and time.
+ * Hooks for views that react to signals and time.
  */
 
 import type { ISignal } from '@lumino/signaling';
@@ -21,7 +21,7 @@ export function useSignal<T>(signal: ISignal<T, void>): void {
   }, [signal]);
 }
 
-/** Render again whenever what `text` makes of the time has changed; gives it. */
+/** Render again whenever the result of `text` for the present time changes; returns it. */
 export function useTicking(ticker: Ticker, text: () => string): string {
   const [, render] = useReducer((count: number) => count + 1, 0);
   const current = text();

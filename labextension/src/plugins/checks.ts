@@ -6,7 +6,7 @@ import { toArray } from '@lumino/algorithm';
 
 import { IAutoShutdown } from '../tokens';
 
-/** The server looks no more often than that when it is asked to; milliseconds. */
+/** The shortest time between two requested checks of the server; milliseconds. */
 const LEAST_INTERVAL = 3000;
 
 export const checksPlugin: JupyterFrontEndPlugin<void> = {
@@ -16,7 +16,7 @@ export const checksPlugin: JupyterFrontEndPlugin<void> = {
   requires: [IAutoShutdown],
   activate: (app: JupyterFrontEnd, model: IAutoShutdown): void => {
     const { sessions, terminals } = app.serviceManager;
-    /** What is open, whatever it is doing. */
+    /** Open kernels and terminals, whatever their state. */
     const running = (): string =>
       [
         // Iterators of Lumino's own in JupyterLab 3; `toArray` takes what its version gives.

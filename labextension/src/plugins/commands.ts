@@ -29,7 +29,7 @@ export const commandsPlugin: JupyterFrontEndPlugin<void> = {
     const actions = new Actions(model, trans, saver);
     const { commands } = app;
 
-    /** The apps that a command is about. */
+    /** The apps that a command applies to. */
     const appsOf = (name: unknown): App[] =>
       (model.status?.apps ?? []).filter(
         each => canAct(each) && (name === undefined || each.app_name === name)

@@ -23,7 +23,7 @@ export const endingPlugin: JupyterFrontEndPlugin<void> = {
     saver: IDocumentSaver | null
   ): void => {
     const trans = load(translator);
-    // As JupyterLab titles what it says of a lost connection.
+    // JupyterLab's title for its dialog about a lost connection.
     const lost = translator?.load('jupyterlab').__('Server Connection Error');
     const closeError = (dialog: Dialog<unknown>): void => {
       const title = dialog.node.querySelector('.jp-Dialog-header');
@@ -69,14 +69,14 @@ export const endingPlugin: JupyterFrontEndPlugin<void> = {
     };
     model.stateChanged.connect(update);
     app.serviceManager.connectionFailure.connect(() => {
-      // It may be the end: the status tells, and the dialog is closed then.
+      // The server may have ended: then the status says so, and the dialog is closed.
       if (model.ended === null && !document.hidden) {
         void model.refresh();
       }
     });
     Dialog.tracker.widgetAdded.connect((_, dialog) => {
       if (model.ended !== null) {
-        // It is not yet shown; what it waits for can be rejected from then on.
+        // The dialog is not shown yet; once it is, its promise can be rejected.
         requestAnimationFrame(() => closeError(dialog));
       }
     });

@@ -24,7 +24,7 @@ export const modelPlugin: JupyterFrontEndPlugin<IAutoShutdown> = {
       ticker,
       events: events?.stream
     });
-    // Nothing of ours is to delay the start of JupyterLab.
+    // The extension must not delay the start of JupyterLab.
     void app.restored.then(() => model.start());
     return model;
   }

@@ -20,7 +20,7 @@ import {
 import { howItWorks } from '../wording';
 import { load, ticker } from './shared';
 
-/** Behind JupyterLab's own panels. */
+/** After JupyterLab's own panels. */
 const RANK = 700;
 /** JupyterLab's own commands. */
 const OPEN_SETTINGS = 'settingeditor:open';
@@ -64,7 +64,7 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
         openDocument: path => void commands.execute(OPEN_DOCUMENT, { path })
       },
       header: {
-        // Notebook 7 has it on some of its pages only.
+        // Notebook 7 has it on some pages only.
         openSettings: () => {
           if (commands.hasCommand(OPEN_SETTINGS)) {
             void commands.execute(OPEN_SETTINGS, { query: title });
@@ -121,7 +121,7 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
       ),
       icon: timerIcon,
       execute: async () => {
-        // The palette gives the focus back to the main area as it goes: ask for it after that.
+        // The palette returns the focus to the main area as it closes: take it after that.
         await Promise.resolve();
         open();
       }

@@ -1,5 +1,5 @@
 /**
- * What several plugins use and none provides.
+ * Shared by several plugins and provided by none.
  */
 
 import {

@@ -1,2 +1,2 @@
-/** In place of style sheets and icons, which have no meaning in a test. */
+/** Replaces style sheets and icons, which have no meaning in a test. */
 export default '<svg xmlns="http://www.w3.org/2000/svg"></svg>';

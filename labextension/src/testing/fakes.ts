@@ -1,5 +1,5 @@
 /**
- * Stand-ins for what is outside: the server, and the part of the model that views and helpers use.
+ * Stand-ins for the outside: the server, and the part of the model that views and helpers use.
  */
 
 import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
@@ -25,7 +25,7 @@ import type {
 } from '../tokens';
 import * as fixtures from './fixtures';
 
-/** A server that answers what it is told to, and notes what it was asked. */
+/** A server that gives prepared answers and records requests. */
 export class FakeClient implements IClient {
   readonly asked: unknown[][] = [];
   readonly answers: {
@@ -40,7 +40,7 @@ export class FakeClient implements IClient {
     app: fixtures.keptApp
   };
 
-  /** How often something was asked. */
+  /** How often something was requested. */
   count(what: keyof IClient): number {
     return this.asked.filter(([name]) => name === what).length;
   }
@@ -98,7 +98,7 @@ export class FakeClient implements IClient {
   }
 }
 
-/** A model that shows what it is told to, by the clock of the fixtures. */
+/** A model with a prepared status, by the clock of the fixtures. */
 export class FakeModel implements IAutoShutdown {
   readonly stateChanged = new Signal<this, void>(this);
   connection: Connection = 'connected';
@@ -165,7 +165,7 @@ export class FakeStorage implements Storage {
   private readonly _items = new Map<string, string>();
 }
 
-/** The locks of a browser, which one tab after the other holds. All have one name. */
+/** A browser's locks, which one tab after another holds. All have one name. */
 export class FakeLocks implements ILocks {
   async request(
     _: string,

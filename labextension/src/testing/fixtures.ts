@@ -42,7 +42,7 @@ export function work(changes: Partial<Work> = {}): Work {
   };
 }
 
-/** An app that has been idle for an hour, of two that it may. */
+/** An app that has been idle for one of its two hours. */
 export function app(changes: Partial<App> = {}): App {
   return {
     app_name: 'datascience-1-0-ml-t3-medium-fbb',
@@ -215,7 +215,7 @@ export function money(changes: Partial<Money> = {}): Money {
   };
 }
 
-/** What each of the thirty days up to `NOW` cost, in cents; ten of them nothing. */
+/** The cost of each of the thirty days up to `NOW`, in cents; zero on ten of them. */
 const DAYS = Array.from({ length: 30 }, (_, index) => {
   const isOff = index % 3 === 0;
   const inUse = isOff ? 0 : 80 + (index % 5) * 30;
@@ -268,7 +268,7 @@ export function instance(changes: Partial<Instance> = {}): Instance {
   };
 }
 
-/** The instance of an app, up for as long as it and paid for as long. */
+/** The instance of an app, up and billed for as long as the app. */
 function instanceOf(app: App): Instance {
   const usdPerHour = app.instance_type === 'ml.g4dn.xlarge' ? 0.7364 : 0.05;
   const cents = (since: string | null): number =>
@@ -448,7 +448,7 @@ const warning = event({
   avoided_usd: null
 });
 
-/** What happened last, newest first. */
+/** The latest events, newest first. */
 export function history(): History {
   return {
     events: [

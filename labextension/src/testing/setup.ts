@@ -1,4 +1,4 @@
-/** What browsers have and jsdom has not. */
+/** Parts of a browser that jsdom lacks. */
 import '@testing-library/jest-dom';
 import { TextDecoder, TextEncoder } from 'node:util';
 
