@@ -305,7 +305,7 @@ class SageMakerAutoShutdown(LoggingConfigurable):
     stop_shutdowns = Bool(
         False,
         help="The emergency stop: no app is shut down, neither at its deadline nor by a user's "
-        "command. Everything else goes on. Set it in settings_source, from where it reaches all "
+        "command. Everything else goes on. Set it in settings_source, so that it reaches all "
         "servers within minutes.",
     ).tag(config=True, live=True)
 
