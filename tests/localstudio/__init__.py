@@ -1,8 +1,8 @@
 """A Studio on this machine: the SageMaker API over HTTP, and apps that are real processes.
 
-For tests, demonstrations and development; nothing of it runs in a real Studio. `LocalStudio` is
-the whole; `testing` drives it from blocking code; ``python -m tests.localstudio``
-runs a scene in a terminal.
+For tests, demonstrations and development; it is not part of the product. `LocalStudio` is the
+whole; `testing` drives it from blocking code; ``python -m tests.localstudio`` runs a scene in a
+terminal.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The HTTP side of the SageMaker API: one POST to ``/`` per call, as AWS JSON 1.1 has it.
+"""The HTTP side of the SageMaker API: one POST to ``/`` per call, in the form of AWS JSON 1.1.
 
-Owns headers, the order of things and the journal. What an operation does is in `operations`.
+This module owns headers, the order of steps and the journal; `operations` implements the calls.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .protocol import format_answer, format_error, parse_request
 log = logging.getLogger(__name__)
 
 CONTENT_TYPE = "application/x-amz-json-1.1"
-#: STS speaks XML; it is asked only who somebody is.
+#: STS uses XML; only GetCallerIdentity is answered.
 WHO_AM_I = f"""<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
 <GetCallerIdentityResult><Arn>{names.ROLE_ARN}</Arn><UserId>A:b</UserId>
 <Account>{names.ACCOUNT}</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"""

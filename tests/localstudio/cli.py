@@ -1,6 +1,6 @@
 """``python -m tests.localstudio``: a scene that runs until Ctrl-C.
 
-What it prints, and the file of ``--ready-file``, tell other processes where to find it.
+Its output, and the file of ``--ready-file``, tell other processes where to find it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .studio import LocalStudio
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; gives its exit code."""
+    """The command; returns its exit code."""
     options = parse(arguments)
     logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING)
     with contextlib.ExitStack() as stack:
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line; what stands after ``--`` goes to the Jupyter server."""
+    """The command line; arguments after ``--`` go to the Jupyter server."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.localstudio",
         description="Runs a SageMaker Studio on this machine, with real kernels.",
@@ -75,7 +75,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 async def serve(options: argparse.Namespace, work_dir: Path) -> int:
-    """Set the scene and keep it up."""
+    """Sets the scene and keeps it up."""
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -134,7 +134,7 @@ def _told(studio: LocalStudio, scene: Scene, apps: list[AppKey]) -> list[str]:
 
 
 def _write_ready_file(path: Path, studio: LocalStudio, scene: Scene) -> None:
-    """Tokens are in it: it is for nobody else to read. It is whole as soon as it is there."""
+    """It holds tokens, so only its owner may read it. It is complete as soon as it exists."""
     document = {
         **studio.describe(),
         "control_url": f"{studio.endpoint_url}/_localstudio/",

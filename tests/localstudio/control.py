@@ -1,7 +1,7 @@
-"""The HTTP side of the switches: faults, the journal and what runs, for other processes to use.
+"""The HTTP side of the switches, for other processes: faults, the journal and the state.
 
-Under ``/_localstudio/``, with ``Authorization: Bearer`` and the studio's control token. In the
-same process, `LocalStudio`'s methods do the same.
+Under ``/_localstudio/``, with ``Authorization: Bearer`` and the studio's control token. In the same
+process, `LocalStudio`'s methods do the same.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .state import App, AppKey, NotebookInstance
 
 @dataclass(frozen=True)
 class Controls:
-    """What the control API can switch and tell; its token opens it."""
+    """The subject of the control API; its token opens it."""
 
     token: str
     endpoint_url: str
@@ -35,7 +35,7 @@ class Controls:
     faults: Faults
 
     def describe(self) -> dict[str, Any]:
-        """What there is, as JSON."""
+        """The state as JSON."""
         account, now = self.backend.account, self.backend.now()
         found: list[App | NotebookInstance] = [*account.apps(now), *account.notebooks(now)]
         return {
@@ -63,21 +63,21 @@ class Controls:
 
 
 class ControlHandler(web.RequestHandler):
-    """What all handlers of the control API share."""
+    """The base of all handlers of the control API."""
 
     def initialize(self, controls: Controls) -> None:
         """Tornado's hook."""
         self.controls = controls
 
     def prepare(self) -> None:
-        """Only for who has the control token."""
+        """Admits only requests with the control token."""
         expected = f"Bearer {self.controls.token}"
         given = self.request.headers.get("Authorization", "")
         if not hmac.compare_digest(given.encode(), expected.encode()):
             raise web.HTTPError(401, reason="The control token is missing or wrong")
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Errors say what was wrong."""
+        """Errors explain the problem."""
         error = kwargs.get("exc_info", (None, None, None))[1]
         if isinstance(error, (ValueError, LocalStudioError, ApiError)):
             self.set_status(400)
@@ -102,7 +102,7 @@ class ControlHandler(web.RequestHandler):
 
 
 class JournalHandler(ControlHandler):
-    """``journal``: what was asked of the API and the gateway."""
+    """``journal``: requests to the API and the gateway."""
 
     def get(self) -> None:
         """All calls, or those of ``?operation=`` and ``?app_name=``."""
@@ -114,19 +114,19 @@ class JournalHandler(ControlHandler):
 
 
 class FaultsHandler(ControlHandler):
-    """``faults``: what goes wrong on purpose."""
+    """``faults``: deliberate errors."""
 
     def get(self) -> None:
-        """Those that are on."""
+        """The active faults."""
         active = self.controls.faults.active()
         self.finish({str(number): asdict(fault) for number, fault in active.items()})
 
     def post(self) -> None:
-        """Switch one on (`faults.Fault`)."""
+        """Switches one on (`faults.Fault`)."""
         self.finish({"number": self.controls.faults.on(fault_from_json(self.body()))})
 
     def delete(self, number: str | None = None) -> None:
-        """Switch one off, or all."""
+        """Switches one off, or all."""
         self.controls.faults.off(None if number is None else int(number))
         self.set_status(204)
 
@@ -136,16 +136,16 @@ class FaultHandler(FaultsHandler):
 
 
 class OverridesHandler(ControlHandler):
-    """``kernel-overrides``: what the gateway says of kernels in place of the truth."""
+    """``kernel-overrides``: false reports of the gateway about kernels."""
 
     def post(self) -> None:
-        """Add one (`faults.KernelOverride`); ``DELETE faults`` ends all."""
+        """Adds one (`faults.KernelOverride`); ``DELETE faults`` ends all."""
         self.controls.faults.override_kernels(override_from_json(self.body()))
         self.set_status(204)
 
 
 class StateHandler(ControlHandler):
-    """``state``: what there is."""
+    """``state``: everything that exists."""
 
     def get(self) -> None:
         """Apps and notebook instances with status, URL, token and processes."""
@@ -156,7 +156,7 @@ class TerminalsHandler(ControlHandler):
     """``terminals``: image terminals."""
 
     async def post(self) -> None:
-        """Open one in ``app_name``; ``shows_activity`` false leaves its last activity out."""
+        """Opens one in ``app_name``; ``shows_activity`` false leaves its last activity out."""
         document = self.body()
         terminal = await self.controls.runtime.open_terminal(
             self.app(document["app_name"]), shows_activity=document.get("shows_activity", True)
@@ -168,16 +168,16 @@ class FailHandler(ControlHandler):
     """``fail``: an app that breaks."""
 
     async def post(self) -> None:
-        """End the process of ``app_name``: its app fails, or its server is down."""
+        """Ends the process of ``app_name``: its app fails, or its server is down."""
         await self.controls.runtime.kill(self.app(self.body()["app_name"]))
         self.set_status(204)
 
 
 class RestartHandler(ControlHandler):
-    """``restart``: a server that comes up again."""
+    """``restart``: brings a server up again."""
 
     async def post(self) -> None:
-        """Run the server of ``app_name`` again, after ``fail`` or while it runs."""
+        """Runs the server of ``app_name`` again, after ``fail`` or while it runs."""
         await self.controls.runtime.restart(self.app(self.body()["app_name"]))
         self.set_status(204)
 

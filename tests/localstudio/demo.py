@@ -1,8 +1,8 @@
-"""``make demo``: the main job of the product, to be watched on this machine.
+"""``make demo``: the main job of the product, to watch on this machine.
 
-A local Studio with real kernels, a cell that runs silently in one app and nothing in the others;
-the idle apps are warned of, shut down and gone, the busy one is kept. All that is told is read off
-the extension's own REST API; what is gone is checked against the processes of this machine.
+A local Studio with real kernels: a cell runs silently in one app, and nothing in the others. The
+idle apps get a warning, are shut down and disappear; the busy one stays. All lines come from the
+extension's own REST API; the end of an app is checked against this machine's processes.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from .servers import ServerOptions
 from .state import AppKey, Timing
 from .studio import LocalStudio
 
-#: Seconds; short enough to be watched. By default they are 2 h, 10 min, 5 min and 60 s.
+#: Seconds; short enough to watch. The defaults are 2 h, 10 min, 5 min and 60 s.
 IDLE_TIMEOUT, WARNING_TIME, ACTIVE_TIME, POLL_INTERVAL = 30, 15, 5, 2
 #: Idle apps must be gone this long after the last of them came into service.
 MUST_BE_GONE_WITHIN = 75.0
 SILENT_CELL = "import time; time.sleep(100_000)  # prints nothing, uses no CPU"
 
-#: Each must be a kernel app's image and instance type; the first is the one that works.
+#: Each must be a kernel app's image and instance type; a cell runs in the first one.
 CLASSIC_APPS = (
     ("datascience-1.0", "ml.t3.medium"),
     ("sagemaker-data-science-310-v1", "ml.t3.medium"),
@@ -56,7 +56,7 @@ OPTIONS = ServerOptions(
 
 @dataclass
 class Watched:
-    """An app whose story is told."""
+    """A watched app."""
 
     target: Target
     label: str
@@ -74,7 +74,7 @@ class Watched:
         return self.target.name if isinstance(self.target, AppKey) else self.target
 
     def living(self) -> list[psutil.Process]:
-        """Those of its processes that still run."""
+        """Its processes that still run."""
         return [process for process in self.processes if process.is_running()]
 
 
@@ -174,7 +174,7 @@ async def _own_server(studio: LocalStudio, found: scene.Scene, *, works: bool = 
 
 
 def _offer_commands(studio: LocalStudio, found: scene.Scene) -> None:
-    """Write a file that lets a shell's commands reach this server and the local AWS."""
+    """Writes a file that lets a shell's commands reach this server and the local AWS."""
     server = found.server
     wanted = ("AWS_", "SAGEMAKER_", "JUPYTER_DATA_DIR", "RESOURCE_METADATA_FILE")
     variables = {name: value for name, value in server.env.items() if name.startswith(wanted)}
@@ -216,7 +216,7 @@ SET_UP: dict[str, Callable[[LocalStudio], Awaitable[list[Watched]]]] = {
 
 
 class Story:
-    """Tells what happens to the watched apps, a line for every change, and judges the end."""
+    """Prints the course of the watched apps, a line for every change, and judges the end."""
 
     def __init__(self, studio: LocalStudio, host: str, watched: list[Watched]) -> None:
         self._studio = studio
@@ -225,7 +225,7 @@ class Story:
         self._began = time.monotonic()
 
     def begin(self) -> None:
-        """Say what there is to see."""
+        """Prints what there is to see."""
         idle = ", ".join(app.label for app in self._watched if not app.works)
         working = ", ".join(app.label for app in self._watched if app.works)
         _say(
@@ -237,7 +237,7 @@ class Story:
         )
 
     async def tell(self) -> None:
-        """Look twice a second, for as long as there is time."""
+        """Checks twice a second, for as long as there is time."""
         while True:
             for app in self._watched:
                 if app.gone_after is None:
@@ -252,7 +252,7 @@ class Story:
         try:
             status = await app.server.request("GET", "sagemaker-autoshutdown/api/status")
         except Exception:
-            # A space's server goes with its app; what becomes of that is seen above.
+            # A space's server ends with its app; the lines above show its fate.
             return
         view = next((view for view in status["apps"] if view["app_name"] == app.name), None)
         if view is None:
@@ -279,7 +279,7 @@ class Story:
         )
 
     def end(self, *, interrupted: bool) -> int:
-        """Judge: 0 if all idle apps went in time and the busy one is as it was."""
+        """Judges: 0 if all idle apps went in time and the busy one stayed."""
         faults = []
         for app in self._watched:
             if app.works:

@@ -1,7 +1,7 @@
-"""Where each owner's gateway is, and which token opens it.
+"""The address of each owner's gateway, and the token that opens it.
 
-Owns the URLs and tokens only, so that `runtime` can tell them to a Jupyter server and `gateway`
-can check them; who comes in is led on by `gateway`.
+This module owns only the URLs and tokens, so that `runtime` can pass them to a Jupyter server and
+`gateway` can check them.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class Door:
 
 
 class Doors:
-    """The doors of all owners, each made when it is first asked for."""
+    """The doors of all owners, each created when it is first asked for."""
 
     def __init__(self, endpoint_url: str) -> None:
         self.endpoint_url = endpoint_url
         self._doors: dict[str, Door] = {}
 
     def connections(self, domain_id: str, owner: Owner) -> Connections:
-        """What a Jupyter server of that owner is told."""
+        """The settings for a Jupyter server of that owner."""
         door = self.door(domain_id, owner)
         return Connections(self.endpoint_url, f"{self.endpoint_url}/gateway/{door.id}", door.token)
 
@@ -49,7 +49,7 @@ class Doors:
         return door
 
     def find(self, door_id: str, authorization: str | None) -> Door:
-        """The door behind a URL, for who has its token."""
+        """The door behind a URL, for a caller with its token."""
         door = self._doors.get(door_id)
         if door is None:
             raise web.HTTPError(404, reason="No such gateway")

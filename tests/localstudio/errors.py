@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-#: Codes of faults that lie with the service; everything else is the caller's (HTTP 400).
+#: Codes of faults of the service; everything else is the caller's fault (HTTP 400).
 SERVICE_FAULTS = {"InternalFailure": 500, "ServiceUnavailable": 503}
 
 
@@ -21,14 +21,14 @@ class ApiError(Exception):
 
 
 class LocalStudioError(Exception):
-    """The local Studio itself could not do what was asked (a process that did not start...)."""
+    """The local Studio itself failed (a process that did not start, for example)."""
 
 
 def not_found(what: str) -> ApiError:
-    """What is asked for does not exist."""
+    """The requested thing does not exist."""
     return ApiError("ResourceNotFound", f"{what} does not exist")
 
 
 def invalid(message: str) -> ApiError:
-    """The request contradicts itself or the state of things."""
+    """The request contradicts itself or the present state."""
     return ApiError("ValidationException", message)

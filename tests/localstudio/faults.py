@@ -1,11 +1,11 @@
 """Faults that tests switch on: errors, delays, answers that never come, broken kernel models.
 
-Owns which fault a request meets, and waiting it out; what an error looks like on the wire is the
-servers' business. The API's operations go by their own names (``DeleteApp``), the gateway's by
-``Gateway.`` and what they do: ``Gateway.ListKernels``, ``Gateway.GetKernel``,
-``Gateway.StartKernel``, ``Gateway.DeleteKernel``, ``Gateway.InterruptKernel``,
-``Gateway.RestartKernel``, ``Gateway.ListKernelSpecs``, ``Gateway.GetKernelSpec``,
-``Gateway.Channels``. ``*`` as a whole stands for any, ``Gateway.*`` for any of the gateway.
+This module decides which fault a request meets, and waits it out; the servers write the error. The
+API's operations have their own names (``DeleteApp``), the gateway's are ``Gateway.`` and an action:
+``Gateway.ListKernels``, ``Gateway.GetKernel``, ``Gateway.StartKernel``, ``Gateway.DeleteKernel``,
+``Gateway.InterruptKernel``, ``Gateway.RestartKernel``, ``Gateway.ListKernelSpecs``,
+``Gateway.GetKernelSpec``, ``Gateway.Channels``. ``*`` stands for any operation, ``Gateway.*`` for
+any of the gateway.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ FOR_EVER = -1
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong with an operation, or with one app."""
+    """A fault of an operation, or of one app."""
 
     #: The operation's name; may hold ``*``.
     operation: str = "*"
     #: Only for this app.
     app_name: str | None = None
-    #: How often; -1 is until it is switched off.
+    #: How often; -1 means until it is switched off.
     times: int = FOR_EVER
     #: AWS's error code (API), answered with its own HTTP status unless ``status`` is given.
     code: str | None = None
     message: str = "Injected by the local Studio"
     status: int | None = None
-    #: A body to answer with, word for word, with ``status`` or 200.
+    #: A body to answer with, verbatim, with ``status`` or 200.
     body: str | None = None
     #: Seconds to wait first.
     delay: float = 0.0
@@ -44,7 +44,7 @@ class Fault:
     hang: bool = False
     #: Close the connection without an answer.
     drop: bool = False
-    #: Do what was asked, and only then fail (an answer that got lost).
+    #: Carry the request out, and only then fail (an answer that got lost).
     after: bool = False
 
     @property
@@ -55,10 +55,10 @@ class Fault:
 
 @dataclass(frozen=True)
 class KernelOverride:
-    """What the gateway says of kernels in place of the truth; for tests of odd models.
+    """A false report of the gateway about kernels; for tests of odd models.
 
-    ``changes`` replaces members of the model (``{"execution_state": "dead"}``,
-    ``{"last_activity": "2021-06-14T19:34:13Z"}``), ``without`` leaves members out.
+    ``changes`` replaces members of the model (``{"execution_state": "dead"}``, ``{"last_activity":
+    "2021-06-14T19:34:13Z"}``), ``without`` leaves members out.
     """
 
     kernel_id: str | None = None
@@ -67,7 +67,7 @@ class KernelOverride:
     without: tuple[str, ...] = ()
 
     def apply(self, model: dict[str, Any]) -> dict[str, Any]:
-        """The model as it shall be shown."""
+        """The changed model."""
         if self.kernel_id not in (None, model.get("id")):
             return model
         if self.app_name not in (None, model.get("app_name")):
@@ -77,7 +77,7 @@ class KernelOverride:
 
 
 class _Switch:
-    """A fault that is on: how often it is still to happen, and who waits for its end."""
+    """An active fault: its remaining count, and the requests that wait for its end."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
@@ -86,7 +86,7 @@ class _Switch:
 
 
 class Faults:
-    """The faults that are on. The newest that fits a request is the one that happens."""
+    """The active faults. The newest that fits a request applies."""
 
     def __init__(self) -> None:
         self._switches: dict[int, _Switch] = {}
@@ -94,13 +94,13 @@ class Faults:
         self.kernel_overrides: list[KernelOverride] = []
 
     def on(self, fault: Fault) -> int:
-        """Switch a fault on; the number given is for `off`."""
+        """Switches a fault on; returns the number for `off`."""
         number, self._next = self._next, self._next + 1
         self._switches[number] = _Switch(fault)
         return number
 
     def off(self, number: int | None = None) -> None:
-        """Switch one fault off, or all and the overrides; requests that hang go on."""
+        """Switches one fault off, or all and the overrides; hanging requests continue."""
         numbers = list(self._switches) if number is None else [number]
         for each in numbers:
             switch = self._switches.pop(each, None)
@@ -110,11 +110,11 @@ class Faults:
             self.kernel_overrides.clear()
 
     def active(self) -> dict[int, Fault]:
-        """What is on, by number."""
+        """The active faults, by number."""
         return {number: switch.fault for number, switch in self._switches.items() if switch.left}
 
     def override_kernels(self, override: KernelOverride) -> None:
-        """Let the gateway tell something else about kernels; `off()` ends it."""
+        """Makes the gateway report something else about kernels; `off()` ends it."""
         self.kernel_overrides.append(override)
 
     def shown(self, model: dict[str, Any]) -> dict[str, Any]:
@@ -124,7 +124,7 @@ class Faults:
         return model
 
     async def meet(self, operation: str, app_name: str | None = None) -> Fault | None:
-        """Wait out the fault that fits, if any; gives it if it decides the answer."""
+        """Waits out the fault that fits, if any; returns it if it decides the answer."""
         for switch in reversed(list(self._switches.values())):
             fault = switch.fault
             if not switch.left or not _fits(fault.operation, operation):
@@ -155,12 +155,12 @@ def _fits(pattern: str, operation: str) -> bool:
 
 
 def fault_from_json(document: Mapping[str, Any]) -> Fault:
-    """A fault out of the control API's JSON; ValueError says what is not known."""
+    """A fault from the control API's JSON; ValueError names unknown members."""
     return Fault(**_known(Fault, document))
 
 
 def override_from_json(document: Mapping[str, Any]) -> KernelOverride:
-    """A kernel override out of the control API's JSON."""
+    """A kernel override from the control API's JSON."""
     document = dict(document)
     if isinstance(document.get("without"), list):
         document["without"] = tuple(document["without"])

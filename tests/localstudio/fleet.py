@@ -1,7 +1,7 @@
-"""Fleets without processes: thousands of apps of every type, entered into the account as they are.
+"""Fleets without processes: thousands of apps of every type, entered directly into the account.
 
-What there is follows from the numbers alone, so that two fleets of one size are the same. The apps
-can be listed, described and deleted through the API like any others.
+The content follows from the numbers alone, so two fleets of one size are equal. The apps can be
+listed, described and deleted through the API like any others.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .state import (
     user,
 )
 
-#: Of twenty users, who runs what: app types with the instance types of their apps.
+#: The apps of each of twenty users: app types with the instance types of their apps.
 _USERS: tuple[tuple[tuple[str, str], ...], ...] = (
     *([(("JupyterLab", "ml.t3.medium"),)] * 5),
     *([(("JupyterLab", "ml.m5.xlarge"),)] * 2),
@@ -44,14 +44,14 @@ _USERS: tuple[tuple[tuple[str, str], ...], ...] = (
 )
 #: Apps that belong to a space.
 IN_SPACES = ("JupyterLab", "CodeEditor")
-#: One in so many spaces has no app, and costs its volume.
+#: One in this many spaces has no app, and its volume still costs money.
 _EMPTY = 10
 _OURS = "sagemaker-autoshutdown-0-1-0-space-00000000"
 
 
 @dataclass
 class Fleet:
-    """What was entered."""
+    """The entered resources."""
 
     domains: list[str] = field(default_factory=list)
     apps: list[AppKey] = field(default_factory=list)
@@ -62,10 +62,10 @@ class Fleet:
 def fill(
     account: Account, now: datetime, *, apps: int, domains: int = 3, notebooks: int | None = None
 ) -> Fleet:
-    """So many apps over some domains, a twentieth as many notebook instances, and spaces.
+    """This many apps over some domains, a twentieth as many notebook instances, and spaces.
 
     The first domain has Studio's own idle shutdown, the second our lifecycle configuration, the
-    others neither; then again.
+    third neither; then again from the first.
     """
     fleet = Fleet()
     for number in range(domains):
@@ -96,7 +96,7 @@ def enter(
     instance_type: str,
     created_at: datetime,
 ) -> AppKey:
-    """One app of a user, in service, in a space of its own where it needs one."""
+    """One app of a user, in service, in a space of its own if its type needs one."""
     owner = user(profile)
     if (domain_id, owner) not in account.profiles:
         account.create_profile(Profile(domain_id, owner, created_at, created_at))
@@ -147,11 +147,11 @@ def _enter_space(
 
 
 def _apps(count: int, domains: int) -> Iterator[tuple[tuple[str, str], str, str, str]]:
-    """So many apps: (domain, user), app type, instance type and name."""
+    """This many apps: (domain, user), app type, instance type and name."""
     number = person = 0
     while True:
         owner = (f"d-fleet{person % domains:07}", f"user-{person}")
-        # In steps of seven, so that a small fleet has apps of all types as well.
+        # In steps of seven, so that even a small fleet has apps of all types.
         runs = _USERS[person // domains * 7 % len(_USERS)]
         for index, (app_type, instance_type) in enumerate(runs):
             if number == count:
@@ -163,7 +163,7 @@ def _apps(count: int, domains: int) -> Iterator[tuple[tuple[str, str], str, str,
 
 
 def _before(now: datetime, number: int) -> datetime:
-    """Apps came up over the last week."""
+    """Apps started over the last week."""
     return now - timedelta(seconds=number * 7919 % (7 * 86400) + 600)
 
 

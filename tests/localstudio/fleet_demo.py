@@ -1,8 +1,8 @@
 """``make demo HOST=fleet``: a whole account, seen from outside by ``fleet run``.
 
 Three domains with some hundred apps of all types, entered into the local Studio without processes,
-and what changes as apps come and go. What is told is read off ``/metrics`` of a real ``fleet run``;
-which servers report it asks of a real Prometheus, where that is installed.
+and their changes as apps come and go. All lines come from ``/metrics`` of a real ``fleet run``. If
+Prometheus is installed, a real one tells it which servers report.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from .state import AppKey
 from .testing import BlockingStudio, running_studio
 
 APPS, DOMAINS = 300, 3
-#: Seconds between two sweeps, and after which a server that says nothing is silent. By default they
-#: are 5 and 10 minutes.
+#: Seconds between two sweeps, and after which a server without a report is silent. The defaults are
+#: 5 and 10 minutes.
 INTERVAL, REPORTS_WITHIN = 2, 6
-#: A change must be seen so soon, in seconds.
+#: A change must be seen within this time, in seconds.
 SEEN_WITHIN = 20.0
 #: Seconds between two changes.
 PAUSE = 4.0
 
 _PREFIX = "sagemaker_autoshutdown_fleet_"
 COVERAGE = tuple(each.value for each in COVERAGE_TEXT)
-#: What stands above the table.
+#: The heading of the table.
 LEGEND = (
     "Each line is one scrape of /metrics:",
     "  up           apps and notebook instances that run",
@@ -57,7 +57,7 @@ LEGEND = (
 
 @dataclass(frozen=True)
 class Seen:
-    """What one scrape told."""
+    """The content of one scrape."""
 
     up: int
     usd_per_hour: float
@@ -69,7 +69,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Change:
-    """Something that happens, and how it is known that it was seen."""
+    """A change, and the condition that shows it was seen."""
 
     what: str
     make: Callable[[], None]
@@ -77,15 +77,15 @@ class Change:
 
 
 class Over(Exception):
-    """Somebody has had enough."""
+    """The user pressed Ctrl-C."""
 
 
 class TimeIsUp(Exception):
-    """The demonstration has no time for more."""
+    """The demonstration has no more time."""
 
 
 def run(seconds: float | None, folder: Path) -> int:
-    """The demonstration; 0 if everything was seen that happened."""
+    """Runs the demonstration; 0 if every change was seen."""
     ends = None if seconds is None else time.monotonic() + seconds
 
     def stop(*_: object) -> None:
@@ -170,7 +170,7 @@ def _watch(studio: BlockingStudio, folder: Path, ends: float | None) -> int:
 
 
 def _linger(story: Story, ends: float | None) -> None:
-    """Without an end, it goes on until somebody has had enough."""
+    """Without an end, it goes on until the user presses Ctrl-C."""
     if ends is not None:
         return
     say("", "It goes on running: Ctrl+C ends it.")
@@ -283,17 +283,17 @@ def _nobody(seen: Seen) -> int:
 
 
 class Story:
-    """Tells each change and what the fleet makes of it."""
+    """Prints each change and its effect on the fleet."""
 
     def __init__(self, port: int, ends: float | None) -> None:
         self._url = f"http://127.0.0.1:{port}/metrics"
         self._ends = ends
         self._began = time.monotonic()
-        #: Whether there was no time for some of it.
+        #: Whether there was no time for some changes.
         self.left_out = False
 
     def tell(self, changes: Iterator[Change]) -> list[str]:
-        """All of it; what went wrong."""
+        """Runs all changes; returns what went wrong."""
         before = self._first()
         say(*LEGEND)
         say(
@@ -321,7 +321,7 @@ class Story:
         return faults
 
     def wait(self, seconds: float) -> None:
-        """Wait, for as long as there is time."""
+        """Waits, for as long as there is time."""
         if self._ends is not None and time.monotonic() + seconds > self._ends:
             raise TimeIsUp
         time.sleep(seconds)
@@ -400,6 +400,6 @@ def _free_port() -> int:
 
 
 def say(*lines: str) -> None:
-    """Tell something."""
+    """Prints a line."""
     with contextlib.suppress(BrokenPipeError):
         print(*lines, sep="\n", flush=True)

@@ -1,11 +1,11 @@
 """The gateway: one URL per user profile or space in front of all its KernelGateway apps.
 
-To the JupyterServer it is what Studio's own gateway is: kernelspecs are named after images, kernel
-models tell the app and the instance type, and a kernel runs in whichever app has its image. Owns
-the routing; the apps' processes belong to `runtime`. Not documented by AWS: which app is taken
-where several fit. Here it is the one that the request names (members ``app_name`` and
-``instance_type``, or KERNEL_APP_NAME and KERNEL_INSTANCE_TYPE in ``env``), else the newest in
-service; where there is none, one is made on the default instance type.
+To the JupyterServer it looks like Studio's own gateway: kernelspecs are named after images, kernel
+models name the app and the instance type, and a kernel runs in an app with its image. This module
+owns the routing; `runtime` owns the apps' processes. AWS does not document which app is taken if
+several fit. Here it is the one that the request names (members ``app_name`` and ``instance_type``,
+or KERNEL_APP_NAME and KERNEL_INSTANCE_TYPE in ``env``), else the newest in service; if there is
+none, one is created on the default instance type.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ POLL = 0.05
 
 @dataclass(frozen=True)
 class Route:
-    """Where a kernel is wanted."""
+    """The place that a request asks for."""
 
     image_arn: str
     app_name: str | None = None
@@ -73,26 +73,26 @@ class Gateway:
         self.journal = journal
         self.faults = faults
         self._tasks: set[asyncio.Task[Any]] = set()
-        #: Kernel → the kernelspec's name by which it was asked for.
+        #: Kernel → the kernelspec's name in the request.
         self._asked_for: dict[str, str] = {}
-        #: Owner → the app in which the next kernel is to start, whatever the request says.
+        #: Owner → the app in which the next kernel starts, whatever the request says.
         self._next_app: dict[tuple[str, Owner], str] = {}
 
     def start_next_in(self, app: App) -> None:
-        """Let the owner's next kernel start in this app: stands for the choice made in Studio."""
+        """Starts the owner's next kernel in this app: stands for the choice made in Studio."""
         self._next_app[app.key.domain_id, app.key.owner] = app.key.name
 
     def background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Let something run until it ends or the gateway does."""
+        """Runs something until it ends or the gateway does."""
         self.wait_for(asyncio.create_task(work))
 
     def wait_for(self, task: asyncio.Task[Any]) -> None:
-        """Do not end before this task has."""
+        """Does not end before this task has."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """End what runs in the background; what waits for apps that are gone ends by itself."""
+        """Ends background tasks; tasks that wait for gone apps end by themselves."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=BACKEND_LIMIT)
         for task in list(self._tasks):
@@ -102,12 +102,12 @@ class Gateway:
     # -- kernels
 
     async def kernels(self, door: Door) -> list[dict[str, Any]]:
-        """The models of all kernels in all apps; those of an app that is gone are gone."""
+        """The models of all kernels in all apps; kernels of a gone app are gone, too."""
         lists = await asyncio.gather(*(self._kernels_of(each) for each in self._apps(door)))
         return [model for models in lists for model in models]
 
     async def app_of(self, door: Door, kernel_id: str) -> tuple[Running, dict[str, Any]]:
-        """The app that a kernel is in, and its model; 404 where there is none."""
+        """The app of a kernel, and its model; 404 if there is none."""
         for running in self._apps(door):
             for model in await self._kernels_of(running):
                 if model["id"] == kernel_id:
@@ -115,7 +115,7 @@ class Gateway:
         raise web.HTTPError(404, reason=f"Kernel does not exist: {kernel_id}")
 
     async def start(self, door: Door, request: dict[str, Any]) -> dict[str, Any]:
-        """Start a kernel where the request wants it."""
+        """Starts a kernel in the requested place."""
         name = request.get("name") or names.DEFAULT_IMAGE.kernelspec
         kernel, image_arn = names.split_kernelspec(name)
         if image_arn is None:
@@ -186,7 +186,7 @@ class Gateway:
     # -- placing
 
     def _apps(self, door: Door, status: str = "InService") -> list[Running]:
-        """The owner's KernelGateway apps that can be asked."""
+        """The owner's KernelGateway apps that can answer."""
         now = self.backend.now()
         keys = {app.key for app in self.backend.account.apps(now) if app.status == status}
         return [
@@ -196,7 +196,7 @@ class Gateway:
         ]
 
     async def _place(self, door: Door, route: Route) -> Running:
-        """The app for a kernel; made if there is none, waited for if it is coming up."""
+        """The app for a kernel; created if there is none, awaited if it is starting."""
         loop = asyncio.get_running_loop()
         end = loop.time() + APP_LIMIT
         while True:
@@ -239,7 +239,7 @@ class Gateway:
             raise web.HTTPError(503, reason=error.code, log_message=error.message) from None
 
     async def _kernels_of(self, running: Running) -> list[dict[str, Any]]:
-        """The app's kernels; none where its process has just gone."""
+        """The app's kernels; none if its process has just gone."""
         process = running.process
         try:
             response = await self.ask(running, "GET", "api/kernels")
@@ -254,7 +254,7 @@ class Gateway:
         return [self._studio_model(running, model) for model in json.loads(response.body)]
 
     def _studio_model(self, running: Running, model: dict[str, Any]) -> dict[str, Any]:
-        """A kernel's model with what Studio adds to it."""
+        """A kernel's model with Studio's additions."""
         app = running.app
         name = self._asked_for.get(model["id"]) or names.kernelspec_name(
             model["name"], app.resource.image_arn or ""
@@ -277,7 +277,7 @@ def _is_of(door: Door, app: App) -> bool:
 
 
 class GatewayHandler(web.RequestHandler):
-    """What all handlers of the gateway share: the token, the faults, errors in JSON."""
+    """The base of all handlers of the gateway: the token, the faults, errors in JSON."""
 
     def initialize(self, gateway: Gateway) -> None:
         """Tornado's hook."""
@@ -285,11 +285,11 @@ class GatewayHandler(web.RequestHandler):
         self.call: int | None = None
 
     def enter(self, door_id: str) -> Door:
-        """The door, for who may enter."""
+        """The door, for an admitted caller."""
         return self.gateway.doors.find(door_id, self.request.headers.get("Authorization"))
 
     async def begin(self, operation: str, app_name: str | None = None, **about: Any) -> bool:
-        """Note the request and meet the faults; True when a fault has answered it."""
+        """Records the request and applies the faults; True if a fault has answered it."""
         if app_name is not None:
             about["AppName"] = app_name
         self.call = self.gateway.journal.arrived(f"Gateway.{operation}", about)
@@ -317,7 +317,7 @@ class GatewayHandler(web.RequestHandler):
             self.call = None
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Errors as the Kernel Gateway writes them."""
+        """Errors in the Kernel Gateway's form."""
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps({"reason": self._reason, "message": self._reason}))
 
@@ -457,11 +457,11 @@ class ChannelsHandler(websocket.WebSocketHandler):
         self.backend: websocket.WebSocketClientConnection | None = None
 
     def check_origin(self, origin: str) -> bool:
-        """No browser talks to the gateway: a page of any origin is turned away."""
+        """No browser talks to the gateway: pages of any origin are refused."""
         return False
 
     async def get(self, door_id: str, kernel_id: str) -> None:
-        """Find the kernel before the upgrade, so that 404 can still be said."""
+        """Finds the kernel before the upgrade, so that 404 is still possible."""
         gateway = self.gateway
         door = gateway.doors.find(door_id, self.request.headers.get("Authorization"))
         running, model = await gateway.app_of(door, kernel_id)
@@ -475,8 +475,8 @@ class ChannelsHandler(websocket.WebSocketHandler):
             f"ws://127.0.0.1:{launch.port}/api/kernels/{kernel_id}/channels{query}",
             headers={"Authorization": f"token {launch.token}"},
         )
-        # Whichever side goes first, and whenever: the connection to the kernel's own gateway ends
-        # with this call, which lasts for as long as the client is there.
+        # Whichever side ends first, the connection to the kernel's own gateway ends with this call,
+        # which lasts as long as the client is there.
         call = asyncio.current_task()
         assert call is not None
         self.gateway.wait_for(call)
@@ -488,11 +488,11 @@ class ChannelsHandler(websocket.WebSocketHandler):
             await super().get(door_id, kernel_id)
 
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
-        """What the kernel's own gateway has chosen."""
+        """The subprotocol chosen by the kernel's own gateway."""
         return self.backend.selected_subprotocol if self.backend is not None else None
 
     async def open(self, *args: str, **kwargs: str) -> None:
-        """Pass on what the kernel says, until it says no more."""
+        """Passes the kernel's messages on, until there are no more."""
         if self.backend is not None:
             self.gateway.background(self._pump(self.backend))
 
@@ -505,7 +505,7 @@ class ChannelsHandler(websocket.WebSocketHandler):
         self.close()
 
     async def on_message(self, message: str | bytes) -> None:
-        """Pass on what the client says."""
+        """Passes the client's messages on."""
         if self.backend is not None:
             try:
                 await self.backend.write_message(message, binary=isinstance(message, bytes))
@@ -514,7 +514,7 @@ class ChannelsHandler(websocket.WebSocketHandler):
 
     @property
     def max_message_size(self) -> int:
-        """Outputs can be large; Jupyter's own limit is this."""
+        """Outputs can be large; this is Jupyter's own limit."""
         return 10 * 1024 * 1024
 
 

@@ -1,4 +1,4 @@
-"""What was asked of the local Studio, when, and how it ended: for tests and benchmarks to read."""
+"""The requests to the local Studio, with times and outcomes: for tests and benchmarks."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class Call:
     #: When it arrived, before any fault was applied.
     at: datetime
     monotonic: float
-    #: ``ok``, an error's code, ``dropped``; None while it is not answered.
+    #: ``ok``, an error's code, ``dropped``; None until it is answered.
     outcome: str | None = None
     answered: float | None = None
 
     @property
     def app_name(self) -> str | None:
-        """The app it is about, if it names one."""
+        """The app that it names, if any."""
         name = self.parameters.get("AppName")
         return str(name) if name is not None else None
 
@@ -37,7 +37,7 @@ class Journal:
         self._calls: list[Call] = []
 
     def arrived(self, operation: str, parameters: Mapping[str, Any]) -> int:
-        """Note a call; gives its number."""
+        """Records a call; returns its number."""
         number = len(self._calls)
         self._calls.append(
             Call(number, operation, parameters, datetime.now(timezone.utc), time.monotonic())
@@ -49,7 +49,7 @@ class Journal:
         self._calls[number] = replace(self._calls[number], parameters=parameters)
 
     def ended(self, number: int, outcome: str) -> None:
-        """The call was answered, or given up."""
+        """The call was answered or abandoned."""
         self._calls[number] = replace(
             self._calls[number], outcome=outcome, answered=time.monotonic()
         )
@@ -63,5 +63,5 @@ class Journal:
         ]
 
     def clear(self) -> None:
-        """Forget what was answered. Only for between tests: calls under way would be lost."""
+        """Forgets answered calls. Only between tests: calls under way would be lost."""
         self._calls.clear()

@@ -21,16 +21,16 @@ from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from .errors import LocalStudioError
 
-#: Seconds that a server may take to answer, on a machine that does something else besides.
+#: Seconds that a server may take to answer on a busy machine.
 LIMIT = 90.0
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a cell came to."""
+    """The result of a cell."""
 
     status: str
-    #: What it printed, and its result, as plain text.
+    #: Its output and its result, as plain text.
     text: str
 
 
@@ -43,13 +43,13 @@ class JupyterClient:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What opens the server."""
+        """The headers that authenticate."""
         return {"Authorization": f"token {self.token}"} if self.token else {}
 
     async def request(self, method: str, path: str, document: Any = None) -> Any:
-        """One REST call; gives the JSON answered, None for an empty answer.
+        """One REST call; returns the JSON answer, None for an empty one.
 
-        Raises `LocalStudioError` with what was answered where that is an error.
+        Raises `LocalStudioError` with the answer if that is an error.
         """
         client = SimpleAsyncHTTPClient(force_instance=True)
         request = HTTPRequest(
@@ -72,12 +72,12 @@ class JupyterClient:
         return json.loads(response.body) if response.body else None
 
     async def start_kernel(self, name: str | None = None, **more: Any) -> dict[str, Any]:
-        """Start a kernel; gives its model."""
+        """Starts a kernel; returns its model."""
         model: dict[str, Any] = await self.request("POST", "api/kernels", {"name": name, **more})
         return model
 
     async def start_session(self, path: str, name: str | None = None) -> dict[str, Any]:
-        """Start a kernel as a notebook of that path does; gives the session's model."""
+        """Starts a kernel as a notebook of that path does; returns the session's model."""
         document = {
             "path": path,
             "name": path.rsplit("/", 1)[-1],
@@ -93,10 +93,10 @@ class JupyterClient:
         return models
 
     async def execute(self, kernel_id: str, code: str, *, wait: bool = True) -> Result:
-        """Run code in a kernel.
+        """Runs code in a kernel.
 
-        `wait`: until it is done; else only until the kernel is busy with it, and the cell runs
-        on with nobody connected.
+        With `wait`, returns when it is done; else as soon as the kernel is busy with it, and the
+        cell runs on with nobody connected.
         """
         session = uuid.uuid4().hex
         url = f"{self.url}api/kernels/{quote(kernel_id)}/channels?session_id={session}"
@@ -111,7 +111,7 @@ class JupyterClient:
 async def connected(
     request: HTTPRequest, **options: Any
 ) -> AsyncIterator[websocket.WebSocketClientConnection]:
-    """A websocket that is closed, with its socket, once the block has ended, however it ends.
+    """A websocket that is closed, with its socket, once the block ends in any way.
 
     `options` are those of tornado's ``websocket_connect``.
     """
@@ -123,14 +123,14 @@ async def connected(
 
 
 async def connect(request: HTTPRequest, **options: Any) -> websocket.WebSocketClientConnection:
-    """A websocket, for who calls `close`. Nothing of it stays when this is cancelled."""
+    """A websocket for callers that call `close`. If this is cancelled, nothing stays open."""
     # The default is less than a server on a busy machine may take to answer.
     request.connect_timeout = request.request_timeout = LIMIT
     connecting = asyncio.ensure_future(websocket.websocket_connect(request, **options))
     try:
         return await asyncio.shield(connecting)
     except asyncio.CancelledError:
-        # It may come to be open later.
+        # It may open later.
         connecting.add_done_callback(_drop)
         raise
 
@@ -148,7 +148,7 @@ async def close(connection: websocket.WebSocketClientConnection) -> None:
 
 
 def _drop(connecting: asyncio.Future[websocket.WebSocketClientConnection]) -> None:
-    """Close a websocket that nobody waits for any more, without a word to the other side."""
+    """Closes a websocket that nobody waits for any more, without a closing handshake."""
     if connecting.cancelled() or connecting.exception() is not None:
         return
     connection = connecting.result()
@@ -187,7 +187,7 @@ def execute_request(code: str, session: str) -> dict[str, Any]:
 async def _follow(
     connection: websocket.WebSocketClientConnection, message_id: str, wait: bool
 ) -> Result:
-    """Read the kernel's messages until the cell has begun, or is done."""
+    """Reads the kernel's messages until the cell has begun, or is done."""
     text, status = "", "busy"
     replied = idle = False
     while not (replied and idle):

@@ -1,6 +1,6 @@
-"""Names as SageMaker forms them: ARNs, ids, images and the kernelspecs that images offer.
+"""Names in SageMaker's form: ARNs, ids, images and the kernelspecs that images offer.
 
-Pure values; what exists is the business of `state`.
+Pure values; `state` owns the things that exist.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ACCOUNT = "123456789012"
 IMAGE_ACCOUNT = "429704687514"
 ROLE_ARN = f"arn:aws:iam::{ACCOUNT}:role/service-role/AmazonSageMaker-ExecutionRole"
 DEFAULT_INSTANCE_TYPE = "ml.t3.medium"
-#: What stands between the kernel's own name and the image in a Studio kernelspec's name.
+#: Separates the kernel's own name from the image in a Studio kernelspec's name.
 KERNELSPEC_MARK = "__SAGEMAKER_INTERNAL__"
 
 
@@ -69,15 +69,15 @@ def find_image(name_or_arn: str) -> Image:
 
 
 def kernelspec_name(kernel: str, image_arn: str) -> str:
-    """How Studio names a kernel of an image."""
+    """Studio's name for a kernel of an image."""
     return f"{kernel}{KERNELSPEC_MARK}{image_arn}"
 
 
 def split_kernelspec(name: str) -> tuple[str, str | None]:
     """A kernelspec's name → the kernel's own name and the image's ARN.
 
-    A version after the ARN (``.../image/datascience-1.0/1``) is dropped; the ARN is None where
-    the name is not one of Studio's.
+    A version after the ARN (``.../image/datascience-1.0/1``) is dropped; the ARN is None if the
+    name is not one of Studio's.
     """
     kernel, mark, arn = name.partition(KERNELSPEC_MARK)
     if not mark:

@@ -1,4 +1,4 @@
-"""Processes of apps: started under a supervisor, so that nothing of them is ever left behind."""
+"""Processes of apps, started under a supervisor, so that none is ever left behind."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Process:
         self, supervisor: subprocess.Popen[bytes], line: socket.socket, log_path: Path
     ) -> None:
         self.log_path = log_path
-        #: Set once the command and everything that it started are gone.
+        #: Set once the command and all its descendants are gone.
         self.gone = asyncio.Event()
         self.exit_code: int | None = None
         self._supervisor = supervisor
@@ -60,12 +60,12 @@ class Process:
         log_path: Path,
         tty: int | None = None,
     ) -> Process:
-        """Run a command; its output goes to the log, or all its streams to the terminal `tty`."""
+        """Runs a command; its output goes to the log, or all its streams to the terminal `tty`."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         arguments = [str(theirs.fileno()), *(["--tty"] if tty is not None else [])]
         with theirs, log_path.open("ab") as log:
-            # Blocking, but for a fork only, and the file descriptors are at hand.
+            # This blocks, but only for a fork, and the file descriptors are at hand.
             supervisor = subprocess.Popen(  # noqa: ASYNC220
                 [sys.executable, "-I", "-S", str(SUPERVISOR), *arguments, "--", *command],
                 env=dict(env),
@@ -83,7 +83,7 @@ class Process:
             await process.gone.wait()
             raise
         except asyncio.CancelledError:
-            # Nobody will hold the process: the supervisor must not wait for anybody's word.
+            # Nobody will hold the process, so the supervisor must not wait for a message.
             supervisor.terminate()
             raise
         return process
@@ -94,20 +94,20 @@ class Process:
         return self._pid.result()
 
     def send_signal(self, number: int) -> None:
-        """Signal the command itself, not what it started."""
+        """Signals the command itself, not its descendants."""
         if not self.gone.is_set():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
     async def stop(self, grace: float) -> None:
-        """End it and everything that it started; after `grace` seconds by force."""
+        """Ends it and all its descendants; after `grace` seconds by force."""
         if not self.gone.is_set():
             with contextlib.suppress(OSError):
                 self._line.send(f"stop {grace}\n".encode())
         await self.gone.wait()
 
     def tree(self) -> list[ProcessInfo]:
-        """The command and everything that it started and that lives."""
+        """The command and its living descendants."""
         try:
             found = psutil.Process(self._supervisor.pid).children(recursive=True)
         except psutil.NoSuchProcess:
@@ -126,7 +126,7 @@ class Process:
         return ""
 
     async def _listen(self) -> None:
-        """Hear what the supervisor says, until it is gone."""
+        """Reads the supervisor's messages, until it is gone."""
         reader, writer = await asyncio.open_connection(sock=self._line)
         try:
             while line := await reader.readline():
@@ -150,7 +150,7 @@ class Process:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nobody listens on now."""
+    """A TCP port of 127.0.0.1 that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,8 +1,8 @@
-"""AWS JSON 1.1 by botocore's own service model: requests are validated, answers are shaped.
+"""AWS JSON 1.1 by botocore's own service model: validates requests, shapes answers.
 
-Owns the translation between bytes and Python values; knows no operation by name. botocore's
-validator checks names, types, required members and lower bounds; the rest that the model says
-(upper bounds, enums, patterns) the real service checks, and so does `violations`.
+This module translates between bytes and Python values; it knows no operation by name. botocore's
+validator checks names, types, required members and lower bounds. The real service also checks the
+rest of the model (upper bounds, enums, patterns), and so does `violations`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def service_model(service: str) -> ServiceModel:
 
 
 def target_prefix(service: str) -> str:
-    """What stands before the operation's name in ``X-Amz-Target``."""
+    """The prefix of the operation's name in ``X-Amz-Target``."""
     return str(service_model(service).metadata["targetPrefix"])
 
 
@@ -57,9 +57,9 @@ def parse_request(operation: OperationModel, body: bytes) -> dict[str, Any]:
 
 
 def format_answer(operation: OperationModel, answer: dict[str, Any] | None) -> bytes:
-    """The answer's body: only what the model knows; members that are None are left out.
+    """The answer's body: only members of the model; members that are None are left out.
 
-    An answer that the model would not allow is an error of this program: ValueError.
+    An answer that the model forbids is an error of this program: ValueError.
     """
     shape = operation.output_shape
     if shape is None:
@@ -76,17 +76,17 @@ def format_answer(operation: OperationModel, answer: dict[str, Any] | None) -> b
 
 
 def _is_newer_instance(problem: str) -> bool:
-    """AWS brings out instance types that a client's model does not know yet, and answers them."""
+    """AWS adds instance types that a client's model does not know yet, and returns them."""
     return "nstanceType'" in problem and "enum" in problem
 
 
 def format_error(error: ApiError) -> bytes:
-    """An error's body; the clients read the code out of ``__type``."""
+    """An error's body; clients read the code from ``__type``."""
     return json.dumps({"__type": error.code, "message": error.message}).encode()
 
 
 def violations(shape: Shape, value: Any, where: str = "") -> Iterator[str]:
-    """What the model forbids and botocore's validator lets pass, in AWS's words."""
+    """Violations that botocore's validator does not see, in AWS's words."""
     if isinstance(shape, StructureShape):
         for name, member in value.items():
             if name in shape.members:
@@ -127,7 +127,7 @@ _CLASSES = {r"\p{L}": r"\w", r"\p{N}": r"\w", r"\p{Z}": r"\s"}
 
 @cache
 def _pattern(pattern: str | None) -> re.Pattern[str] | None:
-    """The pattern, or None where it can't be used in Python (the models' are Java's)."""
+    """The pattern, or None if Python can't use it (the models' patterns are Java's)."""
     if pattern is None:
         return None
     for java, python in _CLASSES.items():
@@ -139,7 +139,7 @@ def _pattern(pattern: str | None) -> re.Pattern[str] | None:
 
 
 def _from_json(shape: Shape, value: Any) -> Any:
-    """JSON → Python by the shape. What does not fit stays as it is, for the validator to find."""
+    """JSON → Python by the shape. Invalid values stay unchanged, for the validator to find."""
     kind = shape.type_name
     if isinstance(shape, StructureShape) and isinstance(value, dict):
         return {

@@ -1,7 +1,7 @@
-"""Brings the processes of apps and notebook instances up and down, and tells the account.
+"""Starts and ends the processes of apps and notebook instances, and tells the account.
 
-Owns what runs; what may run, and when a status changes, is `state`'s business. Each run of an app
-is a `Running`, which keeps its places, its process and its terminals.
+This module owns the processes; `state` decides what may run, and when a status changes. Each run of
+an app is a `Running`, which keeps its folders, its process and its terminals.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ ATTEMPTS = 3
 
 @dataclass
 class Running:
-    """One run of an app or notebook instance: what it consists of at the moment."""
+    """One run of an app or notebook instance, with its present parts."""
 
     what: App | NotebookInstance
     places: Places
     launch: Launch | None = None
     process: Process | None = None
-    #: Whether its end is wanted, so that its process may go away.
+    #: Whether its end is wanted, so that its process may end.
     ending: bool = False
     terminals: dict[str, Terminal] = field(default_factory=dict)
     terminal_count: int = 0
-    #: Set when the attempt to bring it up is over, however it went.
+    #: Set when the attempt to start it is over, in any way.
     tried: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -60,21 +60,21 @@ class Running:
 
     @property
     def app(self) -> App:
-        """The app that it is a run of; LocalStudioError for a notebook instance."""
+        """The app of this run; LocalStudioError for a notebook instance."""
         if not isinstance(self.what, App):
             raise LocalStudioError(f"{self.what.name} is no app")
         return self.what
 
     @property
     def live(self) -> tuple[Launch, Process]:
-        """Its process and where it answers; LocalStudioError before it was started."""
+        """Its process and its address; LocalStudioError before it was started."""
         if self.launch is None or self.process is None:
             raise LocalStudioError(f"No process runs for {self.target}")
         return self.launch, self.process
 
     @property
     def target(self) -> Target:
-        """What it is a run of."""
+        """The app or notebook instance of this run."""
         return self.what.key if isinstance(self.what, App) else self.what.name
 
 
@@ -107,14 +107,14 @@ class Runtime:
     # -- what the operations ask for
 
     def start(self, what: App | NotebookInstance) -> None:
-        """Bring up what the account has just entered as Pending."""
+        """Starts what the account has just entered as Pending."""
         running = Running(what, self._places(what))
         previous = self._running.get(running.target)
         self._running[running.target] = running
         self._spawn(self._bring_up(running, previous))
 
     def stop(self, what: App | NotebookInstance) -> None:
-        """Bring down what the account has just entered as Deleting or Stopping."""
+        """Ends what the account has just entered as Deleting or Stopping."""
         target = what.key if isinstance(what, App) else what.name
         running = self._running.get(target)
         if running is None:
@@ -126,14 +126,14 @@ class Runtime:
     # -- what tests and the gateway ask for
 
     def find(self, target: Target) -> Running:
-        """What runs under that name; LocalStudioError where nothing does."""
+        """The run under that name; LocalStudioError if there is none."""
         running = self._running.get(target)
         if running is None or running.process is None:
             raise LocalStudioError(f"No process runs for {target}")
         return running
 
     def launch_of(self, target: Target) -> Launch:
-        """Where it answers."""
+        """Its address."""
         launch, _ = self.find(target).live
         return launch
 
@@ -149,7 +149,7 @@ class Runtime:
         ]
 
     def processes(self, target: Target) -> list[ProcessInfo]:
-        """All processes of an app: servers, kernels, terminals and what those started."""
+        """All processes of an app: servers, kernels, terminals and their descendants."""
         running = self._running.get(target)
         if running is None:
             return []
@@ -158,9 +158,9 @@ class Runtime:
         return [info for process in trees for info in process.tree()]
 
     async def kill(self, target: Target, number: int = signal.SIGKILL) -> None:
-        """End the app's own process, by surprise; the app stays as it is.
+        """Kills the app's own process; the app keeps its entry.
 
-        A KernelGateway app fails by it; a server can be brought up again with `restart`.
+        A KernelGateway app fails; a server can be brought up again with `restart`.
         """
         _, process = self.find(target).live
         process.send_signal(number)
@@ -206,12 +206,12 @@ class Runtime:
         ]
 
     async def close(self) -> None:
-        """End everything at once."""
+        """Ends everything at once."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(self._end(running, 0.0) for running in self._running.values()))
-        # Requests to them come to their end by that; closing the client would leave them open.
+        # Requests to them end by that; closing the client would leave them open.
         while self.client.active:
             await asyncio.sleep(0.01)
         self.client.close()
@@ -220,7 +220,7 @@ class Runtime:
 
     async def _bring_up(self, running: Running, previous: Running | None) -> None:
         if previous is not None:
-            # What is left of a run that failed.
+            # The remains of a failed run.
             await self._end(previous, 0.0)
         try:
             await self._run(running)
@@ -234,7 +234,7 @@ class Runtime:
         self._is_up(running.what)
 
     async def _run(self, running: Running) -> None:
-        """Start its process and wait until it answers."""
+        """Starts its process and waits until it answers."""
         for attempt in range(1, ATTEMPTS + 1):
             if running.launch is None:
                 running.launch = self._launch(running, free_port())
@@ -277,7 +277,7 @@ class Runtime:
         return False
 
     async def _watch(self, running: Running, process: Process) -> None:
-        """An app whose gateway goes away has failed; a server's container outlives the server."""
+        """An app whose gateway ends has failed; a server's container outlives the server."""
         await process.gone.wait()
         if not running.ending and running.is_gateway and running.process is process:
             await self._end(running, 0.0)
@@ -285,7 +285,7 @@ class Runtime:
 
     async def _bring_down(self, running: Running) -> None:
         timing = self.account.timing
-        # Whoever asked for it, if only the app itself, gets the answer before it ends.
+        # The caller, if only the app itself, gets the answer before it ends.
         await asyncio.sleep(timing.until_stop)
         await self._end(running, timing.grace)
         if self._running.get(running.target) is running:

@@ -1,7 +1,7 @@
-"""Ready-made scenes: what a demonstration or a test begins with, for each host.
+"""Ready-made scenes: the start of a demonstration or a test, for each host.
 
-A scene is what AWS would have before a user does anything: a domain with a user, a space or a
-notebook instance, and its Jupyter server in service.
+A scene is the state of AWS before a user does anything: a domain with a user, a space or a notebook
+instance, and its Jupyter server in service.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ HOSTS = (CLASSIC, SPACE, NOTEBOOK_INSTANCE)
 
 @dataclass(frozen=True)
 class Scene:
-    """What was set up."""
+    """The parts of a scene."""
 
     host: str
     #: The app or notebook instance in which the Jupyter server runs.
     target: Target
-    #: Where that server answers, and its token.
+    #: That server's address and token.
     server: Launch
-    #: Neither of a notebook instance.
+    #: A notebook instance has neither.
     domain_id: str | None = None
     owner: Owner | None = None
 

@@ -1,9 +1,9 @@
 """Shows Studio's image terminals in ``GET api/terminals`` of a Classic JupyterServer.
 
-Loaded by that server, from a copy of this file: it may import only what jupyter_server 1.24 on
-Python 3.9 brings along, and nothing of this package. The terminals themselves run in KernelGateway
-apps and are asked of the local Studio's gateway; where it does not answer, the server's own
-terminals are listed alone.
+That server loads it from a copy of this file, so it may import only packages that come with
+jupyter_server 1.24 on Python 3.9, and nothing of this package. The terminals themselves run in
+KernelGateway apps; the local Studio's gateway lists them. If the gateway does not answer, only the
+server's own terminals are listed.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class ImageTerminalHandler(APIHandler):
         self.finish()
 
     async def ask(self, method: str, name: str) -> bytes:
-        """Pass it on; what the gateway refuses is refused here."""
+        """Passes it on; the gateway's refusals are passed back."""
         try:
             return (await ask_gateway(method, name)).body
         except httpclient.HTTPClientError as error:
@@ -89,6 +89,6 @@ def _load_jupyter_server_extension(server_app: Any) -> None:
             (base + r"/api/terminals/(arn[:%].+)", ImageTerminalHandler),
         ],
     )
-    # Rules are tried in the order of their arrival, and the server's own came first.
+    # Rules are tried in the order in which they were added, and the server's own came first.
     rules = web_app.default_router.rules
     rules.insert(0, rules.pop(-2))

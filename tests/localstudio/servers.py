@@ -1,7 +1,8 @@
 """How the processes of apps are started: commands, environments, metadata files.
 
-Owns what a process is told; when it runs is `runtime`'s business. An environment here holds
-nothing of the developer's own AWS settings, so that no call can reach a real account by mistake.
+This module owns a process's arguments and environment; `runtime` decides when it runs. An
+environment here holds none of the developer's own AWS settings, so that no call can reach a real
+account by mistake.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 from . import names
 from .state import App, NotebookInstance
 
-#: Prefixes of variables that a developer's shell may hold and that would change what is run here.
+#: Prefixes of variables in a developer's shell that would change the processes here.
 NOT_INHERITED = (
     "AWS_",
     "JPY_",
@@ -40,7 +41,7 @@ BASE_URLS = {"JupyterServer": "/jupyter/default", "JupyterLab": "/jupyterlab/def
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """How a Jupyter server of the local Studio is run."""
+    """How the local Studio runs a Jupyter server."""
 
     #: The interpreter that runs it: of another environment, for a stand-in of an older image.
     python: str = sys.executable
@@ -50,14 +51,14 @@ class ServerOptions:
     args: tuple[str, ...] = ()
     #: More environment variables.
     env: Mapping[str, str] = field(default_factory=dict)
-    #: The server's token: None makes one; "" is none at all, as in a JupyterLab space on AWS, but
+    #: The server's token: None makes one; "" means no token, as in a JupyterLab space on AWS, but
     #: then every user of this machine can run code through it.
     token: str | None = None
 
 
 @dataclass(frozen=True)
 class Launch:
-    """A process to start, and where it answers once it is up."""
+    """A process to start, and its address once it is up."""
 
     command: tuple[str, ...]
     env: Mapping[str, str]
@@ -78,11 +79,11 @@ class Places:
 
     @property
     def metadata_file(self) -> Path:
-        """What AWS calls /opt/ml/metadata/resource-metadata.json."""
+        """The file that is /opt/ml/metadata/resource-metadata.json on AWS."""
         return self.run / "resource-metadata.json"
 
     def make(self) -> None:
-        """Make the folders, for nobody else to read."""
+        """Creates the folders, readable by their owner only."""
         for folder in (self.home, self.run):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
 
@@ -119,7 +120,7 @@ def base_environment(endpoint_url: str, python: str, places: Places) -> dict[str
 
 
 def aws_environment(endpoint_url: str, folder: Path) -> dict[str, str]:
-    """What makes boto3 talk to the local Studio, and to nothing else."""
+    """Variables that make boto3 talk to the local Studio, and to nothing else."""
     return {
         "AWS_ACCESS_KEY_ID": "LOCALSTUDIO",
         "AWS_SECRET_ACCESS_KEY": "not-a-secret",
@@ -132,7 +133,7 @@ def aws_environment(endpoint_url: str, folder: Path) -> dict[str, str]:
         "AWS_ENDPOINT_URL_SSM": endpoint_url,
         "AWS_ENDPOINT_URL_STS": endpoint_url,
         "AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API": endpoint_url,
-        # No profile of the developer, no instance role: what is not served here fails.
+        # No profile of the developer, no instance role: calls to other services fail.
         "AWS_CONFIG_FILE": str(folder / "no-aws-config"),
         "AWS_SHARED_CREDENTIALS_FILE": str(folder / "no-aws-credentials"),
         "AWS_EC2_METADATA_DISABLED": "true",
@@ -149,7 +150,7 @@ def app_metadata(app: App) -> dict[str, Any]:
     }
     if key.app_type == "JupyterLab":
         document["ExecutionRoleArn"] = names.ROLE_ARN
-    # Unlike the API's, this ARN holds the type as it is written elsewhere.
+    # Unlike the API's, this ARN holds the type in its usual spelling.
     document["ResourceArn"] = names.arn(
         f"app/{key.domain_id}/{key.owner_name}/{key.app_type}/{key.name}"
     )
@@ -219,7 +220,7 @@ def jupyter_server(
     if token:
         env["JUPYTER_TOKEN"] = token
     else:
-        # A trait of another name in 1.x and 2.x; this one both know.
+        # The trait has different names in 1.x and 2.x; both versions know this one.
         arguments.append("--ServerApp.token=")
     env.update(options.env)
     module = {"lab": "jupyterlab", "server": "jupyter_server"}[options.frontend]
@@ -243,10 +244,10 @@ def jupyter_server(
 
 
 def _install_server_extension(env: dict[str, str], places: Places) -> None:
-    """Let the server load our extension, whichever environment it runs in.
+    """Makes the server load our extension, in any environment.
 
     The file is copied next to the run and enabled below the server's own configuration folder, so
-    that what the environment itself enables stays enabled.
+    that the environment's own extensions stay enabled.
     """
     folder = places.run / "extension"
     folder.mkdir(exist_ok=True)

@@ -1,8 +1,8 @@
-"""What exists in the account and in which status: pure, with the time passed in.
+"""The things in the account and their statuses: pure, with the time passed in.
 
-Owns the rules by which statuses change (how long each takes, what may follow what, how many apps
-share an instance); knows nothing of processes, HTTP or clocks. A process that came up or went
-away is told to it (`Account.app_is_up`, `Account.app_is_down`); the passing of time is seen when
+This module owns the rules by which statuses change (how long each takes, what may follow what, how
+many apps share an instance); it knows nothing of processes, HTTP or clocks. It is told when a
+process came up or ended (`Account.app_is_up`, `Account.app_is_down`); passing time shows when
 something is read.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 from .errors import ApiError, invalid, not_found
 from .names import arn
 
-#: Studio runs at most so many apps on one instance.
+#: The most apps that Studio runs on one instance.
 APPS_PER_INSTANCE = 4
 #: JupyterServer runs here, and costs nothing.
 SYSTEM = "system"
@@ -27,8 +27,8 @@ RUNNING = ("Pending", "InService")
 class Timing:
     """How long things take, in seconds. AWS takes minutes; the defaults suit a demonstration.
 
-    A process that takes longer to start or to stop than this holds the status back: an app is
-    InService once it answers, and Deleted once its processes are gone.
+    A process that takes longer to start or to stop holds the status back: an app is InService once
+    it answers, and Deleted once its processes are gone.
     """
 
     pending: float = 2.0
@@ -36,7 +36,7 @@ class Timing:
     stopping: float = 2.0
     #: How long a deleted app stays in the list.
     retention: float = 24 * 3600.0
-    #: Health checks move LastUserActivityTimestamp, whether or not anybody does anything.
+    #: Health checks change LastUserActivityTimestamp, whether or not anybody does anything.
     health_check: float = 60.0
     #: From the request to delete until the processes are told to stop.
     until_stop: float = 0.2
@@ -46,14 +46,14 @@ class Timing:
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose an app is: a user profile or a space."""
+    """The owner of an app: a user profile or a space."""
 
     kind: str  # "user-profile" or "space"
     name: str
 
     @property
     def field(self) -> str:
-        """The API's member that names such an owner."""
+        """The API's member for such an owner."""
         return "SpaceName" if self.kind == "space" else "UserProfileName"
 
 
@@ -69,7 +69,7 @@ def space(name: str) -> Owner:
 
 @dataclass(frozen=True, order=True)
 class AppKey:
-    """What identifies an app; a name is used again by later runs of it."""
+    """The identity of an app; later runs reuse a name."""
 
     domain_id: str
     owner_kind: str
@@ -94,13 +94,13 @@ class AppKey:
 
 @dataclass(frozen=True)
 class Resource:
-    """What an app runs on, as asked for (``ResourceSpec``)."""
+    """The requested resources of an app (``ResourceSpec``)."""
 
     instance_type: str
     image_arn: str | None = None
     image_version_arn: str | None = None
     lifecycle_config_arn: str | None = None
-    #: Not asked for: the settings name it.
+    #: Not requested: the settings name it.
     built_in_lifecycle_config_arn: str | None = None
 
 
@@ -114,7 +114,7 @@ class App:
     since: datetime
     created_at: datetime
     run: int = 1
-    #: When its process answered first, and when its processes were gone.
+    #: When its process first answered, and when its processes were gone.
     up_at: datetime | None = None
     down_at: datetime | None = None
     in_service_at: datetime | None = None
@@ -122,7 +122,7 @@ class App:
 
     @property
     def position(self) -> tuple[float, str]:
-        """Where it stands in the list."""
+        """Its position in the list."""
         return self.created_at.timestamp(), self.key.arn
 
     def settled(self, now: datetime, timing: Timing) -> App | None:
@@ -141,7 +141,7 @@ class App:
         return self
 
     def last_health_check(self, now: datetime, timing: Timing) -> datetime | None:
-        """When it was last found healthy: moves by itself while the app is in service."""
+        """When it was last found healthy: changes by itself while the app is in service."""
         if self.in_service_at is None:
             return None
         end = now if self.status == "InService" else self.since
@@ -151,7 +151,7 @@ class App:
 
 @dataclass(frozen=True)
 class Domain:
-    """A Studio domain with its settings, as the API takes and gives them."""
+    """A Studio domain with its settings, in the API's form."""
 
     id: str
     name: str
@@ -172,13 +172,14 @@ class Profile:
 
     @property
     def position(self) -> tuple[float, str, str]:
-        """Where it stands in the list."""
+        """Its position in the list."""
         return self.created_at.timestamp(), self.domain_id, self.owner.name
 
 
 @dataclass(frozen=True)
 class LifecycleConfig:
-    """A lifecycle configuration, of Studio or of notebook instances; ``content`` is the API's."""
+    """A lifecycle configuration, of Studio or of notebook instances; ``content`` is in the API's
+    form."""
 
     name: str
     created_at: datetime
@@ -240,7 +241,7 @@ class LogEvent:
 
     @property
     def milliseconds(self) -> int:
-        """As the API has it: since 1970."""
+        """In the API's form: milliseconds since 1970."""
         return round(self.at.timestamp() * 1000)
 
 
@@ -259,7 +260,8 @@ class Account:
     """Everything of one account in one region. Every method takes the time, `now`, in UTC."""
 
     def __init__(self, timing: Timing, *, keep_creation_time: bool = True) -> None:
-        """`keep_creation_time`: an app made again within `Timing.retention` keeps its CreationTime.
+        """`keep_creation_time`: an app created again within `Timing.retention` keeps its
+        CreationTime.
 
         AWS does so, which is why that time says nothing about the present run.
         """
@@ -269,16 +271,16 @@ class Account:
         self.profiles: dict[tuple[str, Owner], Profile] = {}
         self.lifecycle_configs: dict[str, LifecycleConfig] = {}
         self.notebook_configs: dict[str, LifecycleConfig] = {}
-        #: Log groups of CloudWatch Logs: their streams, and what was written to them.
+        #: Log groups of CloudWatch Logs: their streams, and the lines in them.
         self.log_groups: dict[str, dict[str, list[LogEvent]]] = {}
-        #: The most events that one page holds, whatever is asked for.
+        #: The most events on one page, whatever the request.
         self.log_page = 10_000
         #: Parameters of Systems Manager.
         self.parameters: dict[str, Parameter] = {}
-        #: Whether an update keeps what it leaves out at every depth (see `operations.lifecycle`).
+        #: Whether an update keeps omitted members at every depth (see `operations.lifecycle`).
         self.deep_updates = False
         self.transitions: list[Transition] = []
-        #: Tags by ARN, as the tagging API tells them.
+        #: Tags by ARN, as in the tagging API.
         self.tags: dict[str, dict[str, str]] = {}
         self._apps: dict[AppKey, App] = {}
         #: Apps whose status changes with time; a fleet has thousands of others.
@@ -321,12 +323,12 @@ class Account:
         self.change_profile(profile)
 
     def change_profile(self, profile: Profile) -> None:
-        """Put another version of a user profile or a space in its place."""
+        """Replaces a user profile or a space by another version."""
         self.profiles[profile.domain_id, profile.owner] = profile
         self._profiles_in_order.clear()
 
     def profiles_in_order(self, kind: str) -> list[Profile]:
-        """All user profiles, or all spaces, by their position; not to be changed."""
+        """All user profiles, or all spaces, by their position; must not be changed."""
         if kind not in self._profiles_in_order:
             ordered = sorted(self.profiles_of(kind), key=lambda profile: profile.position)
             self._profiles_in_order[kind] = ordered
@@ -339,12 +341,12 @@ class Account:
     # -- apps
 
     def apps(self, now: datetime) -> list[App]:
-        """All apps that the list shows, the deleted ones of the last 24 hours included."""
+        """All apps in the list, including those deleted in the last 24 hours."""
         self._settle_apps(now)
         return list(self._apps.values())
 
     def apps_in_order(self, now: datetime) -> list[App]:
-        """The same by their position; not to be changed."""
+        """The same by their position; must not be changed."""
         self._settle_apps(now)
         if self._in_order is None:
             self._in_order = sorted(self._apps.values(), key=lambda app: app.position)
@@ -359,15 +361,15 @@ class Account:
         return app
 
     def enter(self, app: App) -> None:
-        """An app as it is, with no process behind it: for fleets that are only looked at."""
+        """Enters an app as it is, without a process: for fleets that are only listed."""
         self._put_app(app)
 
     def remove(self, key: AppKey) -> None:
-        """Takes an app away without a trace, as if it had gone long ago."""
+        """Removes an app without a trace, as if it had gone long ago."""
         self._drop_app(key)
 
     def create_app(self, key: AppKey, resource: Resource, now: datetime) -> App:
-        """Start a run of an app; ResourceInUse while an earlier run is not gone yet."""
+        """Starts a run of an app; ResourceInUse while an earlier run is not gone yet."""
         self.profile(key.domain_id, key.owner)
         apps = self.apps(now)
         previous = next((app for app in apps if app.key == key), None)
@@ -406,9 +408,9 @@ class Account:
             )
 
     def delete_app(self, key: AppKey, now: datetime) -> App:
-        """Begin to delete an app; ResourceInUse if that is under way already.
+        """Begins to delete an app; ResourceInUse if that is already under way.
 
-        A deleted app is not found, as one that never was.
+        A deleted app is not found, like one that never existed.
         """
         app = self.app(key, now)
         if app.status == "Deleted":
@@ -432,7 +434,7 @@ class Account:
             self._keep(replace(app, down_at=now))
 
     def app_failed(self, key: AppKey, run: int, reason: str, now: datetime) -> None:
-        """The app can't be used any more, unless it is on its way out already."""
+        """The app can't be used any more, unless it is already being deleted."""
         app = self._apps.get(key)
         if app is not None and app.run == run and app.status in RUNNING:
             self._put_app(replace(app, status="Failed", since=now, failure_reason=reason[:1024]))
@@ -473,7 +475,7 @@ class Account:
         return list(self._settle_notebooks(now))
 
     def notebook(self, name: str, now: datetime) -> NotebookInstance:
-        """The notebook instance; AWS answers ValidationException where there is none."""
+        """The notebook instance; AWS answers ValidationException if there is none."""
         for notebook in self._settle_notebooks(now):
             if notebook.name == name:
                 return notebook
@@ -518,11 +520,11 @@ class Account:
         return deleting
 
     def stopped_notebook(self, name: str, now: datetime) -> NotebookInstance:
-        """It, for a change that a notebook instance that runs does not take."""
+        """The notebook instance, for a change that a running one does not accept."""
         return self._in_status(name, ("Stopped", "Failed"), now)
 
     def change_notebook(self, notebook: NotebookInstance) -> None:
-        """Put another version of a stopped notebook instance in its place."""
+        """Replaces a stopped notebook instance by another version."""
         self._notebooks[notebook.name] = notebook
 
     def notebook_is_up(self, name: str, run: int, now: datetime) -> None:

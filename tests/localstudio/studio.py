@@ -1,6 +1,6 @@
-"""The local Studio as a whole: wires the parts, and is what tests and demonstrations hold on to.
+"""The local Studio as a whole: wires the parts, for tests and demonstrations.
 
-No rules of its own: statuses are `state`'s, processes `runtime`'s, kernels `gateway`'s.
+It has no rules of its own: `state` owns statuses, `runtime` processes, `gateway` kernels.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ POLL = 0.05
 class LocalStudio:
     """A Studio on this machine: ``async with LocalStudio(work_dir) as studio: ...``.
 
-    It answers on 127.0.0.1 only. Whatever it started ends with it.
+    It answers on 127.0.0.1 only. All its processes end with it.
     """
 
     def __init__(
@@ -59,8 +59,8 @@ class LocalStudio:
         app_python: str = sys.executable,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
-        """`work_dir` holds homes and logs; `server` is how Jupyter servers are run by default, and
-        `app_python` the interpreter of KernelGateway apps and their kernels."""
+        """`work_dir` holds homes and logs; `server` is how Jupyter servers are run by default,
+        and `app_python` is the interpreter of KernelGateway apps and their kernels."""
         self.work_dir = work_dir.resolve()
         self.server_options = server or ServerOptions()
         self.app_python = app_python
@@ -109,9 +109,9 @@ class LocalStudio:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """End everything that was started."""
+        """Ends everything that was started."""
         self._http.stop()
-        # Requests that hang on purpose would otherwise never end.
+        # Otherwise, deliberately hanging requests would never end.
         self.faults.off()
         await self.apps.close()
         await self.gateway.close()
@@ -125,11 +125,11 @@ class LocalStudio:
 
     @property
     def endpoint_url(self) -> str:
-        """What AWS_ENDPOINT_URL_SAGEMAKER is to be."""
+        """The value for AWS_ENDPOINT_URL_SAGEMAKER."""
         return f"http://127.0.0.1:{self._port}"
 
     def aws_environment(self) -> dict[str, str]:
-        """Environment variables by which any process's boto3 talks to this studio only."""
+        """Environment variables that make any process's boto3 talk to this studio only."""
         return aws_environment(self.endpoint_url, self.work_dir)
 
     def client(self, service: str = "sagemaker", **config: Any) -> Any:
@@ -137,13 +137,13 @@ class LocalStudio:
         return make_client(self.endpoint_url, service, **config)
 
     async def call(self, operation: str, **parameters: Any) -> dict[str, Any]:
-        """An operation without the way over HTTP: no faults, no journal."""
+        """Calls an operation directly, without HTTP: no faults, no journal."""
         return await operations.call(self.backend, operation, parameters)
 
     # -- setting a scene
 
     async def create_domain(self, name: str = "studio", **settings: Any) -> str:
-        """A domain; gives its id. `settings` are CreateDomain's parameters."""
+        """Creates a domain; returns its id. `settings` are CreateDomain's parameters."""
         settings = {"AuthMode": "IAM", "DefaultUserSettings": {}, **settings}
         settings["DefaultUserSettings"] = {
             "ExecutionRole": names.ROLE_ARN,
@@ -172,9 +172,9 @@ class LocalStudio:
         options: ServerOptions | None = None,
         wait: bool = True,
     ) -> AppKey:
-        """An app, in service on return unless `wait` is False.
+        """Creates an app, in service on return unless `wait` is False.
 
-        `options` says how the owner's servers are run, from now on.
+        `options` say how the owner's servers are run, from now on.
         """
         key = AppKey(self._domain(domain_id), owner.kind, owner.name, app_type, name)
         if options is not None:
@@ -195,7 +195,7 @@ class LocalStudio:
         domain_id: str | None = None,
         wait: bool = True,
     ) -> AppKey:
-        """A KernelGateway app of an image, under the name that Studio would give it."""
+        """Creates a KernelGateway app of an image, under Studio's name for it."""
         found = names.find_image(image)
         spec = {"InstanceType": instance_type, "SageMakerImageArn": found.arn}
         return await self.create_app(
@@ -231,20 +231,20 @@ class LocalStudio:
     def set_options(
         self, owner: Owner, options: ServerOptions, *, domain_id: str | None = None
     ) -> None:
-        """How the owner's Jupyter servers are run from now on, by whomever they are started."""
+        """How the owner's Jupyter servers are run from now on, whoever starts them."""
         self.apps.options[self._domain(domain_id), owner] = options
 
     # -- statuses
 
     def status(self, target: Target) -> str:
-        """The status of an app or notebook instance; ``Deleted`` where the list has none."""
+        """The status of an app or notebook instance; ``Deleted`` if it is not in the list."""
         found = self._find(target)
         return found.status if found is not None else "Deleted"
 
     async def wait_for(self, target: Target, status: str, timeout: float = 300.0) -> None:
-        """Wait for a status; LocalStudioError when it can't come any more, or not in time.
+        """Waits for a status; LocalStudioError if it can't come any more, or not in time.
 
-        An app that was in service and is gone by the time that this looks was in service.
+        An app that was in service, but is already gone when this checks, counts as in service.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + timeout
@@ -259,7 +259,7 @@ class LocalStudio:
             await asyncio.sleep(POLL)
 
     def _was_up(self, key: AppKey) -> bool:
-        """Whether the last run of an app was in service, whatever became of it."""
+        """Whether the last run of an app was in service, whatever its end."""
         seen = [each for each in self.account.transitions if each.what == key]
         last = max((each.run for each in seen), default=None)
         return any(each.run == last and each.status == "InService" for each in seen)
@@ -284,19 +284,19 @@ class LocalStudio:
         return process.pid
 
     def log_file(self, target: Target) -> Path:
-        """What the app's own process has printed."""
+        """The output of the app's own process."""
         return self.apps.find(target).places.run / "log.txt"
 
     def processes(self, target: Target) -> list[ProcessInfo]:
-        """All processes of an app that live: server, kernels, terminals, what those started."""
+        """All living processes of an app: server, kernels, terminals and their descendants."""
         return self.apps.processes(target)
 
     async def kill(self, target: Target) -> None:
-        """SIGKILL to the app's own process: a KernelGateway app fails by it, a server is down."""
+        """Sends SIGKILL to the app's own process: a KernelGateway app fails, a server is down."""
         await self.apps.kill(target)
 
     async def restart_server(self, target: Target, options: ServerOptions | None = None) -> None:
-        """Run a server again that was killed (or runs): same port, token and home.
+        """Runs a server again that was killed (or runs): same port, token and home.
 
         With `options` its arguments and environment change, from then on.
         """
@@ -319,10 +319,10 @@ class LocalStudio:
         return JupyterClient(connections.gateway_url + "/", connections.gateway_token)
 
     async def start_kernel(self, target: Target, *, path: str | None = None) -> str:
-        """Start a kernel in an app; gives its id.
+        """Starts a kernel in an app; returns its id.
 
         In Classic the JupyterServer starts it, if there is one, as it does for its user; else the
-        gateway. With `path` it is the kernel of a notebook, with a session (needs a server).
+        gateway does. With `path` it is the kernel of a notebook, with a session (needs a server).
         """
         client, name = self._client_for(target), None
         running = self.apps.find(target)
@@ -340,10 +340,10 @@ class LocalStudio:
     async def execute(
         self, target: Target, kernel_id: str, code: str, *, wait: bool = True
     ) -> Result:
-        """Run code in a kernel of an app; without `wait`, return once the kernel is busy."""
+        """Runs code in a kernel of an app; without `wait`, returns once the kernel is busy."""
         running = self.apps.find(target)
         if running.is_gateway and isinstance(target, AppKey):
-            # Not by way of the server: it knows only those kernels that it has started itself.
+            # Not through the server, which knows only kernels that it started itself.
             client = self.gateway_client(target.owner, domain_id=target.domain_id)
         else:
             client = self.jupyter(target)
@@ -368,11 +368,11 @@ class LocalStudio:
     # -- telling
 
     def describe(self) -> dict[str, Any]:
-        """What there is, as JSON: for the command line."""
+        """The state as JSON: for the command line."""
         return self.controls.describe()
 
     def _domain(self, domain_id: str | None) -> str:
-        """The domain that is meant: the only one, where none is named."""
+        """The given domain, or the only one."""
         if domain_id is not None:
             return domain_id
         if len(self.account.domains) != 1:
@@ -395,7 +395,7 @@ def make_client(endpoint_url: str, service: str = "sagemaker", **config: Any) ->
 
 
 class _Application(web.Application):
-    """All routes. Whoever asks must mean this machine: a name that was rebound is turned away."""
+    """All routes. A request must name this machine: a rebound name is refused."""
 
     def find_handler(
         self, request: httputil.HTTPServerRequest, **kwargs: Any

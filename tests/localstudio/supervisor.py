@@ -1,13 +1,13 @@
-"""Runs one command and sees to it that nothing of it outlives the local Studio.
+"""Runs one command and makes sure that none of its processes outlives the local Studio.
 
 Run as a script, with the standard library only: ``supervisor.py FD [--tty] -- COMMAND...``. FD is
-one end of a socket pair. The other end gets ``{"pid": N}`` once the command runs and
-``{"exit": N}`` once it and everything that it started are gone; a line ``stop SECONDS`` sent by it
-ends the command, by force after so many seconds. When the other end closes, in whatever way the
-local Studio ended, everything is killed at once.
+one end of a socket pair. The other end gets ``{"pid": N}`` once the command runs and ``{"exit":
+N}`` once it and all its descendants are gone. If it sends a line ``stop SECONDS``, the command
+ends, by force after that many seconds. When the other end closes, however the local Studio ended,
+everything is killed at once.
 
-On Linux the supervisor is the reaper of its descendants: also what a kernel left behind in a
-session of its own is found and ended.
+On Linux the supervisor is the reaper of its descendants: it also finds and ends processes that a
+kernel left in a session of its own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import time
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 PROC = pathlib.Path("/proc")
-#: How often to look whether the command has ended, where no signal says so.
+#: How often to check whether the command has ended, without a signal.
 TICK = 0.5
 
 
@@ -44,7 +44,7 @@ def parents() -> dict[int, int]:
         for entry in PROC.iterdir():
             if entry.name.isdigit():
                 with contextlib.suppress(OSError):
-                    # The command's name stands in brackets and may hold anything.
+                    # The command's name is in brackets and may hold anything.
                     fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
                     if fields[0] != "Z":
                         found[int(entry.name)] = int(fields[1])
@@ -72,7 +72,7 @@ def descendants(root: int) -> list[int]:
 
 
 def become_child(tty: bool) -> None:
-    """What the command's process does before it becomes the command."""
+    """The command's process runs this before it becomes the command."""
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if tty:
         import fcntl
@@ -93,7 +93,7 @@ class Supervisor:
         os.set_blocking(self.wake, False)
         signal.set_wakeup_fd(wake_up, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        # The local Studio says when to end; a Ctrl-C in its terminal is not meant for us.
+        # The local Studio decides when to end; a Ctrl-C in its terminal is not for us.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         self.ended = False
         signal.signal(signal.SIGTERM, self.on_term)
@@ -106,7 +106,7 @@ class Supervisor:
         self.say(pid=self.child.pid)
 
     def on_term(self, *_: object) -> None:
-        """Somebody wants the supervisor itself to end: then all of it."""
+        """Somebody wants the supervisor itself to end: then everything ends."""
         self.ended = True
 
     def say(self, **message: int | None) -> None:
@@ -115,7 +115,8 @@ class Supervisor:
             self.line.sendall(json.dumps(message).encode() + b"\n")
 
     def reap(self) -> bool:
-        """Collect whoever died; note the command's own code. Gives whether any child is left."""
+        """Collects dead children and notes the command's own code. Returns whether any child is
+        left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -128,7 +129,7 @@ class Supervisor:
                 self.child.returncode = self.code
 
     def wait(self, seconds: float) -> bytes | None:
-        """Wait for a word of the local Studio (b"" when it is gone) or a child's end (None)."""
+        """Waits for a message of the local Studio (b"" when it is gone) or a child's end (None)."""
         line = self.line.fileno()
         readable, _, _ = select.select([line, self.wake], [], [], seconds)
         if self.wake in readable:
@@ -142,7 +143,7 @@ class Supervisor:
         return None
 
     def run(self) -> None:
-        """Until the command ends or shall end."""
+        """Waits until the command ends or must end."""
         while self.code is None and not self.ended:
             word = self.wait(TICK)
             if word is None:
@@ -154,7 +155,7 @@ class Supervisor:
         self.say(exit=self.code)
 
     def ask_to_stop(self, grace: float) -> None:
-        """SIGTERM (a shell gets SIGHUP, as when its terminal closes), and some time."""
+        """Sends SIGTERM (a shell gets SIGHUP, as when its terminal closes), and waits."""
         if grace <= 0:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -165,10 +166,10 @@ class Supervisor:
                 return
 
     def kill_all(self) -> None:
-        """Kill until nothing is left: what is killed may just have started something.
+        """Kills until nothing is left: a killed process may just have started another.
 
-        The list of processes is read one by one, so that it can lack whoever's parent ends
-        meanwhile. That one becomes a child of the reaper, and waitpid(2) knows of all of those.
+        The list of processes is read one by one, so it can lack one whose parent ends meanwhile.
+        That one becomes a child of the reaper, and waitpid(2) knows all of those.
         """
         while True:
             left = descendants(os.getpid())

@@ -13,18 +13,18 @@ from typing import Any
 
 from .processes import Process
 
-#: How much of what a terminal printed is kept, in bytes.
+#: How many bytes of a terminal's output are kept.
 KEPT = 64 * 1024
 
 
 class Terminal:
-    """A shell in an app, under the name that Studio gives it. Make one with `Terminal.start`."""
+    """A shell in an app, under Studio's name for it. Make one with `Terminal.start`."""
 
     def __init__(self, name: str, process: Process, master: int, shows_activity: bool) -> None:
         self.name = name
         self.process = process
         self.last_activity = datetime.now(timezone.utc)
-        #: Whether ``api/terminals`` tells ``last_activity``; Studio does not always.
+        #: Whether ``api/terminals`` shows ``last_activity``; Studio does not always.
         self.shows_activity = shows_activity
         self.output = b""
         self._master = master
@@ -60,7 +60,7 @@ class Terminal:
 
     @property
     def model(self) -> dict[str, Any]:
-        """As ``GET api/terminals`` shows it."""
+        """Its model in ``GET api/terminals``."""
         model = {"name": self.name}
         if self.shows_activity:
             model["last_activity"] = f"{self.last_activity:%Y-%m-%dT%H:%M:%S.%f}Z"
@@ -72,7 +72,7 @@ class Terminal:
         os.write(self._master, text.encode())
 
     async def close(self) -> None:
-        """Close the terminal: the shell and what it started end."""
+        """Closes the terminal: the shell and its descendants end."""
         with contextlib.suppress(OSError, ValueError):
             asyncio.get_running_loop().remove_reader(self._master)
         await self.process.stop(0.0)

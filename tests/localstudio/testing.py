@@ -65,7 +65,7 @@ class BlockingStudio:
             doing.cancel()  # if it goes on after its time
 
     def do(self, work: Callable[[LocalStudio], T]) -> T:
-        """As `run`, for what is no coroutine."""
+        """Like `run`, for a plain function."""
 
         async def in_loop(studio: LocalStudio) -> T:
             return work(studio)
@@ -76,7 +76,7 @@ class BlockingStudio:
 
     @property
     def endpoint_url(self) -> str:
-        """What AWS_ENDPOINT_URL_SAGEMAKER is to be."""
+        """The value for AWS_ENDPOINT_URL_SAGEMAKER."""
         return self.studio.endpoint_url
 
     def client(self, service: str = "sagemaker", **config: Any) -> Any:
@@ -84,7 +84,7 @@ class BlockingStudio:
         return self.studio.client(service, **config)
 
     def aws_environment(self) -> dict[str, str]:
-        """Environment variables by which any process's boto3 talks to this studio only."""
+        """Environment variables that make any process's boto3 talk to this studio only."""
         return self.studio.aws_environment()
 
     @staticmethod
@@ -137,7 +137,7 @@ class BlockingStudio:
         return self.do(lambda studio: studio.status(target))
 
     def describe(self, key: AppKey) -> App:
-        """An app with all that the account knows of it."""
+        """An app with all the account's facts about it."""
         return self.do(lambda studio: studio.account.app(key, studio.now()))
 
     def wait_for(self, target: Target, status: str, timeout: float = 300.0) -> None:
@@ -155,7 +155,7 @@ class BlockingStudio:
         return self.do(lambda studio: studio.pid(target))
 
     def log(self, target: Target) -> str:
-        """What the app's own process has printed."""
+        """The output of the app's own process."""
         path = self.do(lambda studio: studio.log_file(target))
         return path.read_text(errors="replace")
 
@@ -180,7 +180,7 @@ class BlockingStudio:
         self.do(lambda _: terminal.write(text))
 
     def date_settings_back(self, by: timedelta) -> None:
-        """Let all settings have been changed so much earlier."""
+        """Moves all changes of settings this far into the past."""
 
         def age(studio: LocalStudio) -> None:
             account = studio.account
@@ -206,7 +206,7 @@ class BlockingStudio:
         return self.run(lambda studio: studio.kernels(target))
 
     def request(self, target: Target, method: str, path: str, document: Any = None) -> Any:
-        """A REST call of an app's Jupyter server; gives the JSON answered."""
+        """A REST call of an app's Jupyter server; returns the JSON answer."""
         return self.run(lambda studio: studio.jupyter(target).request(method, path, document))
 
     # -- faults and the journal
@@ -220,17 +220,17 @@ class BlockingStudio:
         self.do(lambda studio: studio.faults.off(number))
 
     def override_kernels(self, override: KernelOverride) -> None:
-        """Let the gateway tell something else about kernels."""
+        """Makes the gateway report something else about kernels."""
         self.do(lambda studio: studio.faults.override_kernels(override))
 
     def calls(self, operation: str | None = None, app_name: str | None = None) -> list[Call]:
-        """What was asked."""
+        """The recorded requests."""
         return self.do(lambda studio: studio.journal.calls(operation, app_name))
 
     def wait_for_call(
         self, operation: str, app_name: str | None = None, *, count: int = 1, timeout: float = 300.0
     ) -> Call:
-        """Wait until an operation was asked for so many times; gives the last of those calls."""
+        """Waits until an operation was called this often; returns the last of those calls."""
         end = time.monotonic() + timeout
         while len(calls := self.calls(operation, app_name)) < count:
             if time.monotonic() > end:
@@ -272,7 +272,7 @@ def enter_app(
     owner: Owner | None = None,
     instance_type: str = "ml.t3.medium",
 ) -> AppKey:
-    """An app that is in service as far as the API can tell, with no process behind it."""
+    """An app that is in service for the API, without a process."""
     owner = owner or user("ada")
     domain_id = studio.do(lambda s: next(iter(s.account.domains)))
     key = AppKey(domain_id, owner.kind, owner.name, "KernelGateway", name)
@@ -312,14 +312,14 @@ class _StudioThread(threading.Thread):
             await self.over.wait()
 
     def wait_until_up(self) -> BlockingStudio:
-        """Give the studio once it listens."""
+        """Returns the studio once it listens."""
         self.up.wait()
         if self.error is not None:
             raise self.error
         return BlockingStudio(self.studio, self.loop)
 
     def end(self) -> None:
-        """End the studio and everything that it started."""
+        """Ends the studio and everything that it started."""
         if self.is_alive():
             self.loop.call_soon_threadsafe(self.over.set)
         self.join(LIMIT)

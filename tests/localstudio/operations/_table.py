@@ -1,4 +1,4 @@
-"""The tables that operations enter themselves into, and the pages of long lists."""
+"""The tables in which operations register, and the pages of long lists."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ Answer = dict[str, Any]
 
 
 class Processes(Protocol):
-    """What brings the processes of apps and notebook instances up and down."""
+    """Starts and ends the processes of apps and notebook instances."""
 
     def start(self, what: App | NotebookInstance) -> None:
-        """Bring up what the account has just entered as Pending."""
+        """Starts what the account has just entered as Pending."""
 
     def stop(self, what: App | NotebookInstance) -> None:
-        """Bring down what the account has just entered as Deleting or Stopping."""
+        """Ends what the account has just entered as Deleting or Stopping."""
 
 
 @dataclass(frozen=True)
 class Backend:
-    """What operations work on: the account, and what runs for it."""
+    """The subject of operations: the account, and its processes."""
 
     account: Account
     apps: Processes
@@ -44,7 +44,7 @@ Operation = Callable[[Backend, Parameters], Awaitable["Answer | None"]]
 F = TypeVar("F", bound=Operation)
 T = TypeVar("T")
 
-#: What the API answers with when MaxResults is not given (its documentation says 10).
+#: The API's default if MaxResults is not given (its documentation says 10).
 DEFAULT_PAGE = 10
 
 
@@ -57,11 +57,11 @@ class OperationTable:
 
     @property
     def prefix(self) -> str:
-        """What stands before the operation's name in ``X-Amz-Target``."""
+        """The prefix of the operation's name in ``X-Amz-Target``."""
         return target_prefix(self.service)
 
     def operation(self, name: str) -> Callable[[F], F]:
-        """Enter a function under the operation's name, which the model must know."""
+        """Registers a function under the operation's name, which the model must know."""
         if name not in service_model(self.service).operation_names:
             raise ValueError(f"botocore's model of {self.service} has no operation {name}")
 
@@ -87,7 +87,7 @@ SERVICES = [SAGEMAKER, LOGS, SSM]
 
 
 async def call(backend: Backend, operation: str, p: Parameters) -> Answer:
-    """An operation without the way over HTTP: no faults, no journal, nothing validated."""
+    """Calls an operation directly, without HTTP: no faults, no journal, nothing validated."""
     for table in SERVICES:
         if operation in table.functions:
             return await table.functions[operation](backend, p) or {}
@@ -99,9 +99,9 @@ def page(
 ) -> tuple[list[T], str | None]:
     """One page of a list, and the token of the next page (None on the last).
 
-    `position` gives a JSON-able tuple that is unique to the item and by which the list is in
-    order. A token holds the position of the last item that was given, so that items that come and
-    go between two pages neither hide others nor show them twice.
+    `position` returns a JSON-able tuple that is unique to the item and by which the list is sorted.
+    A token holds the position of the last returned item, so that items that come and go between two
+    pages neither hide others nor appear twice.
     """
     descending = p.get("SortOrder") == "Descending"
     ordered = sorted(items, key=position, reverse=descending)
@@ -125,8 +125,8 @@ def page(
 def page_of_ordered(
     ordered: Sequence[T], p: Parameters, position: Callable[[T], tuple[Any, ...]]
 ) -> tuple[list[T], str | None]:
-    """As `page`, of a list that is in order already: of a hundred thousand items it looks at those
-    of the page."""
+    """Like `page`, for a list that is already sorted: of a hundred thousand items it reads only
+    those of the page."""
     if p.get("SortOrder") == "Descending":
         return page(ordered, p, position)
     start = 0

@@ -12,14 +12,14 @@ from tests.localstudio.state import SYSTEM, App, AppKey, Owner, Resource, space,
 from ._table import SAGEMAKER, Answer, Backend, Parameters, page_of_ordered
 from .lifecycle import configs_of
 
-#: Types that have one app only per user or space, which Studio calls "default".
+#: Types with only one app per user or space, which Studio calls "default".
 SINGLE = ("JupyterServer", "JupyterLab", "CodeEditor")
-#: What can be run here. The others have no Jupyter server.
+#: Types that can run here. The others have no Jupyter server.
 SERVED = ("JupyterServer", "KernelGateway", "JupyterLab")
 
 
 def owner_of(p: Parameters) -> Owner:
-    """Who is meant: exactly one of a user profile and a space must be named."""
+    """The owner: exactly one of a user profile and a space must be named."""
     given = [
         make(p[name])
         for name, make in (("UserProfileName", user), ("SpaceName", space))
@@ -31,7 +31,7 @@ def owner_of(p: Parameters) -> Owner:
 
 
 def key_of(p: Parameters) -> AppKey:
-    """The app that is meant."""
+    """The app in the request."""
     owner = owner_of(p)
     return AppKey(p["DomainId"], owner.kind, owner.name, p["AppType"], p["AppName"])
 
@@ -47,7 +47,7 @@ def parameters_of(key: AppKey) -> dict[str, Any]:
 
 
 def resource_of(key: AppKey, spec: Parameters) -> Resource:
-    """What the app is to run on, with Studio's defaults."""
+    """The resources that the app runs on, with Studio's defaults."""
     server = key.app_type == "JupyterServer"
     instance_type = spec.get("InstanceType", SYSTEM if server else names.DEFAULT_INSTANCE_TYPE)
     if server != (instance_type == SYSTEM):
@@ -126,7 +126,7 @@ def _wanted(app: App, p: Parameters) -> bool:
 
 
 def _common(app: App) -> dict[str, Any]:
-    """What ListApps and DescribeApp both tell of an app."""
+    """The members that ListApps and DescribeApp share."""
     return {
         "DomainId": app.key.domain_id,
         app.key.owner.field: app.key.owner_name,

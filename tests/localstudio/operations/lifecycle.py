@@ -1,9 +1,9 @@
 """Lifecycle configurations, and the updates that attach them.
 
-An update keeps what its request leaves out. How deep it does so AWS does not say: here a member of
-the settings (``JupyterLabAppSettings``) is replaced whole, unless `Account.deep_updates` is set,
-which keeps members left out at every depth. Lists are replaced whole either way. The text ``None``
-in place of an ARN, which the API's patterns allow, takes it away.
+An update keeps members that its request leaves out. AWS does not say to which depth: here a member
+of the settings (``JupyterLabAppSettings``) is replaced as a whole, unless `Account.deep_updates` is
+set, which keeps omitted members at every depth. Lists are always replaced as a whole. The text
+``None`` in place of an ARN, which the API's patterns allow, removes it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.localstudio.state import Account, AppKey, LifecycleConfig, space, use
 from ._table import SAGEMAKER, Answer, Backend, Parameters, page
 from .domains import domain_arn, profile_arn
 
-#: Members of UpdateDomain's request → what DescribeDomain calls them.
+#: Members of UpdateDomain's request → their names in DescribeDomain.
 DOMAIN_MEMBERS = {"DomainSettingsForUpdate": "DomainSettings"}
 
 
@@ -109,8 +109,8 @@ def _mentions(value: Any, text: str) -> bool:
 def configs_of(account: Account, key: AppKey, spec: Parameters) -> tuple[str | None, str | None]:
     """The ARNs of the lifecycle configurations that an app starts with: chosen, and built-in.
 
-    What the request names is taken; else the defaults: of the space, of the user profile, of the
-    domain, the first that has one. An ARN that names nothing keeps the app from starting.
+    The request's choice applies, else the first default: of the space, the user profile, the
+    domain. An ARN that does not exist keeps the app from starting.
     """
     member = f"{key.app_type}AppSettings"
     levels = [level.get(member) or {} for level in _levels(account, key)]
@@ -195,7 +195,7 @@ def _update_profile(backend: Backend, p: Parameters, name: str) -> str:
 def _updated(
     account: Account, settings: Mapping[str, Any], given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Settings with a request's members in them: two levels deep, or at every depth."""
+    """Settings with a request's members: two levels deep, or at every depth."""
     return _merged(settings, given, 99 if account.deep_updates else 2)
 
 
@@ -213,7 +213,7 @@ def _merged(old: Mapping[str, Any], new: Mapping[str, Any], depth: int) -> dict[
 
 
 def _check_configs(account: Account, p: Parameters) -> None:
-    """Only what exists, and is for that type of app, can be attached."""
+    """Only an existing one for that type of app can be attached."""
     for group in ("DefaultUserSettings", "DefaultSpaceSettings", "UserSettings", "SpaceSettings"):
         for member, settings in (p.get(group) or {}).items():
             if not isinstance(settings, Mapping) or not member.endswith("AppSettings"):

@@ -1,6 +1,6 @@
-"""CloudWatch Logs, as far as what scripts say is written to it and found again.
+"""CloudWatch Logs, as far as scripts' messages are written to it and found again.
 
-Nothing here writes what an app's script says: a test does, as Studio would.
+A test writes the message of an app's script, as Studio would.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ async def put_log_events(backend: Backend, p: Parameters) -> Answer:
 
 @LOGS.operation("FilterLogEvents")
 async def filter_log_events(backend: Backend, p: Parameters) -> Answer:
-    """Stream by stream; a pattern is one quoted term here, and others are refused."""
+    """Stream by stream; here a pattern is one quoted term, and others are refused."""
     pattern = p.get("filterPattern", '""')
     if not (len(pattern) > 1 and pattern[0] == pattern[-1] == '"'):
         raise invalid(f"The local Studio finds one quoted term only, not {pattern}")

@@ -1,4 +1,4 @@
-"""Tags, as the tagging API tells them (pages of what has any) and as SageMaker does."""
+"""Tags, in the answers of the tagging API (pages of tagged resources) and of SageMaker."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ async def delete_tags(backend: Backend, p: Parameters) -> Answer:
 
 
 def _must_exist(backend: Backend, arn: str) -> None:
-    """What is gone can't be tagged. Of domains, spaces and user profiles nothing is asked."""
+    """A resource that is gone can't be tagged. Domains, spaces and user profiles are not
+    checked."""
     kind, _, _ = arn.split(":", 5)[5].partition("/")
     account, now = backend.account, backend.now()
     there = {
