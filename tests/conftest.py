@@ -12,19 +12,20 @@ os.environ.setdefault("AWS_ENDPOINT_URL_PRICING", "http://127.0.0.1:9")
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
-#: Why a test may be skipped; CONTRIBUTING.md says so too. Any other skip is a failure in CI.
+#: Allowed reasons for skipping a test; CONTRIBUTING.md names them too. Any other skip is a failure
+#: in CI.
 MAY_BE_MISSING = ("is not on this machine", "terraform")
 
 
 @pytest.fixture
 def app_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Processes that a test starts are in another app than all others of this machine."""
+    """A test's processes are in an app apart from all others of this machine."""
     monkeypatch.setenv("RESOURCE_METADATA_FILE", str(tmp_path / "resource-metadata.json"))
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A skip that nobody explained hides a test that does not run."""
+    """An unexplained skip hides a test that does not run."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if not os.environ.get("CI") or reporter is None:
         return

@@ -1,6 +1,6 @@
 """Cloud Custodian as an independent client of the local Studio.
 
-It lives in an environment of its own, since it pins other versions of boto3 than the development
+It has an environment of its own, because it pins other versions of boto3 than the development
 tools.
 """
 

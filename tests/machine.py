@@ -50,7 +50,7 @@ class Machine:
         )
 
     def wait(self, seconds: float) -> None:
-        """Time passes while a reading waits for its second look; nothing happens meanwhile."""
+        """Time passes while a reading waits for its second sample; nothing happens meanwhile."""
         self.time += seconds
         self.waited += seconds
 
@@ -95,7 +95,7 @@ class Machine:
         self.traffics[pid] = Traffic(0, 0)
 
     def move(self, pid: int, parent: int = INIT) -> None:
-        """Its parent is gone: somebody adopts it."""
+        """Its parent is gone, and an ancestor adopts it."""
         self.processes[pid] = replace(self.processes[pid], parent=parent)
 
     def end(self, pid: int) -> None:
@@ -127,12 +127,12 @@ class Machine:
         passed: float = 60.0,
         rested: Mapping[str, float] = {},
     ) -> Jobs:
-        """What is seen after some time."""
+        """The jobs that are seen after some time."""
         self.time += passed
         return self.jobs.observe(roots, rested)
 
     def detached(
         self, roots: Mapping[str, int] = {}, *, passed: float = 60.0
     ) -> tuple[Finding, ...]:
-        """What is seen outside of kernels and terminals after some time."""
+        """The jobs outside of kernels and terminals that are seen after some time."""
         return self.observe(roots, passed=passed).outside

@@ -1,9 +1,9 @@
-"""ministack: AWS's engines (Scheduler, SQS, Lambda, DynamoDB, CloudFormation ...) on this machine.
+"""ministack: AWS's services (Scheduler, SQS, Lambda, DynamoDB, CloudFormation ...) on this machine.
 
-It lives in an environment of its own, since it pins another botocore than the development tools.
-It listens on 127.0.0.1 only, with TLS, which the policies of queues and buckets demand. ``AUTH``
-makes it check each call against the policies of the caller's role, so that a missing right shows.
-It has no SageMaker: that is the local Studio, by ``AWS_ENDPOINT_URL_SAGEMAKER``.
+It has an environment of its own, because it pins another botocore than the development tools. It
+listens on 127.0.0.1 only, with TLS, which the policies of queues and buckets demand. ``AUTH`` makes
+it check each call against the policies of the caller's role, so that a missing right shows. It has
+no SageMaker: the local Studio takes that part, by ``AWS_ENDPOINT_URL_SAGEMAKER``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.programs import installed
 #: Seconds for it to start, and for anything to happen in it.
 LIMIT = 150.0
 REGION = "us-east-1"
-#: The local Studio's too: on AWS both are one account.
+#: Also the local Studio's: on AWS both are one account.
 ACCOUNT = names.ACCOUNT
 
 
@@ -86,7 +86,7 @@ class Ministack:
 
 
 def environment(url: str, ca: Path, account: str = ACCOUNT) -> dict[str, str]:
-    """What points boto3 to it."""
+    """The settings that point boto3 to it."""
     return {
         "AWS_ENDPOINT_URL": url,
         "AWS_CA_BUNDLE": str(ca),
@@ -101,7 +101,7 @@ def environment(url: str, ca: Path, account: str = ACCOUNT) -> dict[str, str]:
 
 
 def wait_for(condition: Callable[[], Any], what: str, limit: float = LIMIT) -> Any:
-    """Waits until the condition is something."""
+    """Waits until the condition returns something."""
     end = time.monotonic() + limit
     while not (found := condition()):
         assert time.monotonic() < end, f"not within {limit} s: {what}"
@@ -153,7 +153,7 @@ def running_ministack(
             time.sleep(0.1)
         yield Ministack(url, ca, log, process.pid)
     finally:
-        # Its functions are processes of its own: all of its session ends with it.
+        # Its functions are its own processes: its whole session ends with it.
         os.killpg(process.pid, signal.SIGTERM)
         try:
             process.wait(20)
@@ -163,7 +163,7 @@ def running_ministack(
 
 
 def _is_ready(port: int, ca: Path) -> bool:
-    """Whether it answers; its certificate is kept then."""
+    """Whether it answers; saves its certificate then."""
     try:
         ca.write_text(ssl.get_server_certificate(("127.0.0.1", port)))
         health = f"https://127.0.0.1:{port}/_ministack/health"

@@ -1,6 +1,6 @@
-"""Programs that tests run and that pin other packages than the development tools.
+"""Programs for tests that pin other packages than the development tools.
 
-Each lives in an environment of its own, made once and kept under ``.venvs``.
+Each has an environment of its own, created once and kept under ``.venvs``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ _KEPT = ROOT / ".venvs"
 
 
 def installed(name: str) -> str:
-    """The program of that name, installed from ``NAME-requirements.txt`` if it is not there.
-    CalledProcessError where it can't be had."""
+    """The program of that name, installed from ``NAME-requirements.txt`` if it is missing.
+    CalledProcessError if that fails."""
     requirements = (ROOT / "tests" / f"{name}-requirements.txt").resolve()
     folder = _KEPT / name
     made = folder / "installed.txt"

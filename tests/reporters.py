@@ -1,8 +1,8 @@
-"""Servers that report: the metric by which a fleet knows that an extension looks after apps, and
-what it says of one that is past its deadline.
+"""Servers that report: the metric by which a fleet knows that an extension watches apps, and the
+metrics of an app that is past its deadline.
 
-A real Prometheus scrapes it. The value is the time of the scrape, as that of a server which looks
-every minute is at most a minute old.
+A real Prometheus scrapes it. The value is the time of the scrape, because a server that checks
+every minute reports a time of at most a minute ago.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ class Reporters:
         self.idle: dict[ReportKey, tuple[str, float, float]] = {}
 
     def set(self, names: frozenset[ReportKey]) -> None:
-        """From now on these report."""
+        """These report from now on."""
         self._names = names
 
     @property
     def names(self) -> frozenset[ReportKey]:
-        """Those that report."""
+        """The servers that report."""
         return self._names
 
     def text(self) -> str:
-        """What a scrape gives."""
+        """The text of a scrape."""
         name, now = f"{PREFIX}last_check_timestamp_seconds", time.time()
         lines = [f"# TYPE {name} gauge"]
         for key in self._names:
@@ -65,7 +65,7 @@ def serving(reporters: Reporters) -> Iterator[str]:
                 self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """A scrape a second is no news."""
+            """A scrape a second is not worth logging."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)

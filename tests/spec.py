@@ -1,4 +1,4 @@
-"""The OpenAPI file as the tests read it."""
+"""The OpenAPI file for tests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def load() -> dict[str, Any]:
 def validator(schema: str) -> Draft202012Validator:
     """Checks values against one of the document's schemas, with no field beyond those named.
 
-    Clients have to take new fields; here, one that the document does not name is a slip.
+    Clients have to accept new fields; here, an undocumented field is a mistake.
     """
     document = copy.deepcopy(load())
     for part in document["components"]["schemas"].values():

@@ -1,4 +1,4 @@
-"""Short ways to write down apps, kernels and what is decided of them."""
+"""Short ways to write down apps, kernels and decisions about them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from sagemaker_autoshutdown.model import (
 )
 from sagemaker_autoshutdown.settings.admin import Policy
 
-#: When the tests' world begins.
+#: The beginning of the tests' world.
 START = datetime(2026, 9, 1, 12, 0, tzinfo=timezone.utc)
 
-#: A limit of two hours, warned of ten minutes before: the defaults.
+#: A limit of two hours, with a warning ten minutes before: the defaults.
 LIMIT = timedelta(hours=2)
 WARNING = timedelta(minutes=10)
 
@@ -68,7 +68,7 @@ def terminal(*apps: str, **changes: Any) -> Work:
 
 @dataclass
 class World:
-    """What is seen, looked at again and again, as a server does it."""
+    """Observations again and again, as a server makes them."""
 
     apps: tuple[App, ...] = (app(),)
     work: tuple[Work, ...] = ()
@@ -79,7 +79,7 @@ class World:
     memory: Mapping[str, AppMemory] = field(default_factory=dict)
 
     def observe(self, now: datetime) -> dict[str, Verdict]:
-        """The verdicts at ``now``, by app name; what must be remembered is."""
+        """The verdicts at ``now``, by app name; the memory is kept."""
         snapshot = Snapshot(self.apps, self.work, self.apps_error, self.activity_error)
         decision = decide(snapshot, self.policy, "alice", self.holds, self.memory, now)
         self.memory = decision.memory

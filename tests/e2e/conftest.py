@@ -1,4 +1,4 @@
-"""A local Studio for a module, and a user with a server of the extension's for each test."""
+"""A local Studio for a module, and for each test a user whose server has the extension."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.localstudio.testing import BlockingStudio, running_studio
 
 API = "sagemaker-autoshutdown/api"
 
-#: Limits of seconds in place of hours; what is tested is in proportion. The idle limit is long
-#: until a test has set its scene, which takes many seconds: see `Server.limit`.
+#: Limits of seconds in place of hours, in the same proportions. The idle limit is long until a test
+#: has set its scene, which takes many seconds: see `Server.limit`.
 QUICK_TRAITS: dict[str, Any] = {
     "idle_timeout": 3600,
     "warning_time": 1,
@@ -33,7 +33,7 @@ SILENT_CELL = "import time; time.sleep(1000)"
 
 
 def until(condition: Callable[[], Any], what: str, timeout: float = 300.0) -> Any:
-    """Wait until something is so; gives what the condition gave."""
+    """Waits until a condition is true; returns its result."""
     end = time.monotonic() + timeout
     while not (found := condition()):
         assert time.monotonic() < end, f"not in {timeout} s: {what}"
@@ -73,7 +73,7 @@ class Server:
         return self.studio.request(self.target, method, f"{API}/{path}", document)
 
     def app(self, name: str) -> dict[str, Any]:
-        """One app of the status; empty while it is not known."""
+        """One app of the status; empty until it is known."""
         apps: list[dict[str, Any]] = self.get("status")["apps"]
         return next((app for app in apps if app["app_name"] == name), {})
 
@@ -82,18 +82,18 @@ class Server:
         return {app["app_name"]: app["state"] for app in self.get("status")["apps"]}
 
     def limit(self, idle_timeout: float, warning_time: float = 1) -> None:
-        """Set the limit, as a user does; apps that it makes overdue get a warning first."""
+        """Sets the limit, as a user does; apps that become overdue get a warning first."""
         document = {"idle_timeout": idle_timeout, "warning_time": warning_time}
         self.ask("PUT", "settings", document)
 
     def wait_for_checks(self, times: int = 2) -> None:
-        """Wait until it has looked again, so many times."""
+        """Waits until it has checked this many times."""
         for _ in range(times):
             before = self.get("status")["checked_at"]
             until(lambda: self.get("status")["checked_at"] != before, "another check")  # noqa: B023
 
     def events(self, app_name: str = "") -> list[dict[str, Any]]:
-        """What is in the audit trail, oldest first."""
+        """The events of the audit trail, oldest first."""
         query = f"?app_name={app_name}" if app_name else ""
         events: list[dict[str, Any]] = self.get(f"history{query}")["events"]
         return events[::-1]
@@ -103,7 +103,7 @@ class Server:
         return [event["kind"] for event in self.events(app_name)]
 
     def log(self) -> str:
-        """What the server printed."""
+        """The server's output."""
         return self.studio.log(self.target)
 
 
@@ -131,7 +131,7 @@ class Classic(Server):
         return len([call for call in calls if call.parameters["UserProfileName"] == app.owner_name])
 
     def delay(self, app: AppKey) -> timedelta:
-        """From the deadline that was announced to the arrival of the first DeleteApp."""
+        """The time from the announced deadline to the arrival of the first DeleteApp."""
         deadline = [each for each in self.events(app.name) if each["kind"] == "warning"][-1]
         call = self.studio.calls("DeleteApp", app.name)[0]
         return call.at - from_iso(deadline["shutdown_at"])

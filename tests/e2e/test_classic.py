@@ -19,7 +19,7 @@ def test_the_idle_are_warned_of_and_shut_down_and_the_busy_one_is_kept(
     studio: BlockingStudio, serve: Serve
 ) -> None:
     server = serve()
-    # F1: no kernel at all. F15: an open tab. F16: a cell that says nothing.
+    # F1: no kernel at all. F15: an open tab. F16: a cell that prints nothing.
     empty, idle, terminal, busy = server.start_apps(
         "empty", "idle", "terminal", "busy", instance_types=[*INSTANCE_TYPES, *INSTANCE_TYPES]
     )
@@ -59,7 +59,7 @@ def test_f4_a_terminal_holds_its_app_where_terminals_are_kept(
     studio: BlockingStudio, serve: Serve
 ) -> None:
     server = serve(keep_terminals=True)
-    # Of an image terminal only the image and instance type are known.
+    # For an image terminal, only the image and instance type are known.
     held, other = server.start_apps("held", "other", instance_types=INSTANCE_TYPES)
     studio.execute(held, studio.start_kernel(held), "1 + 1")
     terminal = studio.open_terminal(held, shows_activity=False)
@@ -163,7 +163,7 @@ def test_f3_every_app_is_handled_on_its_own_whatever_aws_answers(
         "broken": Fault(code="InternalFailure"),
         "dropped": Fault(drop=True),
         "hanging": Fault(hang=True),
-        # It is gone already, as far as we can know.
+        # It is already gone, as far as we can know.
         "missing": Fault(code="ResourceNotFound"),
     }
     names = [*faults, "healthy"]
@@ -192,7 +192,7 @@ def test_f3_every_app_is_handled_on_its_own_whatever_aws_answers(
     assert "failure" not in server.kinds("missing")
 
     studio.faults_off()
-    # What was denied is tried again after a long time only, but at once when its user says so.
+    # A denied shutdown is retried only after a long time, but at once when its user asks.
     assert server.deletions(apps["denied"]) == 1
     server.ask("DELETE", "apps/denied")
     for name in ("denied", "throttled", "in-use", "broken", "dropped", "hanging"):
@@ -213,7 +213,7 @@ def test_f13_while_the_api_is_away_nothing_is_shut_down_and_the_server_answers(
     studio.wait_for_call("ListApps", count=server_calls + 5)
     assert server.deletions(app) == 0
 
-    # Then it answers, but does not say anything.
+    # Then it answers, but with nothing useful.
     studio.faults_off()
     studio.fault(Fault("ListApps", hang=True))
     calls = len(studio.calls("ListApps"))
@@ -248,7 +248,7 @@ def test_users_keep_alive_and_shut_down_and_settings_outlast_a_restart_without_a
     kept, doomed, idle = server.start_apps("kept", "doomed", "idle")
     studio.execute(doomed, studio.start_kernel(doomed), SILENT_CELL, wait=False)
 
-    # A user's own word outweighs a running cell.
+    # A user's own request outweighs a running cell.
     assert server.ask("DELETE", "apps/doomed")["state"] == "shutting_down"
     studio.wait_for(doomed, "Deleted")
 

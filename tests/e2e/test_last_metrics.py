@@ -1,4 +1,4 @@
-"""What a receiver of remote writes knows of a server that has shut down the app that it runs in."""
+"""A receiver's knowledge of a server that has shut down the app in which it runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_the_last_cost_and_the_shutdown_of_a_space_are_not_lost_with_its_server(
         running_prometheus(tmp_path / "receiving") as receiving,
         running_studio(tmp_path / "studio", timing=Timing(grace=grace)) as studio,
     ):
-        # But for a first time, nothing is sent within the interval.
+        # Except for a first time, nothing is sent within the interval.
         traits = {"remote_write_url": receiving.receiver, "remote_write_interval": 3600}
         scene = studio.jupyterlab_space(options=options(**traits))
         receiving.wait(f"{PREFIX}info")

@@ -1,4 +1,4 @@
-"""A JupyterLab space and a notebook instance, whose server shuts down the app that it runs in."""
+"""A JupyterLab space and a notebook instance, whose server shuts down the app in which it runs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def type_into_terminal(server: Server, name: str, text: str) -> None:
         async with connected(HTTPRequest(url.replace("http", "ws", 1))) as connection:
             await connection.read_message()
             await connection.write_message(json.dumps(["stdin", text]))
-            # What is typed is echoed: it has arrived.
+            # Typing is echoed, so it has arrived.
             while True:
                 message = await connection.read_message()
                 if message is None or "echoed" in str(message):
@@ -56,7 +56,7 @@ def test_a_space_is_kept_while_something_runs_and_shut_down_when_nothing_does(
     kernel = studio.start_kernel(scene.target, path="train.ipynb")
     studio.execute(scene.target, kernel, SILENT_CELL, wait=False)
     terminal = studio.request(scene.target, "POST", "api/terminals")["name"]
-    # F18: nothing of it shows in Jupyter.
+    # F18: Jupyter shows nothing of it.
     burn = "while :; do :; done"
     type_into_terminal(server, terminal, f"sh -c '{burn}' & echo 'ech''oed'\r")
 
@@ -117,7 +117,7 @@ def test_a_space_that_is_started_again_begins_anew_with_what_its_user_set(
     created = studio.describe(scene.app).created_at
     studio.client().create_app(**studio.parameters(scene.app))
     # F27: SageMaker kept the creation time, Jupyter its settings and records. The app may be gone
-    # again before anybody looks.
+    # again before the next observation.
     studio.wait_for(scene.target, "Deleted")
     again = studio.describe(scene.app)
     assert again.run == 2
@@ -158,7 +158,7 @@ def test_the_last_record_of_a_server_that_ends_with_its_app_is_kept(
     server = Server(studio, scene.target)
     server.limit(1)
     studio.wait_for(scene.target, "Deleted")
-    # The user's limit is still short, but this server is to live until it has been asked.
+    # The user's limit is still short, but this server must live until it has been asked.
     owner, kept = scene.app.owner, options(min_idle_timeout=3600)
     studio.do(lambda s: s.set_options(owner, kept))
     studio.client().create_app(**studio.parameters(scene.app))

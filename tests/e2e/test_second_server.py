@@ -1,4 +1,4 @@
-"""A second Jupyter server on an app: what its user sees and can do there."""
+"""A second Jupyter server on an app: its user's view and commands."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_whichever_server_a_user_has_open_shows_and_does_the_same(tmp_path: Path
         assert here.server.get("settings")["idle_timeout"]["user"] == 1234
         other.ask("PUT", f"{API}/apps/default/keep-alive", {"seconds": 600})
         assert here.status["kept_until"]
-        # What the first one refuses is refused in its words.
+        # The first one's refusals are passed on in its words.
         with pytest.raises(LocalStudioError, match=r"HTTP 400.*must be a number of seconds"):
             other.ask("PUT", f"{API}/settings", {"idle_timeout": "soon"})
 

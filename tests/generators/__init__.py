@@ -1,1 +1,1 @@
-"""Makes the files that the package ships but does not need at run time to make."""
+"""Generates files that the package ships but need not generate at run time."""

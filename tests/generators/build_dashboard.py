@@ -2,8 +2,8 @@
 
 ``python -m tests.generators.build_dashboard``
 
-Panels are rows of a table here, so that a change is a line and not a screen of JSON. Nothing of it
-runs in a server.
+Panels are rows of a table here, so that a change is a line, not a screenful of JSON. It is not part
+of a server.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _WHO = 'domain=~"$domain",owner=~"$owner"'
 
 
 def metric(name: str, *matchers: str) -> str:
-    """A selector for a metric of ours within the domains and owners that are chosen."""
+    """A selector for a metric of ours within the selected domains and owners."""
     return f"sagemaker_autoshutdown_{name}{{{','.join((_WHO, *matchers))}}}"
 
 
 def month_cost(*matchers: str) -> str:
-    """A selector for this month's cost, that of servers which are gone too: what
+    """A selector for this month's cost, including servers that are gone: the series that
     ``prometheus-rules.yml`` records."""
     return f"owner:{metric('month_cost_usd', *matchers).replace('{', ':last{', 1)}"
 
@@ -42,16 +42,16 @@ _AVOIDED = 'kind="avoided"'
 _COST = metric("cost_usd_total")
 #: Two domains may have a user of one name, such as default-user.
 _OWNER = "{{owner}} {{domain}}"
-#: What makes a server's series one, and an instance. Notebook instances have no domain, and a name
-#: is taken once in an account and region. Without the inner max, one that arrives twice (a second
-#: server on its home, scraped and written, or at a new address) would count twice, or end a whole
-#: panel with an error.
+#: The labels that identify a server's series, and an instance's. Notebook instances have no domain,
+#: and a name is unique within an account and region. Without the inner max, a series that arrives
+#: twice (a second server on its home, scraped and written, or at a new address) would count twice,
+#: or end a whole panel with an error.
 _SERVER = "account_id, region, domain, owner_kind, owner, host_kind"
 _INSTANCE = f"{_SERVER}, instance_type, app_type"
 
 
 def once(name: str, per: str = _SERVER) -> str:
-    """A gauge, counted once for each server, or for what else ``per`` names."""
+    """A gauge, counted once for each server, or for the labels in ``per``."""
     return f"max by ({per}) ({metric(name)})"
 
 

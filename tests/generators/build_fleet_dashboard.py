@@ -21,7 +21,7 @@ _PREFIX = "sagemaker_autoshutdown_fleet_"
 
 
 def metric(name: str, *matchers: str, where: str = _WHERE) -> str:
-    """A selector within the accounts, regions and domains that are chosen."""
+    """A selector within the selected accounts, regions and domains."""
     return f"{_PREFIX}{name}{{{','.join((where, *matchers))}}}"
 
 

@@ -1,7 +1,7 @@
-"""Makes the bundled price table ``prices.csv`` out of the sourced and the estimated prices.
+"""Makes the bundled price table ``prices.csv`` from the sourced and the estimated prices.
 
-Run as ``python -m tests.generators.build_prices [SOURCE_FOLDER]``. It owns the rules of
-which source is believed; nothing of it runs in a server.
+Run as ``python -m tests.generators.build_prices [SOURCE_FOLDER]``. It decides which source is
+trusted; it is not part of a server.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ SOURCES = Path(__file__).with_name("price_sources")
 
 Row = Mapping[str, str]
 
-#: What these components cost is what Studio's apps cost, within half a percent. HyperPod clusters
-#: and storage are something else.
+#: Prices of these components equal those of Studio's apps within half a percent. HyperPod clusters
+#: and storage are different.
 _STANDS_FOR_STUDIO = frozenset(
     {"notebook", "hosting", "training", "processing", "batchtransform", "asyncinf", "unspecified"}
 )
-#: Words by which a source says that it was read off the Price List API or its offer files.
+#: Words that show that a source was read from the Price List API or its offer files.
 _READ_OFF_THE_LIST = ("price list api", "bulk offer csv", "offer file", "get-products", "sku ")
 _READ_OFF_THE_LIST_LIVE = ("measured live",)
-#: AWS cut the prices of these families in 2025: what is older is wrong today.
+#: AWS cut the prices of these families in 2025: older prices are wrong today.
 _CUT_IN_2025 = ("ml.p4d.", "ml.p5.")
 _BEFORE_THE_CUT = ("2023", "2024", "2025-01")
 #: Estimates that no sourced price supports.
@@ -35,7 +35,7 @@ _UNSUPPORTED = ("ml.g6e.xlarge", "ml.p4de.", "ml.p6", "ml.trn1", "ml.g7.")
 
 
 def is_usable(row: Row) -> bool:
-    """Whether a sourced price says what an app on this type costs today."""
+    """Whether a sourced price is the present price of an app on this type."""
     component = row["component"].lower()
     if not (component.startswith("studio-") or component in _STANDS_FOR_STUDIO):
         return False
@@ -44,7 +44,7 @@ def is_usable(row: Row) -> bool:
 
 
 def _rank(row: Row) -> tuple[bool, bool, str]:
-    """A Studio component first, then what was read off the Price List, then the newest."""
+    """A Studio component first, then prices from the Price List, then the newest."""
     source = row["source"].lower()
     return (
         row["component"].lower().startswith("studio-"),
@@ -54,9 +54,9 @@ def _rank(row: Row) -> tuple[bool, bool, str]:
 
 
 def choose(rows: Iterable[Row]) -> Row:
-    """The row to believe among those of one type and region.
+    """The row to trust among those of one type and region.
 
-    Some tables round to cents. Where another row says the same more exactly, that one is taken.
+    Some tables round to cents. If another row has the same price more exactly, that row is used.
     """
     best, *others = sorted(rows, key=_rank, reverse=True)
     if "rounded" in best["source"]:

@@ -2,7 +2,7 @@
 
 ``python -m tests.generators.build_tables``
 
-Each table stands between two markers: ``<!-- NAME: begin ... -->`` and ``<!-- NAME: end -->``.
+Each table is between two markers: ``<!-- NAME: begin ... -->`` and ``<!-- NAME: end -->``.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _metrics(definitions: Iterable[tuple[str, str, tuple[str, ...], str]]) -> st
     return "\n".join(rows)
 
 
-#: Page and name of the section → what stands there.
+#: Page and name of the section → its content.
 TABLES: Mapping[tuple[str, str], Callable[[], str]] = {
     ("settings.md", "settings"): settings_table,
     ("metrics.md", "metrics"): metrics_table,
@@ -62,7 +62,7 @@ TABLES: Mapping[tuple[str, str], Callable[[], str]] = {
 
 
 def section(text: str, name: str) -> str:
-    """What stands between two markers."""
+    """The content between two markers."""
     found = _between(name).search(text)
     if found is None:
         raise ValueError(f"there is no section {name}")
@@ -74,7 +74,7 @@ def _between(name: str) -> re.Pattern[str]:
 
 
 def main() -> None:
-    """Write all of them."""
+    """Writes all of them."""
     for (page, name), table in TABLES.items():
         file = DOCS / page
         text = file.read_text(encoding="utf-8")

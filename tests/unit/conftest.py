@@ -1,4 +1,4 @@
-"""What holds for every unit test: it starts no process."""
+"""The rule for every unit test: it starts no process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test that needs a process belongs under ``tests/integration``."""
+    """Refuses a process: such a test belongs under ``tests/integration``."""
 
     def refuse(*_: Any, **__: Any) -> NoReturn:
         raise AssertionError("unit tests start no process: move this one to tests/integration")

@@ -1,4 +1,4 @@
-"""Jupyter's models in all their moods, turned into what can hold an app."""
+"""Jupyter's models in all their variants, turned into things that can hold an app."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TERMINAL = f"{IMAGE}__1__ml.t3.medium"
 
 
 class Reader:
-    """A reader of models that tests set."""
+    """A reader of prepared models."""
 
     def __init__(self, host: Any = CLASSIC, jobs: BackgroundJobs | None = None) -> None:
         self.jupyter = Jupyter()
@@ -97,7 +97,7 @@ class TestKernels:
         assert (await reader.one(kernel_model(last=at(days=4)), at(hours=3))).last_activity == at(
             hours=3
         )
-        # When its time has come, it is believed no more than before.
+        # Once its time has come, it still counts as seen first.
         assert (await reader.one(kernel_model(last=at(days=4)), at(days=5))).last_activity == at(
             hours=3
         )

@@ -1,4 +1,4 @@
-"""F21: looking at many processes does not hold up the server's event loop."""
+"""F21: reading many processes does not block the server's event loop."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def test_f21_100_kernels_with_200_children_are_looked_at_off_the_event_loo
 
     class Slow(Machine):
         def read(self) -> dict[int, Process]:
-            # Waits for the loop: on the loop's own thread it would wait in vain.
+            # Waits for the loop: on the loop's own thread it would wait for ever.
             assert went_on.wait(60), "the event loop was held up"
             return super().read()
 

@@ -1,4 +1,4 @@
-"""The admin's traits: what is refused, what is said, and what applies then."""
+"""The admin's traits: which values are refused, with which message, and what applies then."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECONDS_OR_OFF = ["max_busy_time", "max_keep_alive", "avoided_cost_cap"]
 
 
 class Server(LoggingConfigurable):
-    """What holds the config file's values and the command line's."""
+    """Holds the values of the config file and of the command line."""
 
 
 def loaded(config: Config | None = None, **traits: Any) -> tuple[SageMakerAutoShutdown, list[str]]:

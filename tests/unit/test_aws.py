@@ -1,4 +1,5 @@
-"""Calls over real HTTP to the local Studio's API: errors told apart, and nobody waits for ever."""
+"""Calls over real HTTP to the local Studio's API: errors are told apart, and no call waits for
+ever."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ def shared_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Blocking
 def studio(
     shared_studio: BlockingStudio, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[BlockingStudio]:
-    """An API to which this process's boto3 talks."""
+    """An API that this process's boto3 calls."""
     for name, value in shared_studio.aws_environment().items():
         monkeypatch.setenv(name, value)
     # botocore's own retries wait for seconds.
@@ -275,7 +276,7 @@ async def test_in_thread_hands_on_what_goes_wrong() -> None:
 
 
 def test_what_one_thread_is_not_told_is_not_said_to_another(studio: BlockingStudio) -> None:
-    """Settings are read by several threads at once, and written back only where all is known."""
+    """Several threads read settings at once. They are written back only if everything is known."""
     for name in ("a", "b"):
         body = f'{{"AppName": "{name}", "Future{name}": 1}}'
         studio.fault(Fault("DescribeApp", app_name=name, body=body, delay=0.01))

@@ -1,4 +1,4 @@
-"""What people save and use in a browser, told from what programs do by themselves."""
+"""People's saves and requests in a browser, told from those of programs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ..worlds import START, at
 
 
 class Proxy:
-    """A handler of jupyter-server-proxy, as far as it is looked at."""
+    """A handler of jupyter-server-proxy, with the parts that are used."""
 
 
 Proxy.__module__ = "jupyter_server_proxy.handlers"
 
 
 class Listening:
-    """Requests, and what was heard of them."""
+    """Requests, and the activity that was recorded."""
 
     def __init__(self) -> None:
         self.now = START
@@ -203,7 +203,7 @@ async def test_a_body_that_is_no_notebook_is_a_save_all_the_same(
 
 
 async def test_a_page_that_reloads_itself_is_no_use(here: Listening) -> None:
-    """TensorBoard's, every 30 seconds."""
+    """TensorBoard's requests, every 30 seconds."""
     for half_minutes in range(20):
         here.now = at(seconds=30 * half_minutes)
         await here.request("POST", "/proxy/6006/data/scalars", cls=Proxy)
@@ -231,7 +231,7 @@ async def test_somebody_who_uses_an_app_behind_the_proxy_is_there(here: Listenin
         (b"\x05\x00\x00\x10\x00\x20", True),  # its pointer
         (b"\x03\x01" + bytes(8), False),  # its page asks for the picture
         (b"\x09" + bytes(12), False),  # VS Code's heartbeat
-        (b"\x05" + bytes(12), False),  # its farewell
+        (b"\x05" + bytes(12), False),  # its closing message
         (b"", False),
         ("3", False),  # Socket.IO's heartbeat
         ("x" * 17, True),
@@ -261,7 +261,7 @@ def test_what_recurs_at_a_fixed_interval_is_told_from_what_does_not() -> None:
     ],
 )
 def test_a_page_that_asks_again_and_again_is_told_at_any_pace(every: float, at_once: int) -> None:
-    """A clock of its own, an answer that takes a moment, and one that once comes late."""
+    """A clock of its own, an answer that takes a moment, and one late request."""
     periodic = Periodic()
     last_use = 0.0
     for n in range(max(20, round(60 / every))):
@@ -328,14 +328,14 @@ def test_what_people_edit_together_is_use_and_their_cursors_are_not(
     for _ in range(2):  # as every check does
         here.heard.look()
     handler = YDocWebSocketHandler()
-    # Both sides tell what they have, and who is where; a page asks to save.
+    # Both sides announce their state and presence; a page asks to save.
     for message in (b"\x00\x00\x01", b"\x00\x01\x05", b"\x01\x20cursor", b"\x02\x04save", b""):
         assert handler.on_message(message) == len(message)
     assert not here.heard.document
     assert handler.on_message(b"\x00\x02\x07written") == 10
     assert here.heard.document == browser_requests.Use("a shared document", START)
     used_at = []
-    for minute in range(1, 30):  # what a thread of its kernel prints
+    for minute in range(1, 30):  # printed by a thread of its kernel
         here.now = at(minutes=minute)
         handler.on_message(b"\x00\x02\x08printed")
         used_at.append(here.heard.document.at)

@@ -1,4 +1,4 @@
-"""Pages may ask for checks as often as they like; the server looks every few seconds at most."""
+"""Pages may ask for checks at any rate; the server checks every few seconds at most."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sagemaker_autoshutdown.api import checks
 
 
 class Loop:
-    """A loop whose time passes when it is told to."""
+    """A loop with a clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = 1000.0

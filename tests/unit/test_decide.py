@@ -129,7 +129,7 @@ def test_f16_a_cell_that_runs_silently_for_days_is_never_interrupted() -> None:
 def test_f16_the_full_limit_follows_long_work() -> None:
     world = World(work=(kernel("busy"),))
     world.observe(at(hours=9))
-    # Jupyter moved its clock at the start of the cell only.
+    # Jupyter moved its clock only at the start of the cell.
     world.work = (kernel("idle"),)
     assert world.one(at(hours=9, minutes=1)).shutdown_at == at(hours=11)
 
@@ -280,7 +280,7 @@ def test_an_app_is_idle_once_it_was_not_used_for_active_time_kept_or_warned_or_n
 
 
 class TestKeepAlive:
-    """A user's hold with an end."""
+    """A user's keep-alive."""
 
     def kept(self, **until: float) -> World:
         world = World()

@@ -1,4 +1,4 @@
-"""What must hold of every decision, whatever the apps, kernels, limits and times are."""
+"""Properties of every decision, for any apps, kernels, limits and times."""
 
 from __future__ import annotations
 
@@ -96,9 +96,10 @@ def test_what_can_not_be_seen_is_never_shut_down(apps, work, policy, times, whic
 
 @given(apps, work_lists, policies(), observation_times)
 def test_a_deadline_that_was_announced_is_kept_to(apps, work, policy, times):  # type: ignore[no-untyped-def]
-    """Never later than the deadline once it was told, nor any sooner.
+    """Never later than the announced deadline, nor sooner.
 
-    Activity in the future is left out here: the reader takes it for the time it was first seen.
+    Activity in the future is left out here: the reader replaces it by the time when it was first
+    seen.
     """
     assume(all(max(item.state_since, item.last_activity or START) <= times[0] for item in work))
     world = World(apps, work, policy)
@@ -156,7 +157,7 @@ def test_the_order_of_kernels_and_apps_does_not_matter(  # type: ignore[no-untyp
 
 @given(apps, work_lists, policies(), kept, observation_times)
 def test_a_verdict_changes_by_itself_only_when_it_said_so(apps, work, policy, kept_until, times):  # type: ignore[no-untyped-def]
-    """The loop sleeps until ``next_at``: nothing that matters may happen sooner."""
+    """The loop sleeps until ``next_at``: nothing that matters may happen before."""
     world = World(apps, work, policy, Holds(kept_until))
     now = START
     for now in times:

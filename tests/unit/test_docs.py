@@ -1,4 +1,4 @@
-"""What README and docs say is what the code does."""
+"""README and docs agree with the code."""
 
 from __future__ import annotations
 

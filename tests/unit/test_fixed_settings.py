@@ -1,4 +1,4 @@
-"""What an installer has fixed in /etc wins over what users write into Jupyter's configuration."""
+"""An installer's settings in /etc win over users' settings in Jupyter's configuration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sagemaker_autoshutdown.settings.admin import load
 
 
 class Server(LoggingConfigurable):
-    """Whatever holds Jupyter's configuration."""
+    """Any object that holds Jupyter's configuration."""
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def fixed_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def server(**settings: object) -> Server:
-    """A server whose user has set these."""
+    """A server whose user has set these values."""
     return Server(config=Config(SageMakerAutoShutdown=settings), log=logging.getLogger("test"))
 
 

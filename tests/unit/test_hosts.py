@@ -1,4 +1,4 @@
-"""Which host this is, which apps it has, and which kernel or terminal is in which of them."""
+"""Which host this is, which apps it has, and which app a kernel or terminal belongs to."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class TestDetect:
 
 
 class TestRuns:
-    """When the present run began."""
+    """The start of the present run."""
 
     def run(
         self, tracker: RunTracker, status: AppStatus | None, now: datetime, created: datetime
@@ -173,7 +173,7 @@ class TestRuns:
 
 
 class TestClassicAttribution:
-    """Which app a kernel or terminal of Studio Classic is in."""
+    """The app of a kernel or terminal of Studio Classic."""
 
     apps = (
         app("ds-t3", image_arn=IMAGE, instance_type="ml.t3.medium"),
@@ -224,7 +224,7 @@ class TestClassicAttribution:
 
 
 class FakeAws(Aws):
-    """Answers out of a list, in order; an AWS of its own, not patched into anything."""
+    """Answers from a list, in order; an AWS of its own, without patching."""
 
     def __init__(self, *answers: dict[str, Any]) -> None:
         super().__init__("us-west-2")

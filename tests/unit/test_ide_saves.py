@@ -1,4 +1,4 @@
-"""Files that somebody saves in a remote IDE are seen by the history that it keeps."""
+"""Saves in a remote IDE are seen in the IDE's history."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A kernel that is said to be idle is asked before its app goes, and asking leaves no trace."""
+"""A kernel that claims to be idle is asked before its app goes, and asking leaves no trace."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ __all__ = ["make"]
 
 
 def say(handler: websocket.WebSocketHandler, parent: dict[str, str], state: str) -> None:
-    """What a kernel says of its state."""
+    """A kernel's claim about its state."""
     content = {"execution_state": state}
     handler.write_message({"channel": "iopub", "parent_header": parent, "content": content})
 
 
 class TestOddServers:
-    """What else can happen to a question."""
+    """Other outcomes of a question."""
 
     async def asked(self, on_message: Callable[..., None], patience: float = 20.0) -> Answer:
         class Channels(websocket.WebSocketHandler):
@@ -89,7 +89,7 @@ class TestOddServers:
 
 
 class TestWhatIsMadeOfIt:
-    """By the next observation of the kernels."""
+    """At the next observation of the kernels."""
 
     async def observed(self, answer: Answer) -> Reader:
         reader = Reader()
@@ -120,7 +120,7 @@ class TestWhatIsMadeOfIt:
         reader.jupyter.answering = 0.05
         asking = asyncio.ensure_future(reader.reader.ask(["kernel-of-a"], at(hours=2)))
         await asyncio.sleep(0)
-        # The gateway has taken note of the question already.
+        # The gateway has already recorded the question.
         work = await reader.one(kernel_model(last=at(hours=2)), at(hours=2))
         assert work.last_activity == START
         await asking
@@ -209,7 +209,7 @@ class TestBeforeAShutdown:
         assert one.app("a").state is State.BUSY
         one.run(hours=3, minutes=39)
         assert (one.app("a").state, len(one.jupyter.asked)) == (State.BUSY, 2 + 1)
-        # It was a lost answer: the deadline that follows from when it was asked stands.
+        # It was a lost answer: the deadline that follows from the time of the question stands.
         one.jupyter.answers = {}
         one.run(hours=3, minutes=45)
         assert one.app("a").state is State.WARNED
@@ -314,7 +314,7 @@ class TestBeforeAShutdown:
         one.run(hours=2, minutes=30)
         tries = len(deleted(one))
         assert tries > 2
-        # Each app's only when there is a try, and before the warning.
+        # Only an app's own kernels, at a retry and before the warning.
         assert len(one.jupyter.asked) == tries + 2
 
     def test_a_users_own_request_needs_no_asking(self, one: Server) -> None:

@@ -30,7 +30,7 @@ CONTROL = (
 
 
 class Kernel:
-    """A kernel that says what tests want, and a server that listens to it."""
+    """A kernel with prepared messages, and a server that listens to it."""
 
     def __init__(self, *, from_start: bool = True) -> None:
         self.passed = 0.0
@@ -58,7 +58,7 @@ class Kernel:
         self.requests.hear("k", [b"kernel.k." + kind.encode(), *self.session.serialize(message)])
 
     def begin(self, kind: str = "execute_request", *, shown: bool = True) -> dict[str, Any]:
-        """Begin with a request, which is given."""
+        """Begins a request and returns it."""
         request = self.request(kind)
         self.say("status", request, execution_state="busy")
         if shown and kind == "execute_request":
@@ -69,7 +69,7 @@ class Kernel:
         self.say("status", request, execution_state="idle")
 
     def pass_on(self, kind: str = "execute_request", **content: Any) -> dict[str, Any]:
-        """The server passes a request on to it, which is given."""
+        """The server forwards a request to the kernel; returns the request."""
         request = self.request(kind, **content)
         self.requests.hear_passed_on("k", self.client.serialize(request))
         return request
@@ -132,7 +132,7 @@ class TestWhatRuns:
         kernel.wait(hours=1)
         kernel.end(kernel.begin())
         kernel.wait(hours=1)
-        # It is asked about, and does not hold its app for ever.
+        # It is asked, and does not hold its app for ever.
         assert (kernel.is_running, kernel.use.silent_since) == (False, at(hours=1))
         kernel.requests.answered("k")
         assert (kernel.is_running, kernel.use.silent_since) == (False, None)
@@ -144,7 +144,7 @@ class TestWhatRuns:
         kernel.wait(hours=1)
         kernel.end(kernel.begin("comm_msg"))
         assert (kernel.use.running, kernel.use.silent_since) == ("cell", None)
-        # Such a kernel also answers when it is asked.
+        # Such a kernel also answers a question.
         kernel.requests.answered("k")
         assert kernel.use.running == "cell"
         kernel.end(cell)
@@ -239,7 +239,7 @@ class TestWhatRuns:
         use = kernel.use
         assert use.crashes
         assert use.used_at == at(minutes=RESTARTS_IN_A_ROW)
-        # Somebody comes to use it.
+        # Somebody starts to use it.
         request = kernel.begin()
         assert not kernel.use.crashes
         assert kernel.is_running
@@ -348,7 +348,7 @@ class TestWhatCountsAsUse:
             kernel.end(kernel.begin(shown=False))
             kernel.wait(minutes=1)
         assert kernel.use.used_at == at(hours=1, minutes=SILENT_IN_A_ROW - 1)
-        # What somebody sees run is use, and so is what takes long.
+        # Visible executions count as use, and so do long ones.
         kernel.end(kernel.begin())
         assert kernel.use.used_at == kernel.now()
         for _ in range(10):

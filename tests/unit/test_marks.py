@@ -1,4 +1,4 @@
-"""A fleet's mark on this server's own apps: read where it may be, shown, and never in the way."""
+"""A fleet's mark on this server's own apps: read if the role may, shown, and never in the way."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_an_answer_that_fails_or_hangs_holds_up_no_check_and_forgets_no_mark(one
 
 
 def test_what_an_earlier_run_was_marked_with_is_not_shown(tmp_path: Path) -> None:
-    """A name is used again."""
+    """A name is reused."""
     with server(tmp_path / "data") as one:
         one.sagemaker.apps = [SageMakerApp("a", created_at=DUE + timedelta(minutes=1))]
         one.sagemaker.tags = {"a": {MARK_TAG: TAG}}

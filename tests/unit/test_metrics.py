@@ -1,4 +1,4 @@
-"""Metrics: what a scrape shows, and that it costs nothing."""
+"""Metrics: the content of a scrape, and that it costs nothing."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def status(
 
 
 class Server:
-    """A server's metrics, and what a scrape of them says."""
+    """A server's metrics, and the text of a scrape."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -83,7 +83,7 @@ class Server:
         self.metrics.register(self.registry)
 
     def scrape(self) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
-        """Values by name and labels, the common ones left out."""
+        """Values by name and labels, without the common labels."""
         found: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
         text = generate_latest(self.registry).decode()
         for family in text_string_to_metric_families(text):
@@ -238,7 +238,7 @@ def test_f22_loading_twice_doubles_nothing(server: Server) -> None:
     later = Metrics(HOST)
     later.register(server.registry)
     assert server.value("events_total", kind="warning") == 0  # asserts that nothing is there twice
-    # The first one stops after the second one started: that takes nothing away from it.
+    # The first one stops after the second one has started, which keeps its metrics.
     server.metrics.unregister(server.registry)
     assert server.scrape()
     later.unregister(server.registry)
@@ -284,7 +284,7 @@ def test_a_shared_space_and_a_profile_of_one_name_share_no_series() -> None:
     registry = CollectorRegistry()
     for owner_kind in (OwnerKind.USER_PROFILE, OwnerKind.SPACE):
         metrics = Metrics(replace(HOST, owner_kind=owner_kind))
-        # Each is of a server of its own.
+        # Each belongs to another server.
         metrics.register(registry)
         assert f'owner_kind="{owner_kind.value}"' in generate_latest(registry).decode()
     notebook = CollectorRegistry()

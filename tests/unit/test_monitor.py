@@ -1,6 +1,6 @@
-"""The loop: it looks when it should, acts when it must, and outlives what goes wrong.
+"""The loop: it checks on time, acts on time, and survives errors.
 
-All of it in virtual time, the loop's own sleeps included.
+Everything runs in virtual time, including the loop's own sleeps.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def deleted(server: Server) -> list[str]:
 
 
 class TestDeadlines:
-    """``exact deadlines``: whatever the poll interval is."""
+    """``exact deadlines``: for any poll interval."""
 
     def test_it_is_met_to_the_millisecond(self, make: Callable[..., Server]) -> None:
         one = make("a", poll_interval=47, idle_timeout=1234.5).start()
@@ -199,7 +199,7 @@ class TestEachAppOnItsOwn:
         assert ("can't find it" in view.error.message) == (answer == "not found")
         one.run(days=1, hours=2)
         assert 15 < deleted(one).count("a") < 40
-        # As soon as it does go, nothing is left of that.
+        # Once it does go, no trace of the failure is left.
         one.sagemaker.forgetful = False
         one.sagemaker.errors.clear()
         one.run(days=1, hours=4)
@@ -221,7 +221,7 @@ class TestEachAppOnItsOwn:
         self, make: Callable[..., Server]
     ) -> None:
         one = make("a").start()
-        # It is gone and back before anybody looks again.
+        # It is gone and back before the next observation.
         one.sagemaker.forgetful = True
         one.run(hours=2, seconds=1)
         assert deleted(one) == ["a"]
@@ -248,7 +248,7 @@ class TestEachAppOnItsOwn:
         assert "check_failed" not in one.problems()
         assert one.app("a").state is State.UNKNOWN
         assert "Hibernating" in one.app("a").subject
-        # It was no new run: it is warned of, and does not begin its two hours again.
+        # It was not a new run: it gets a warning, and its two hours do not start again.
         one.sagemaker.apps[0].status = "InService"
         one.run(hours=3, minutes=12)
         assert deleted(one) == ["b", "a"]
@@ -372,7 +372,7 @@ class TestWhatAwsAnswers:
         del one.sagemaker.errors["ListApps"]
         one.run(hours=5, minutes=9, seconds=30)
         assert one.problems() == {}
-        # What fell due unseen is warned of before it goes.
+        # Apps that became overdue unseen get a warning first.
         assert deleted(one) == []
         one.run(hours=5, minutes=12)
         assert deleted(one) == ["a", "b"]
@@ -488,7 +488,7 @@ class TestUnseen:
         one.kill()
         one.sagemaker.errors.clear()
         one.start().run(hours=2, minutes=11)
-        # Overdue when first seen: warned of first, then gone.
+        # Overdue when first seen: a warning first, then the shutdown.
         assert [when for _, when in one.sagemaker.deletions] == [
             at(hours=2),
             at(hours=2, minutes=10, seconds=10),

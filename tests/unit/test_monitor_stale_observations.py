@@ -1,4 +1,4 @@
-"""Nothing is shut down for what was observed, or asked for, and is no longer true."""
+"""Nothing is shut down because of an observation or a request that is no longer true."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_users_shutdown_of_one_app_does_not_act_on_an_old_observation_of_anoth
 ) -> None:
     one = make("a", "b").start()
     one.run(hours=1, minutes=59, seconds=55)
-    # The next check takes long. Meanwhile b comes to its deadline, and a cell is started in it.
+    # The next check takes long. Meanwhile b reaches its deadline, and a cell starts in it.
     one.sagemaker.errors["ListApps"] = 30.0
     one.run(hours=2, seconds=3)
     one.jupyter.kernel_models = [busy("b")]

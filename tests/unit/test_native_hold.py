@@ -1,4 +1,4 @@
-"""Studio's own idle shutdown is told of what holds the app, in the one form that it reads."""
+"""Studio's own idle shutdown is held off in the one form that it reads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sagemaker_autoshutdown.model import Host, HostKind, State
 from sagemaker_autoshutdown.parts import _native_hold
 from sagemaker_autoshutdown.settings.admin import SageMakerAutoShutdown
 
-#: On the second: the fraction must be there all the same.
+#: At a whole second: the fraction must be there all the same.
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=timezone.utc)
 
 
@@ -29,7 +29,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def read_by_studio(file: Path) -> datetime | None:
-    """As its activity monitor reads it: any other form is as no file."""
+    """As its activity monitor reads it: any other form counts as no file."""
     try:
         found = datetime.strptime(file.read_text().strip(), "%Y-%m-%dT%H:%M:%S.%fZ")  # noqa: DTZ007
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""The OpenAPI file is what the panel and other clients are built against: it must not drift."""
+"""The panel and other clients are built against the OpenAPI file: it must not drift."""
 
 from __future__ import annotations
 

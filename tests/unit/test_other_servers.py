@@ -1,4 +1,4 @@
-"""Which command lines and files tell of another Jupyter server."""
+"""Which command lines and files reveal another Jupyter server."""
 
 from __future__ import annotations
 

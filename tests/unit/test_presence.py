@@ -1,4 +1,4 @@
-"""Whether somebody is there, and which limit follows from that."""
+"""Whether somebody is there, and which limit follows."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def test_a_page_that_closes_while_another_tab_is_open_changes_nothing() -> None:
     tracker.observe(2, START)
     tracker.page_closed(at(minutes=1))
     assert tracker.observe(1, at(minutes=2)) == Presence(is_known=True)
-    # What was said then is over: the other tab's connection may be cut.
+    # The earlier report no longer applies: the other tab's connection may break.
     assert tracker.observe(0, at(minutes=3)) == Presence(is_known=True)
 
 
 def verdict(presence: Presence, minutes: float, policy: Policy = POLICY, busy: bool = False):  # type: ignore[no-untyped-def]
-    """Of an app whose kernel was last used at the start, warned of in time."""
+    """The deadline of an app whose kernel was last used at the start, with a warning in time."""
     work = (kernel("busy" if busy else "idle", last_activity=START),)
     snapshot = Snapshot((app(),), work, presence=presence)
     memory: dict[str, AppMemory] = {}

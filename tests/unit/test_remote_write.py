@@ -1,4 +1,4 @@
-"""Remote write: what can't be sent is kept, bounded, and counted."""
+"""Remote write: unsent samples are kept, bounded, and counted."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ HOST = Host(HostKind.CLASSIC, "us-east-2", "d-1", "ada", account_id="12345678901
 
 
 def decode(body: bytes) -> list[Sample]:
-    """The samples that a request's body carries."""
+    """The samples in a request's body."""
     message = write_request().FromString(bytes(cramjam.snappy.decompress_raw(body)))
     return [
         Sample(
@@ -63,7 +63,7 @@ def series(name: str) -> Series:
 
 
 class Receiver:
-    """A real HTTP server that takes writes, or refuses them with ``status``."""
+    """A real HTTP server that accepts writes, or refuses them with ``status``."""
 
     def __init__(self) -> None:
         self.status = 204
@@ -366,7 +366,7 @@ def test_a_secret_that_comes_back_in_any_form_stays_out_of_the_log(
 def test_what_a_library_says_of_an_answer_that_is_none_holds_no_secret(
     caplog: pytest.LogCaptureFixture, is_secret: bool
 ) -> None:
-    """Of what it can't take apart, it quotes the line."""
+    """It quotes a line that it can't parse."""
     quoting = socket.create_server(("127.0.0.1", 0))
 
     def answer() -> None:
@@ -567,7 +567,7 @@ def test_amazons_signature_is_botocores(
     assert "/eu-west-1/aps/aws4_request" in headers["authorization"]
     signed = headers["authorization"].split("SignedHeaders=")[1].split(",")[0].split(";")
     assert {"host", "x-amz-date"} <= set(signed)
-    # What is signed is what arrives.
+    # The received body is the signed one.
     assert all(name in headers for name in signed)
 
 
@@ -609,7 +609,7 @@ def test_it_is_off_unless_a_receiver_is_named() -> None:
 
 
 def test_a_second_server_of_one_home_sends_no_series_of_the_same_name(receiver: Receiver) -> None:
-    """The counters of one would lie between those of the other, and each fall count anew."""
+    """The counters of one would mix with those of the other, and each fall would count anew."""
     elsewhere = True
     loop = asyncio.new_event_loop()
     try:

@@ -1,4 +1,4 @@
-"""What a clone installs in a year is what was tested today."""
+"""A clone installs the same versions in a year as were tested today."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PINNED = {
 
 
 def canonical(requirement: str) -> str:
-    """The name in a requirement, as the compiled file writes it."""
+    """The name in a requirement, in the spelling of the compiled file."""
     return re.sub(r"[-_.]+", "-", re.split(r"[\[<>=~!; ]", requirement)[0]).lower()
 
 

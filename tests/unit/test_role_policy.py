@@ -1,4 +1,4 @@
-"""Who may delete whose app with the policy that the product hands out."""
+"""Who may delete whose app with the product's policy."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ PLACES = pytest.mark.parametrize(
     [None, policy.Place.of_domain(f"{HERE}:domain/{DOMAIN}")],
     ids=["anywhere", "one domain"],
 )
-#: What IAM knows of the caller.
+#: IAM's facts about the caller.
 ADA = {"sagemaker:DomainId": DOMAIN, "sagemaker:UserProfileName": "ada"}
 
 
 def allows(document: dict[str, Any], action: str, resource: str, context: dict[str, str]) -> bool:
-    """Whether a policy allows it: as much of IAM's rules as the product's policies use."""
+    """Whether a policy allows it: the part of IAM's rules that the product's policies use."""
 
     def filled(text: str) -> str:
-        # A variable that IAM knows nothing of matches nothing.
+        # A variable unknown to IAM matches nothing.
         return re.sub(r"\$\{([^}]+)\}", lambda found: context.get(found[1], "\0"), text)
 
     def matches(pattern: str, value: str) -> bool:
@@ -97,7 +97,7 @@ def test_a_user_can_not_delete_anothers_private_app(place: policy.Place | None) 
         SpaceSharingType="Private",
         OwnerUserProfileArn=f"{PROFILE}/grace",
     )
-    # A space named as the user is not theirs, either.
+    # A space with the user's name is not theirs, either.
     assert not may_delete(
         place,
         f"{DOMAIN}/ada/JupyterLab/default",
@@ -175,7 +175,7 @@ def test_who_only_looks_changes_nothing() -> None:
     ("partition", "region"), [("aws-us-gov", "us-gov-west-1"), ("aws-cn", "cn-northwest-1")]
 )
 def test_in_govcloud_and_china_all_that_is_named_is_there(partition: str, region: str) -> None:
-    """A resource of another partition matches nothing, so that every shutdown would be denied."""
+    """A resource of another partition matches nothing, so every shutdown would be denied."""
     here = f"arn:{partition}:sagemaker:{region}:123456789012"
     place = policy.Place.of_domain(f"{here}:domain/{DOMAIN}")
     for source in ("s3://bucket/limits.json", "ssm:/limits"):

@@ -1,4 +1,5 @@
-"""The admin's settings out of one place: what is taken, what is refused, what holds meanwhile."""
+"""The admin's settings from one place: which are accepted, which are refused, which apply
+meanwhile."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ START = datetime(2026, 3, 2, 9, 0, tzinfo=timezone.utc)
 
 
 class Place:
-    """What stands at the source, or what goes wrong there."""
+    """The content of the source, or its error."""
 
     def __init__(self) -> None:
         self.content: Any = {}
@@ -39,7 +40,7 @@ class Place:
 
 
 class Server:
-    """One server's life: its admin's settings, as started with."""
+    """One server's life, from the admin's settings at its start."""
 
     def __init__(self, folder: Path, place: Place, **own: Any) -> None:
         self.now = START
@@ -53,7 +54,7 @@ class Server:
         self.settings.on_admin_change.append(lambda names: self.changes.append(list(names)))
 
     async def passes(self, seconds: float) -> None:
-        """Time goes by, and the loop comes round once."""
+        """Time passes, and the loop runs once."""
         self.now += timedelta(seconds=seconds)
         self.settings.follow_again()
         if self.settings._following is not None:
@@ -62,12 +63,12 @@ class Server:
 
 @pytest.fixture
 def place() -> Place:
-    """What stands at the source."""
+    """The content of the source."""
     return Place()
 
 
 def run(work: Callable[[], Any]) -> Any:
-    """A coroutine, to its end."""
+    """Runs a coroutine to its end."""
     return asyncio.run(work())
 
 
@@ -108,7 +109,7 @@ def test_a_change_is_in_force_after_minutes_and_said(
         assert (
             note == "s3://bucket/limits.json sets idle_timeout (last read at 2026-03-02T09:05:01Z)."
         )
-        # What is taken out again is as the server was started with.
+        # A removed setting returns to its value at the start of the server.
         place.content = {}
         await server.passes(300)
         assert server.settings.policy.idle_timeout == timedelta(hours=2)
@@ -203,7 +204,7 @@ def test_a_source_that_can_not_be_read_leaves_the_last_good_one_over_restarts(
         # One line for one outage.
         assert caplog.text.count("can't be used") == 1
 
-        # Another source's settings are none of this one's.
+        # Another source's settings do not apply here.
         other = Server(tmp_path, place)
         other.source.where = "ssm:/other"
         await other.settings.read()

@@ -1,4 +1,4 @@
-"""Waits between tries. What the loop makes of them is tested with the monitor."""
+"""Waits between attempts. The monitor's tests cover the loop's use of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log of starts: a listing that goes round ends, and the last start is the last in time."""
+"""The log of starts: a listing that repeats ends, and the last start is the last in time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SINCE = datetime(2026, 3, 2, tzinfo=timezone.utc)
 
 
 class Endless:
-    """A log whose pages come round again, every third."""
+    """A log whose pages repeat, every third."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -37,7 +37,7 @@ def test_pages_that_repeat_end_the_listing() -> None:
 
 
 class OutOfTime:
-    """A log whose pages come by stream and not by time, as those of several streams do."""
+    """A log whose pages come by stream, not by time, as with several streams."""
 
     def call_blocking(self, service: str, operation: str, p: dict[str, Any]) -> dict[str, Any]:
         """The later line is on the first page."""

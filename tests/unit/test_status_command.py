@@ -1,4 +1,4 @@
-"""What ``status`` of the command line tells of an app."""
+"""The output of ``status`` about an app."""
 
 from __future__ import annotations
 

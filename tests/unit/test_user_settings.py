@@ -1,4 +1,4 @@
-"""Settings: the admin's bounds hold, nothing is lost, and what is not saved is said."""
+"""Settings: the admin's bounds hold, nothing is lost, and unsaved changes are reported."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HOUR = timedelta(hours=1)
 
 
 class Clock:
-    """Stands still until it is told."""
+    """A clock that stands still until the test moves it."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -381,7 +381,7 @@ def test_two_servers_on_one_home_do_not_undo_each_others_changes(
 
 @pytest.fixture(params=["full", "no_directory"])
 def bad_disk(request: pytest.FixtureRequest, data_dir: Path) -> Iterator[Any]:
-    """A disk that takes nothing; call it to mend it."""
+    """A disk that accepts nothing; call it to repair it."""
     if request.param == "full":
         # The kernel then refuses every byte, as on a full disk (root may write anywhere else).
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -680,7 +680,7 @@ def test_a_change_during_a_slow_write_is_neither_lost_nor_overtaken(
     def slow(self: SettingsFile, settings: Any, keep_alives: Any) -> Any:
         writes.append(dict(settings))
         if len(writes) == 1:
-            # Would the second begin before the first is done, it could be overtaken by it.
+            # If the second began before the first is done, the first could overtake it.
             assert not overlapping.wait(0.3)
         else:
             overlapping.set()

@@ -1,19 +1,19 @@
-"""What other limits would have come to, worked out a second time: plainly, off the tables, without
-``decide`` or any other part of the product. For ``test_replay_agrees``.
+"""The effect of other limits, computed a second time: plainly, from the tables, without ``decide`` or
+any other part of the product. For ``test_replay_agrees``.
 
-The rules, as they are told to users:
+The rules, as users are told:
 
 - An app is idle since it was last used or started. It is shut down once it has been idle for the
-  limit; where the last browser was closed, for the shorter limit since it was closed or last used,
-  whichever is later, if that is sooner.
-- A deadline is told for a whole warning (at most the limit) before it, and stands for as long as
-  what it follows from does: the use, the limit, the keep-alive. No keep-alive is cut short; one
-  that runs out changes nothing.
+  limit. If the last browser was closed, the shorter limit applies since it was closed or the app
+  was last used, whichever is later, if that is sooner.
+- A deadline is announced for a whole warning (at most the limit) before it. It stands as long as its
+  terms do: the use, the limit, the keep-alive. No keep-alive is cut short; one that runs out changes
+  nothing.
 - A keep-alive ends with the run that it was given to, recorded or not.
-- What this product shut down for being idle would have gone on idle until it was next started.
+- An app that this product shut down for being idle would have stayed idle until it was next started.
 - A shutdown takes as long as that of the same run took; else the median; else nothing.
-- Whoever uses or starts an app again that would have been gone was interrupted. An app that
-  was gone anyway in between was not.
+- Whoever uses or starts an app that would have been gone was interrupted. If the app was gone anyway
+  in between, nobody was.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HOUR = 3600 * 1_000_000
 
 @dataclass
 class Part:
-    """A while of an app's history."""
+    """A time in an app's history."""
 
     start: int
     end: int
@@ -43,7 +43,7 @@ class Part:
 
 @dataclass
 class Second:
-    """What came of it."""
+    """The result."""
 
     in_use_usd: Fraction
     idle_usd: Fraction
@@ -58,7 +58,7 @@ def rows(db: sqlite3.Connection, query: str) -> list[dict[str, Any]]:
 
 
 class Ledger:
-    """All that is in it, as lists."""
+    """Its whole content, as lists."""
 
     def __init__(self, db: sqlite3.Connection, median_since: int) -> None:
         self.runs = rows(db, "SELECT * FROM runs ORDER BY started_at, id")
@@ -114,7 +114,7 @@ class Ledger:
         return found
 
     def run_of(self, event: dict[str, Any], key: tuple[str, ...]) -> dict[str, Any] | None:
-        """The run that was up when it was said; as it was recorded then, if it was."""
+        """The run that was up at the time of the request; as recorded then, if it was."""
         runs = [run for run in self.begun if run["key"] == key]
         for run in runs:
             if run["started_at"] == event["run_started_at"]:
@@ -219,7 +219,7 @@ def second_replay(
 
 
 def spent(ledger: Ledger, start: int, end: int) -> tuple[Fraction, Fraction]:
-    """What was spent in fact, in use and idle."""
+    """The actual cost, in use and idle."""
     pieces = [
         (piece["started_at"], piece["ended_at"], bool(piece["idle"]), run, piece)
         for run in ledger.runs
@@ -231,7 +231,7 @@ def spent(ledger: Ledger, start: int, end: int) -> tuple[Fraction, Fraction]:
 def bill(
     billed: list[tuple[int, int, bool, dict[str, Any], dict[str, Any]]], start: int, end: int
 ) -> tuple[Fraction, Fraction]:
-    """From one moment at which something changes to the next: each instance that is up, once."""
+    """From one change to the next: each instance that is up, once."""
     sums = {False: Fraction(0), True: Fraction(0)}
     for instance in {run["instance"] for _, _, _, run, _ in billed}:
         here = [one for one in billed if one[3]["instance"] == instance]

@@ -1,4 +1,4 @@
-"""What was spent: exact, once per instance, and the same in whatever pieces it was recorded."""
+"""The cost: exact, once per instance, and the same for any split into records."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ stretches = st.lists(
 
 
 def disjoint_per_app(found: list[Stretch]) -> list[Stretch]:
-    """As the ledger has it: an app is in one state at a time."""
+    """As in the ledger: an app is in one state at a time."""
     kept: list[Stretch] = []
     for one in sorted(found, key=lambda item: item.start):
         last = [other.end for other in kept if other.app == one.app]
@@ -166,7 +166,7 @@ def test_what_was_spent_before_and_after_any_moment_adds_up(
 def test_a_bill_is_as_long_as_at_least_one_app_is_up_second_by_second(
     found: list[Stretch],
 ) -> None:
-    """Against the plainest way to count: look at every hour there is."""
+    """Compared with the plainest way to count: hour by hour."""
     whole = [
         one._replace(start=one.start // HOUR * HOUR, end=-(-one.end // HOUR) * HOUR)
         for one in found

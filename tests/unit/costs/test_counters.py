@@ -1,7 +1,7 @@
-"""Counters of what was spent: they never fall, whatever happens, and end up at the bill.
+"""Counters of cost: they never fall, and end up equal to the bill.
 
-Prometheus takes a counter that falls for one that began anew and counts all of it once more. A
-server that starts, is killed or moves to another instance type must not make that happen.
+Prometheus takes a counter that falls for a new one and counts all of it once more. A server that
+starts, is killed or moves to another instance type must not cause that.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DEARER = replace(PRICE, usd_per_hour=Decimal(72))
 
 
 class Counters:
-    """What a server exports each time, next to what one would that had just started."""
+    """A server's export each time, next to that of a server that has just started."""
 
     def __init__(self, world: World, host: Host = HOST) -> None:
         self.world = world
@@ -52,7 +52,7 @@ class Counters:
     def observe(
         self, seconds: float, *apps: AppObservation, closed: float | None = None
     ) -> dict[tuple[str, str, str], float]:
-        """What is exported after an observation; fails if anything fell."""
+        """The export after an observation; fails if anything fell."""
         self.world.now = after(seconds)
         closed_since = None if closed is None else after(closed)
         changed_since = self.world.ledger.record(
@@ -95,14 +95,14 @@ def world() -> Iterator[World]:
 def in_a_space(
     world: World, instance_type: str, use: Use = Use.HELD, **facts: float
 ) -> AppObservation:
-    """A space's app, whose instance keeps its name on whatever type it runs."""
+    """A space's app, whose instance keeps its name on any type."""
     observed = world.app(use, name="default", instance_type=instance_type, **facts)  # type: ignore[arg-type]
     app = replace(observed.app, app_type=AppType.JUPYTER_LAB)
     return replace(observed, app=app, instance="d-1/ada/JupyterLab/default")
 
 
 def billed(world: World) -> dict[tuple[str, str], float]:
-    """What the record says was spent, by instance type and state."""
+    """The recorded cost, by instance type and state."""
     usd: dict[tuple[str, str], float] = {}
     for charge in bill(world.ledger.read(lambda db: reads.stretches(db, 0, FOR_EVER)) or []):
         if charge.usd_per_hour is not None:
@@ -182,7 +182,7 @@ def test_whether_a_browser_is_connected_changes_no_counter(
 def live_through(
     history: list[dict[str, object]], *, with_presence: bool
 ) -> list[dict[tuple[str, str, str], float]]:
-    """What is exported after each observation; fails if anything fell, or differs from the bill."""
+    """The export after each observation; fails if anything fell, or differs from the bill."""
     found = []
     with pytest.MonkeyPatch.context() as patch, a_world() as world:
         patch.setattr(database, "SYNCHRONOUS", "OFF")

@@ -1,4 +1,4 @@
-"""A ledger that was damaged heals or is put aside: at once, in few words, and never by a crash."""
+"""A damaged ledger heals or is put aside: at once, in few words, and never by a crash."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ from .test_tracker import app, kernel, verdicts
 
 __all__ = ["world"]
 
-#: Files that are damaged at random. The figure of the project is of 500.
+#: Files that are damaged at random. The project's figure is from 500.
 DAMAGES = int(os.environ.get("SAGEMAKER_AUTOSHUTDOWN_DAMAGES", "60"))
-#: A day and a bit: some sums of days are kept.
+#: Slightly more than a day: some daily sums are kept.
 DAY = 86_400
 MOST_LINES = 5
 
@@ -57,7 +57,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def damaged(sound: Path, tmp_path: Path) -> Path:
-    """A copy to be damaged."""
+    """A copy to damage."""
     return _copy(sound, tmp_path / "data")
 
 
@@ -96,7 +96,7 @@ def _observe(tracker: CostTracker, seconds: float) -> None:
 
 
 async def _ask_all(tracker: CostTracker) -> int:
-    """Asks for what the API answers; how often it was told that that can't be read now."""
+    """Calls the API's queries; returns how often the ledger could not be read at that time."""
     unavailable = 0
     questions: list[Callable[[], object]] = [lambda: tracker.read(50)]
     for group in GroupBy:
@@ -110,7 +110,7 @@ async def _ask_all(tracker: CostTracker) -> int:
 
 
 def live_through(path: Path, caplog: pytest.LogCaptureFixture) -> list[str]:
-    """A server that finds this ledger, and its successor; what they logged."""
+    """A server that finds this ledger, and its successor; with their logs."""
     caplog.clear()
     with _tracker(path) as tracker:
         asyncio.run(_ask_all(tracker))
@@ -148,7 +148,7 @@ def is_put_aside(path: Path) -> bool:
 def test_a_schema_that_is_no_text_is_put_aside_once_and_in_one_line(
     damaged: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """SQLite's message is then no UTF-8, and what Python raises no error of sqlite3."""
+    """SQLite's message is then not UTF-8, and Python raises no sqlite3 error for that."""
     content = damaged.read_bytes()
     damaged.write_bytes(content.replace(b"CREATE TABLE runs", b"CREATE\xff\xfeABLE runs"))
     (line,) = live_through(damaged, caplog)
@@ -213,7 +213,7 @@ def test_sums_of_days_that_were_damaged_are_made_anew_and_nothing_is_counted_twi
 def test_an_index_that_lost_a_row_is_made_anew(
     damaged: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Else the run that is up would not be found, begun again and billed twice."""
+    """Otherwise the run that is up would not be found, but begun again and billed twice."""
     _edit(
         damaged,
         "CREATE TABLE parked AS SELECT * FROM sqlite_master WHERE name = 'runs_open'",

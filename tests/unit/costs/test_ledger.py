@@ -1,4 +1,4 @@
-"""The ledger: what observations leave on disk, and what happens when the disk fails."""
+"""The ledger: the effect of observations on disk, and the handling of disk errors."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def after(seconds: float) -> datetime:
 
 
 class World:
-    """Looks at apps that come and go, as the loop takes them."""
+    """Observes apps that come and go, in the loop's form."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -172,7 +172,7 @@ def test_idle_counts_from_idle_since_once_that_is_long_enough_ago(world: World) 
 
 
 def test_idle_is_never_counted_back_into_what_was_seen_busy(world: World) -> None:
-    """A kernel that was busy is killed: the app then looks idle since long before."""
+    """A busy kernel is killed: the app then looks idle since long before."""
     for at in (60, 120, 180):
         world.observe(at, world.app(Use.HELD))
     world.observe(240, world.app(Use.IDLE, 0))
@@ -217,7 +217,7 @@ def test_a_closed_browser_is_recorded_from_when_it_was_closed_once_and_not_at_ea
 def test_a_browser_that_turns_out_to_have_been_closed_changes_nothing_that_was_settled(
     world: World,
 ) -> None:
-    """A websocket that was cut counts as closed after minutes. What was known then was known."""
+    """A broken websocket counts as closed after minutes. Earlier knowledge stays."""
     for at in (60, 120, 180):
         world.observe(at, world.app())
     world.observe(240, world.app(), closed=70)
@@ -260,7 +260,7 @@ def test_an_app_that_is_being_deleted_goes_on_costing_as_before(world: World) ->
 def test_an_observation_of_what_is_idle_since_yesterday_changes_nothing_of_yesterday(
     world: World,
 ) -> None:
-    """Else all of the past would be added up anew each time, for as long as it is idle."""
+    """Otherwise all of the past would be added up anew each time, for as long as it is idle."""
     for at in range(60, 601, 60):
         world.observe(at, world.app(Use.RECENT, 30))
     dirty = [
@@ -299,7 +299,7 @@ def test_an_observation_that_is_recorded_twice_counts_once(world: World) -> None
     world.observe(60, world.app())
     world.observe(120, world.app())
     world.observe(120, world.app())
-    world.observe(60, world.app())  # the clock was put back
+    world.observe(60, world.app())  # the clock was set back
     assert world.stretches() == [("a", 0, 120, "use")]
 
 
@@ -509,7 +509,7 @@ def test_a_price_that_becomes_known_counts_for_the_whole_run(world: World) -> No
     assert (world.money().usd, world.money().unpriced_seconds) == (Decimal(0), 100)
     world.observe(200, world.app())
     assert (world.money().usd, world.money().unpriced_seconds) == (Decimal(2), 0)
-    world.observe(300, world.app(price=unknown))  # lost for the moment
+    world.observe(300, world.app(price=unknown))  # lost at the moment
     assert (world.money().usd, world.money().unpriced_seconds) == (Decimal(3), 0)
 
 
@@ -561,7 +561,7 @@ def test_two_servers_never_both_write_after_their_folder_was_removed_and_made_an
     world.observe(120, world.app())
     assert "another server" in world.ledger.error
     assert world.ledger.is_elsewhere
-    # What it saw meanwhile is not lost, and counted once.
+    # Its observations meanwhile are not lost, and counted once.
     other.record(Observation(after(150), HOST, (world.app(),)))
     other.close()
     world.observe(180, world.app())
@@ -600,7 +600,8 @@ def test_a_disk_that_fails_keeps_no_other_server_from_recording(
 def test_a_server_of_another_owner_on_the_same_home_is_recorded_when_its_turn_comes(
     world: World,
 ) -> None:
-    """Say a private and a shared space that mount one folder: neither sees the other's apps."""
+    """For example, a private and a shared space that mount one folder: neither sees the other's
+    apps."""
     bob = Host(HostKind.CLASSIC, "us-east-1", "d-1", "bob")
     bobs = world.app(name="bobs")
     world.observe(60, world.app())
@@ -652,7 +653,7 @@ def test_a_disk_that_takes_nothing_is_not_said_at_every_observation(
     world = World(tmp_path / "file" / "data")
     for at in range(60, 1200, 60):
         world.observe(at, world.app())
-    assert len(caplog.records) == 2  # it can't be recorded; what is oldest is dropped
+    assert len(caplog.records) == 2  # it can't be recorded; the oldest entries are dropped
 
 
 @pytest.mark.parametrize("content", [b"not a database" * 100, b"SQLite format 3\0" + b"x" * 5000])
@@ -695,7 +696,7 @@ def test_two_that_break_on_one_day_are_both_kept(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("limit", "said"),
-    [("max_page_count = 1", "full"), ("query_only = 1", "readonly")],  # as SQLite's disk says it
+    [("max_page_count = 1", "full"), ("query_only = 1", "readonly")],  # SQLite's error for the disk
 )
 def test_a_full_or_read_only_disk_stops_recording_and_what_was_seen_is_recorded_afterwards(
     world: World, monkeypatch: pytest.MonkeyPatch, limit: str, said: str

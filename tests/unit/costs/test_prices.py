@@ -1,4 +1,4 @@
-"""Prices: which one is taken, and that asking for one is never in the way."""
+"""Prices: which one is used, and that asking for one never blocks."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def item(
 
 
 class PriceList:
-    """Answers as the API does: items of the instance type whose attribute is asked for."""
+    """Answers like the API: items of the requested instance type."""
 
     def __init__(self, **items: list[str]) -> None:
         self.items = items

@@ -1,4 +1,5 @@
-"""A record that a clock which was ahead left in the future can be trimmed, and nothing is lost."""
+"""A record with entries of the future from a wrong clock can be trimmed, and nothing else is
+lost."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ YEARS = 4 * 365 * 86_400
 
 
 def with_a_future(world: World) -> Path:
-    """A minute of the right clock, then some of one that is years ahead, then the right one."""
+    """A minute of the right clock, then some of one that is years ahead, then the right one
+    again."""
     world.observe(60, world.app())
     for at in (YEARS, YEARS + 60, YEARS + 120):
         world.observe(at, world.app(), world.app(name="b", started=YEARS))
@@ -42,7 +44,7 @@ def test_a_record_in_the_future_is_taken_out_beside_a_running_server_and_a_copy_
 ) -> None:
     path = with_a_future(world)
     before = path.read_bytes()
-    # The server has the file still; it gives the lock back as long as nothing is recorded.
+    # The server still has the file; it releases the lock while nothing is recorded.
     repaired = repair(path, after(200))
     assert repaired is not None
     assert (repaired.runs, repaired.events) == (1, 3)
@@ -117,7 +119,7 @@ def test_the_command_repairs_the_record_of_this_machine(
     made.ledger.close()
     assert cli.main(["costs", "--repair"]) == 0
     said = capsys.readouterr().out
-    # Where this is run, the tests' time may or may not lie in the future.
+    # When this runs, the tests' time may or may not lie in the future.
     assert ("Removed" in said) == (after(60) > utcnow())
     assert ("Nothing was changed" in said) != ("Removed" in said)
     with contextlib.closing(sqlite3.connect(folder / FILE_NAME)) as db:

@@ -1,4 +1,4 @@
-"""What other limits would have come to."""
+"""The effect of other limits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .test_ledger import T0
 ZERO = to_us(T0)
 DAY = 24
 ADAS_A = ("d-1", "ada", "KernelGateway", "a")
-#: Half a minute to warn: what is told of here is hours.
+#: Half a minute of warning, because these tests are about hours.
 WARNED_SHORTLY = Policy(warning_time=timedelta(seconds=30))
 
 
@@ -45,8 +45,8 @@ def run(
     shutdown_at: float | None = None,
     closed: float | None = None,
 ) -> Timeline:
-    """A run that did this, in hours since noon, at a dollar an hour. The parts from ``closed`` on
-    say that no browser was connected since then."""
+    """A run with this history, in hours since noon, at a dollar an hour. The parts from
+    ``closed`` on have no browser connected since then."""
     return Timeline(
         "d-1",
         owner,
@@ -150,12 +150,12 @@ def test_only_the_time_that_is_asked_for_counts_but_what_was_before_sets_the_clo
     found = outcome(runs, 4, start=3)
     assert found.money.usd == Decimal(2)  # gone at 5, of 3 to 10
     assert (found.saved_usd, found.shutdowns) == (Decimal(5), 1)
-    # Shut down before the time that is asked for: no shutdown of that time.
+    # Shut down before the requested time: not a shutdown of that time.
     assert outcome(runs, 1, start=3).shutdowns == 0
 
 
 def test_idle_time_goes_on_though_its_record_is_in_pieces() -> None:
-    """As where its price changed meanwhile."""
+    """As if its price had changed meanwhile."""
     found = outcome([run((0, 1, "use"), (1, 1.5, "idle"), (1.5, 9, "idle"))], 1)
     assert found.money.usd == Decimal(2)
 
@@ -190,7 +190,7 @@ def test_a_keep_alive_of_one_owner_holds_no_app_of_another() -> None:
 
 
 def test_a_keep_alive_that_was_given_to_one_run_does_not_hold_the_next() -> None:
-    """At 3 the user keeps alive what would have been gone since 2, and comes back at 4."""
+    """At 3 the user keeps an app alive that would have been gone since 2, and returns at 4."""
     runs = [run((0, 1, "use"), (1, 4, "idle"), (4, 5, "use"), (5, 12, "idle"))]
     hold = Hold(*ADAS_A, us(3), us(11))
     found = outcome(runs, 1, holds=(hold,))
@@ -208,7 +208,7 @@ def test_a_shutdown_is_billed_for_as_long_as_deletions_took() -> None:
         run((0, 1, "use"), (1, 8, "idle"), app="b", instance="j"),
         run((0, 2.75, "use"), app="c", instance="k", ended_by="user_request", shutdown_at=2),
     ]
-    # b is gone at 2, and takes what the others did in the middle.
+    # b is gone at 2, and takes the others' activity in the middle.
     assert outcome(others, 1).money.usd == Decimal("2.25") + Decimal("2.5") + Decimal("2.75")
 
 

@@ -75,7 +75,7 @@ seconds = st.one_of(st.integers(20, 4000), st.sampled_from([60, 300, 900]))
 
 
 def write(db: sqlite3.Connection, steps: list[dict[str, object]]) -> float:
-    """As the loops of two owners of one home would have recorded it; returns when that ended."""
+    """As the loops of two owners of one home would have recorded it; returns its end."""
     at, closed_at = 10_000.0, None
     started: dict[tuple[object, str], float] = {}
     for step in steps:

@@ -1,4 +1,4 @@
-"""What ``GET costs`` and ``status`` tell of a ledger."""
+"""The answers of ``GET costs`` and ``status`` about a ledger."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def rows(found: Report) -> dict[str, tuple[str, str]]:
 def a_day(world: World) -> None:
     """From noon: a and b on one instance, b an hour longer; a shut down when idle for 2 h.
 
-    36 USD an hour. Looks are dense enough to be no gaps.
+    36 USD an hour. Observations are close enough to leave no gaps.
     """
     for minute in range(3, 309, 3):
         at = minute * 60
@@ -115,7 +115,7 @@ def test_avoided_cost_is_by_itself_and_for_the_cap_at_most(world: World) -> None
         "2026-11-03": Decimal(36) * 183 / 60,
     }
     assert found.total.usd == Decimal(36) * 303 / 60
-    # not more than has passed
+    # not more than the time that has passed
     world.now = after(6 * 3600)
     assert ask(world, GroupBy.STATE).total.avoided_usd == Decimal(36) * 57 / 60
 
@@ -263,7 +263,7 @@ def test_totals_that_grow_observation_by_observation_are_those_that_are_added_up
     for minute in range(0, 40, 3):
         at = start + minute * 60
         world.now = after(at)
-        # Idle since before midnight, as is known only after it.
+        # Idle since before midnight, which is known only later.
         use, since = (Use.HELD, None) if minute < 10 else (Use.RECENT, start + 600)
         if minute > 25:
             use = Use.IDLE
@@ -372,7 +372,7 @@ def year(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_day_that_turns_out_otherwise_is_added_up_anew(world: World) -> None:
-    """Idle since before midnight, as is known only after it."""
+    """Idle since before midnight, which is known only later."""
     near_midnight = 12 * 3600 - 200
     world.observe(near_midnight, world.app(Use.HELD, started=near_midnight - 100))
     world.observe(near_midnight + 180, world.app(Use.RECENT, near_midnight + 20))

@@ -75,7 +75,7 @@ def verdicts(
     apps_error: str = "",
     activity_error: str = "",
 ) -> tuple[Verdict, ...]:
-    """As the loop has them: from the decision itself."""
+    """In the loop's form: from the decision itself."""
     snapshot = Snapshot(apps, work, apps_error, activity_error)
     return decide(snapshot, Policy(), "ada", Holds(), {}, now).verdicts
 
@@ -364,7 +364,7 @@ def test_what_is_spent_is_not_exported_before_an_observation_of_this_server_is_r
 def test_what_another_server_found_out_later_is_in_the_totals_of_the_next_one(
     make: Make, tmp_path: Path
 ) -> None:
-    """The other one may change what was added up already: time that was idle after all."""
+    """The other server may change earlier sums: time that was idle after all."""
 
     def seen(seconds: float) -> tuple[Verdict, ...]:
         return verdicts(after(seconds), app(), work=(kernel("idle", after(30)),))
@@ -410,7 +410,7 @@ def test_the_thread_outlives_a_job_and_a_reading_that_fail(
 def test_a_thread_that_can_not_even_begin_is_said_and_keeps_nobody_waiting(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Say a Python without sqlite3."""
+    """For example, a Python without sqlite3."""
     monkeypatch.setitem(sys.modules, "sagemaker_autoshutdown.costs.store.ledger", None)
     tracker = make()
     thread = tracker._thread
@@ -558,7 +558,7 @@ def test_shutdowns_by_us_show_as_avoided_cost(make: Make) -> None:
 
 
 def test_costs_and_totals_agree_between_two_observations(make: Make) -> None:
-    """What grows by itself grows at the same moments in both."""
+    """Growing amounts grow at the same moments in both."""
     now = after(3600)
     asked = []
 

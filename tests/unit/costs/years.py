@@ -1,4 +1,4 @@
-"""A ledger of a year, as the benchmark and a test fill it: straight into the tables."""
+"""A year's ledger, filled straight into the tables by the benchmark and a test."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A world to try the protocol of shutting down in: SageMaker, a table, and sweepers that can stop
-at each step, die there, or go on much later. Time goes on only when it is told to."""
+"""A world to try the protocol of shutting down in: SageMaker, a table, and sweepers that can
+stop at each step, die there, or continue much later. The test moves time."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ ONE, TWO = (app("CodeEditor", name="one").key, app("CodeEditor", name="two").key
 
 
 class Crash(BaseException):
-    """The process ends here: nothing that it would do comes after."""
+    """The process ends here: it does nothing more."""
 
 
 @dataclass
 class Incarnation:
-    """One app, from being started until it is gone."""
+    """One app, from its start to its end."""
 
     key: Key
     number: int
@@ -59,7 +59,7 @@ class Incarnation:
 
 @dataclass(frozen=True)
 class Deletion:
-    """A DeleteApp that SageMaker accepted, and what the caller had last been told."""
+    """A DeleteApp that SageMaker accepted, and the caller's last answer before it."""
 
     run: RunId
     hit: Incarnation
@@ -71,18 +71,18 @@ class Deletion:
 
 @dataclass
 class World:
-    """What is really there."""
+    """The real state."""
 
     now: datetime = NOON
     apps: dict[Key, Incarnation] = field(default_factory=dict)
     deletions: list[Deletion] = field(default_factory=list)
     calls: int = 0
-    #: Calls of one who did not hold the run, although its lease had not ended.
+    #: Calls of a process that did not hold the run, although its lease had not ended.
     intruders: list[tuple[RunId, str, str]] = field(default_factory=list)
     holds: dict[RunId, Hold] = field(default_factory=dict)
     state: State = field(default_factory=lambda: State(SCOPE))
     audit: dict[str, Event] = field(default_factory=dict)
-    #: What is due by the rules, and the verdicts that can't be known.
+    #: The runs that are due by the rules, and the verdicts that can't be known.
     due: set[Key] = field(default_factory=lambda: {ONE, TWO})
     unknown: set[Key] = field(default_factory=set)
     store_is_up: bool = True
@@ -94,7 +94,7 @@ class World:
     # -- what happens by itself
 
     def later(self, by: timedelta) -> None:
-        """Time goes on."""
+        """Time passes."""
         self.now += by
         for each in self.apps.values():
             if each.deleting_since and self.now - each.deleting_since >= GOING:
@@ -102,7 +102,8 @@ class World:
         self.apps = {key: each for key, each in self.apps.items() if not each.is_gone}
 
     def start(self, key: Key, *, keeps_creation_time: bool = False) -> None:
-        """An owner starts an app, if there is none. Its CreationTime may be that of an earlier."""
+        """An owner starts an app, if there is none. Its CreationTime may be that of an earlier
+        run."""
         if key in self.apps:
             return
         earlier = [each.hit for each in self.deletions if each.hit.key == key]
@@ -126,7 +127,7 @@ class World:
     # -- a sweep
 
     def sweep_and_plan(self, clock: datetime) -> list[Task]:
-        """A sweep by somebody with such a clock: what it stores, and the tasks that follow."""
+        """A sweep by a sweeper with such a clock: the stored state, and the tasks that follow."""
         listed = [_listed(each) for each in self.apps.values()]
         found = replace(sweep(0, *listed), at=clock, sweep_id=clock.isoformat())
         if not self.store_is_up:
@@ -145,7 +146,7 @@ class World:
         return list(made.tasks)
 
     def verdict(self, run: RunId, created_at: datetime, at: datetime) -> Verdict:
-        """What the rules say of a run that is due, or unknown."""
+        """The rules' verdict on a run that is due, or unknown."""
         answer = Answer.UNKNOWN if run.key in self.unknown else Answer.DUE
         return Verdict(
             run,
@@ -173,7 +174,8 @@ def _listed(each: Incarnation) -> Resource:
 
 
 class Process:
-    """A sweeper's process. ``point`` is called before and after whatever touches the world."""
+    """A sweeper's process. ``point`` is called before and after every step that touches the
+    world."""
 
     def __init__(self, world: World, name: str, skew: timedelta = timedelta(0)) -> None:
         self.world, self.name, self.skew = world, name, skew
@@ -188,7 +190,7 @@ class Process:
         return self.world.now + self.skew
 
     def parts(self) -> Parts:
-        """What the engine works with in this process."""
+        """The engine's dependencies in this process."""
         return Parts(
             self,
             self,
@@ -205,7 +207,7 @@ class Process:
         return (self.world.now - start).total_seconds()
 
     def run(self, tasks: Sequence[Task]) -> None:
-        """Does tasks, as a process would that logs what is not there and ends."""
+        """Carries out tasks, like a process that logs missing resources and ends."""
         with contextlib.suppress(Unavailable):
             self.events += act(tasks, self.parts())
 
@@ -330,7 +332,7 @@ class Process:
 
 
 class Paused:
-    """A process in a thread of its own that does one step when it is told to."""
+    """A process in a thread of its own that makes one step when it is told to."""
 
     def __init__(self, process: Process, tasks: Sequence[Task]) -> None:
         self._go, self._rests = threading.Semaphore(0), threading.Semaphore(0)

@@ -1,4 +1,4 @@
-"""Values to make sweeps of."""
+"""Values for sweeps."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class MadeUpPrices:
     """A dollar an hour for everything, and 7.30 a gigabyte and month."""
 
     def price(self, instance_type: str, app_type: str) -> Price:
-        """None for a type that nobody knows."""
+        """None for an unknown type."""
         if instance_type == "ml.unknown":
             return Price(instance_type, None, PriceSource.UNPRICED)
         return Price(instance_type, Decimal(1), PriceSource.LIST, "2026-09-01")
@@ -93,7 +93,7 @@ def sweep(
     unseen: Mapping[str, str] | None = None,
     domains: bool = True,
 ) -> Sweep:
-    """A sweep so long after noon."""
+    """A sweep this long after noon."""
     at = after(minutes)
     domain = Domain("d-1", "team", users or Defaults(), shared or Defaults())
     return Sweep(
@@ -114,12 +114,12 @@ def rates() -> Rates:
 
 
 def stepped(state: State, found: Sweep, policy: Policy = POLICY) -> Step:
-    """The step of a sweep that is new."""
+    """The step of a new sweep."""
     step = advance(state, found, rates(), policy)
     assert step is not None
     return step
 
 
 def dollars(step: Step) -> Decimal:
-    """What a step adds up to."""
+    """The sum of a step."""
     return Decimal(sum(charge.nano for charge in step.charges.values())).scaleb(-9).normalize()

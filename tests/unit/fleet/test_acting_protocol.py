@@ -1,13 +1,13 @@
-"""The protocol of shutting down, tried with all that can happen in between.
+"""The protocol of shutting down, tried with everything that can happen in between.
 
 Two sweepers with wrong clocks, crashes at each step, calls that arrive much later, messages that
 come twice and late, a table and a SageMaker that can't be reached, owners who delete apps and start
 them again. Whatever happens:
 
-- no run is deleted twice, and one at a time acts on it;
-- what is deleted carried the mark for the whole warning, when its caller last saw it, and was the
-  run that was meant; or it was started after that (the window that the docs name);
-- what was due is gone in bounded time once the faults end.
+- no run is deleted twice, and only one process at a time acts on it;
+- a deleted app carried the mark for the whole warning when its caller last saw it, and was the
+  intended run; or it was started after that (the window that the docs name);
+- due runs are gone in bounded time once the faults end.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from sagemaker_autoshutdown.fleet.acting.protocols import Unavailable
 
 from .acting_world import ONE, TWO, WARNING, Paused, Process, World
 
-#: After the faults: the warning, a lease, the longest back-off, and an accepted deletion that came
-#: to nothing. In sweeps of five minutes.
+#: After the faults: the warning, a lease, the longest back-off, and an accepted deletion without
+#: effect. In sweeps of five minutes.
 BOUND = 40
 _FIVE = timedelta(minutes=5)
 
@@ -47,7 +47,7 @@ _ACTIONS = st.one_of(
 
 
 class Story:
-    """What happens, and what must be true of it."""
+    """Events, and what must be true of them."""
 
     def __init__(self, skews: tuple[int, int]) -> None:
         self.world = World()
@@ -116,7 +116,7 @@ class Story:
         process.run(tasks)
 
     def begin(self, progress: int) -> None:
-        """How far it is when the story begins: nothing yet, marked, or due."""
+        """The progress when the story begins: nothing yet, marked, or due."""
         for minutes in ((), (1,), (1, 14))[progress]:
             self.world.later(timedelta(minutes=minutes))
             self.round(0)
@@ -147,7 +147,7 @@ class Story:
             assert each.told_at - min(began) >= WARNING, "it was warned for too short a time"
 
     def goes_on(self) -> None:
-        """Sweeps without faults, until all that was due is gone."""
+        """Sweeps without faults, until all due runs are gone."""
         left = {each.number for each in self.world.apps.values()}
         for number in range(BOUND):
             self.world.later(_FIVE)
@@ -196,7 +196,7 @@ def test_no_run_is_deleted_twice_nor_a_successor_and_what_is_due_goes(
 
 
 def due_story() -> tuple[Story, list[Task]]:
-    """Both apps are marked and due, and a sweep has said so."""
+    """Both apps are marked and due, and a sweep has found that."""
     story = Story((0, 0))
     story.begin(2)
     return story, story.world.sweep_and_plan(story.world.now)
@@ -232,7 +232,7 @@ def test_a_crash_at_any_step_of_a_shutdown_delays_it_and_no_more(steps: int) -> 
 
 @pytest.mark.parametrize("steps", range(1, 40))
 def test_a_caller_that_sleeps_between_its_check_and_its_call_checks_again(steps: int) -> None:
-    """The owner starts the app again meanwhile, with the CreationTime that it had."""
+    """The owner starts the app again meanwhile, with its earlier CreationTime."""
     story, tasks = due_story()
     first = Paused(story.process(0), tasks)
     for _ in range(steps):

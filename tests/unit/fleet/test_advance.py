@@ -1,4 +1,4 @@
-"""What was spent between two sweeps, and when a run began."""
+"""The cost between two sweeps, and the start of a run."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_a_run_that_was_replaced_between_two_sweeps_begins_anew() -> None:
 
 
 def test_a_notebook_instance_that_stops_has_not_begun_anew() -> None:
-    """Its LastModifiedTime moves then too."""
+    """Its LastModifiedTime changes then, too."""
     first = stepped(EMPTY, sweep(0, notebook()))
     stopping = notebook(status="Stopping")._replace(changed_at=after(50))
     step = stepped(first.state, sweep(60, stopping))

@@ -1,4 +1,4 @@
-"""What things cost an hour, with the real price book and the real facts about prices."""
+"""Hourly costs, with the real price book and the real facts about prices."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REGION = "us-east-1"
 
 
 def product(component: str, usage: str, usd: str, instance_type: str = "ml.m5.xlarge") -> str:
-    """A row of the Price List, as AWS writes it."""
+    """A row of the Price List, in AWS's form."""
     return json.dumps(
         {
             "product": {
@@ -43,7 +43,7 @@ def product(component: str, usage: str, usd: str, instance_type: str = "ml.m5.xl
     )
 
 
-#: A TensorBoard costs something else than all others here, to see whose price is taken.
+#: A TensorBoard's price differs from all others here, to see whose price is used.
 ROWS = (
     product("Studio-JupyterLab", "Studio:JupyterLab", "0.23"),
     product("Studio-Notebook", "Studio:KernelGateway", "0.231"),

@@ -1,4 +1,4 @@
-"""The configuration file: what is taken, and that what is wrong is named with its line."""
+"""The configuration file: which values are accepted, and that errors name their line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who shuts an app down, by what is known."""
+"""Who shuts an app down, by the known facts."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_server_stays_silent_when_prometheus_has_forgotten_it() -> None:
 
 
 def test_a_silent_server_is_told_where_nobody_watched_before() -> None:
-    """`fleet status` on a laptop has no record, and Prometheus remembers all the same."""
+    """`fleet status` on a laptop has no record, but Prometheus remembers."""
     assert judged(sweep(0, LAB, reports=heard(after(-60))), LAB, run=None) is Coverage.SILENT
     new = app(JUPYTER_LAB, owner="team-a", in_space=True, created=after(-5))
     assert judged(sweep(0, new, reports=heard(after(-60))), new, run=None) is Coverage.NONE

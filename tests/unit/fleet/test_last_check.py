@@ -1,4 +1,4 @@
-"""The last check before a shutdown: each thing that it compares spares an app by itself."""
+"""The last check before a shutdown: each fact that it compares spares an app by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages: what a webhook, Slack, Teams and SNS are sent, over real HTTP to a receiver here."""
+"""Messages to a webhook, Slack, Teams and SNS, over real HTTP to a receiver here."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SPARED = Notice(Happened.SPARED, RUN, "ada", "gpus", "it is not due any more", N
 
 @dataclass
 class Receiver:
-    """Takes messages, and answers as it is told."""
+    """Accepts messages, and gives prepared answers."""
 
     url: str = ""
     status: int = 200
@@ -74,7 +74,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def told(receiver: Receiver, form: str, *notices: Notice) -> dict[str, Any]:
-    """The one message that comes of these."""
+    """The one message for these notices."""
     Webhook(receiver.url, form).tell(notices)
     [(kind, body)] = receiver.received
     assert kind == "application/json"
@@ -93,7 +93,7 @@ def test_a_webhook_gets_one_document_with_all_fields(receiver: Receiver) -> None
 
 
 def test_slack_gets_one_text_in_which_nothing_is_markup(receiver: Receiver) -> None:
-    """As an incoming webhook takes it: {"text": ...}, with & < > escaped."""
+    """In the form of an incoming webhook: {"text": ...}, with & < > escaped."""
     body = told(receiver, SLACK, MARKED, SPARED)
     assert set(body) == {"text"}
     first, second = body["text"].splitlines()
@@ -102,7 +102,7 @@ def test_slack_gets_one_text_in_which_nothing_is_markup(receiver: Receiver) -> N
 
 
 def test_teams_gets_a_message_with_one_adaptive_card(receiver: Receiver) -> None:
-    """As a workflow takes it that posts what a webhook request holds."""
+    """In the form of a workflow that posts the content of a webhook request."""
     body = told(receiver, TEAMS, MARKED, STOPPED)
     assert body["type"] == "message"
     [attachment] = body["attachments"]
@@ -138,7 +138,7 @@ def test_a_webhook_that_is_not_there_is_told_without_the_secret() -> None:
 
 
 class Sns(Aws):
-    """Notes what is published."""
+    """Records published messages."""
 
     def __init__(self, failed: int = 0, error: AwsError | None = None) -> None:
         super().__init__("us-east-1")

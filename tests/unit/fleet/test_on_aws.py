@@ -1,4 +1,4 @@
-"""The engines on AWS, as far as values go: templates, messages, packed records."""
+"""The fleet on AWS, as far as values go: templates, messages, packed records."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _record(body: Any, sent: datetime = NOON) -> dict[str, Any]:
 
 
 def test_a_round_is_named_by_the_time_for_which_it_was_planned() -> None:
-    """Not by any machine's clock: one that comes twice, or late, makes the same sweep."""
+    """Not by any machine's clock: a duplicate or late one makes the same sweep."""
     planned = _record({"round": "2026-09-01T12:03:20Z"}, NOON + timedelta(hours=2))
     assert messages.read(planned, 4 * MINUTE) == messages.Round("2026-09-01T12:00:00Z")
     literal = _record({"round": "<aws.scheduler.scheduled-time>"}, NOON + 5 * MINUTE)

@@ -1,4 +1,4 @@
-"""The rounds of ``fleet run``: clocks that jump, a disk that is full, names that mean something."""
+"""The rounds of ``fleet run``: clocks that jump, a full disk, names with a special meaning."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .scenes import NOON, after, app, rates, sweep
 
 
 class Seeing(Fleet):
-    """A fleet that sees what it is told to."""
+    """A fleet with prepared observations."""
 
     resources: tuple[Resource, ...] = (app(),)
 
@@ -50,7 +50,7 @@ class World:
         self.recorder = Recorder(self.fleet, self.store, self.metrics, lambda: self.at)
 
     def round(self, minutes: float) -> None:
-        """A round so long after noon."""
+        """A round this long after noon."""
         self.at = after(minutes)
         assert self.recorder.round() == []
 
@@ -60,7 +60,7 @@ class World:
         return sum(total.nano for total in self.store.totals()) / 1e9 * 60
 
     def samples(self) -> list[tuple[str, dict[str, str], float]]:
-        """What a scrape has."""
+        """The content of a scrape."""
         registry = CollectorRegistry()
         registry.register(self.metrics)
         text = generate_latest(registry).decode()

@@ -1,4 +1,5 @@
-"""What Prometheus may answer, and what is then known: against a server that really answers so."""
+"""Prometheus's possible answers, and the knowledge that follows: against a server that really
+answers."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def judge(
     unseen: dict[str, str] | None = None,
     hold: Hold | None = None,
 ) -> Verdict | None:
-    """What the rules say of one app that was first seen at noon, so long after."""
+    """The rules' verdict on one app that was first seen at noon, this much later."""
     first = stepped(State(SCOPE), sweep(0, resource)).state
     name = report_key(resource.key)
     reports = {name: after(reported_at)} if name and reported_at is not None else None
@@ -72,7 +72,7 @@ def judge(
 
 
 def rule(which: Which | None = None, **when: object) -> Rules:
-    """One rule, of which every class acts."""
+    """One rule, for which every class acts."""
     made = Rule("r", which or Which(), (When(**when),))  # type: ignore[arg-type]
     return Rules((made,), frozenset(Grade))
 
@@ -118,7 +118,7 @@ def test_what_is_not_in_service_is_not_due(status: str) -> None:
 
 @pytest.mark.parametrize("phase", [Phase.MARKED, Phase.ACTING])
 def test_what_is_on_its_way_out_is_told_as_gone_and_never_as_spared(phase: Phase) -> None:
-    """A function was killed after its call: people are not to hear that the app stays."""
+    """A function was killed after its call: people must not hear that the app stays."""
     run = RunId(SCOPE, EDITOR.key, NOON)
     hold = Hold(run, phase, 3, NOON, NOON, "r", told=True, mark="m", attempts=1)
     going = EDITOR._replace(status="Deleting")

@@ -208,7 +208,7 @@ def test_who_only_reads_names_a_damaged_record_and_leaves_it(
 def test_a_write_that_fails_at_its_very_end_leaves_the_record_usable(
     path: Path, store: Store
 ) -> None:
-    """As on a full disk, or where somebody reads for too long."""
+    """As on a full disk, or when somebody reads for too long."""
     state = run_until(store, 0)
     step = stepped(state, sweep(60, app(), volume("s")))
     store._db.execute("PRAGMA busy_timeout = 0")

@@ -1,6 +1,6 @@
-"""An app that was started again under its old name, as CloudTrail's events tell it.
+"""An app that was started again under its old name, as shown by CloudTrail's events.
 
-The event has the shape that CloudTrail's documentation gives for ``LookupEvents`` and for
+The event has the form that CloudTrail's documentation gives for ``LookupEvents`` and for
 SageMaker's ``CreateApp``; it was not recorded on AWS.
 """
 
@@ -26,7 +26,7 @@ AGAIN = NOON + timedelta(minutes=30)
 
 
 def event(at: datetime = AGAIN, **changes: Any) -> dict[str, Any]:
-    """One of ``Events``; ``changes`` are to the document in ``CloudTrailEvent``."""
+    """One of ``Events``; ``changes`` apply to the document in ``CloudTrailEvent``."""
     document = {
         "eventVersion": "1.09",
         "userIdentity": {
