@@ -1,19 +1,19 @@
-"""The effect of other limits, computed a second time: plainly, from the tables, without ``decide`` or
-any other part of the product. For ``test_replay_agrees``.
+"""The effect of other limits, computed a second time: plainly, from the tables, without
+``decide`` or any other part of the product. For ``test_replay_agrees``.
 
 The rules, as users are told:
 
-- An app is idle since it was last used or started. It is shut down once it has been idle for the
-  limit. If the last browser was closed, the shorter limit applies since it was closed or the app
-  was last used, whichever is later, if that is sooner.
-- A deadline is announced for a whole warning (at most the limit) before it. It stands as long as its
-  terms do: the use, the limit, the keep-alive. No keep-alive is cut short; one that runs out changes
-  nothing.
+- An app is idle since it was last used or started. It is shut down once it has been idle for
+  the limit. If the last browser was closed, the shorter limit applies since it was closed or the
+  app was last used, whichever is later, if that is sooner.
+- A deadline is announced for a whole warning (at most the limit) before it. It stands as long as
+  its terms do: the use, the limit, the keep-alive. No keep-alive is cut short; one that runs out
+  changes nothing.
 - A keep-alive ends with the run that it was given to, recorded or not.
-- An app that this product shut down for being idle would have stayed idle until it was next started.
+- An app that this product shut down for being idle would have stayed idle until its next start.
 - A shutdown takes as long as that of the same run took; else the median; else nothing.
-- Whoever uses or starts an app that would have been gone was interrupted. If the app was gone anyway
-  in between, nobody was.
+- Whoever uses or starts an app that would have been gone was interrupted. If the app was gone
+  anyway in between, nobody was.
 """
 
 from __future__ import annotations
