@@ -208,8 +208,9 @@ class SageMakerAutoShutdown(LoggingConfigurable):
 
     active_time = Number(
         300.0,
-        help="Seconds after its last activity for which an app is shown as active, not idle. This "
-        "time counts as in use in the costs. It does not change the deadline.",
+        help="Seconds after its last activity for which an app is shown as active, not idle. In "
+        "the costs, a pause that is no longer than this counts as in use. It does not change "
+        "the deadline.",
     ).tag(config=True, live=True)
 
     max_busy_time = Number(
