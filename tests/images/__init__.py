@@ -1,1 +1,1 @@
-"""The product in stand-ins of the images of the field; ``make test-images`` runs this folder."""
+"""The product in stand-ins of SageMaker's images; ``make test-images`` runs this folder."""

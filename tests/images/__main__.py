@@ -1,6 +1,6 @@
-"""``python -m tests.images NAME -- COMMAND ...``: run a command with an image's stand-in.
+"""``python -m tests.images NAME -- COMMAND ...``: runs a command with an image's stand-in.
 
-The product is in the environment for as long as the command runs, whose ``SERVER_PYTHON`` names its
+The product is in the environment while the command runs, whose ``SERVER_PYTHON`` names its
 interpreter. For tests that are not pytest's: the panel's, in the browser.
 """
 
@@ -14,7 +14,8 @@ from .images import IMAGES, build_wheel, environment, find_python
 
 
 def main(arguments: list[str]) -> int:
-    """The command's own exit code; 0, said aloud, where the image's Python is not to be had."""
+    """Returns the command's own exit code, or 0, with a message, if the image's Python is
+    missing."""
     name, separator, command = arguments[0], arguments[1], arguments[2:]
     if separator != "--" or not command:
         print(__doc__, file=sys.stderr)

@@ -1,7 +1,7 @@
-"""One environment an image, made when it is first needed.
+"""One environment per image, created when it is first needed.
 
-Each test holds the locks of its own images only, and for no longer than it runs: workers may wait
-for each other's images, and never in a circle.
+Each test holds the locks of its own images only, and only while it runs: workers may wait for each
+other's images, but never in a circle.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from .images import IMAGES, Environment, Image, build_wheel, environment, find_python
 from .standin import RUNS
 
-#: What is told of a run of a script from a worker to the process that sums up.
+#: A worker's report on a run of a script, for the process that sums up.
 _RUN = "run of a lifecycle script"
 
 
@@ -26,13 +26,13 @@ def wheel() -> Path:
 
 @pytest.fixture(params=IMAGES, ids=lambda image: image.name)
 def bare_image(request: pytest.FixtureRequest) -> Iterator[Environment]:
-    """An image's environment, without the product in the beginning."""
+    """An image's environment, without the product at first."""
     yield from environment_of(request.param)
 
 
 @pytest.fixture
 def one_image() -> Iterator[Environment]:
-    """The newest image's environment, for what does not depend on versions."""
+    """The newest image's environment, for tests that do not depend on versions."""
     yield from environment_named("sagemaker-distribution-4.4.1")
 
 
@@ -50,7 +50,7 @@ def environment_named(name: str) -> Iterator[Environment]:
 
 
 def environment_of(image: Image) -> Iterator[Environment]:
-    """The image's environment; the product leaves it again, whatever a test does to it."""
+    """The image's environment; the product is removed again after any test."""
     python = find_python(image.python)
     if python is None:
         pytest.skip(f"Python {image.python}, which {image.name} runs on, is not on this machine")
@@ -68,7 +68,7 @@ def _runs_of_scripts(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How the scripts ended, all in all, and how long those took in which something failed."""
+    """The results of all scripts, and the durations of failed ones."""
     runs = [
         value
         for report in terminalreporter.stats.get("", ())

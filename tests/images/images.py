@@ -1,8 +1,8 @@
 """Environments made from the images' constraint files, kept between runs.
 
-Owns which images there are, which Python each needs and how an environment is made. An environment
-is made once, without the product, and kept under ``.venvs/images``; whoever installs the product
-into it takes it out again.
+This module knows the images, the Python that each needs, and how to create an environment. An
+environment is created once, without the product, and kept under ``.venvs/images``; whoever installs
+the product into it removes it again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _HEADER = re.compile(r"^# (?P<title>.*?)(?: image)?\b.*?: Python (?P<python>3\.\
 
 @dataclass(frozen=True)
 class Image:
-    """An image of the field, as its constraint file describes it."""
+    """A SageMaker image, as its constraint file describes it."""
 
     file: Path
     #: Major and minor version, such as ``3.10``.
@@ -39,7 +39,7 @@ class Image:
 
     @property
     def name(self) -> str:
-        """The file's name without its ending."""
+        """The file's name without its suffix."""
         return self.file.stem
 
     @property
@@ -49,7 +49,7 @@ class Image:
 
     @property
     def pinned(self) -> dict[str, str]:
-        """The versions that the image has, by distribution name as the file writes it."""
+        """The image's versions, by distribution name as in the file."""
         lines = self.file.read_text(encoding="utf-8").splitlines()
         return dict(line.split("==") for line in lines if line and not line.startswith("#"))
 
@@ -82,11 +82,11 @@ class Environment:
         return sorted(uv("pip", "freeze", "--python", self.python).splitlines())
 
     def install(self, wheel: Path) -> None:
-        """Install the product as a lifecycle config does: nothing but itself."""
+        """Installs the product like a lifecycle config: nothing but itself."""
         uv("pip", "install", "--python", self.python, "--no-deps", "--reinstall", str(wheel))
 
     def uninstall(self) -> None:
-        """Take the product and its settings out again, if they are there, be it by halves."""
+        """Removes the product and its settings, even a partial installation."""
         for info in self.folder.glob("lib/*/site-packages/sagemaker_autoshutdown-*.dist-info"):
             if not (info / "RECORD").exists():
                 shutil.rmtree(info)
@@ -95,7 +95,7 @@ class Environment:
 
     @property
     def fixed_settings(self) -> Path:
-        """Where an installer without root's rights fixes settings."""
+        """Where an installer that is not root fixes settings."""
         return self.folder / FIXED_SETTINGS_FILE.lstrip("/")
 
 
@@ -129,7 +129,7 @@ def environment(image: Image, python: str) -> Iterator[Environment]:
     digest = hashlib.sha256(image.file.read_bytes()).hexdigest()[:8]
     folder = KEPT / "images" / f"{image.name}-{digest}"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # Not `with_suffix`, which takes the end of a version for an ending.
+    # Not `with_suffix`, which would take the end of a version for a suffix.
     with _locked(folder.with_name(f"{folder.name}.lock")):
         complete = folder / "complete"
         found = Environment(image, folder)
@@ -145,7 +145,7 @@ def environment(image: Image, python: str) -> Iterator[Environment]:
 
 def _make(target: Environment, python: str) -> None:
     shutil.rmtree(target.folder, ignore_errors=True)
-    # Seeded with pip, as the images are: it is what a lifecycle config installs with.
+    # With pip, like the images, because a lifecycle config installs with it.
     uv("venv", "--seed", "--python", python, str(target.folder))
     uv("pip", "install", "--python", target.python, "-r", str(target.image.file))
     if target.image.is_classic:
@@ -153,7 +153,7 @@ def _make(target: Environment, python: str) -> None:
 
 
 def build_wheel() -> Path:
-    """The product's wheel, built anew only when its sources have changed."""
+    """The product's wheel, rebuilt only if its sources have changed."""
     out = KEPT / "wheel"
     out.mkdir(parents=True, exist_ok=True)
     with _locked(out / ".lock"):
@@ -171,7 +171,7 @@ def build_wheel() -> Path:
 
 
 def _source_digest() -> str:
-    """A digest of all that a wheel is built from."""
+    """A digest of a wheel's sources."""
     names = [
         name
         for name in subprocess.run(
@@ -193,7 +193,7 @@ def _source_digest() -> str:
 
 
 def uv(*arguments: str, cwd: Path | None = None) -> str:
-    """Run uv; gives what it prints. CalledProcessError, with its words, if it fails."""
+    """Runs uv; returns its output. CalledProcessError, with its message, if it fails."""
     beside = Path(sys.executable).with_name("uv")
     command = str(beside) if beside.exists() else "uv"
     result = subprocess.run(
@@ -208,7 +208,7 @@ def uv(*arguments: str, cwd: Path | None = None) -> str:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Wait until no other process uses what the file stands for."""
+    """Waits until no other process uses the thing that the file stands for."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -1,7 +1,7 @@
 """An app or notebook instance as a lifecycle script finds it, below a folder of its own.
 
-The image's environment stands where the real one has it, the programs that restart a server are
-small stand-ins that really do so, and a supervisor runs the server again whenever it ends.
+The image's environment is in its real place. The programs that restart a server are small stand-ins
+that really do so, and a supervisor restarts the server whenever it ends.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ PLACES = {
     Kind.SPACE: "opt/conda",
     Kind.NOTEBOOK_INSTANCE: "home/ec2-user/anaconda3/envs/JupyterSystemEnv",
 }
-#: What the images have, by name. Each ends the server, which its supervisor starts again.
+#: The images' programs, by name. Each ends the server, which its supervisor restarts.
 RESTART = 'echo "$0 $*" >> {root}/restarts; kill "$(cat {root}/server.pid)"'
 PROGRAMS = {
     Kind.CLASSIC: {"supervisorctl": f'[ "$3" = restart ] && {RESTART}'},
@@ -67,7 +67,7 @@ PROGRAMS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run of the script came to."""
+    """The result of a run of the script."""
 
     code: int
     log: list[str]
@@ -90,7 +90,7 @@ class StandIn:
         place = root / PLACES[kind]
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(environment.folder)
-        # The extension can't be told of another root than /, but looks here as well.
+        # The extension always uses the root /, but looks here as well.
         environment.fixed_settings.parent.mkdir(parents=True, exist_ok=True)
         environment.fixed_settings.symlink_to(self.fixed_settings)
         self.metadata = root / "opt/ml/metadata/resource-metadata.json"
@@ -103,7 +103,7 @@ class StandIn:
 
     @property
     def fixed_settings(self) -> Path:
-        """Where the script writes the admin's settings with root's rights."""
+        """Where the script, as root, writes the admin's settings."""
         return self.root / FIXED_SETTINGS_FILE.lstrip("/")
 
     @property
@@ -119,9 +119,9 @@ class StandIn:
         program.chmod(0o755)
 
     def env(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        """The variables that the script and the server get."""
+        """The variables of the script and the server."""
         env = {k: v for k, v in os.environ.items() if not k.upper().startswith(NOT_INHERITED)}
-        # pip's own settings on this machine would reach an index that a test has black-holed.
+        # pip's own settings on this machine would reach an index that a test has blocked.
         env = {k: v for k, v in env.items() if not k.startswith(("PIP_", "UV_", "PYTHON"))}
         env |= {
             "HOME": str(self.home),
@@ -140,9 +140,9 @@ class StandIn:
     def run(
         self, script: str, prefix: tuple[str, ...] = (), *, as_shipped: bool = False, **env: Any
     ) -> Outcome:
-        """Run a script as SageMaker does when the app starts, with this root in place of /.
+        """Runs a script like SageMaker when the app starts, with this root in place of /.
 
-        ``as_shipped`` leaves its time limits as they are, for tests of what they promise.
+        ``as_shipped`` keeps its time limits, for tests of these limits.
         """
         return self.run_prepared(self.prepared(script, as_shipped=as_shipped), prefix, **env)
 
@@ -151,7 +151,7 @@ class StandIn:
         assert script.count("\nROOT=''\n") == 1
         script = script.replace("\nROOT=''\n", f"\nROOT='{self.root}'\n")
         if not as_shipped:
-            # A machine that does something else besides is slower than any of Studio's instances.
+            # A busy machine is slower than any of Studio's instances.
             script = re.sub(r"\nINSTALL_TIME=(25|40)\n", "\nINSTALL_TIME=200\n", script)
             script = script.replace("\nRESTART_TIME=20\n", "\nRESTART_TIME=200\n")
         file = self.root / "on-start"
@@ -160,7 +160,7 @@ class StandIn:
         return file
 
     def run_prepared(self, file: Path, prefix: tuple[str, ...] = (), **env: str) -> Outcome:
-        """Run what `prepared` gave."""
+        """Runs the file of `prepared`."""
         begin = time.monotonic()
         result = subprocess.run(
             [*prefix, str(file)],
@@ -178,7 +178,7 @@ class StandIn:
 
     @contextlib.contextmanager
     def server(self) -> Iterator[Server]:
-        """The Jupyter server, under its supervisor; answering when it is given."""
+        """The Jupyter server, under its supervisor; it answers by the time this returns."""
         server = Server(self)
         thread = threading.Thread(target=server.supervise, daemon=True)
         thread.start()
@@ -203,7 +203,7 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Of the process that runs now."""
+        """The process id of the present process."""
         return int(self._pid_file.read_text())
 
     @property
@@ -215,11 +215,11 @@ class Server:
 
     @property
     def env(self) -> dict[str, str]:
-        """The variables that it gets."""
+        """Its variables."""
         return self.stand_in.env({"RESOURCE_METADATA_FILE": str(self.stand_in.metadata)})
 
     def supervise(self) -> None:
-        """Run it, and again whenever it has ended."""
+        """Runs it, and again whenever it has ended."""
         while not self._over.is_set():
             with self.log.open("ab") as log:
                 self._process = subprocess.Popen(
@@ -234,7 +234,7 @@ class Server:
             self._process.wait()
 
     def ask(self, path: str) -> tuple[int, Any]:
-        """Status and JSON that it answers; status 0 while it does not."""
+        """Status and JSON of its answer; status 0 while it does not answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=90)
         try:
             connection.request("GET", f"/{path}")
@@ -253,7 +253,7 @@ class Server:
         return self.ask("sagemaker-autoshutdown/api/status")[0] == 200
 
     def wait_until(self, condition: Callable[[], bool], timeout: float = 300) -> None:
-        """Wait for something about it."""
+        """Waits for a condition of it."""
         end = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > end:

@@ -1,4 +1,4 @@
-"""The product runs with what each image has, changes nothing of it, and does its job there."""
+"""The product runs with each image's packages, changes none of them, and does its job there."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def test_an_idle_app_is_shut_down_and_a_busy_one_kept(image: Environment, tmp_pa
 
 
 def _is_heard(studio: BlockingStudio, app: AppKey, kernel: str) -> bool:
-    """Whether the server hears what the kernel says: it subscribes while the kernel starts, and
-    may miss the first words."""
+    """Whether the server hears the kernel's messages: it subscribes while the kernel starts, and
+    may miss the first ones."""
     studio.execute(app, kernel, "import time")
     states = {model["id"]: model["execution_state"] for model in studio.kernels(app)}
     return bool(states[kernel] == "idle")
@@ -97,7 +97,7 @@ def _is_heard(studio: BlockingStudio, app: AppKey, kernel: str) -> bool:
 def ask_debugger(
     studio: BlockingStudio, client_of: Callable[[LocalStudio], JupyterClient], kernel: str
 ) -> None:
-    """What JupyterLab asks on the control channel when a notebook's tab is shown, and which is
+    """JupyterLab's request on the control channel when a notebook's tab is shown, which is
     answered while a cell runs."""
 
     async def ask(running: LocalStudio) -> None:
@@ -122,7 +122,8 @@ def ask_debugger(
     studio.run(ask)
 
 
-#: The busy app, the server that watches it, and what makes the idle app and names its server.
+#: The busy app, the server that watches it, and the command that makes the idle app and names its
+#: server.
 Apps = tuple[AppKey, Target, Callable[[], tuple[AppKey, Target]]]
 
 
@@ -145,7 +146,7 @@ def _spaces(studio: BlockingStudio) -> Apps:
 
 
 def wait_until(condition: Callable[[], Any], what: str, timeout: float = 300.0) -> Any:
-    """Wait for a condition, and give what it gave."""
+    """Waits for a condition, and returns its result."""
     end = time.monotonic() + timeout
     while not (found := condition()):
         if time.monotonic() > end:
@@ -156,7 +157,7 @@ def wait_until(condition: Callable[[], Any], what: str, timeout: float = 300.0) 
 
 @contextlib.contextmanager
 def server_off_sagemaker(image: Environment, home: Path) -> Iterator[Path]:
-    """JupyterLab of the image as on anybody's machine; gives its log, once it answers."""
+    """JupyterLab of the image as on any machine; returns its log, once it answers."""
     log = home / "log.txt"
     env = {k: v for k, v in os.environ.items() if not k.upper().startswith(NOT_INHERITED)}
     env |= {"HOME": str(home), "RESOURCE_METADATA_FILE": str(home / "none.json")}
@@ -185,5 +186,5 @@ def server_off_sagemaker(image: Environment, home: Path) -> Iterator[Path]:
 
 
 def _own_lines(log: str) -> list[str]:
-    """What the extension itself has said."""
+    """The extension's own messages."""
     return [line for line in log.splitlines() if "] sagemaker_autoshutdown: " in line]

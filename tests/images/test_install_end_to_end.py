@@ -34,7 +34,7 @@ QUICK = [
 
 @pytest.fixture(params=IMAGES, ids=lambda kind: kind.value)
 def stand_in(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StandIn]:
-    """A host without the product, with the image that it may have."""
+    """A host without the product, with an image that it may have."""
     for environment in environment_named(IMAGES[request.param]):
         yield StandIn(request.param, environment, tmp_path / "root")
 
@@ -68,7 +68,7 @@ def test_from_one_command_to_an_idle_app_that_is_shut_down(
         source = ("--wheel", f"/wheels/{wheel.name}", "--sha256", sha256)
         assert cli.main(["lifecycle-config", "install", "--yes", *source, *QUICK]) == 0
 
-        # What Studio does when it starts an app: it runs what the domain's settings name.
+        # As Studio does when it starts an app: it runs the scripts that the domain's settings name.
         outcome = stand_in.run(attached_script(studio, domain_id, stand_in.kind))
         assert f"installed {__version__}, limit 10 s" in outcome.log[0]
         if stand_in.kind is Kind.SPACE:
@@ -105,12 +105,12 @@ def test_an_image_with_an_old_botocore_refuses_to_write_what_it_does_not_know(
             assert "DefaultUserSettings.JupyterLabAppSettings" in refused.stderr
             assert "pip install --upgrade 'botocore>=1.35.32'" in refused.stderr
             assert studio.calls("UpdateDomain") == []
-            # Nor does it tell that nobody has what it can't see.
+            # Nor does it claim that nobody has a thing that it can't see.
             for blind in (["status"], ["uninstall", "--dry-run"]):
                 refused = lifecycle_config(environment, studio, *blind)
                 assert refused.returncode == 1, refused.stdout
                 assert "pip install --upgrade 'botocore>=1.35.32'" in refused.stderr
-            # What it does know it may write, and leaves the rest.
+            # It may write the members that it knows, and leaves the rest.
             done = lifecycle_config(environment, studio, *install, "--kind", "classic")
             assert done.returncode == 0, done.stderr
             [domain] = studio.do(lambda s: list(s.account.domains.values()))
@@ -134,7 +134,7 @@ def lifecycle_config(
 
 
 def is_held(studio: BlockingStudio, server: AppKey, hold: str) -> bool:
-    """Whether the app could be kept alive: its server has to have seen it in service."""
+    """Whether the app could be kept alive: its server must have seen it in service."""
     try:
         studio.request(server, "PUT", hold, {"seconds": 3600})
     except LocalStudioError:

@@ -26,7 +26,7 @@ from tests.localstudio.testing import running_studio
 from .images import DISTRIBUTION, Environment
 from .standin import DOMAIN, Outcome, Server, StandIn
 
-#: Seconds: what the scripts promise, whatever happens.
+#: Seconds: the scripts' limits, whatever happens.
 BOUND = 60.0
 LIMIT = 1800
 
@@ -55,7 +55,7 @@ def settings_for(stand_in: StandIn, wheel: Path, **more: Any) -> ScriptSettings:
 
 
 def failed_open(outcome: Outcome) -> str:
-    """The one line in which a run says why nothing was installed."""
+    """The one line that says why nothing was installed."""
     assert outcome.code == 0
     [line] = outcome.log
     assert line.startswith("sagemaker-autoshutdown: NOT INSTALLED: ")
@@ -110,7 +110,7 @@ def test_f12_no_cron_is_asked_to_do_anything(one_stand_in: StandIn, wheel: Path)
 def test_what_the_wheel_asks_for_is_not_installed_with_it(
     one_stand_in: StandIn, wheel: Path
 ) -> None:
-    """An image may be older than what a later version asks for; its packages stay all the same."""
+    """An image may be older than a later version requires; its packages stay all the same."""
     demanding = one_stand_in.root / "demanding" / wheel.name
     demanding.parent.mkdir()
     with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(demanding, "w") as target:
@@ -299,7 +299,7 @@ def test_an_image_that_lacks_a_package_says_which(
 def test_settings_that_are_no_json_do_not_become_the_defaults(
     one_stand_in: StandIn, wheel: Path, name: str, value: str
 ) -> None:
-    """The admin meant to watch only, or for an app to stay up for a day."""
+    """The admin may have wanted only to watch, or an app to stay up for a day."""
     script = render(Kind.SPACE, settings_for(one_stand_in, wheel))
     script = re.sub(rf"^{name}=.*", f"{name}={value}", script, flags=re.MULTILINE)
     line = failed_open(one_stand_in.run(script))
@@ -321,7 +321,7 @@ def test_settings_that_can_not_be_written_do_not_become_the_defaults(
 def test_settings_of_another_time_are_not_taken_for_the_admins(
     one_stand_in: StandIn, wheel: Path
 ) -> None:
-    """The extension would read those in /etc, not the new ones in the environment."""
+    """The extension would read the settings in /etc, not the new ones in the environment."""
     settings = settings_for(one_stand_in, wheel)
     without_root(one_stand_in)
     one_stand_in.fixed_settings.parent.mkdir(parents=True)
@@ -456,7 +456,7 @@ def test_a_users_python_that_may_switch_it_off_is_named(one_stand_in: StandIn, w
 def test_an_environment_is_changed_by_its_owner(
     one_image: Environment, wheel: Path, tmp_path: Path
 ) -> None:
-    """On a notebook instance the script is root's, and the environment ec2-user's."""
+    """On a notebook instance the script runs as root, and the environment is ec2-user's."""
     stand_in = StandIn(Kind.NOTEBOOK_INSTANCE, one_image, tmp_path / "root")
     stand_in.add_program("stat", "echo ec2-user")
     note = f'printf "%s\\n" "$*" >> {stand_in.root}/sudo'
@@ -464,7 +464,7 @@ def test_an_environment_is_changed_by_its_owner(
     outcome = stand_in.run(render(Kind.NOTEBOOK_INSTANCE, settings_for(stand_in, wheel)))
     assert "installed" in outcome.log[0]
     [line] = (stand_in.root / "sudo").read_text().splitlines()
-    # The time is watched by who can end it.
+    # timeout runs as the user who can end the command.
     assert re.match("-n -u ec2-user timeout -k 2 [0-9]+ env ", line)
     assert " -m pip --isolated " in line
     assert " install --no-deps --no-index " in line
@@ -480,13 +480,13 @@ def one_stand_in(one_image: Environment, tmp_path: Path) -> StandIn:
 
 
 def without_root(stand_in: StandIn) -> None:
-    """As for a user who is nobody special and may not become anybody else."""
+    """As for an ordinary user who may not become anybody else."""
     stand_in.add_program("id", 'if [ "$1" = -u ]; then echo 1000; else exec /usr/bin/id "$@"; fi')
     stand_in.add_program("sudo", 'echo "sudo: a password is required" >&2; exit 1')
 
 
 def wait_for_extension(server: Server) -> None:
-    """Wait until the server that is restarting has it."""
+    """Waits until the restarting server has the extension."""
     server.wait_until(lambda: server.has_extension)
 
 
@@ -499,7 +499,7 @@ def starts_without(stand_in: StandIn) -> None:
 
 
 def serving(handler: type[BaseHTTPRequestHandler]) -> Any:
-    """An HTTP server on a free port, as a context that gives its address."""
+    """An HTTP server on a free port, as a context that returns its address."""
 
     class Context:
         def __enter__(self) -> str:
@@ -537,7 +537,7 @@ def dripping_server() -> Any:
 
 
 def bucket(objects: dict[str, bytes]) -> Any:
-    """S3's side of a download; what is not there is forbidden, as for a role without ListBucket."""
+    """S3's side of a download; a missing object is forbidden, as for a role without ListBucket."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self) -> None:

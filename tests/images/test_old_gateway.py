@@ -42,7 +42,7 @@ def test_a_cell_that_its_gateway_forgot_is_not_killed_and_an_idle_kernel_is(
         studio.start_kernel(idle)
         studio.execute(busy, kernel, "import time; time.sleep(1000)", wait=False)
         wait_until(lambda: state_of(studio, busy) == "busy", "the cell")
-        # What JupyterLab does whenever the notebook's tab is shown.
+        # As JupyterLab does whenever the notebook's tab is shown.
         ask_debugger(studio, lambda running: running.gateway_client(owner), kernel)
         wait_until(lambda: state_of(studio, busy) == "idle", "the gateway to forget the cell")
 
@@ -60,12 +60,12 @@ def test_a_cell_that_its_gateway_forgot_is_not_killed_and_an_idle_kernel_is(
         assert len(studio.calls("DeleteApp")) == 1
         assert state_of(studio, busy) == "idle"
 
-        # Asked or not: once the cell is over, its app's time begins.
+        # Asked or not, once the cell is over, its app's idle time begins.
         studio.request(scene.target, "POST", f"api/kernels/{kernel}/interrupt")
         studio.wait_for(busy, "Deleted")
 
 
 def state_of(studio: BlockingStudio, app: AppKey) -> str:
-    """The state of an app's one kernel, by its gateway's words."""
+    """The state of an app's one kernel, reported by its gateway."""
     (model,) = studio.kernels(app)
     return str(model["execution_state"])

@@ -1,4 +1,5 @@
-"""Where the wheel comes from, and what was there before: only what is meant is run and replaced."""
+"""Where the wheel comes from, and what was installed before: only the intended one is run and
+replaced."""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ NEWER = "9.9.9"
 
 
 def test_a_source_distribution_is_not_built(one_stand_in: StandIn) -> None:
-    """Building one runs whatever it holds, before its checksum is looked at."""
+    """Building one runs its code, before its checksum is verified."""
     mark = one_stand_in.root / "built"
     name = f"sagemaker_autoshutdown-{__version__}"
     backend = f"open({str(mark)!r}, 'w').close()\n"
@@ -62,7 +63,7 @@ def test_a_users_pip_settings_send_it_nowhere_else(one_stand_in: StandIn, wheel:
             "[global]\nindex-url = http://127.0.0.1:9/simple\nno-index = true\n"
             f"[install]\ntarget = {elsewhere}\n"
         )
-    # An image's own settings do count, but only for where it comes from.
+    # An image's own settings do count, but only for the source of the wheel.
     images = one_stand_in.environment.folder / "pip.conf"
     with index({wheel.name: wheel.read_bytes()}) as url:
         images.write_text(f"[global]\nindex-url = {url}\n[install]\ntarget = {elsewhere}\n")
@@ -108,13 +109,13 @@ def test_a_version_that_the_index_lacks_is_said(one_stand_in: StandIn) -> None:
 def test_a_users_aws_files_send_it_nowhere_else(
     one_stand_in: StandIn, wheel: Path, name: str
 ) -> None:
-    """A wheel from there would be installed where there is no checksum, and never one with it."""
+    """A wheel from there would be installed without a checksum, but never with one."""
     where = f"s3://bucket/{wheel.name}"
     settings = ScriptSettings(wheel=where, idle_timeout=1800)
     theirs = as_newer(wheel, one_stand_in.root, b"").read_bytes()
     file = one_stand_in.home / ".aws" / name
     file.parent.mkdir(parents=True)
-    # An image's own configuration counts, as that of its pip does.
+    # An image's own configuration counts, like that of its pip.
     own = one_stand_in.root / "aws-config"
     with (
         bucket({f"/bucket/{wheel.name}": theirs}) as elsewhere,
@@ -219,7 +220,7 @@ def test_an_upgrade_replaces_the_version_that_was_there(one_stand_in: StandIn, w
 def test_an_install_that_was_killed_half_way_is_made_good_by_the_next_start(
     one_stand_in: StandIn, wheel: Path, record: str
 ) -> None:
-    """pip writes what enables the extension, and the list of its files, after all the rest."""
+    """pip writes the file that enables the extension, and the list of its files, last."""
     environment = one_stand_in.environment
     script = render(Kind.SPACE, settings_for(one_stand_in, wheel))
     one_stand_in.run(script)
@@ -240,7 +241,7 @@ def test_an_install_that_was_killed_half_way_is_made_good_by_the_next_start(
 
 
 def as_newer(wheel: Path, folder: Path, start_of_app: bytes) -> Path:
-    """A copy of the wheel that says it is a newer version."""
+    """A copy of the wheel that claims a newer version."""
     copy = folder / "newer" / wheel.name.replace(__version__, NEWER)
     copy.parent.mkdir()
     with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(copy, "w") as target:

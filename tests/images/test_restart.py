@@ -1,4 +1,4 @@
-"""The server under the supervisor that Studio's images have: a restart never leaves it stopped."""
+"""The server under the supervisor of Studio's images: a restart never leaves it stopped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .images import Environment
 from .standin import Server, StandIn
 from .test_lifecycle_scripts import settings_for
 
-#: Of the environment that the tests run in.
+#: In the environment that runs the tests.
 PROGRAMS = Path(sys.executable).parent
 #: Seconds: longer than the script waits for it here.
 SLOW = 5
@@ -56,7 +56,7 @@ def stand_in(one_image: Environment, tmp_path: Path) -> StandIn:
 
 @pytest.fixture
 def server(stand_in: StandIn) -> Iterator[Server]:
-    """Its server, which takes its time to stop."""
+    """Its server, which stops slowly."""
     server = Server(stand_in)
     slow = stand_in.root / "start-jupyter-server"
     slow.write_text(

@@ -1,4 +1,4 @@
-"""Loading into a server: inert where it should be, harmless when it fails, at work by itself."""
+"""Loading into a server: inert elsewhere, harmless when it fails, at work by itself."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def monitor(jp_serverapp: ServerApp, jp_asyncio_loop: Any) -> Iterator[Monitor]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Let the server work until it is so."""
+    """Lets the server work until a condition is true."""
 
     async def poll() -> None:
         while not condition():
@@ -253,7 +253,7 @@ async def refusal(jp_fetch: Fetch) -> HTTPResponse:
 
 
 def message(response: HTTPResponse) -> str:
-    """What a refusal says."""
+    """The message of a refusal."""
     said: str = json.loads(response.body)["message"]
     return said
 
@@ -268,7 +268,7 @@ async def test_f14_no_setting_of_ours_is_taken_for_activity(
 
 
 def test_loading_pays_for_nothing_that_is_needed_later_only() -> None:
-    """What jupyter_server itself imports is no cost of ours."""
+    """jupyter_server's own imports are not counted."""
     code = (
         "import sys, jupyter_server.serverapp; before = set(sys.modules);"
         "import sagemaker_autoshutdown.app;"

@@ -1,4 +1,4 @@
-"""One server acts for an app: the lock that says which."""
+"""One server acts for an app: the lock that decides which."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_two_servers_on_one_app_do_not_both_act(tmp_path: Path) -> None:
         assert not lock.acquire()
         assert not lock.is_held
         assert lock.holder() == other.pid
-        # Another app's servers are not held up.
+        # Another app's servers do not wait.
         assert AppLock(OTHER, tmp_path / "locks").acquire()
 
 

@@ -1,4 +1,4 @@
-"""What runs in and below a kernel, a terminal or the server, and whether it is work."""
+"""Processes in and below a kernel, a terminal or the server, and whether they are work."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROOTS = {"kernel": KERNEL, "terminal": SHELL}
 
 
 def machine(job: str = "python", *runs: str) -> Machine:
-    """One with a kernel, and with a terminal in which a job runs; it was looked at once."""
+    """A machine with a kernel, and with a terminal in which a job runs; it was observed once."""
     made = Machine()
     made.add(KERNEL, SERVER, "python", session=KERNEL, runs=["python", "-m", "ipykernel_launcher"])
     made.add(SHELL, SERVER, "bash", session=SHELL, runs=["-bash"])
@@ -42,7 +42,7 @@ def machine(job: str = "python", *runs: str) -> Machine:
 
 
 def observed(machine: Machine, passed: float = 60.0, **rested: float) -> dict[object, list[str]]:
-    """What holds its app after some time, and the evidence for it."""
+    """The work that holds its app after some time, and its evidence."""
     jobs = machine.observe(ROOTS, passed=passed, rested=rested)
     found: dict[object, Finding] = {**jobs.below, **{job.program: job for job in jobs.outside}}
     return {key: [each.text for each in job.evidence] for key, job in found.items()}
@@ -103,7 +103,7 @@ class TestOneProcess:
         assert observed(one) == {"terminal": ["train.py: 100 % of a CPU"]}
 
     def test_a_process_whose_traffic_is_not_ours_to_see_counts_by_its_cpu(self) -> None:
-        """One that sudo has started."""
+        """A process that sudo has started."""
         one = machine()
         del one.traffics[JOB]
         assert not holds(one)
@@ -187,7 +187,7 @@ class TestWhatHasEnded:
         assert holds(one)
 
     def test_a_loop_of_short_commands_that_mostly_wait_for_others_is_work(self) -> None:
-        """Each loads its libraries and asks a model elsewhere."""
+        """Each loads its libraries and calls a model elsewhere."""
         one = machine("bash", "bash", "ask.sh")
         for pid in range(100, 106):
             one.add(pid, JOB)
@@ -405,7 +405,7 @@ class TestTheServersOwn:
 
 class TestReadings:
     def test_the_first_observation_waits_for_a_second_reading_and_knows(self) -> None:
-        """A server that is started anew beside a job must not call it idle."""
+        """A server that restarts beside a job must not call it idle."""
 
         class Burning(Machine):
             def wait(self, seconds: float) -> None:
@@ -507,7 +507,7 @@ def a_shell(command: str) -> Iterator[int]:
 
 
 def seen_in(shell: int, bound: float = 120.0) -> Finding | None:
-    """What is seen in a real shell within a time."""
+    """The work in a real shell within a time."""
     jobs = BackgroundJobs(server=os.getpid())
     deadline = time.monotonic() + bound
     while time.monotonic() < deadline:

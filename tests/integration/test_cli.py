@@ -43,7 +43,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def classic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """Studio Classic, with two apps, that looks once a second."""
+    """Studio Classic, with two apps, that checks once a second."""
     options = ServerOptions(
         frontend="server",
         args=(
@@ -255,7 +255,7 @@ def test_a_server_without_token_takes_changes(
         enter(place, monkeypatch)
         assert client.find(None, None).token == ""
         assert terminal.json("settings", "--idle-timeout", "1h")["idle_timeout"]["user"] == 3600
-        for _ in range(50):  # until it has looked for the first time
+        for _ in range(50):  # until its first check
             if terminal.json("status")["apps"]:
                 break
         assert terminal.json("keep-alive")["app_name"] == "default"
@@ -280,7 +280,7 @@ def info_file(folder: Path, pid: int, port: int, **more: Any) -> None:
 
 
 def test_where_no_server_runs_that_is_said(nowhere: Path, terminal: Terminal) -> None:
-    # What a server that was killed has left, and what is being written just now.
+    # A file of a killed server, and one that is being written.
     info_file(nowhere, pid=2**22 + 1, port=8888)
     (nowhere / "jpserver-1.json").write_text("{")
     (nowhere / "jpserver-2.json").write_text("[]")
@@ -300,7 +300,7 @@ def test_a_server_that_can_not_be_reached_is_said(
 
 
 class _Site(http.server.BaseHTTPRequestHandler):
-    """Answers as it is told, and takes note of who asked."""
+    """Gives prepared answers, and records the callers."""
 
     answer: tuple[int, dict[str, str], bytes] = (200, {}, b"")
     asked: list[tuple[str, str | None]]

@@ -1,4 +1,4 @@
-"""``doctor`` against a real server and the local Studio, with one thing broken at a time."""
+"""``doctor`` against a real server and the local Studio, with one fault at a time."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
 
 
 def diagnose(terminal: Terminal) -> tuple[int, dict[str, Finding]]:
-    """Exit code, and what was found that is not well, by title."""
+    """Exit code, and the findings that are not well, by title."""
     code, out, err = terminal("doctor", "--json")
     assert not err
     found = [Finding(**{**item, "level": Level(item["level"])}) for item in json.loads(out)]

@@ -29,7 +29,7 @@ from tests.unit.costs.test_ledger import HOST
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
-    """The options that name a server which has spent something."""
+    """The options for a server that has recorded costs."""
     options = ServerOptions(
         frontend="server",
         args=(
@@ -134,8 +134,8 @@ def test_status_shows_what_a_spaces_volume_costs_beside_its_app() -> None:
 
 
 def record(folder: Path, closed_after: float | None = None) -> Path:
-    """Two hours of use and eight of none, until now, at a dollar an hour. After so many hours the
-    browser was closed."""
+    """Two hours of use and eight without, until now, at a dollar an hour. After this many hours
+    the browser was closed."""
     now = utcnow()
     start = now - timedelta(hours=10)
     closed_at = None if closed_after is None else start + timedelta(hours=closed_after)

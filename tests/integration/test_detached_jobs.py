@@ -25,7 +25,7 @@ SHELL, JOB, WORKER = 10, 11, 12
 
 
 def left_behind(machine: Machine, name: str = "python", **marks: str) -> Machine:
-    """The machine with a job that somebody left behind, looked at once."""
+    """The machine with a job that somebody left behind, observed once."""
     machine.add(JOB, INIT, name, marks)
     assert machine.detached() == ()
     return machine
@@ -50,7 +50,7 @@ class TestWhatIsWork:
         assert jobs.outside == ()
 
     def test_one_that_hides_its_environment_is_known_from_when_it_had_a_terminal(self) -> None:
-        """A program that sets its own title overwrites what Linux shows of its environment."""
+        """A program that sets its own title overwrites Linux's copy of its environment."""
         one = Machine()
         one.add(SHELL, SERVER, "bash")
         one.add(JOB, SHELL)
@@ -270,7 +270,7 @@ def pid_of(tmp_path: Path) -> Iterator[Callable[[], int]]:
 
 
 def shell(tmp_path: Path, command: str) -> None:
-    """Run a command in a shell of its own session, as a terminal's is, which then is gone."""
+    """Runs a command in a shell of its own session, like a terminal's, which then ends."""
     script = f"cd {tmp_path} && burn='{sys.executable} burn.py pid' && {command}"
     env = {**os.environ, **FROM_A_TERMINAL}
     env.pop("TMUX", None)
@@ -333,7 +333,7 @@ def test_a_real_job_that_waits_is_not_seen(tmp_path: Path, pid_of: Callable[[], 
 
 
 def test_a_terminal_of_another_program_tells_when_somebody_typed_into_it() -> None:
-    """One of a remote IDE, say; it counts by its input, like Jupyter's own."""
+    """For example one of a remote IDE; it counts by its input, like Jupyter's own."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.execv("/bin/cat", ["cat"])  # noqa: S606
@@ -349,7 +349,7 @@ def test_a_terminal_of_another_program_tells_when_somebody_typed_into_it() -> No
         os.read(terminal, 100)
         (typed,) = jobs.observe({}).terminals
         assert typed.typed_at > quiet.typed_at
-        # A terminal of Jupyter's is counted as such, and not again.
+        # A terminal of Jupyter's counts as such, and not again.
         assert jobs.observe({"terminal": pid}).terminals == ()
     finally:
         os.kill(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What is kept on a disk that is full, read-only or elsewhere: a real one, in memory."""
+"""Files on a disk that is full, read-only or elsewhere: a real one, in memory."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_folder_that_is_a_link_keeps_what_is_written_where_it_leads(tmp_path: 
     for at in (60, 120):
         world.observe(at, world.app())
         settings.write({"idle_timeout": float(at)}, {})
-    # A second server that takes another way to the same folder.
+    # A second server that uses another path to the same folder.
     other = World(tmp_path / "elsewhere")
     other.observe(180, other.app())
     assert other.ledger.is_elsewhere
@@ -122,7 +122,7 @@ def test_a_folder_that_is_a_link_keeps_what_is_written_where_it_leads(tmp_path: 
 
 
 def test_a_link_that_leads_to_another_folder_meanwhile_is_followed(tmp_path: Path) -> None:
-    """Else two servers would write, each into a folder of its own."""
+    """Otherwise two servers would write, each into a folder of its own."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     (tmp_path / "data").symlink_to("one")

@@ -30,7 +30,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 class Machine:
-    """A machine whose GPUs a test moves, and what is seen of them."""
+    """A machine whose GPUs a test moves, and the work that is seen."""
 
     def __init__(self, library: str, file: Path) -> None:
         self.file = file
@@ -150,7 +150,7 @@ class TestWhatItMeans:
     def test_the_program_that_uses_it_is_named_if_it_is_one_of_this_machine(
         self, library: str, machine: Machine
     ) -> None:
-        """In a container the library tells the ids of the machine below."""
+        """In a container the library reports the ids of the machine below."""
         named: Callable[[int], str] = {12: "train.py"}.get  # type: ignore[assignment]
         machine.watch = GpuWatch(machine.gpus, program_of=lambda pid: named(pid) or "")
         machine.has("87 1000 0 11 12")

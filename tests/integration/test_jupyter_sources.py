@@ -54,7 +54,7 @@ async def test_kernels_are_listed_with_and_without_a_session(
 async def test_a_kernel_that_starts_during_a_check_is_heard_all_the_same(
     jp_serverapp: ServerApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is forgotten of it then would never be known again."""
+    """Otherwise forgotten facts about it would never be known again."""
     source = InProcessSource(jp_serverapp)
     started = []
 
@@ -67,8 +67,8 @@ async def test_a_kernel_that_starts_during_a_check_is_heard_all_the_same(
 
 
 async def quiet_terminal(source: InProcessSource | RestSource) -> dict[str, Any]:
-    """The terminal, once its shell has printed its prompt: what it prints is activity, but not of
-    our making."""
+    """The terminal, once its shell has printed its prompt: output is activity, but not the
+    test's."""
     manager = source._serverapp.web_app.settings["terminal_manager"]
     (shell,) = manager.terminals.values()
     for _ in range(1200):
@@ -90,7 +90,7 @@ async def test_f14_looking_is_no_activity_of_the_server(
     jp_serverapp: ServerApp, kind: type[InProcessSource | RestSource]
 ) -> None:
     kernel_id = await start_kernel(jp_serverapp)
-    # What the kernel says while it starts is activity, but not of our making.
+    # The kernel's messages while it starts are activity, but not the test's.
     jp_serverapp.kernel_manager.stop_watching_activity(kernel_id)
     jp_serverapp.web_app.settings["terminal_manager"].create()
     settings = jp_serverapp.web_app.settings
@@ -187,7 +187,7 @@ async def test_a_wrong_token_is_an_error_not_an_empty_list(
 
 
 class Loopback:
-    """A server's REST API that answers what a test says, and the source that asks it."""
+    """A server's REST API with prepared answers, and the source that calls it."""
 
     def __init__(self, ssl_options: dict[str, str] | None = None, ip: str = "127.0.0.1") -> None:
         self.hangs = asyncio.Event()
@@ -269,7 +269,7 @@ async def test_f13_a_server_that_can_not_be_reached_is_an_error() -> None:
 
 
 class Gateway:
-    """A gateway that answers what a test says."""
+    """A gateway with prepared answers."""
 
     def __init__(self) -> None:
         self.status = 200

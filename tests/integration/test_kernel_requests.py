@@ -1,4 +1,4 @@
-"""What real kernels say while they work, heard by a real server."""
+"""Messages of real kernels at work, heard by a real server."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("app_of_its_own")
 
 
 async def until(holds: Callable[[], Awaitable[Any]], what: str) -> Any:
-    """What ``holds`` gives once it is true."""
+    """The result of ``holds`` once it is true."""
     for _ in range(1200):
         found = await holds()
         if found:
@@ -40,7 +40,7 @@ async def until(holds: Callable[[], Awaitable[Any]], what: str) -> Any:
 
 
 class Scene:
-    """A server with one kernel, a client of it, and what the product sees."""
+    """A server with one kernel, a client of it, and the product's view."""
 
     def __init__(self, server: ServerApp) -> None:
         self.manager: Any = server.kernel_manager
@@ -72,7 +72,7 @@ class Scene:
         await until(said, f"the server to call it {state}")
 
     def control(self, kind: str) -> None:
-        """Ask on the control channel."""
+        """Asks on the control channel."""
         self.client.control_channel.send(self.client.session.msg(kind))
 
 
@@ -141,7 +141,7 @@ async def test_queued_cells_and_a_widgets_handler_hold(
 
 
 async def _new(scene: Scene, began: set[datetime]) -> bool:
-    """Whether another request has begun than those in ``began``, which it then joins."""
+    """Whether a request has begun that is not in ``began``, to which it is then added."""
     use = scene.source.use_of(scene.kernel_id)
     if use is None or use.running_since is None or use.running_since in began:
         return False

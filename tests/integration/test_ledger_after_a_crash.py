@@ -1,4 +1,4 @@
-"""What a server had recorded before it was killed is there for the next."""
+"""A killed server's record is there for the next one."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from sagemaker_autoshutdown.settings.file import SettingsFile
 from tests.paths import ROOT
 from tests.unit.costs.test_ledger import World, after
 
-#: Servers that are killed while they write. The figure of the project is of 100.
+#: Servers that are killed while they write. The project's figure is from 100.
 KILLS = int(os.environ.get("SAGEMAKER_AUTOSHUTDOWN_KILLS", "4"))
-#: Seconds for one to start and write, on a machine that is busy.
+#: Seconds for a server to start and write, on a busy machine.
 PATIENCE = 60
 
 _WRITER = """
@@ -103,15 +103,15 @@ for at in range({start}, 1 << 40, 10):
 
 
 def _killed_after(folder: Path, start: int, seconds: float) -> int:
-    """A server that writes from ``start`` on until it is killed: what it last said it had written,
-    before it was killed in the middle of the next."""
+    """A server that writes from ``start`` on until it is killed; returns the last entry that it
+    reported, before it was killed in the middle of the next."""
     script = _BUSY_WRITER.format(root=str(ROOT), folder=str(folder), start=start)
     writer = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
     assert writer.stdout is not None
     try:
         ready, _, _ = select.select([writer.stdout], [], [], PATIENCE)
         assert ready, "it wrote nothing"
-        time.sleep(seconds)  # a moment that nothing leads to
+        time.sleep(seconds)  # a random moment
     finally:
         writer.send_signal(signal.SIGKILL)
         said, _ = writer.communicate()
@@ -137,7 +137,7 @@ def test_servers_that_are_killed_at_any_moment_lose_nothing_and_bill_nothing_twi
         edges = [(start, end) for _, start, end, _ in stretches]
         assert edges[0][0] == 0
         assert all(one[1] == other[0] for one, other in zip(edges, edges[1:])), f"kill {number}"
-        # The last one may have come through without having been told.
+        # The last one may have been written without a report.
         assert edges[-1][1] in (written, written + 10), f"kill {number}"
         newest = world.ledger.read(lambda db: reads.events(db, 1)) or []
         assert int(newest[0].message) in (written, written + 10), f"kill {number}"

@@ -73,7 +73,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def scrape_config(scene: Scene) -> dict[str, Any]:
-    """As the documentation has it."""
+    """As in the documentation."""
     parts = urlsplit(scene.server.url)
     return {
         "job_name": "jupyter",
@@ -93,7 +93,7 @@ def wait_until_shut_down(running: Running) -> None:
 
 
 def substituted(expression: str, interval: str = "30s") -> str:
-    """A dashboard's expression with what Grafana puts in."""
+    """A dashboard's expression with Grafana's variables filled in."""
     for name, value in {
         "$__rate_interval": "30s",
         "$__range": "1h",
@@ -131,7 +131,7 @@ def test_cost_grows_and_a_shutdown_is_counted_with_what_it_avoided(running: Runn
 
 
 def a_month_has_just_begun() -> bool:
-    """The rules wait for the servers' first looks then."""
+    """The rules then wait for the servers' first checks."""
     now = utcnow()
     return (now.day, now.hour) == (1, 0) and now.minute < 21
 
@@ -206,10 +206,10 @@ def test_what_is_written_remotely_is_what_is_scraped(running: Running) -> None:
 
 
 def test_a_series_that_ends_ends_at_the_receiver_at_once(running: Running) -> None:
-    """And not five minutes later, as it would without a word."""
+    """And not five minutes later, as without that marker."""
     wait_until_shut_down(running)
     gone = 'sagemaker_autoshutdown_instance_usd_per_hour{instance_type="ml.g4dn.xlarge"}'
-    running.receiving.wait(f"count_over_time({gone}[10m])")  # it was there
+    running.receiving.wait(f"count_over_time({gone}[10m])")  # it was there before
     wait_for(lambda: not running.receiving.query(gone), "the series has ended")
 
 

@@ -28,8 +28,8 @@ from ..worlds import app
 pytestmark = pytest.mark.usefixtures("app_of_its_own")
 
 APPS = (app("default"),)
-#: What nbclient and papermill do: a kernel of one's own, and cells one after the other, each when
-#: its file appears; then it waits for another file.
+#: As nbclient and papermill do: a kernel of its own, and cells one after the other, each when its
+#: file appears; then it waits for another file.
 RUNNER = """
 import pathlib, sys, time
 from jupyter_client.manager import start_new_kernel
@@ -51,7 +51,7 @@ manager.shutdown_kernel(now=True)
 
 
 class Scene:
-    """A server, another program with a kernel of its own, and what the product sees."""
+    """A server, another program with a kernel of its own, and the product's view."""
 
     def __init__(self, server: ServerApp, folder: Path) -> None:
         self.source = InProcessSource(server)
@@ -84,7 +84,7 @@ class Scene:
 
 
 async def until(holds: Callable[[], Awaitable[Any]], what: str) -> Any:
-    """What ``holds`` gives once it is true."""
+    """The result of ``holds`` once it is true."""
     for _ in range(1200):
         found = await holds()
         if found:
@@ -148,7 +148,7 @@ async def test_a_silent_cell_that_ran_before_anybody_listened_counts_until_it_en
         await scene.until_file("running")
         kernel = await scene.one("busy")
         assert kernel.silent_since is not None
-        # Asked again, it is as silent.
+        # When it is asked again, it is still silent.
         await scene.reader.ask([kernel.id], utcnow())
         (asked,) = await scene.kernels()
         assert asked.state == "busy"

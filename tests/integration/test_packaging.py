@@ -1,4 +1,4 @@
-"""What users install: the contents of wheel and sdist, built as a release is."""
+"""The contents of wheel and sdist, built as for a release."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SOURCES = ("src", "style", "schema")
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the sdist, and the wheel built out of that sdist."""
+    """A folder with the sdist, and the wheel built from that sdist."""
     folder = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "uv", "build", "--quiet", "--python", sys.executable]
     done = subprocess.run(
@@ -35,7 +35,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(dist: Path) -> Mapping[str, bytes]:
-    """The files of the wheel; those of its data by where they go."""
+    """The files of the wheel, with its data files by their targets."""
     [path] = dist.glob("*.whl")
     with zipfile.ZipFile(path) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
@@ -122,7 +122,7 @@ def test_the_panel_is_no_developers_build(wheel: Mapping[str, bytes]) -> None:
 
 
 def test_the_panel_was_built_from_the_sources_as_they_are() -> None:
-    """A build takes a bundle that is there as it is."""
+    """A build uses an existing bundle unchanged."""
     built = (ROOT / PACKAGE / "labextension" / "static" / "style.js").stat().st_mtime
     changed = [
         path.relative_to(ROOT).as_posix()

@@ -1,4 +1,4 @@
-"""What Linux says of processes is read right."""
+"""Linux's facts about processes are read correctly."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_what_a_process_writes_to_a_pipe_counts_and_what_it_reads_from_memory_do
 
 @linux
 def test_what_ended_children_wrote_is_their_parents() -> None:
-    """What is taken off in process_groups rests on that."""
+    """The subtraction in process_groups relies on that."""
     before = ProcFs().traffic(os.getpid())
     subprocess.run(
         ["/usr/bin/head", "-c", "5000000", "/dev/zero"], check=True, stdout=subprocess.DEVNULL

@@ -39,7 +39,7 @@ def start_parts(folder: Path, *parts: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        # As in a terminal, whatever started the tests.
+        # As in a terminal, however the tests were started.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 

@@ -46,17 +46,17 @@ def test_a_parameter_of_ssm_is_read(studio: BlockingStudio) -> None:
 
 @dataclass
 class Bucket:
-    """An S3 of one object after another: what it answers now."""
+    """An S3 of one object: its present answer."""
 
     content: bytes = b""
     status: int = 200
-    #: Bytes that it promises and does not send.
+    #: Bytes that it announces but does not send.
     lacking: int = 0
 
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    """What this process's boto3 takes for S3."""
+    """This process's S3."""
     answer = Bucket()
 
     class Handler(BaseHTTPRequestHandler):
@@ -64,7 +64,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
             self.send_response(answer.status)
             self.send_header("Content-Length", str(len(answer.content) + answer.lacking))
             self.end_headers()
-            # Of what is too long, the rest is not waited for.
+            # The rest of an object that is too long is not awaited.
             with contextlib.suppress(ConnectionError):
                 self.wfile.write(answer.content)
 

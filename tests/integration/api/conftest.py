@@ -1,7 +1,7 @@
 """A Jupyter server with the extension, for a user of Studio Classic with two apps in service.
 
 The server, the monitor and the SageMaker API (the local Studio's) are real; the apps have no
-process behind them.
+processes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ GPU_APP = "pytorch-ml-g4dn-xlarge-1"
 
 @dataclass(frozen=True)
 class Reply:
-    """What was answered."""
+    """The answer."""
 
     status: int
     body: Any

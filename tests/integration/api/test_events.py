@@ -1,4 +1,4 @@
-"""Events on Jupyter's bus: what listeners build on, and what must never hurt the loop."""
+"""Events on Jupyter's bus: their form for listeners, and that they never disturb the loop."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def logger(heard: list[dict[str, Any]]) -> Iterator[EventLogger]:
 
 
 def said(heard: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What was told, without what the bus adds."""
+    """The events, without the bus's additions."""
     return [
         {key: value for key, value in event.items() if key in SCHEMA["properties"]}
         for event in heard
@@ -91,7 +91,7 @@ def test_a_bus_that_knows_the_schema_already_is_used(
 
 
 def test_a_bus_that_takes_numbers_for_versions_is_used_too() -> None:
-    """As that of jupyter_events before 0.11, in the older images."""
+    """Like the bus of jupyter_events before 0.11, in older images."""
     registered = []
 
     class Old:

@@ -1,4 +1,4 @@
-"""What a server that does not act passes on to the one that does, and what it answers then."""
+"""Requests that a server passes on to the acting server, and its answers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Asked = list[HTTPServerRequest]
 def asked(
     monitor: Monitor, monkeypatch: pytest.MonkeyPatch, jp_asyncio_loop: Any
 ) -> Iterator[Asked]:
-    """What another server is asked, which acts for the app instead of this one."""
+    """The requests to another server, which acts for the app instead of this one."""
     heard: Asked = []
 
     class Acting(web.RequestHandler):
@@ -64,7 +64,7 @@ def asked(
 
 
 async def test_an_answer_without_a_body_is_passed_on(asked: Asked, call: Call) -> None:
-    """Or else nobody would learn that the page of a second server is closed."""
+    """Otherwise nobody would learn that the page of a second server is closed."""
     assert (await call("POST", "page-closed", b"")).status == 204
     assert [request.path for request in asked] == ["/lab/sagemaker-autoshutdown/api/page-closed"]
 
@@ -72,7 +72,7 @@ async def test_an_answer_without_a_body_is_passed_on(asked: Asked, call: Call) -
 async def test_a_token_in_the_address_is_not_given_to_another_server(
     asked: Asked, call: Call, jp_serverapp: Any
 ) -> None:
-    """It would believe that one before the header, and let nobody in."""
+    """It would trust that token more than the header, and refuse the request."""
     token = jp_serverapp.identity_provider.token
     params = {"token": token, "limit": "5", "app_name": "a b"}
     assert (await call("GET", "history", params=params, headers={})).status == 200
@@ -86,7 +86,7 @@ async def test_tokens_go_by_no_proxy_that_others_have_configured(
     asked: Asked, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class ByProxy(SimpleAsyncHTTPClient):
-        """Another client, as an image may configure."""
+        """Another client, which an image may configure."""
 
         def fetch_impl(self, request: Any, callback: Any) -> None:
             proxied.append(request.url)

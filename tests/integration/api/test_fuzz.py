@@ -1,7 +1,7 @@
-"""The REST API under fire: schemathesis makes requests out of ``openapi.yaml``, good ones and bad.
+"""The REST API under fire: schemathesis makes requests from ``openapi.yaml``, good ones and bad.
 
-Every answer has to be one that the document knows, in the form that it says; what is wrong has to
-be refused, what is right taken, and nothing may be a fault of the server.
+Every answer must be documented, in its documented form. Invalid requests must be refused, valid
+ones accepted, and no answer may be a fault of the server.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from tests import spec
 
 from .conftest import CPU_APP, GPU_APP
 
-#: Requests to each operation in the last phase. The figure of the project is of 20,000 in all.
+#: Requests to each operation in the last phase. The project's figure is from 20,000 in all.
 MAX_EXAMPLES = int(os.environ.get("SAGEMAKER_AUTOSHUTDOWN_FUZZ", "25"))
-#: On a machine that does something else besides.
+#: On a busy machine.
 SECONDS = 400 + 4 * MAX_EXAMPLES
 
 
 def document_of_today(path: Path) -> Path:
-    """The document, with what a schema can't say: which apps there are, what lies in the future
-    and what before what. So whatever it then calls right has to be taken."""
+    """The document, with facts that a schema can't express: which apps exist, which times lie in
+    the future, and which must come first. So every request that it then calls valid must be
+    accepted."""
     document = spec.load()
     components, paths = document["components"], document["paths"]
     name = components["parameters"]["AppName"]
@@ -50,8 +51,8 @@ def document_of_today(path: Path) -> Path:
 
 @pytest.fixture
 def jp_base_url() -> str:
-    """Without a percent sign: where a name holds one, requests (which schemathesis sends with)
-    escapes that of the base URL again, and asks another address."""
+    """Without a percent sign: if a name holds one, requests (which schemathesis sends with)
+    escapes the base URL's again, and calls another address."""
     return "/base/"
 
 

@@ -24,7 +24,7 @@ from .conftest import CPU_APP, GPU_APP, Call
 
 @pytest.fixture
 def checked(monitor: Monitor, call: Call) -> Call:
-    """``call``, once the monitor has looked."""
+    """``call``, once the monitor has checked."""
 
     async def after_a_check(*args: Any, **kwargs: Any) -> Any:
         if monitor.status().checked_at is None:
@@ -146,7 +146,7 @@ async def test_an_app_is_kept_alive_and_let_go(checked: Call) -> None:
     assert app_of(status, CPU_APP)["kept_until"] == reply.body["kept_until"]
     assert app_of(status, GPU_APP)["kept_until"] is None
 
-    for _ in range(2):  # taking it back twice is no mistake
+    for _ in range(2):  # taking it back twice is not an error
         reply = await checked("DELETE", f"apps/{CPU_APP}/keep-alive")
         assert reply.status == 200
         spec.check("App", reply.body)
@@ -231,7 +231,7 @@ async def test_f25_a_shutdown_that_is_denied_is_explained(
         await asyncio.sleep(0.05)
     spec.check("Status", status)
     app = app_of(status, GPU_APP)
-    # A request is one try: the app is what it was, with the reason why it is still there.
+    # A request is one attempt: the app keeps its state, with the reason why it is still there.
     assert (app["state"], app["reason"]) == ("active", "recently_active")
     assert app["error"]["iam_action"] == "sagemaker:DeleteApp"
     assert app_of(status, CPU_APP)["error"] is None
@@ -406,7 +406,7 @@ async def test_no_stranger_sees_or_changes_anything(studio: BlockingStudio, chec
     for method, path in REQUESTS:
         body = "{}" if method == "PUT" else None
         for header in ("", "token wrong"):
-            # With what passes for XSRF, so that it is the login that is missing.
+            # With a valid XSRF token, so that only the login is missing.
             headers = {"Authorization": header, "Cookie": "_xsrf=abc", "X-XSRFToken": "abc"}
             reply = await checked(method, path, body, headers=headers)
             assert reply.status == 403, (method, path)
@@ -444,7 +444,7 @@ async def test_a_method_that_is_not_there_is_a_405(checked: Call) -> None:
 
 
 class TestWithoutToken:
-    """As in a Studio space: the proxy in front decides who may, and the server has no token."""
+    """As in a Studio space: the proxy in front authenticates, and the server has no token."""
 
     @pytest.fixture
     def jp_argv(self) -> list[str]:
@@ -485,7 +485,7 @@ async def test_f14_no_request_of_ours_counts_as_activity(
         client.start_channels()
         await client.wait_for_ready(timeout=180)
         client.stop_channels()
-        # What it had to say reaches the server's own listener a little later.
+        # Its messages reach the server's own listener a little later.
         quiet = 0
         last = kernel.last_activity
         while quiet < 20:

@@ -1,4 +1,4 @@
-"""The dashboard and the rules as files: of the right shape, and about metrics that exist."""
+"""The dashboard and the rules as files: of the right form, and about metrics that exist."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def promtool() -> str:
 
 
 def through_the_sdk(dashboard: dict[str, Any]) -> Any:
-    """What is left of a dashboard in the types that Grafana publishes."""
+    """The part of a dashboard that survives the types that Grafana publishes."""
     plugins.register_default_plugins()
     return json.loads(json.dumps(Dashboard.from_json(copy.deepcopy(dashboard)), cls=JSONEncoder))
 
 
 def lost(before: Any, after: Any, path: str = "") -> list[str]:
-    """Where ``after`` lacks or changes something of ``before``."""
+    """Where ``after`` lacks or changes a part of ``before``."""
     if isinstance(before, dict) and isinstance(after, dict):
         return [
             problem

@@ -20,7 +20,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def studio(tmp_path: Path) -> Iterator[BlockingStudio]:
-    """A local Studio without anything in it."""
+    """An empty local Studio."""
     with running_studio(tmp_path / "studio") as studio:
         yield studio
 
@@ -55,7 +55,7 @@ def fill(studio: BlockingStudio, **numbers: int) -> fleet.Fleet:
 
 
 def document(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    """What was printed as JSON."""
+    """The printed JSON."""
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found

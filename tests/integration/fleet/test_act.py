@@ -1,4 +1,5 @@
-"""``fleet run`` with rules, against the local Studio: marked, warned of, and gone."""
+"""``fleet run`` with rules, against the local Studio: apps are marked, get a warning, and are
+gone."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ from tests.localstudio.testing import BlockingStudio
 
 from .conftest import Run, document, fill
 
-#: Seconds: the sweeps', the warning's, and for what is awaited on a busy machine.
+#: Seconds: between sweeps, of the warning, and to wait on a busy machine.
 WARNING, BOUND = 4, 120
 
 CONFIG = """
@@ -50,7 +51,7 @@ when = {{ up_for = "1s" }}
 
 @pytest.fixture
 def messages() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """A webhook's URL, and what it was told."""
+    """A webhook's URL, and the messages that it got."""
     told: list[dict[str, Any]] = []
 
     class Hook(BaseHTTPRequestHandler):
@@ -73,7 +74,7 @@ def messages() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 @pytest.fixture
 def config(tmp_path: Path, messages: tuple[str, list[dict[str, Any]]]) -> Path:
-    """A configuration that acts on Code Editors, but for those of the second domain."""
+    """A configuration that acts on Code Editors, except those of the second domain."""
     (tmp_path / "webhook").write_text(messages[0])
     path = tmp_path / "fleet.toml"
     path.write_text(CONFIG.format(warning=WARNING))
@@ -96,7 +97,7 @@ def running(config: Path, environment: Mapping[str, str]) -> Iterator[None]:
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
-    """Waits for something, with a bound."""
+    """Waits for a condition, with a bound."""
     end = time.monotonic() + BOUND
     while not condition():
         assert time.monotonic() < end, f"not within {BOUND} s: {what}"

@@ -1,4 +1,4 @@
-"""Cloud Custodian, which knows nothing of us, sees the same fleet."""
+"""Cloud Custodian, which is independent of this product, sees the same fleet."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_an_independent_client_lists_the_same_apps(
         )
         for app in ours
     )
-    # What it costs to see it: a call for each app, and none of ours.
+    # The cost of seeing it: a call for each app there, and none for ours.
     assert described == len(theirs)
     assert len(studio.calls("DescribeApp")) == described
 

@@ -1,4 +1,4 @@
-"""The account's dashboard and rules as files: of the right shape, about metrics that exist."""
+"""The account's dashboard and rules as files: of the right form, about metrics that exist."""
 
 from __future__ import annotations
 

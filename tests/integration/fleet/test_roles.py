@@ -1,4 +1,4 @@
-"""Several accounts with one configuration file: each is asked with its own role's credentials."""
+"""Several accounts with one configuration file: each is called with its own role's credentials."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DENIED = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Er
 
 
 class Gate:
-    """An STS, and in front of the local Studio somebody who notes whose requests pass."""
+    """An STS, and, in front of the local Studio, a proxy that records whose requests pass."""
 
     def __init__(self, studio_url: str) -> None:
         self.studio_url = studio_url

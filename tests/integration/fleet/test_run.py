@@ -45,7 +45,7 @@ def free_port() -> int:
 
 
 def environment_of(studio: BlockingStudio, folder: Path) -> dict[str, str]:
-    # The Price List would be asked once for each type.
+    # The Price List would be called once for each type.
     return {**os.environ, **studio.aws_environment(), "JUPYTER_DATA_DIR": str(folder / "data")}
 
 
@@ -62,7 +62,7 @@ def configuration(folder: Path, port: int, *, interval: str = "1s", more: str = 
 def running_fleet(
     config: Path, environment: Mapping[str, str], *, ends_well: bool = True
 ) -> Iterator[subprocess.Popen[str]]:
-    """``fleet run``, until the block ends; it must end well when it is told to."""
+    """``fleet run``, until the block ends; it must end cleanly when it is told to."""
     process = subprocess.Popen(
         [*FLEET, "run", "--config", str(config)],
         env=dict(environment),
@@ -113,7 +113,7 @@ def total(samples: Mapping[str, float], name: str, *parts: str) -> float:
 
 @dataclass
 class Running:
-    """A fleet of 5,000 apps that is watched, by a Prometheus that has a third of the servers."""
+    """A watched fleet of 5,000 apps, with a Prometheus that has a third of the servers."""
 
     studio: BlockingStudio
     made: Fleet
@@ -174,7 +174,7 @@ def test_servers_that_stop_reporting_are_told_as_silent(running: Running) -> Non
 
 
 def substituted(expression: str) -> str:
-    """An expression with what Grafana puts in."""
+    """An expression with Grafana's variables filled in."""
     expression = re.sub(r"\$(account|region|domain)\b", ".*", expression)
     return expression.replace("$__rate_interval", "30s").replace("$__interval", "30s")
 
@@ -228,7 +228,7 @@ def test_counters_never_fall_over_a_restart(tmp_path: Path) -> None:
             wait_for(lambda: total(scraped(port), "cost_usd_total") > 0, "costs")
             before = scraped(port)
         with running_fleet(config, environment):
-            # Before its first sweep it has what it had.
+            # Before its first sweep it has the recorded values.
             at_once = scraped(port)
             for key, value in before.items():
                 if key.startswith(f"{P}cost_usd_total"):
@@ -314,7 +314,7 @@ def test_two_that_run_on_one_record_count_nothing_twice(tmp_path: Path) -> None:
         )
         seen = total(samples, "last_sweep_timestamp_seconds")
         rate = total(samples, "usd_per_hour") + total(samples, "volume_usd_per_hour")
-        # Never more than everything at its rate since the first sweep, and a sweep for luck.
+        # Never more than everything at its rate since the first sweep, plus one sweep of tolerance.
         assert total(samples, "cost_usd_total") <= rate * (seen - began + 2) / 3600
         assert total(samples, "cost_usd_total") > 0
 
@@ -348,7 +348,7 @@ def test_a_page_in_a_browser_that_gives_its_name_this_address_reads_nothing(tmp_
 
 
 def test_it_ends_soon_although_aws_does_not_answer(tmp_path: Path) -> None:
-    """Service managers kill what takes too long."""
+    """Service managers kill a process that takes too long."""
     port = free_port()
     with running_studio(tmp_path / "studio") as studio:
         fill(studio, apps=5)
@@ -360,7 +360,7 @@ def test_it_ends_soon_although_aws_does_not_answer(tmp_path: Path) -> None:
         with running_fleet(config, environment_of(studio, tmp_path)):
             wait_for(lambda: len(studio.calls("ListApps")) > 1, "it asks")
             began = time.monotonic()
-        # The block's end asserts that it went, with 0. The calls alone would take 45 s.
+        # The end of the block asserts that it exited with 0. The calls alone would take 45 s.
         assert time.monotonic() - began < 30
         studio.faults_off(fault)
 
@@ -392,7 +392,7 @@ def test_a_long_outage_is_one_line_and_its_end_another(tmp_path: Path) -> None:
             log = process.stderr.read()
     lines = log.splitlines()
     assert len([line for line in lines if "coverage is not known" in line]) == 1
-    # Once more at most: while the apps are not seen, nothing is told of the spaces.
+    # Once more at most: while the apps can't be seen, nothing is reported about the spaces.
     assert 1 <= len([line for line in lines if "sagemaker:ListSpaces is not allowed" in line]) <= 2
     assert len([line for line in lines if "us-east-2 can't be seen" in line]) == 1
     assert len([line for line in lines if "All is well again with us-east-2" in line]) == 1

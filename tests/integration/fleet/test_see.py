@@ -1,4 +1,4 @@
-"""What ``fleet`` sees of an account, through the SageMaker API, and what it asks for that."""
+"""``fleet``'s view of an account, through the SageMaker API, and its calls for it."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_deleted_and_failed_apps_are_not_up(studio: BlockingStudio, run: Run) ->
 def test_an_account_without_anything_is_one_document_too(studio: BlockingStudio, run: Run) -> None:
     found = document(run("status", "--json"))
     assert (found["apps"], found["notebook_instances"], found["volumes"]) == ([], [], [])
-    # Nothing there tells which account it is.
+    # Nothing there reveals which account it is.
     assert found["accounts"] == [{"account_id": names.ACCOUNT, "region": names.REGION}]
     assert found["totals"]["up"] == 0
 
@@ -154,7 +154,7 @@ def test_without_the_right_to_list_apps_it_says_so_and_fails(
 
 
 def app_item(**changes: object) -> dict[str, object]:
-    """An app as ListApps gives it."""
+    """An app in the form of ListApps."""
     return {
         "DomainId": "d-1",
         "UserProfileName": "ada",
@@ -172,7 +172,7 @@ def answer(studio: BlockingStudio, operation: str, **body: object) -> None:
 
 
 def test_an_app_that_two_pages_show_is_counted_once(studio: BlockingStudio, run: Run) -> None:
-    """Pages shift where something comes or goes during the listing."""
+    """Pages shift if something comes or goes during the listing."""
     twice = [app_item(AppType="Canvas", Status="Pending"), app_item(AppType="Canvas")]
     answer(studio, "ListApps", Apps=twice)
     found = document(run("status", "--json"))
@@ -235,7 +235,7 @@ def test_settings_that_may_not_be_read_cost_one_call_and_leave_the_domains_names
     (problem,) = found["problems"]
     assert "sagemaker:DescribeDomain is not allowed" in problem
     assert {app["domain_name"] for app in found["apps"]} == {"team-0", "team-1", "team-2"}
-    # Whether Studio's own idle shutdown applies is not known.
+    # Whether Studio's own idle shutdown applies is unknown.
     assert all(
         app["coverage"] == "unknown" for app in found["apps"] if app["app_type"] == "CodeEditor"
     )
@@ -245,7 +245,7 @@ def test_throttling_is_waited_out_and_nothing_is_counted_twice(
     studio: BlockingStudio, run: Run
 ) -> None:
     fill(studio, apps=450)
-    # Three attempts are botocore's own; the next follows after a pause.
+    # Three attempts are botocore's own; the next one follows after a pause.
     studio.fault(Fault("ListApps", code="ThrottlingException", times=3))
     done = run("status", "--json")
     assert len(document(done)["apps"]) == 450
@@ -308,7 +308,7 @@ def test_an_app_that_changes_its_type_between_two_pages_is_two_runs_and_one_ends
         ("JupyterLab", "Deleting"),
         ("CodeEditor", "Pending"),
     }
-    # What starts is not billed yet.
+    # A starting app is not billed yet.
     assert found["totals"]["usd_per_hour"] == "0.05"
 
 
@@ -355,7 +355,7 @@ def test_a_wrong_configuration_is_named_with_its_line(run: Run, tmp_path: Path) 
 def test_status_works_on_the_five_dependencies_alone(
     studio: BlockingStudio, environment: Mapping[str, str]
 ) -> None:
-    """No extra, and nothing that only developers have."""
+    """Without extras, and without developers' packages."""
     fill(studio, apps=5)
     forbid = (
         "import sys\n"

@@ -1,4 +1,4 @@
-"""AWS's engines on this machine, with the local Studio as their SageMaker."""
+"""AWS's services on this machine, with the local Studio as their SageMaker."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Fleet:
         self.deployment = Deployment(Aws(REGION), self.name, bucket=self.name)
 
     def wanted(self, config: str = "", **parameters: str) -> Wanted:
-        """What is to be there; a sweep a minute."""
+        """The wanted state; a sweep a minute."""
         given = {"IntervalMinutes": "1", "Architecture": self.code.architecture, **parameters}
         return Wanted(f"code/{self.code.name}", self.code.content, config, given)
 
@@ -77,8 +77,8 @@ class Fleet:
         self._allow_batches()
 
     def _allow_batches(self) -> None:
-        """ministack wants a right of their own for batches; AWS takes sqs:SendMessage and
-        sns:Publish for those too, and knows no other."""
+        """ministack requires a separate right for batches; AWS checks sqs:SendMessage and
+        sns:Publish for them, and has no other."""
         actions = ["sqs:SendMessageBatch", "sns:PublishBatch"]
         statement = {"Effect": "Allow", "Action": actions, "Resource": "*"}
         document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
@@ -91,7 +91,7 @@ class Fleet:
                 )
 
     def mailbox(self) -> tuple[str, Callable[[], list[str]]]:
-        """A topic, and what it was sent."""
+        """A topic, and the messages that it got."""
         sns, sqs = self.engines.client("sns"), self.engines.client("sqs")
         topic = sns.create_topic(Name=self.name)["TopicArn"]
         queue = sqs.create_queue(QueueName=f"{self.name}-mailbox")["QueueUrl"]

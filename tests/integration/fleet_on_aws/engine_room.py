@@ -1,5 +1,5 @@
-"""The functions of a stack in this process, between ministack's queues, table and log group and the
-local Studio: for what can't be told to a function that runs somewhere else, such as to die."""
+"""The functions of a stack in this process, between ministack's queues, table and log group and
+the local Studio: for tests that need control over a function, such as killing it."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ when = {{ up_for = "1s" }}
 
 
 class Killed(BaseException):
-    """Lambda ends the function here: nothing that it would do comes after."""
+    """Lambda ends the function here: it does nothing more."""
 
 
 @dataclass
 class Context:
-    """What Lambda tells a function."""
+    """Lambda's context for a function."""
 
     invoked_function_arn: str = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:fleet"
     aws_request_id: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -62,7 +62,7 @@ class Context:
 
 
 class EngineRoom:
-    """Sweeps and tasks, one at a time, when they are told to."""
+    """Sweeps and tasks, one at a time, on command."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class EngineRoom:
         return utcnow() + self.skew
 
     def cold(self) -> None:
-        """The next call is the first of another execution environment."""
+        """Makes the next call the first of another execution environment."""
         self._runtime = Runtime(self.settings)
 
     # -- what the stack does
@@ -125,27 +125,27 @@ class EngineRoom:
         return _record(json.dumps({"round": to_iso(next(self._planned))}))
 
     def sweep(self) -> list[Record]:
-        """A sweep; gives the messages of tasks that it sent."""
+        """Makes a sweep; returns the messages of tasks that it sent."""
         assert self.call(handlers.sweep, [self.planned()]) == []
         for each in self.received(self.sweeps):
             assert self.call(handlers.sweep, [each]) == []
         return self.received(self.tasks)
 
     def call(self, handler: Any, records: list[Record]) -> list[str]:
-        """The messages that are to come again."""
+        """The messages that come again."""
         answer = handler({"Records": records}, Context())
         return [each["itemIdentifier"] for each in answer["batchItemFailures"]]
 
     def act(self, records: list[Record]) -> list[str]:
-        """Does tasks; the messages that are to come again."""
+        """Carries out tasks; returns the messages that come again."""
         return self.call(handlers.act, records)
 
     def round(self) -> None:
-        """A sweep, and what follows from it."""
+        """Makes a sweep and carries out its tasks."""
         assert self.act(self.sweep()) == []
 
     def received(self, queue: str) -> list[Record]:
-        """All that is in a queue, which is empty then."""
+        """Takes all messages from a queue."""
         found: list[Record] = []
         while True:
             answer = self._sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)
@@ -159,7 +159,7 @@ class EngineRoom:
     # -- what is to be seen of it
 
     def audit(self) -> dict[str, list[str]]:
-        """By what happened, the owners, once for each event."""
+        """The owners by event, once for each event."""
         found: dict[str, dict[str, str]] = {}
         for stream in self._logs.describe_log_streams(logGroupName=self.name)["logStreams"]:
             events = self._logs.get_log_events(
@@ -171,7 +171,7 @@ class EngineRoom:
         return {what: sorted(of.values()) for what, of in found.items()}
 
     def deletions(self, keys: list[AppKey]) -> list[tuple[str, str | None]]:
-        """Each DeleteApp about these, and how SageMaker answered."""
+        """Each DeleteApp for these, and SageMaker's answer."""
         names = {key.owner_name for key in keys}
         return [
             (owner, call.outcome)
@@ -182,7 +182,7 @@ class EngineRoom:
         ]
 
     def accepted(self, keys: list[AppKey]) -> list[str]:
-        """The owners of these apps whose deletion SageMaker accepted, as often as it did."""
+        """The owners of the apps whose deletion SageMaker accepted, once for each acceptance."""
         return sorted(owner for owner, outcome in self.deletions(keys) if outcome == "ok")
 
 
@@ -198,7 +198,7 @@ _numbers = itertools.count(1)
 
 
 def enter_editors(studio: BlockingStudio, count: int = 2) -> tuple[str, list[AppKey]]:
-    """A domain of its own with Code Editors in it, which nobody shuts down."""
+    """A domain of its own with Code Editors that nobody shuts down."""
     number = next(_numbers)
     domain = f"d-faults{number:06}"
 
@@ -224,7 +224,7 @@ def enter_editors(studio: BlockingStudio, count: int = 2) -> tuple[str, list[App
 
 
 def empty(studio: BlockingStudio, domain: str, keys: list[AppKey]) -> None:
-    """Takes them out again."""
+    """Removes them."""
 
     def out(s: Any) -> None:
         for key in keys:

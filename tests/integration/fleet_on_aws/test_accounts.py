@@ -1,4 +1,4 @@
-"""Three accounts: a message for each, and one that lets nobody in leaves the others as they are."""
+"""Three accounts: a message for each, and one that denies access does not affect the others."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ role_arn = "arn:aws:iam::333333333333:role/sagemaker-autoshutdown-fleet-reader"
 
 
 def member_roles(engines: Ministack) -> None:
-    """The roles of ``fleet-member.yaml``, as far as STS asks."""
+    """The roles of ``fleet-member.yaml``, as far as STS checks them."""
     iam = boto3.session.Session().client(
         "iam",
         region_name=REGION,
@@ -75,7 +75,7 @@ def test_an_account_that_lets_nobody_in_leaves_the_two_others_working(
         CLOSED,
     ]
     assert len({each["sweep"] for each in bodies}) == 1
-    # The one that fails is done with: its time is charged by the next that does not.
+    # The failed one is done: the next good sweep charges its time.
     assert room.call(handlers.sweep, messages) == []
     table = Table(Aws(REGION), room.name, room.name)
     counts = {name: table.sweeps(Scope(name, REGION)) for name in (ACCOUNT, MEMBER, CLOSED)}
@@ -83,9 +83,7 @@ def test_an_account_that_lets_nobody_in_leaves_the_two_others_working(
     assert "closed us-east-1 can't be swept" in caplog.text
     assert "sts:AssumeRole" in caplog.text
     assert room.received(room.tasks) == [], "nobody has been up for long enough yet"
-    room.skew += timedelta(
-        minutes=5
-    )  # both have been seen up for long enough, however fast this is
+    room.skew += timedelta(minutes=5)  # both have been seen up long enough, however fast this runs
     tasks = room.sweep()
     scopes = {task.run.scope.account_id for each in tasks for task in read_tasks(each)}
     assert scopes == {ACCOUNT, MEMBER}

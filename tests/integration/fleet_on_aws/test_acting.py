@@ -1,4 +1,5 @@
-"""The stack with ``Act`` on ministack: what nobody watches is marked, warned of and gone."""
+"""The stack with ``Act`` on ministack: apps that nobody watches are marked, get a warning, and
+are gone."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ from tests.reporters import Reporters, serving
 from .conftest import Fleet
 
 DOMAIN = "d-acting000001"
-#: Each takes some rounds of a minute, on a machine that does other things as well.
+#: Each takes some rounds of a minute, on a busy machine.
 LIMIT = 400.0
 
 CONFIG = """
@@ -71,7 +72,7 @@ def reporters() -> Reporters:
 
 @pytest.fixture
 def prometheus(reporters: Reporters, tmp_path: Path) -> Iterator[Prometheus]:
-    """A real Prometheus, which scrapes them and takes what the functions send."""
+    """A real Prometheus, which scrapes them and accepts the functions' metrics."""
     with serving(reporters) as address:
         scrapes = [{"job_name": "servers", "static_configs": [{"targets": [address]}]}]
         with running_prometheus(tmp_path / "prometheus", scrapes) as server:
@@ -80,7 +81,7 @@ def prometheus(reporters: Reporters, tmp_path: Path) -> Iterator[Prometheus]:
 
 @pytest.fixture
 def apps(studio: BlockingStudio) -> Iterator[dict[str, AppKey]]:
-    """One app for each user, in service for an hour, in a domain that does nothing about it."""
+    """One app for each user, in service for an hour, in a domain without any idle shutdown."""
     made: dict[str, AppKey] = {}
 
     def fill(s: Any) -> None:
@@ -116,7 +117,7 @@ def _server(key: AppKey) -> ReportKey:
 
 
 def _used(engines: Ministack, profile: str, seconds: float) -> None:
-    """What CloudWatch says of a session of Canvas."""
+    """CloudWatch's metric for a session of Canvas."""
     names = {"DomainId": DOMAIN, "UserProfileName": profile}
     dimensions = [{"Name": name, "Value": value} for name, value in names.items()]
     datum = {"MetricName": METRIC, "Dimensions": dimensions, "Value": seconds}
@@ -124,7 +125,7 @@ def _used(engines: Ministack, profile: str, seconds: float) -> None:
 
 
 def command(*arguments: str) -> dict[str, Any]:
-    """What ``fleet`` prints as JSON, for an admin of the account."""
+    """The JSON output of ``fleet``, for an admin of the account."""
     done = subprocess.run(
         [sys.executable, "-m", "sagemaker_autoshutdown.cli", "fleet", *arguments],
         capture_output=True,
@@ -180,7 +181,7 @@ def test_what_nobody_watches_is_marked_warned_of_and_gone_and_nothing_else_is_to
     marked: set[str] = set()
 
     def gone() -> bool:
-        # CloudWatch goes on telling, as long as there is a session.
+        # CloudWatch goes on reporting while there is a session.
         _used(engines, "idle", 7200.0)
         _used(engines, "busy", 60.0)
         now = {name for name, key in apps.items() if _mark(studio, key)}
@@ -239,7 +240,7 @@ def test_what_nobody_watches_is_marked_warned_of_and_gone_and_nothing_else_is_to
         *("costs", "--stack", fleet.name, "--region", REGION, "--group-by", "domain", "--json")
     )
     assert {row["key"]: Decimal(row["usd"]) > 0 for row in costs["rows"]}[DOMAIN]
-    # Of the last minutes only: Prometheus shows a series that has ended for five.
+    # Of the last minutes only: Prometheus shows an ended series for five.
     spent = f'sum(last_over_time({PREFIX}fleet_usd_per_hour{{domain="{DOMAIN}"}}[100s]))'
     wait_for(
         lambda: 0 < prometheus.values(spent).get((), 0) < 2.5,

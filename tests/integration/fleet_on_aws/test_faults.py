@@ -1,5 +1,5 @@
-"""What goes wrong on AWS's engines: functions are killed at each step, messages come twice and in
-any order, the table is away, clocks are wrong. Queues, table and log group are real."""
+"""Faults on AWS: functions are killed at each step, messages come twice and in any order, the
+table can't be reached, clocks are wrong. Queues, table and log group are real."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests.ministack import Ministack
 
 from .engine_room import EDITORS_RULE, EngineRoom, Killed, Record, empty, enter_editors
 
-#: Sweeps until all that is due is gone, after a fault. Each is five minutes after the one before.
+#: Sweeps until all due runs are gone, after a fault. Each is five minutes after the one before.
 ROUNDS = 12
 
 Make = Callable[..., "Case"]
 
 
 class Case:
-    """Apps that are due, and the functions that look after them."""
+    """Due apps, and the functions that watch them."""
 
     def __init__(self, room: EngineRoom, domain: str, keys: list[AppKey]) -> None:
         self.room, self.domain, self.keys = room, domain, keys
@@ -34,13 +34,13 @@ class Case:
         self.room.skew += timedelta(minutes=5)
 
     def due(self) -> list[Record]:
-        """Sweeps until they are to be shut down; gives the messages that say so."""
+        """Sweeps until the apps should be shut down; returns the messages that say so."""
         self.room.round()
         self.later()
         self.room.round()
         assert all(self.marks())
         self.later()
-        time.sleep(1.1)  # SageMaker tells its time, by which the warning ends, in whole seconds
+        time.sleep(1.1)  # SageMaker's time, by which the warning ends, is in whole seconds
         return self.room.sweep()
 
     def marks(self) -> list[str]:
@@ -53,7 +53,7 @@ class Case:
         return {key.owner_name for key in self.keys if key in up}
 
     def goes_on(self) -> None:
-        """Sweeps without faults, until they are gone and the audit is whole."""
+        """Sweeps without faults, until they are gone and the audit is complete."""
         for _ in range(ROUNDS):
             self.later()
             self.room.cold()
@@ -66,7 +66,7 @@ class Case:
         return sorted(key.owner_name for key in self.keys)
 
     def check(self) -> None:
-        """Each is gone by one accepted deletion, and the audit tells it."""
+        """Each is gone by one accepted deletion, and the audit has it."""
         assert self.room.accepted(self.keys) == self.names
         assert not self.up()
         audit = self.room.audit()
@@ -96,7 +96,7 @@ def make(
 
 
 def killed_at(case: Case, step: int, records: list[Record]) -> bool:
-    """Does tasks and dies at a step; whether it came to that."""
+    """Carries out tasks and dies at a step; returns whether it reached the step."""
     count = 0
 
     def point(service: str, operation: str, made: bool) -> None:
@@ -116,7 +116,8 @@ def killed_at(case: Case, step: int, records: list[Record]) -> bool:
 
 
 def _steps_killed(make: Make, to_be_killed: Callable[[Case], list[Record]], steps: range) -> int:
-    """Kills a function at each of these steps, each time with new apps; how often it came to it."""
+    """Kills a function at each of these steps, each time with new apps; returns how often it was
+    reached."""
     killed = 0
     for step in steps:
         case = make(count=1)
@@ -206,7 +207,8 @@ def test_a_table_that_goes_away_after_the_deletion_is_no_second_deletion(make: M
 
 @pytest.mark.parametrize("minutes", [-25, 25])
 def test_a_wrong_clock_shortens_nobodys_warning(make: Make, minutes: int) -> None:
-    """Of both functions: by it, the warning of 20 minutes is over at once, or never began."""
+    """Of both functions: by their clock, the warning of 20 minutes is over at once, or never
+    began."""
     case = make(warning="20m")
     case.room.round()
     case.later()

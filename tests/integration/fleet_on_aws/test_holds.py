@@ -1,4 +1,4 @@
-"""Holds in DynamoDB and in SQLite: each change is one conditional write, in both alike."""
+"""Holds in DynamoDB and in SQLite: each change is one conditional write in both."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Make = Callable[[], Holds]
 
 @pytest.fixture(params=["DynamoDB", "SQLite"])
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
-    """Makes what different processes have of the same store."""
+    """Makes different processes' clients of the same store."""
     if request.param == "SQLite":
         stores: list[Store] = []
 
@@ -63,7 +63,7 @@ def test_a_run_has_one_hold_and_the_first_stays(make: Make) -> None:
 
 
 def test_of_two_that_change_a_hold_only_one_does(make: Make) -> None:
-    """Or both would go on to call SageMaker."""
+    """Otherwise both would go on to call SageMaker."""
     one, other = make(), make()
     hold = first(VERDICT, Phase.MARKED, NOON)
     one.create(hold)
@@ -125,7 +125,7 @@ class Deaf(Aws):
 
 
 def test_a_write_whose_answer_was_lost_is_not_taken_for_anothers(engines: Ministack) -> None:
-    """Or a run would wait for the end of a lease that its own sweeper holds."""
+    """Otherwise a run would wait for the end of a lease that its own sweeper holds."""
     holds = DynamoHolds(Deaf(REGION), Place(engines).name)
     hold = first(VERDICT, Phase.MARKED, NOON)
     assert holds.create(hold)
@@ -133,7 +133,7 @@ def test_a_write_whose_answer_was_lost_is_not_taken_for_anothers(engines: Minist
 
 
 class Away(Aws):
-    """Reaches nobody."""
+    """Can't reach the store."""
 
     def call_blocking(
         self, service: str, operation: str, parameters: dict[str, Any]

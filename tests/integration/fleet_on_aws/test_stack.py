@@ -1,4 +1,4 @@
-"""The stack that users deploy, on ministack: what it does, from the schedule to the record."""
+"""The stack that users deploy, on ministack, from the schedule to the record."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCOPE = Scope(ACCOUNT, REGION)
 
 @pytest.mark.whole_stack
 def test_a_schedule_fires_and_the_fleet_is_recorded(fleet: Fleet, studio: BlockingStudio) -> None:
-    """By the template that users deploy, with rights that are checked."""
+    """Uses the template that users deploy, with checked rights."""
     made = studio.do(lambda s: fleets.fill(s.account, s.now(), apps=21, notebooks=0))
     fleet.deploy()
     outputs = fleet.deployment.outputs()

@@ -55,7 +55,7 @@ def place(engines: Ministack) -> Iterator[Place]:
 
 @pytest.fixture(params=["in the item", "in S3"])
 def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both places of a body."""
+    """Both places for a body."""
     if request.param == "in S3":
         monkeypatch.setattr(module, "INLINE", 0)
     return str(request.param)
@@ -159,7 +159,7 @@ def test_a_step_from_an_older_state_is_refused(place: Place) -> None:
 
 
 class Losing(Aws):
-    """Loses the answer to a write; what does the retry say then? As botocore does it."""
+    """Loses the answer to a write, to see the result of the retry, as botocore makes it."""
 
     lost = 0
 
@@ -176,7 +176,7 @@ class Losing(Aws):
 def test_a_write_whose_answer_is_lost_is_not_taken_for_another_writers(
     place: Place, where: str
 ) -> None:
-    """Or the winner would delete the record that it has just made valid."""
+    """Otherwise the winner would delete the record that it has just made valid."""
     table = place.table()
     state = run_until(table, 0)
     step = stepped(state, sweep(60, app(), volume("s")))

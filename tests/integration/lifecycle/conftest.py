@@ -1,4 +1,4 @@
-"""A local Studio with the kind of settings that must survive, and the command run against it."""
+"""A local Studio with settings that must survive, and the command run against it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.localstudio import names, space, user
 from tests.localstudio.testing import QUICK, BlockingStudio, running_studio
 
 IMAGE = f"arn:aws:sagemaker:{names.REGION}:{names.ACCOUNT}:image/own"
-#: What an admin may have set long ago, and will not want to lose.
+#: Settings that an admin made long ago and does not want to lose.
 USER_SETTINGS: dict[str, Any] = {
     "ExecutionRole": names.ROLE_ARN,
     "SecurityGroups": ["sg-1"],
@@ -76,7 +76,7 @@ class Account:
         return dict(described.get("UserSettings", {}))
 
     def create_config(self, name: str, app_type: str, script: str = "#!/bin/bash\nexit 0\n") -> str:
-        """Somebody else's lifecycle configuration; gives its ARN."""
+        """Somebody else's lifecycle configuration; returns its ARN."""
         answer = self.client.create_studio_lifecycle_config(
             StudioLifecycleConfigName=name,
             StudioLifecycleConfigContent=base64.b64encode(script.encode()).decode(),
@@ -98,7 +98,7 @@ class Account:
         return base64.b64decode(described["StudioLifecycleConfigContent"]).decode()
 
     def changes(self) -> list[str]:
-        """The operations that changed something, in their order."""
+        """The operations that changed something, in order."""
         made = ("Create", "Update", "Delete")
         return [call.operation for call in self.studio.calls() if call.operation.startswith(made)]
 
@@ -110,7 +110,7 @@ def account(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Iterator[Account]:
-    """An account with one domain, by either of the ways in which AWS may take an update."""
+    """An account with one domain, for both ways in which AWS may handle an update."""
     with running_studio(tmp_path, timing=replace(QUICK, pending=0, deleting=0)) as studio:
         for name, value in studio.aws_environment().items():
             monkeypatch.setenv(name, value)

@@ -1,4 +1,4 @@
-"""A script that had our place runs first, as it would without ours, whatever ours comes to."""
+"""A script that had our place runs first, as it would without ours, whatever the result of ours."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Runs another's script and then ours, on a machine that is no image of SageMaker's."""
+    """Runs another's script and then ours, on a machine that is not an image of SageMaker's."""
     programs = tmp_path / "programs"
     programs.mkdir()
 
@@ -60,7 +60,7 @@ OTHERS = {
         {},
         {"mktemp": "exit 1"},
         {"mktemp": 'ln -s /dev/full "$0.file"; echo "$0.file"'},
-        # As on a file system from which nothing may be executed.
+        # As on a file system that does not allow execution.
         {"chmod": ""},
     ],
     ids=["as ever", "no temporary file", "disk full", "noexec"],
@@ -76,11 +76,11 @@ def test_it_runs_and_decides_whether_the_app_starts(
 
 
 def test_the_time_that_it_takes_is_not_ours(run: Run, tmp_path: Path) -> None:
-    """SageMaker counts both together, so that ours is left out where it would end too late."""
+    """SageMaker counts both together, so ours is skipped if it would end too late."""
     late = run("sleep 2", ("\nFIRST_TIME=190", "\nFIRST_TIME=2"))
     assert re.search("NOT INSTALLED: the script that runs first took [23] s", late.stdout)
     assert late.returncode == 0
-    # And what ours has is counted from when it begins.
+    # Ours gets its own time from when it begins.
     python = tmp_path / "opt/conda/bin/python"
     python.parent.mkdir(parents=True)
     python.write_text('#!/bin/sh\nsed "s/.*/it was asked/;q"\nexit 1\n')

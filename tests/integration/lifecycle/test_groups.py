@@ -1,4 +1,4 @@
-"""Installing for some user profiles: a list, a tag, a share, and what was installed for."""
+"""Installing for some user profiles: by list, tag, percentage, or earlier installation."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_who_is_deleted_meanwhile_keeps_nobody_else_waiting(account: Account) ->
         code, out, err = account.run("install", "--yes", *options, *NEWER)
         assert (code, err) == ((0, "") if "Done" in out else (1, NOBODY))
         account.run("install", "--yes", *ALL)
-    # Of one that was named it is said.
+    # If a profile was named, the output mentions it.
     account.studio.fault(Fault("DescribeUserProfile", code="ResourceNotFound", times=1))
     code, _, err = account.run("install", "--yes", "--user-profile", "ada", *NEWER)
     assert (code, "there is no such thing" in err) == (1, True)

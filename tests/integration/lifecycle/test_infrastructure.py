@@ -1,4 +1,4 @@
-"""The CloudFormation template and the Terraform module create what the command does."""
+"""The CloudFormation template and the Terraform module create the same as the command."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TEMPLATE = FOLDER / "cloudformation.yaml"
 DOMAIN_ID = "d-f0lwireyzpjp"
 DOMAIN_ARN = f"arn:aws:sagemaker:us-east-2:123456789012:domain/{DOMAIN_ID}"
 SOURCE = "ssm:/studio/autoshutdown"
-#: With what could go wrong in quoting.
+#: Values that are hard to quote.
 OTHER = ScriptSettings(
     version="1.2.3",
     wheel="s3://bucket/folder/sagemaker_autoshutdown-1.2.3-py3-none-any.whl",
@@ -51,7 +51,7 @@ OTHER = ScriptSettings(
         "settings_source": SOURCE,
     },
 )
-#: Parameter → what the command takes for it.
+#: Parameter → the command's option.
 PATTERNS = {
     "Version": script_module.VERSION,
     "Wheel": script_module.WHEEL,
@@ -65,7 +65,7 @@ SETTINGS = pytest.mark.parametrize("settings", [ScriptSettings(), OTHER], ids=["
 
 
 def resolved(value: Any, parameters: dict[str, Any]) -> Any:
-    """A template's value with its functions computed, as far as this template uses them."""
+    """A template's value with its functions evaluated, as far as this template uses them."""
     if isinstance(value, list):
         items = [resolved(item, parameters) for item in value]
         return [item for item in items if item is not NO_VALUE]
@@ -101,7 +101,7 @@ NO_VALUE = object()
 
 
 def parameters_for(settings: ScriptSettings) -> dict[str, Any]:
-    """The stack's parameters, and what CloudFormation itself adds."""
+    """The stack's parameters, and CloudFormation's own additions."""
     lines = settings.assignments()
     return {
         "Revision": "1",
@@ -130,7 +130,7 @@ def resources(settings: ScriptSettings) -> dict[str, Any]:
 
 
 def unquoted(script: str) -> str:
-    """A script in which a value is quoted only where it must be, which means the same."""
+    """A script whose values are quoted only if they must be, with the same meaning."""
     return re.sub(
         r"^([A-Z_0-9]+)='(.*)'$",
         lambda found: f"{found[1]}={shlex.quote(found[2])}",
@@ -150,7 +150,7 @@ def test_the_files_of_the_repository_are_those_that_the_command_writes() -> None
             )
     shipped = {path.name for path in (FOLDER / "terraform").iterdir() if path.is_file()}
     assert {f"terraform/{name}" for name in shipped} <= set(templates.terraform_files())
-    # What can be given without a bucket, with room for what is still to come.
+    # The limit of a template without a bucket, with room for future additions.
     assert len(TEMPLATE.read_bytes()) < 51_200 - 512
 
 
@@ -199,7 +199,7 @@ def test_a_stack_creates_the_scripts_that_the_command_does(settings: ScriptSetti
             content = properties["StudioLifecycleConfigContent"]
             assert properties["StudioLifecycleConfigAppType"] == kind.app_type
         script = unquoted(base64.b64decode(content).decode())
-        # The first line's own words name the template's version.
+        # The first line names the template's version.
         expected = without_comments(render(kind, settings)).partition("\n#\n")[2]
         assert script.partition("\n#\n")[2] == unquoted(expected)
 
@@ -232,7 +232,7 @@ def test_the_template_takes_what_the_command_takes_and_nothing_else() -> None:
         name: pattern if name == "Version" else f"({pattern})?"
         for name, pattern in PATTERNS.items()
     }
-    # Whatever the command can write into a script, the template can, too.
+    # The template can express every script that the command can.
     assert set(cloudformation.PARAMETERS.values()) == set(ScriptSettings().assignments())
     assert set(cloudformation.PARAMETERS) <= set(parameters)
 
@@ -261,7 +261,7 @@ def test_in_govcloud_and_china_a_stack_names_what_is_there(partition: str, regio
 
 
 def expected_policy(settings: ScriptSettings, source: str, *place: str) -> dict[str, Any]:
-    """What the command prints for a stack or module that was told the same."""
+    """The command's output for a stack or module with the same settings."""
     if settings is not OTHER:
         return policy.role_policy(settings.wheel, place=policy.Place(*place))
     where = replace(policy.Place(*place), own_domain=DOMAIN_ID, any_domain=DOMAIN_ID)
@@ -308,7 +308,7 @@ class Terraform:
         return {each["address"]: each["values"] for each in found}
 
 
-#: No account is asked: what is planned needs none.
+#: No account is called: the plan needs none.
 PROVIDER = """
 provider "aws" {
   region                      = "us-east-2"
@@ -408,7 +408,7 @@ def test_no_variable_can_become_a_command(terraform: Terraform) -> None:
     (terraform.folder / "test.auto.tfvars.json").write_text('{"more_settings": {"idle_timout": 1}}')
     refused = terraform.run("plan", "-no-color", "-input=false")
     assert "more_settings has unknown settings: idle_timout" in refused.stderr
-    # A plan says of every variable what is wrong with it.
+    # A plan lists the errors of every variable.
     quoted = dict.fromkeys(("index_url", "wheel", "package_version", "sha256"), "/a'b.whl")
     (terraform.folder / "test.auto.tfvars.json").write_text(json.dumps(quoted))
     refused = terraform.run("plan", "-no-color", "-input=false")
@@ -418,7 +418,7 @@ def test_no_variable_can_become_a_command(terraform: Terraform) -> None:
 
 
 def test_the_modules_variables_are_the_scripts_settings() -> None:
-    """Parsed, not run: where there is no terraform this is what can be said of it."""
+    """Parsed, not run: all that is possible without terraform."""
     parsed: dict[str, Any] = {}
     for file in sorted((FOLDER / "terraform").glob("*.tf")):
         with file.open() as stream:

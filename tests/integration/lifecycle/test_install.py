@@ -23,7 +23,7 @@ CLASSIC, LAB = "JupyterServerAppSettings", "JupyterLabAppSettings"
 
 
 def places(settings: dict[str, Any]) -> dict[str, str | None]:
-    """What stands where ours goes, by kind."""
+    """The ARN in our place, by kind."""
     spec = settings.get(CLASSIC, {}).get("DefaultResourceSpec", {})
     return {
         "classic": spec.get("LifecycleConfigArn"),
@@ -32,7 +32,7 @@ def places(settings: dict[str, Any]) -> dict[str, str | None]:
 
 
 def without_places(settings: dict[str, Any]) -> Any:
-    """Settings without anything of lifecycle configurations, to see what else has changed."""
+    """Settings without lifecycle configurations, to see other changes."""
 
     def clean(value: Any) -> Any:
         if isinstance(value, dict):
@@ -42,7 +42,7 @@ def without_places(settings: dict[str, Any]) -> Any:
     cleaned = clean(settings)
     for group in cleaned.values():
         if group.get(CLASSIC, {}).get("DefaultResourceSpec") == {"InstanceType": "system"}:
-            del group[CLASSIC]["DefaultResourceSpec"]  # what it is without being said
+            del group[CLASSIC]["DefaultResourceSpec"]  # the default
     return without_nothing(cleaned)
 
 
@@ -58,7 +58,7 @@ def test_install_attaches_both_kinds_and_keeps_all_that_is_there(account: Accoun
             assert account.script(arn) == render(Kind(kind), ScriptSettings(idle_timeout=1800))
     assert without_places(after) == without_places(before)
     assert "own idle shutdown is on in the DefaultUserSettings" in out
-    # A default that can't be chosen keeps the app from starting.
+    # A default that is not selectable keeps the app from starting.
     classic = after["DefaultUserSettings"][CLASSIC]
     assert classic["LifecycleConfigArns"] == [classic["DefaultResourceSpec"]["LifecycleConfigArn"]]
 
@@ -136,7 +136,7 @@ def test_a_default_script_that_was_there_goes_on_running_and_gets_its_place_back
     # As without ours: a script that fails keeps the app from starting.
     assert result.returncode == 7
 
-    # Another version takes the place of ours only, not of theirs.
+    # Another version replaces ours only, not theirs.
     account.run("install", "--yes", "--idle-timeout", "1h")
     newer = places(account.domain["DefaultUserSettings"])["classic"]
     assert newer not in (None, ours, theirs)
@@ -207,7 +207,7 @@ def test_settings_that_this_botocore_does_not_know_are_not_written_back(account:
 def test_what_aws_lost_on_the_way_is_found_when_it_is_read_back(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stand-in for an update that does more than it was asked for."""
+    """A stand-in for an update that does more than it should."""
     functions = SERVICES[0].functions
     update = functions["UpdateDomain"]
 
@@ -235,7 +235,7 @@ def test_a_missing_right_is_named(account: Account) -> None:
     assert "sagemaker:UpdateDomain" in err
     assert "policy admin" in err
     account.studio.faults_off()
-    # And the same command goes on from there.
+    # The same command continues from there.
     assert account.run("install", "--yes")[0] == 0
 
 
@@ -280,7 +280,7 @@ def test_more_than_one_domain_must_be_chosen_from(account: Account) -> None:
 
 
 def _plain(domain: dict[str, Any]) -> dict[str, Any]:
-    """A Classic default of nothing but the only instance type there is means nothing."""
+    """A Classic default with nothing but the only instance type there means nothing."""
     for group in domain.values():
         spec = group.get(CLASSIC, {}).get("DefaultResourceSpec")
         if spec is not None and spec.get("LifecycleConfigArn") in (None, NO_ARN):

@@ -1,4 +1,4 @@
-"""Names of lifecycle configurations tell what they install and whose they are."""
+"""Names of lifecycle configurations show the installed version and the owner."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sagemaker_autoshutdown.lifecycle.script import (
 from .conftest import Account
 
 ARN = "arn:aws:sagemaker:us-east-2:123456789012:studio-lifecycle-config/"
-#: What others might call theirs.
+#: Possible names of others' configurations.
 FOREIGN = [
     "sagemaker-autoshutdown-team-space-cleanup",
     "sagemaker-autoshutdown-classic-notify",
@@ -109,7 +109,7 @@ def test_what_the_template_attached_is_neither_run_twice_nor_taken_off(account: 
     code, out, _ = account.run("uninstall", "--yes")
     assert (code, "made by the CloudFormation template" in out) == (0, True)
     assert (account.domain, account.changes()) == (before, changes)
-    # For a user profile it is in the way of nothing.
+    # It does not get in the way of a user profile.
     assert account.run("install", "--yes", "--user-profile", "ada")[0] == 0
     ada = account.profile("ada")["JupyterLabAppSettings"]
     assert "Runs first" not in account.script(ada["BuiltInLifecycleConfigArn"])

@@ -1,4 +1,4 @@
-"""Studio's own idle shutdown for Code Editor: set with the install, taken back with the rest."""
+"""Studio's own idle shutdown for Code Editor: set by the install, restored by the uninstall."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def idle(account: Account) -> dict[str, Any]:
 
 
 def set_editor(account: Account, settings: dict[str, Any]) -> None:
-    """As another admin has it."""
+    """As another admin has set it."""
     account.client.update_domain(
         DomainId=account.domain_id,
         DefaultUserSettings={"ExecutionRole": names.ROLE_ARN, "CodeEditorAppSettings": settings},

@@ -26,7 +26,7 @@ def enter(account: Account, name: str = NAME, status: str = "Stopped", **setting
 
 
 def attached(account: Account, name: str = NAME) -> str | None:
-    """The name of what is attached."""
+    """The name of the attached configuration."""
     described = account.client.describe_notebook_instance(NotebookInstanceName=name)
     config: str | None = described.get("NotebookInstanceLifecycleConfigName")
     return config
@@ -73,7 +73,7 @@ def test_one_that_runs_is_named_as_needing_a_stop_first(account: Account) -> Non
     assert f"Not yet: {NAME} is InService and can be changed only while it is stopped" in out
     assert attached(account) is None
     assert attached(account, "stopped") is not None
-    # A pipeline must not take it for done.
+    # A pipeline must not mistake it for done.
     assert (code, err) == (1, 'The steps marked "Not yet" were not done.\n')
 
 
@@ -136,7 +136,7 @@ def test_a_config_for_the_creation_only_survives_an_upgrade_and_comes_back(
 
 
 def test_two_scripts_for_the_creation_do_not_share_a_name(account: Account) -> None:
-    """Both have the name theirs, one after the other, and the same script for every start."""
+    """Both name theirs the same, one after the other, with the same script for every start."""
     names_given = set()
     for number in (1, 2):
         create(account, "theirs", OnCreate=f"#!/bin/bash\n# {number}\n")

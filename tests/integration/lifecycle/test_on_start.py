@@ -1,4 +1,4 @@
-"""The script says what else shuts down the app; what it may not look at it says, too."""
+"""The script reports other shutdowns of the app, and checks that it may not make."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def tell(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Tell:
-    """Runs it in ada's private space; gives what it prints."""
+    """Runs it in ada's private space; returns its output."""
     arn = names.arn(f"app/{account.domain_id}/team-a/JupyterLab/default")
     metadata = tmp_path / "resource-metadata.json"
     metadata.write_text(

@@ -1,4 +1,4 @@
-"""A user profile's settings hide the domain's: what applied before goes on applying."""
+"""A user profile's settings hide the domain's: earlier settings must go on applying."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ VERSION_3 = f"arn:aws:sagemaker:{names.REGION}:{names.ACCOUNT}:image/jupyter-ser
 
 
 def set_classic(account: Account, **members: Any) -> None:
-    """What the domain says of JupyterServer apps."""
+    """The domain's settings for JupyterServer apps."""
     settings = account.domain["DefaultUserSettings"]
     settings[CLASSIC] = members
     account.client.update_domain(DomainId=account.domain_id, DefaultUserSettings=settings)
 
 
 def set_profile(account: Account, **settings: Any) -> None:
-    """What ada's profile says."""
+    """The settings of ada's profile."""
     account.client.update_user_profile(
         DomainId=account.domain_id, UserProfileName="ada", UserSettings=settings
     )
@@ -67,7 +67,7 @@ def test_a_profiles_own_script_does_not_hide_the_domains_image_and_scripts(
     assert lab["DefaultResourceSpec"]["SageMakerImageArn"] == IMAGE
     assert lab["CustomImages"]
     assert lab["AppLifecycleManagement"]["IdleSettings"]["IdleTimeoutInMinutes"] == 120
-    # It is said before it is agreed to.
+    # It is shown before the admin agrees.
     copied = "CodeRepositories, DefaultResourceSpec, LifecycleConfigArns"
     assert f"has no {copied} of its own in its {CLASSIC}" in out
 
@@ -87,7 +87,7 @@ def test_uninstall_takes_the_copies_of_the_domains_settings_away_or_says_so(
     assert (code, account.configs) == (0, [])
     ada = account.profile("ada")
     assert ada[LAB].get("BuiltInLifecycleConfigArn") in (None, NO_ARN)
-    if account.studio.studio.account.deep_updates:  # which keep what they are not given
+    if account.studio.studio.account.deep_updates:  # which keep members that they are not given
         assert "still has settings that this command wrote" in out
         assert "UserSettings.JupyterLabAppSettings.CustomImages" in out
     else:
@@ -188,7 +188,7 @@ def test_the_domains_own_idle_shutdown_is_said_for_a_profile_too(account: Accoun
 def test_settings_of_the_domain_that_this_botocore_does_not_know_are_not_half_copied(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stand-in for a member that AWS will add."""
+    """A stand-in for a member that AWS may add."""
     from sagemaker_autoshutdown.aws import Aws
 
     see = Aws.call_seeing_all

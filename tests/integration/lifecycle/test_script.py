@@ -1,4 +1,5 @@
-"""The scripts are what the repository shows, small enough, clean, and say only what can work."""
+"""The scripts equal the repository's files, are small enough, are clean, and hold only valid
+values."""
 
 from __future__ import annotations
 
@@ -52,7 +53,7 @@ def test_shellcheck_finds_nothing(kind: Kind, tmp_path: Path) -> None:
 
 
 def shellchecked(script: str, folder: Path) -> str:
-    """What shellcheck finds."""
+    """shellcheck's findings."""
     file = folder / "on-start.sh"
     file.write_text(script)
     shellcheck = shutil.which("shellcheck", path=str(Path(sys.executable).parent))
@@ -70,7 +71,7 @@ def test_a_script_fits_into_what_the_api_takes(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", Kind)
 def test_no_kind_takes_more_than_a_minute(kind: Kind) -> None:
-    """Together, whatever hangs; what is killed after its time may take 2 s more."""
+    """Together, whatever hangs; a killed command may take 2 s more."""
     script, killed, after = render(kind), 2, 5
     times = {
         name: int(seconds)
@@ -79,7 +80,7 @@ def test_no_kind_takes_more_than_a_minute(kind: Kind) -> None:
     assert script.count(f"TIME_LIMIT=$((SECONDS + {after}))") == 2
     longest = times["INSTALL"] + killed + times["RESTART"] + after + killed
     assert longest <= 60
-    # SageMaker's own limit is for what runs first as well.
+    # SageMaker's own limit also includes the script that runs first.
     assert times["FIRST"] + longest < 270
 
 

@@ -1,4 +1,4 @@
-"""The plan says what the script does, so that an admin agrees to what is meant."""
+"""The plan describes the script, so that an admin knows what to agree to."""
 
 from __future__ import annotations
 

@@ -24,19 +24,19 @@ from tests.reporters import Reporters, serving
 
 from .conftest import Account
 
-#: What something between here and AWS may answer.
+#: Possible answers of something between here and AWS.
 PAGE = "<!DOCTYPE html>\n<html><body><h1>Bad gateway</h1></body></html>"
 
 
 def rows(account: Account, *more: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """What the command says, by owner and kind."""
+    """The command's output, by owner and kind."""
     code, out, _ = account.run("status", "--json", *more)
     assert code == 0
     return {(row["owner"], row["kind"]): row for row in json.loads(out)}
 
 
 def log(account: Account, stream: str, *lines: str) -> None:
-    """What a script says when an app starts, as Studio keeps it."""
+    """A script's message at the start of an app, as Studio stores it."""
     logs = account.studio.client("logs")
     group = {"logGroupName": start_logs.GROUP}
     with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
@@ -49,7 +49,7 @@ def log(account: Account, stream: str, *lines: str) -> None:
 
 
 def start_app(account: Account, owner_kind: str, owner: str, app_type: str) -> None:
-    """An app that is in service as far as the API can tell, started with what is attached now."""
+    """An app in service for the API, started with the attached script."""
     from tests.localstudio.operations.lifecycle import configs_of
 
     state = account.studio.studio.account
@@ -193,7 +193,7 @@ def test_aws_that_refuses_for_minutes_is_not_waited_for_for_ever(
 
 
 def test_a_start_that_installed_nothing_is_not_taken_for_one_that_did(account: Account) -> None:
-    """Without internet all would have said so, while the version they were given looks well."""
+    """Without internet all starts would have failed, while the attached version looks well."""
     account.run("install", "--yes")
     for owner_kind, owner, app_type in (
         ("user-profile", "ada", "JupyterServer"),
@@ -247,7 +247,7 @@ def test_metrics_that_arrive_are_proof_and_such_that_do_not_stand_out(
             config.write_text(f'[prometheus]\nurl = "{prometheus.url}"\n')
             told = rows(account, "--reports", str(config))
             assert told["ada", "classic"]["metrics_arrive"] is True
-            # They have just been started: no metrics yet is no news.
+            # They have just been started: no metrics yet is not news.
             assert told["grace", "classic"]["metrics_arrive"] is None
             assert told["grace", "classic"]["advice"] == ""
             later = datetime.now(timezone.utc) + timedelta(minutes=9)  # of ten
@@ -347,7 +347,7 @@ def test_a_large_domain_is_asked_once_for_what_the_lists_do_not_tell(account: Ac
 def test_an_app_started_long_after_the_last_change_is_not_asked_what_it_was_started_with(
     account: Account,
 ) -> None:
-    """1,600 calls in a large domain, for what the lists tell."""
+    """1,600 calls in a large domain, for facts that the lists already hold."""
     account.run("install", "--yes")
     start_app(account, "space", "team-a", "JupyterLab")
     start_app(account, "space", "shared", "JupyterLab")

@@ -1,5 +1,5 @@
-"""Wherever the command stops, every app starts with a script that is there, and it is said what
-stands."""
+"""Wherever the command stops, every app starts with a script that exists, and the output names
+the state."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NEWER = ("--package-version", "9.9.9")
 
 
 class Terminal(io.StringIO):
-    """Somebody who types."""
+    """A user who types."""
 
     def __init__(self, typed: str | Callable[[], str]) -> None:
         super().__init__(typed if isinstance(typed, str) else "")
@@ -38,7 +38,7 @@ class Terminal(io.StringIO):
 
 
 def attached_scripts(account: Account) -> list[str]:
-    """What stands in our places, of the domain and of both profiles."""
+    """The ARNs in our places, of the domain and of both profiles."""
     settings = [account.domain["DefaultUserSettings"], account.domain["DefaultSpaceSettings"]]
     settings += [account.profile(name) for name in ("ada", "grace")]
     found = [each.get(LAB, {}).get("BuiltInLifecycleConfigArn") for each in settings]
@@ -48,7 +48,7 @@ def attached_scripts(account: Account) -> list[str]:
 
 
 def assert_all_start(account: Account) -> None:
-    """What is attached is there: an app whose script is not does not start."""
+    """The attached script exists: otherwise an app does not start."""
     assert {arn.rpartition("/")[2] for arn in attached_scripts(account)} <= {*account.configs}
 
 
@@ -170,7 +170,7 @@ def test_ctrl_c_in_the_midst_says_what_stands(
 def test_what_a_stopped_upgrade_leaves_behind_is_named_with_the_command_for_it(
     account: Account,
 ) -> None:
-    """If the update was taken all the same, the next run has nothing to do any more."""
+    """If the update was accepted all the same, the next run has nothing to do."""
     account.run("install", "--yes")
     old = account.configs
     account.studio.fault(Fault("UpdateDomain", drop=True, after=True))

@@ -1,4 +1,4 @@
-"""AWS takes an update and goes on with it for some seconds: nothing is judged before it is over."""
+"""AWS accepts an update and works on it for some seconds: nothing is judged before it is over."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .test_notebooks import NAME, attached, enter
 
 
 def slow(account: Account, monkeypatch: pytest.MonkeyPatch, operation: str) -> list[float]:
-    """The operation takes effect only at the second wait; gives the waits."""
+    """The operation takes effect only at the second wait; returns the waits."""
     functions = SERVICES[0].functions
     update, kind = functions[operation], operation[len("Update") :]
     describe = functions[f"Describe{kind}"]

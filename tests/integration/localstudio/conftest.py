@@ -1,4 +1,4 @@
-"""A local Studio without any process: what the API says is tested on an account set by hand."""
+"""A local Studio without processes: the API is tested on an account set by hand."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def studio(tmp_path: Path) -> Iterator[BlockingStudio]:
 def http_request(
     url: str, method: str, headers: dict[str, str], body: bytes | None = None
 ) -> tuple[int, Any]:
-    """Status and JSON of what a plain HTTP client is answered."""
+    """Status and JSON that a plain HTTP client gets."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=90)
     try:

@@ -15,7 +15,7 @@ from tests.localstudio.testing import BlockingStudio, enter_app
 
 from .conftest import http_request
 
-#: What the local Studio must serve.
+#: The operations that the local Studio must serve.
 OPERATIONS = {
     "CreateApp",
     "ListApps",
@@ -33,7 +33,7 @@ OPERATIONS = {
 
 
 def refused(call: Any, **parameters: Any) -> dict[str, Any]:
-    """Code, message and HTTP status of the error that a call is answered with."""
+    """Code, message and HTTP status of a call's error."""
     with pytest.raises(ClientError) as error:
         call(**parameters)
     answer: Any = error.value.response

@@ -1,7 +1,7 @@
 """Studio Classic with real processes: a JupyterServer, Kernel Gateways, kernels, terminals.
 
-One studio for the module, since its processes take seconds to start; each test uses apps of its
-own, or leaves the shared one as it was.
+One studio for the module, because its processes take seconds to start; each test uses apps of its
+own, or leaves the shared one unchanged.
 """
 
 from __future__ import annotations

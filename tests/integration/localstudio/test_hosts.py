@@ -36,7 +36,7 @@ def test_deleting_a_spaces_app_ends_its_server_and_kernels_and_it_can_be_made_ag
         pids = [process.pid for process in studio.processes(app)]
         assert len(pids) >= 2
 
-        # As the product does it: the server deletes its own app, and gets the answer.
+        # Like the product: the server deletes its own app, and gets the answer.
         delete = f"import boto3; boto3.client('sagemaker').delete_app(**{studio.parameters(app)})"
         told = studio.execute(app, kernel, f"{delete}['ResponseMetadata']['HTTPStatusCode']")
         assert told.text == "200"

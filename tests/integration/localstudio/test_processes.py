@@ -19,7 +19,7 @@ from tests.localstudio.errors import LocalStudioError
 from tests.localstudio.processes import Process
 from tests.paths import ROOT
 
-#: A server of sorts, with a child in a session of its own whose parent has ended.
+#: A server with a child in a session of its own whose parent has ended.
 RUNAWAY = "(setsid sleep 1000 &) ; trap : TERM; echo up; while :; do sleep 0.05; done"
 
 
@@ -44,7 +44,7 @@ async def start(tmp_path: Path, *command: str) -> Process:
 
 
 async def children(process: Process, count: int) -> list[int]:
-    """The process ids of a command and what it started, once there are so many."""
+    """The process ids of a command and its descendants, once there are this many."""
     for _ in range(500):
         found = [info.pid for info in process.tree()]
         if len(found) >= count:

@@ -1,4 +1,4 @@
-"""What the processes of apps are told."""
+"""The arguments and environments of apps' processes."""
 
 from __future__ import annotations
 
