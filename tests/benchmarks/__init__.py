@@ -1,1 +1,1 @@
-"""How fast and how light: ``python -m tests.benchmarks`` measures and prints, never asserts."""
+"""Speed and weight: ``python -m tests.benchmarks`` measures and prints, and never asserts."""

@@ -1,5 +1,5 @@
-"""``python -m tests.benchmarks [delay] [checks] [hour] [load] [messages]``: all of it where none is
-named."""
+"""``python -m tests.benchmarks [delay] [checks] [hour] [load] [messages]``: all of them if none
+is named."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.paths import ROOT
 
 from .scene import Scene, folder, gateway, run, scene, server
 
-#: How long every answer of the API takes, in seconds, while delays are measured.
+#: How long the API takes for every answer, in seconds, while delays are measured.
 API_LATENCY = 0.1
 LIMIT, WARNING = 75.0, 5.0
 RUNS_OF_CRON_PER_HOUR = 12
@@ -29,7 +29,7 @@ KERNELS_PER_HOUR_TABLE = 8
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and print."""
+    """Measures and prints."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("what", nargs="*", help=f"any of {', '.join(SECTIONS)} (default: all)")
     chosen = parser.parse_args(arguments).what or list(SECTIONS)
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 @contextlib.contextmanager
 def a_scene(kernels: int, apps: int = 10, **more: Sequence[float]) -> Iterator[Scene]:
-    """A studio of its own with so many kernels and apps."""
+    """A studio of its own with this many kernels and apps."""
     timing = replace(QUICK, pending=0, deleting=3600)
     with folder() as work, running_studio(work / "studio", timing=timing) as studio:
         yield scene(studio, work, kernels, apps, **more)
@@ -135,7 +135,7 @@ def columns(each: list[dict[str, float]]) -> list[str]:
 
 
 def hour() -> None:
-    """CPU of an hour, ours beside stand-ins of what does the job today."""
+    """CPU of an hour: this product beside stand-ins of today's tools."""
     kernels = KERNELS_PER_HOUR_TABLE
     say(
         f"CPU of an hour with {kernels} kernels in 4 apps, at default settings",
@@ -151,7 +151,7 @@ def hour() -> None:
         one = run(made, {"job": "one_question", **plan}, extension=False)["each"]
         script = _cron_script()
         parts = run(made, {"job": "parts", **plan})
-    # The server's own idling, in the pauses that are measured along.
+    # The server's own idle CPU, in the pauses that are measured along.
     pause = 2 * 0.05 * idle
 
     def row(name: str, each: list[dict[str, float]], per_hour: int, more: float = 0.0) -> list[str]:
@@ -187,7 +187,7 @@ def hour() -> None:
 
 
 def _cron_script() -> float:
-    """CPU seconds of one run of the script; what its question costs the server is counted apart."""
+    """CPU seconds of one run of the script; the server's CPU for its request is counted apart."""
     times = 5
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     for _ in range(times):
@@ -199,7 +199,7 @@ def _cron_script() -> float:
 
 
 def load() -> None:
-    """What loading adds to a server."""
+    """The cost of loading for a server."""
     say(
         "Loading the extension into a server that is up, before the first AWS call",
         "Each in a fresh process, byte code compiled; median and worst of 10. Later, with the "
@@ -291,7 +291,7 @@ def say(title: str, *about: str) -> None:
 
 
 def aim(text: str) -> None:
-    """What was aimed at."""
+    """The target."""
     sys.stdout.write(f"\nAim: {text}.\n")
     sys.stdout.flush()
 
@@ -313,7 +313,7 @@ def ms(seconds: float) -> str:
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """The value that so many percent do not exceed."""
+    """The value that this percentage does not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, -(-len(ordered) * percent // 100) - 1)]
 

@@ -1,4 +1,4 @@
-"""How fast costs are told of a year's ledger, and what a scrape takes.
+"""The speed of answers about costs from a year's ledger, and of a scrape.
 
 ``python -m tests.benchmarks.bench_costs``. Printed, never asserted. The year: 10,000 runs and
 50,000 stretches, of eight apps on four instances.
@@ -165,7 +165,7 @@ def a_status(apps: int, kernels: int) -> Status:
 
 
 def scrapes() -> None:
-    """Scrapes of all that is shown."""
+    """Scrapes of everything that is shown."""
     print("A scrape of our metrics, text included")
     for apps, kernels, aim in ((1, 1, ""), (10, 100, "1 ms"), (100, 100, ""), (1000, 1000, "")):
         registry = CollectorRegistry()
@@ -190,7 +190,7 @@ def scrapes() -> None:
 
 
 def main() -> int:
-    """All of it."""
+    """Runs all of them."""
     with tempfile.TemporaryDirectory() as folder:
         a_year(Path(folder))
     scrapes()

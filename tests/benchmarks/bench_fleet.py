@@ -1,7 +1,7 @@
-"""What a sweep of an account costs, and what others need for the same.
+"""The cost of a sweep of an account, and that of other tools for the same.
 
 ``python -m tests.benchmarks.bench_fleet [APPS ...]``. Printed, never asserted. The fleets are the
-local Studio's; what is measured runs in a process of its own.
+local Studio's; the measured code runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from tests.programs import installed
 from .__main__ import say, table
 
 APPS = (1_000, 5_000, 10_000, 100_000)
-#: The largest fleet that the slow ones are tried with; beyond it their calls are calculated.
+#: The largest fleet that the slow tools are tried with; beyond it their calls are calculated.
 OTHERS_UP_TO = 1_000
-#: Pages of ten, as ListApps gives them to whoever does not ask for more.
+#: Pages of ten, ListApps's default.
 DEFAULT_PAGE = 10
 
 
@@ -89,7 +89,7 @@ def worker(folder: Path) -> None:
 
 
 def describe_each() -> None:
-    """What a script does that looks at each app."""
+    """As a script does that reads each app."""
     import boto3
 
     client = boto3.client("sagemaker")
@@ -118,7 +118,7 @@ def _peak() -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """All of it."""
+    """Runs all of them."""
     if arguments[:1] == ["worker"]:
         worker(Path(arguments[1]))
         return 0

@@ -1,8 +1,8 @@
-"""How long ``lifecycle-config status`` takes for a large domain whose every call takes its time.
+"""How long ``lifecycle-config status`` takes for a large domain with slow calls.
 
 ``python -m tests.benchmarks.bench_rollout [PROFILES] [MILLISECONDS]``. Printed, never asserted. The
 domain is the local Studio's; the command runs in a process of its own: once just after all settings
-were changed, when each app has to be asked for what it was started with, and once a day later.
+were changed, when it has to ask for each app's script, and once a day later.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .__main__ import say
 
 PROFILES = 2_000
 MILLISECONDS = 50
-#: Of five users, so many have a JupyterLab space that is up.
+#: This many of five users have a JupyterLab space that is up.
 UP_OF_FIVE = 4
 
 
@@ -66,7 +66,7 @@ def _command(studio: BlockingStudio, *arguments: str) -> subprocess.CompletedPro
 
 
 def measure(studio: BlockingStudio) -> None:
-    """Ask for the status, say what that took."""
+    """Runs the command and prints how long it took."""
     load = os.getloadavg()[0]
     before, began, own = len(studio.calls()), time.perf_counter(), time.process_time()
     earlier = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -85,7 +85,7 @@ def measure(studio: BlockingStudio) -> None:
 
 
 def main(profiles: int = PROFILES, milliseconds: int = MILLISECONDS) -> None:
-    """Make the domain, ask for its status twice."""
+    """Creates the domain and runs the command twice."""
     with tempfile.TemporaryDirectory() as folder, running_studio(Path(folder)) as studio:
         fill(studio, profiles)
         studio.fault(Fault(delay=milliseconds / 1000))

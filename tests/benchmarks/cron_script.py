@@ -1,4 +1,4 @@
-"""A stand-in for the cron script of AWS's samples: a Python process that asks a server, once."""
+"""A stand-in for the cron script of AWS's samples: a Python process that calls a server, once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import sys
 import urllib.request
 
-# It stops the instance by it, so it has it in memory at every run.
+# The real script stops the instance with it, so it loads it at every run.
 import boto3
 
 if __name__ == "__main__":

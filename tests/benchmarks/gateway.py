@@ -39,7 +39,7 @@ def model(kernel: dict[str, Any], now: float) -> dict[str, Any]:
 
 
 async def serve(kernels: list[dict[str, Any]]) -> None:
-    """Answer until the input ends."""
+    """Answers until the input ends."""
     by_id = {kernel["id"]: kernel for kernel in kernels}
     unstarted = list(kernels)
 

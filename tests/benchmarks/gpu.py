@@ -1,8 +1,8 @@
-"""``python3 tests/benchmarks/gpu.py``: what ``activity/gpu.py`` reads of a real GPU, and how long
-that takes: idle, with memory loaded, and under load.
+"""``python3 tests/benchmarks/gpu.py``: the readings of ``activity/gpu.py`` from a real GPU, and how
+long they take: idle, with memory loaded, and under load.
 
-Needs a driver, and nothing else but Python: modules are loaded from their files, and the load is
-made by the driver's own library (``libcuda.so.1``).
+Needs a driver, and nothing else but Python: modules are loaded from their files, and the driver's
+own library (``libcuda.so.1``) makes the load.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ again:
 
 
 def main() -> None:
-    """Read and print."""
+    """Reads and prints."""
     gpu = _module("gpu")
     began = time.perf_counter()
     gpus = gpu.Gpus()

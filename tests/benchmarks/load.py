@@ -1,7 +1,7 @@
-"""What loading the extension adds to a server, in a process of its own: ``... load CLASSIC``.
+"""The cost of loading the extension into a server, in a process of its own: ``... load CLASSIC``.
 
 The server is initialized first, without it; then the extension is loaded as the server would, and
-puts its parts together on the loop.
+builds its parts on the event loop.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ async def load() -> dict[str, float]:
 
 
 async def longest_hold() -> float:
-    """Until it is cancelled, the longest that the loop takes to come round, in seconds."""
+    """The longest time that the loop takes to come round, in seconds, until it is cancelled."""
     longest = 0.0
     with contextlib.suppress(asyncio.CancelledError):
         while True:

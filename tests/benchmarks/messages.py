@@ -42,7 +42,7 @@ async def measure(*, listening: bool) -> dict[str, float]:
     await client.wait_for_ready(timeout=60)
     delays: list[float] = []
     done = asyncio.Event()
-    # What a websocket's handler does: a stream of its own on the server's event loop.
+    # As a websocket's handler does: a stream of its own on the server's event loop.
     stream = manager.connect_iopub(kernel_id)
     session = client.session
 

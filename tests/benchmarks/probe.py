@@ -1,4 +1,4 @@
-"""Measures what runs on an event loop: how long it is held, and what CPU that takes."""
+"""Measures work on an event loop: how long it blocks the loop, and its CPU time."""
 
 from __future__ import annotations
 
@@ -86,7 +86,8 @@ async def heartbeat(cost: Cost) -> AsyncIterator[None]:
 async def measure(
     work: Callable[[], Awaitable[Any]], times: int, pause: float = 0.05, warm_up: int = 3
 ) -> Costs:
-    """Do it so many times: for callbacks and CPU alone, then as often again with a heartbeat."""
+    """Does it this many times: for callbacks and CPU alone, then as often again with a
+    heartbeat."""
     for _ in range(warm_up):
         await work()
     costs = Costs()
@@ -97,7 +98,7 @@ async def measure(
         with timed_callbacks(cost):
             await work()
         cost.wall = time.perf_counter() - wall
-        # What was handed to a thread (the ledger's) belongs to it.
+        # Work handed to a thread (the ledger's) belongs to it.
         await asyncio.sleep(pause)
         cost.cpu = time.process_time() - cpu
         costs.each.append(cost)

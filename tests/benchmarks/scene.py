@@ -1,5 +1,5 @@
-"""What is measured: a Jupyter server of its own process, between the local Studio's API and a
-stand-in gateway whose kernels are models (a thousand real ones fit no machine of a developer)."""
+"""The measured scene: a Jupyter server in its own process, between the local Studio's API and a
+stand-in gateway whose kernels are models (a thousand real ones fit no developer's machine)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INSTANCE_TYPES = ("ml.t3.medium", "ml.m5.large", "ml.g4dn.xlarge")
 
 @dataclass
 class Scene:
-    """A user with apps in service as far as the API can tell, and kernels that are models."""
+    """A user with apps in service for the API, and kernels that are models."""
 
     studio: BlockingStudio
     folder: Path
@@ -72,7 +72,7 @@ def scene(
         studio.create_domain()
         studio.create_owner(user("ada"))
         for number in range(apps):
-            # As many types as it takes: four apps fit on an instance.
+            # As many types as necessary: four apps fit on an instance.
             kind = INSTANCE_TYPES[number] if number < 3 else f"ml.m5.{number // 4}xlarge"
             enter_app(studio, f"app-{number}", instance_type=kind)
     found = studio.do(lambda s: list(s.account.apps(s.now())))
@@ -93,7 +93,7 @@ def scene(
 
 @contextlib.contextmanager
 def gateway(kernels: list[dict[str, Any]]) -> Iterator[str]:
-    """The stand-in gateway; gives its address."""
+    """The stand-in gateway; returns its address."""
     command = [sys.executable, "-m", "tests.benchmarks.gateway", json.dumps({"kernels": kernels})]
     with subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -114,7 +114,7 @@ def server(
     extension: bool = True,
     traits: Mapping[str, Any] | None = None,
 ) -> Iterator[subprocess.Popen[str]]:
-    """A Jupyter server that does what ``plan`` says and ends."""
+    """A Jupyter server that follows ``plan`` and ends."""
     extensions = {"tests.benchmarks.worker": True, "sagemaker_autoshutdown": extension}
     command = [
         sys.executable,
@@ -149,7 +149,7 @@ def server(
 
 
 def run(scene: Scene, plan: Mapping[str, Any], **options: Any) -> dict[str, Any]:
-    """What a server measured of itself."""
+    """The server's own measurements."""
     plan = {"kernels": len(scene.kernels), **plan}
     with gateway(scene.kernels) as url, server(scene, url, plan, **options) as process:
         assert process.stdout is not None

@@ -1,6 +1,7 @@
 """A server extension that measures the server it is loaded into, prints JSON and ends it.
 
-What to measure is in the environment (``BENCHMARK``), so that the server is started as any other.
+The environment (``BENCHMARK``) names the measurements, so that the server is started like any
+other.
 """
 
 from __future__ import annotations
@@ -35,12 +36,12 @@ from .gateway import SPEC
 from .probe import measure
 
 MARK = "BENCHMARK-RESULT "
-#: What the Classic extension's questions are taken to be: what it needs, each over HTTP.
+#: The assumed requests of the Classic extension, each over HTTP.
 QUESTIONS = ("api/sessions", "api/kernels", "api/terminals", "api/status")
 
 
 class Worker:
-    """What can be asked of a server."""
+    """The measurements of a server."""
 
     def __init__(self, server: ServerApp, plan: dict[str, Any]) -> None:
         self.server = server
@@ -51,7 +52,7 @@ class Worker:
         self.served: Served | None = None
 
     async def wait_for_the_extension(self) -> None:
-        """Until it is at work, where there is one."""
+        """Waits until our extension is at work, if there is one."""
         running: Running | None = self.server.web_app.settings.get(SETTINGS_KEY)
         if running is not None:
             self.served = await running.served.get()
@@ -80,7 +81,7 @@ class Worker:
         }
 
     async def profile(self) -> dict[str, Any]:
-        """Where the event loop's time of our checks goes; for who wants to make them cheaper."""
+        """Where the event loop's time of our checks goes, for making them cheaper."""
         monitor = self.monitor
         await monitor.stop()
         await monitor.check()
@@ -123,7 +124,7 @@ class Worker:
         }
 
     async def idle(self) -> dict[str, Any]:
-        """The CPU of the server while the loop sleeps, or where there is none of ours."""
+        """The CPU of the server while the loop sleeps, or without our extension."""
         if self.served is not None:
             await self.monitor.stop()
         await asyncio.sleep(1)
@@ -132,7 +133,7 @@ class Worker:
         return {"cpu_per_second": (time.process_time() - cpu) / (time.perf_counter() - wall)}
 
     async def in_process_probe(self) -> dict[str, Any]:
-        """As AWS's probe: sessions, kernels and terminals out of the server's objects."""
+        """Like AWS's probe: sessions, kernels and terminals from the server's objects."""
         await self._open_notebooks()
         server = self.server
         terminals = server.web_app.settings.get("terminal_manager")
@@ -146,7 +147,7 @@ class Worker:
         return (await measure(work, self.plan["times"])).as_dict()
 
     async def http_questions(self) -> dict[str, Any]:
-        """As the Classic extension: four questions to its own server over HTTP."""
+        """Like the Classic extension: four requests to its own server over HTTP."""
         await self._open_notebooks()
 
         async def work() -> None:
@@ -156,7 +157,7 @@ class Worker:
         return (await measure(work, self.plan["times"])).as_dict()
 
     async def one_question(self) -> dict[str, Any]:
-        """What the cron script's request costs the server that it asks."""
+        """The cost of the cron script's request for the server."""
         await self._open_notebooks()
 
         async def work() -> None:
@@ -174,7 +175,7 @@ class Worker:
         return (await measure(work, self.plan["times"])).as_dict()
 
     async def wait(self) -> dict[str, Any]:
-        """Let it work until the parent has seen enough."""
+        """Lets it work until the parent has seen enough."""
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
         return {}
 

@@ -1,8 +1,8 @@
-"""``python -m tests.e2e.situations``: the table, with what other tools would have done.
+"""``python -m tests.e2e.situations``: the table, with the verdicts of other tools.
 
-Ours is tried in earnest. The others' rules are put to what Jupyter's API says shortly before the
-limit. ``python -m tests.e2e.situations WORD ...`` tries the lines that have one of these words,
-each in the first of its places.
+Our product really runs. The others' rules are applied to the answers of Jupyter's API shortly
+before the limit. ``python -m tests.e2e.situations WORD ...`` tries the lines that have one of these
+words, each in the first of its places.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from .places import stage
 from .table import Situation
 from .world import GONE_IN, LIMIT, WATCHED, LackingError, Space
 
-#: When the others' rules are tried, and the limit that they have by then.
+#: When the others' rules are applied, and their limit by then.
 TRIED_AT, THEIR_LIMIT = 0.9 * LIMIT, timedelta(seconds=0.8 * LIMIT)
 
 
 def main(words: Sequence[str]) -> None:
-    """Try and print."""
+    """Tries all lines and prints the table."""
     chosen = [each for each in SITUATIONS if not words or any(word in each.name for word in words)]
     names = ["this product", *TOOLS]
     right, tried = dict.fromkeys(names, 0), 0
@@ -56,7 +56,7 @@ def _mark(judged: bool, in_use: bool) -> str:
 
 
 def _judge(situation: Situation) -> dict[str, bool]:
-    """Whether each takes the app for in use."""
+    """Whether each tool counts the app as in use."""
     with ExitStack() as held:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory()))
         here = held.enter_context(stage(situation, situation.places[0], folder))

@@ -1,4 +1,4 @@
-"""Lines of the table about apps of Studio Classic, of which its server sees what the API tells."""
+"""Lines of the table about apps of Studio Classic, which its server sees only through the API."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from .world import Space
 
 
 class Classic(Space):
-    """What happens in one app of a user's."""
+    """The activity in one app of a user."""
 
     def __init__(
         self, studio: BlockingStudio, scene: Scene, options: ServerOptions, app: AppKey
@@ -27,7 +27,7 @@ class Classic(Space):
         super().__init__(studio, Server(studio, scene.target), scene.server, options)
         self.app = app
         self.app_name = app.name
-        # The gateway: jupyter_server 1.x loses what is sent before it has connected to that.
+        # The gateway: jupyter_server 1.x loses messages until it has connected to it.
         self._gateway = studio.do(lambda running: running.gateway_client(app.owner))
         self._terminals: dict[str, Terminal] = {}
         self._ends.callback(studio.faults_off)
@@ -39,7 +39,7 @@ class Classic(Space):
         self.studio.execute(self.app, kernel, code, wait=wait)
 
     def terminal(self, *, tells_time: bool = True) -> str:
-        """A terminal in the app; Studio does not always tell when it was used."""
+        """A terminal in the app; Studio does not always report when it was used."""
         terminal = self.studio.open_terminal(self.app, shows_activity=tells_time)
         self._terminals[terminal.name] = terminal
         return terminal.name
@@ -48,7 +48,7 @@ class Classic(Space):
         self.studio.type(self._terminals[terminal], f"{text}\n")
 
     def another_app(self) -> AppKey:
-        """Another app of the user's, on another instance, which the server knows."""
+        """Another app of the user, on another instance, which the server knows."""
         app = self.studio.create_kernel_app(
             self.app.owner, instance_type="ml.g4dn.xlarge", name="b"
         )
@@ -56,11 +56,12 @@ class Classic(Space):
         return app
 
     def lose_answers(self, app_name: str, *, times: int = -1) -> None:
-        """From now on, whoever connects to a kernel of the app waits in vain, so many times."""
+        """From now on, a client that connects to a kernel of the app waits in vain, this many
+        times."""
         self.studio.fault(Fault("Gateway.Channels", app_name=app_name, times=times, hang=True))
 
     def assert_in_use(self) -> None:
-        """Nor is anybody warned of it, once it was seen: its kernels are asked before."""
+        """Nor does anybody get a warning for it, once it was seen: its kernels are asked before."""
         self.server.wait_for_checks()
         super().assert_in_use()
         assert "warning" not in self.server.kinds(self.app_name)

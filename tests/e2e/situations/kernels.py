@@ -1,4 +1,4 @@
-"""Lines of the table about kernels: what they work on, who asks them, and who started them."""
+"""Lines of the table about kernels: their work, who asks them, and who started them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .people import notebook
 from .table import CLASSIC, SMD_1, SMD_2, SMD_4, situation
 from .world import Space
 
-#: What papermill and nbclient do: a kernel of one's own, and a cell in it.
+#: As papermill and nbclient do: a kernel of its own, and a cell in it.
 RUNNER = """
 import pathlib, sys, time
 from jupyter_client.manager import KernelManager
@@ -25,7 +25,7 @@ pathlib.Path(sys.argv[1]).touch()
 {then}
 time.sleep(1000)
 """
-#: What ``jupyter console --existing`` does.
+#: As ``jupyter console --existing`` does.
 CONSOLE = """
 import pathlib, sys, time
 from jupyter_client import BlockingKernelClient
@@ -45,7 +45,7 @@ time.sleep(1000)
 
 
 def _comm_opened(here: Space, kernel: str, handler: str, target: str = "slow") -> None:
-    """Open a comm whose handler in the kernel is ``handler``."""
+    """Opens a comm whose handler in the kernel is ``handler``."""
     code = f"def opened(comm, message):\n    {handler}\n"
     code += f"get_ipython().kernel.comm_manager.register_target({target!r}, opened)"
     here.run(kernel, code)
@@ -286,7 +286,7 @@ def _(here: Space) -> None:
 
 @situation("a silent cell in a kernel that a debugger's editor started", in_use=True)
 def _(here: Space) -> None:
-    # VS Code names its files otherwise, and joins option and name.
+    # VS Code names its files differently, and joins option and name.
     _another_program(
         here,
         f"client.execute_interactive({SILENT_CELL!r})",

@@ -1,7 +1,7 @@
-"""How the tools that people use today judge the same situations. Pure.
+"""How today's other tools judge the same situations. Pure.
 
-The rules are written down here from their documentation: each is a function of what Jupyter's API
-says, the time, and the limit, and tells whether the app counts as in use.
+Their rules are written here from their documentation. Each is a function of Jupyter's API answers,
+the time, and the limit, and tells whether the app counts as in use.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Model = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Seen:
-    """What ``api/sessions`` and ``api/terminals`` say at a moment."""
+    """The answers of ``api/sessions`` and ``api/terminals`` at a moment."""
 
     sessions: Sequence[Model]
     terminals: Sequence[Model]
@@ -39,8 +39,8 @@ def activity_probe(seen: Seen, limit: timedelta) -> bool:
 
 
 def cron_script(seen: Seen, limit: timedelta) -> bool:
-    """The script that notebook instances run by cron: a session whose kernel is not idle is in use,
-    one that is idle counts by its last activity. Terminals count likewise."""
+    """The script that notebook instances run by cron: a session whose kernel is not idle is in
+    use, an idle one counts by its last activity. Terminals count likewise."""
     for session in seen.sessions:
         kernel = session.get("kernel") or {}
         if kernel.get("execution_state") != "idle":
@@ -51,8 +51,8 @@ def cron_script(seen: Seen, limit: timedelta) -> bool:
 
 
 def classic_extension(seen: Seen, limit: timedelta) -> bool:
-    """The server extension for Studio Classic: sessions as above. An app without any session is
-    left alone, and terminals hold their app only where there is a session as well."""
+    """The server extension for Studio Classic: sessions as above. It leaves an app without any
+    session alone, and terminals hold their app only if there is a session as well."""
     if not seen.sessions:
         return True
     return any(

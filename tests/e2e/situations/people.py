@@ -1,4 +1,4 @@
-"""Lines of the table about what people do: in terminals, documents, web apps, and whether they are
+"""Lines of the table about people: in terminals, documents and web apps, and whether they are
 there at all."""
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ web.Application([("/socket", Socket), ("/.*", Page)]).listen(int(sys.argv[1]), "
 ioloop.IOLoop.current().start()
 """
 
-#: What tells those who come over SSH.
+#: How people who log in over SSH are recognized.
 LOGIN = {"SSH_CONNECTION": "10.0.0.1 50000 10.0.0.2 22"}
-#: A terminal as an IDE's server keeps one, into which somebody types now and then.
+#: A terminal of an IDE's server, into which somebody types now and then.
 IDE_TERMINAL = """
 import os, pty, sys, time
 pid, terminal = pty.fork()
@@ -69,7 +69,7 @@ def _saves(here: Space, path: str, document: Callable[[int], dict[str, Any]]) ->
 
 
 def _web_app(here: Space) -> str:
-    """A program behind the proxy; gives its address."""
+    """A program behind the proxy; returns its address."""
     port = free_port()
     here.start(*here.python(WEB_APP, "app.py"), str(port))
     address = f"proxy/{port}"
@@ -208,7 +208,7 @@ def _(here: Space) -> None:
 
 @situation("a web app whose page asks every second", in_use=False)
 def _(here: Space) -> None:
-    # As Dash does for an interval.
+    # As Dash does at an interval.
     address = _web_app(here)
     here.again_and_again(lambda: here.post(f"{address}/_dash-update-component"), 1)
 

@@ -20,13 +20,13 @@ from .classic import classic_app
 from .table import CLASSIC, HERE, Situation
 from .world import LackingError, Space, space
 
-#: What the apps of Classic run.
+#: The packages of Classic's apps.
 GATEWAY = "apps/kernel-gateway-2"
 
 
 @contextmanager
 def stage(situation: Situation, place: str, folder: Path) -> Iterator[Space]:
-    """An app in which nothing is open yet. `LackingError` where it can't be had."""
+    """An app in which nothing is open yet. `LackingError` if it can't be had."""
     with ExitStack() as held:
         if place == HERE:
             yield held.enter_context(space(folder, **situation.traits))

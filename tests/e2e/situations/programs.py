@@ -26,7 +26,7 @@ POOL = (
     "from concurrent.futures import ProcessPoolExecutor; import multiprocessing; "
     "pool = ProcessPoolExecutor(2, multiprocessing.get_context('fork'))"
 )
-#: Workers that use a few per cent of a CPU each, as those of a cluster do.
+#: Workers that use a few per cent of a CPU each, as in a cluster.
 FEW_PERCENT = """
 import os, time
 for _ in range(6):
@@ -118,7 +118,7 @@ def _(here: Space) -> None:
 
 @situation("a code server that never rests", in_use=False)
 def _(here: Space) -> None:
-    # Its program is node; what it runs is its first argument.
+    # Its program is node; the script is its first argument.
     node = here.home / "node"
     node.symlink_to(Path(here.interpreter))
     script = here.home / "lib" / "code-server"

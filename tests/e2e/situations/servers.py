@@ -46,7 +46,7 @@ time.sleep(1000)
 
 
 def _locked(here: Space, other: SecondServer) -> None:
-    """From now on its token is not what its runtime file says."""
+    """From now on its token differs from the one in its runtime file."""
     runtime = Path(here.launch.env["JUPYTER_RUNTIME_DIR"])
     file = runtime / f"jpserver-{other.process.pid}.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "token": "another"}))
@@ -103,7 +103,7 @@ def _(here: Space) -> None:
     os.killpg(other.process.pid, signal.SIGKILL)
     other.process.wait()
     left.write_text(text)
-    # Its number went to something else, which lives.
+    # Its process id belongs to another, living process now.
     living = here.start("sleep", "1000").pid
     info = {**json.loads(text), "pid": living}
     old = left.with_name(f"jpserver-{living}.json")

@@ -1,4 +1,4 @@
-"""The table: what happens in an app, and whether it is in use then."""
+"""The table: activity in an app, and whether the app is then in use."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def situation(
     on: tuple[str, ...] = (),
     **traits: Any,
 ) -> Callable[[Callable[[Space], None]], Callable[[Space], None]]:
-    """Enter a situation into the table. It is tried here, and ``on`` images where versions matter;
-    or ``only`` on some."""
+    """Enters a situation into the table. It is tried here, and ``on`` images where versions
+    matter; or ``only`` on some."""
 
     def enter(arrange: Callable[[Space], None]) -> Callable[[Space], None]:
         places = (*only, *on)

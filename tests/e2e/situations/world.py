@@ -1,4 +1,4 @@
-"""One JupyterLab space with a real server, and what a person or a program can do in it.
+"""One JupyterLab space with a real server, and the actions of a person or a program in it.
 
 ``classic`` does the same in an app of Studio Classic.
 """
@@ -37,23 +37,23 @@ from tests.nvml import COMPILER, DEVICES, build_library
 #: Seconds without use after which the space is shut down, once a situation stands. A terminal's
 #: time is exact to 8 s only.
 LIMIT = 10.0
-#: Seconds for which a space that is in use must outlive that.
+#: Seconds that a space in use must survive.
 WATCHED = 2 * LIMIT + 5
 #: Seconds in which an idle space must be gone, on a busy machine.
 GONE_IN = 120.0
 
 
 class LackingError(Exception):
-    """This machine lacks what a line takes; says what."""
+    """This machine lacks something that a line needs; the message says what."""
 
     def __str__(self) -> str:
         return f"not on this machine: {super().__str__()}"
 
 
 class Space:
-    """What happens in a space. Whatever is begun here ends with the test."""
+    """The activity in a space. Everything that begins here ends with the test."""
 
-    #: The app that is judged.
+    #: The app under test.
     app_name = "default"
 
     def __init__(
@@ -78,7 +78,7 @@ class Space:
         return self.studio.start_kernel(self.server.target, path=path)
 
     def run(self, kernel: str, code: str, *, wait: bool = True) -> None:
-        """Run a cell. If it is not waited for, it has begun when this returns."""
+        """Runs a cell. If it is not waited for, it has begun when this returns."""
         self.studio.execute(self.server.target, kernel, code, wait=wait)
 
     def send(
@@ -103,15 +103,15 @@ class Space:
         self.studio.run(send)
 
     def configure(self, code: str) -> None:
-        """Begin the server anew with this in its configuration."""
+        """Restarts the server with this in its configuration."""
         config = Path(self.launch.env["JUPYTER_CONFIG_DIR"]) / "jupyter_server_config.py"
         config.parent.mkdir(parents=True, exist_ok=True)
         config.write_text(f"{code}\n")
         self._begin_anew()
 
     def give_gpu(self, device: str) -> None:
-        """Begin the server anew on a machine with a GPU: its utilization, the memory used, MIG, and
-        the ids of processes."""
+        """Restarts the server on a machine with a GPU: its utilization, the memory used, MIG,
+        and the ids of processes."""
         (self.home / "devices").write_text(f"{device}\n")
         if shutil.which(COMPILER) is None:
             raise LackingError(f"a C compiler ({COMPILER})")
@@ -131,7 +131,7 @@ class Space:
         return str(self.request("POST", "api/terminals")["name"])
 
     def type(self, terminal: str, text: str) -> None:
-        """Type a line, as a browser sends it. It has been run, or has begun, when this returns."""
+        """Types a line, as a browser sends it. It has been run, or has begun, when this returns."""
         mark = f"typed{uuid.uuid4().hex[:6]}"
         line = f"echo {mark[:3]}''{mark[3:]}; {text}\r"
 
@@ -157,15 +157,15 @@ class Space:
     # -- the server's API, and connections that stay
 
     def request(self, method: str, path: str, document: Any = None) -> Any:
-        """A REST call of the server; gives the JSON answered."""
+        """A REST call of the server; returns the JSON answer."""
         return self.studio.request(self.server.target, method, path, document)
 
     def get(self, path: str) -> None:
-        """GET of something on the server that answers no JSON."""
+        """GET of something on the server that is not JSON."""
         self._fetch("GET", path)
 
     def post(self, path: str) -> None:
-        """POST to something on the server that answers no JSON."""
+        """POST to something on the server that is not JSON."""
         self._fetch("POST", path)
 
     def _fetch(self, method: str, path: str) -> None:
@@ -182,12 +182,12 @@ class Space:
         self.studio.run(fetch)
 
     def keep_open(self, path: str) -> Callable[[], None]:
-        """A websocket of the server that stays open; gives what closes it."""
+        """A websocket of the server that stays open; returns a function that closes it."""
         _, end = self._open(path)
         return end
 
     def socket(self, path: str) -> Callable[[bytes], None]:
-        """A websocket of the server; gives what sends a binary message over it."""
+        """A websocket of the server; returns a function that sends a binary message."""
         connection, _ = self._open(path)
 
         def send(message: bytes) -> None:
@@ -214,7 +214,7 @@ class Space:
         return HTTPRequest(url.replace("http", "ws", 1), headers=client.headers)
 
     def _client(self) -> JupyterClient:
-        """What has the kernels."""
+        """The server that has the kernels."""
         return JupyterClient(self.launch.url, self.launch.token)
 
     # -- programs
@@ -235,7 +235,7 @@ class Space:
         return process
 
     def python(self, code: str, name: str = "program.py") -> list[str]:
-        """A Python program of that name in the home; gives its command line."""
+        """A Python program of that name in the home; returns its command line."""
         file = self.home / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(code)
@@ -256,7 +256,7 @@ class Space:
         return SecondServer(self.studio, process, f"http://127.0.0.1:{port}/", token)
 
     def again_and_again(self, do: Callable[[], None], every: float) -> None:
-        """Do something at once, and again until the test ends."""
+        """Does something at once, and again until the test ends."""
         do()
         self._repeats = True
         over = threading.Event()
@@ -276,7 +276,7 @@ class Space:
         self._ends.callback(end)
 
     def close(self) -> None:
-        """End what was begun."""
+        """Ends everything that was begun."""
         self._ends.close()
 
     # -- the judgement
@@ -292,7 +292,7 @@ class Space:
         return bool(self.studio.calls("DeleteApp", self.app_name))
 
     def assert_in_use(self) -> None:
-        """It is not shut down though its limit passes twice."""
+        """Asserts that it is not shut down although its limit passes twice."""
         watched = WATCHED
         if self._repeats and self.limit == {"idle_timeout": LIMIT}:
             # On a busy machine one time may come long after the other.
@@ -305,7 +305,7 @@ class Space:
             time.sleep(0.5)
 
     def assert_idle(self) -> None:
-        """It is shut down."""
+        """Asserts that it is shut down."""
         self.set_limit()
         end = time.monotonic() + GONE_IN
         while not self.is_shut_down:
@@ -371,7 +371,7 @@ class SecondServer:
         self._studio.run(send)
 
     def hang(self) -> None:
-        """It answers no more, though it lives."""
+        """It no longer answers, though it lives."""
         os.kill(self.process.pid, signal.SIGSTOP)
 
 
@@ -384,7 +384,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def space(folder: Path, python: str = sys.executable, **traits: Any) -> Iterator[Space]:
-    """A space in which nothing is open yet, whose server an interpreter runs."""
+    """A space in which nothing is open yet, whose server runs with an interpreter."""
     with running_studio(folder) as studio:
         chosen = replace(options(**traits), python=python)
         scene = studio.jupyterlab_space(options=chosen)
