@@ -1,26 +1,26 @@
-# Everything that a developer does here. On a fresh machine: Python 3.11 or newer, make, Node 20.
+# The commands of a developer. A fresh machine needs Python 3.11 or newer, make and Node 20.
 #
 #   make demo                watch the main job on a local Studio (FOR=90 ends by itself;
 #                            HOST=space or HOST=notebook-instance for the other hosts,
 #                            HOST=fleet for a whole account, seen from outside)
-#   make test-fast           the unit tests: under a minute
-#   make test                all tests
-#   make lint                formatters, linters, types
-#   make docs                the documentation, in build/docs
-#   make bench               how fast, how light
-#   make wheel               the wheel that users install
-#   make dist                the sdist and the wheel of a release
-#   make render              renews the files that the code writes: scripts, templates, dashboards, tables
-#   make test-long           20,000 requests, 500 damaged records, 100 kills: an hour; prints the counts
-#   make test-stack          a fleet on AWS: deploys the users' template to a stand-in of AWS
-#   make test-situations     in use or not: all lines of the table, real servers and kernels
-#   make upgrade             newer development dependencies, within what pyproject.toml allows
-#   make pictures            renews the pictures of README and docs
-#   make clean               back to a fresh clone
+#   make test-fast           run the unit tests: under a minute
+#   make test                run all tests
+#   make lint                check format, style and types
+#   make docs                build the documentation in build/docs
+#   make bench               measure speed and memory
+#   make wheel               build the wheel that users install
+#   make dist                build the sdist and the wheel of a release
+#   make render              renew the generated files: scripts, templates, dashboards, tables
+#   make test-long           try 20,000 requests, 500 damaged records, 100 kills: an hour
+#   make test-stack          deploy the fleet's stack to a stand-in of AWS
+#   make test-situations     in use or not: try all lines of the table with real servers and kernels
+#   make upgrade             upgrade the development dependencies within pyproject.toml's bounds
+#   make pictures            renew the pictures of README and docs
+#   make clean               remove everything that was built
 
 PYTHON ?= python3
-# One worker a core, hyperthreads included. A module stays on one worker, with what it has set up,
-# until another has nothing else to do.
+# One worker per core, including hyperthreads. A module stays on one worker, with its fixtures,
+# unless another worker is idle.
 PYTEST = $(BIN)/python -m pytest --numprocesses logical --dist worksteal
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,7 +28,7 @@ HOST ?= classic
 FOR ?=
 INSTALLED := $(VENV)/.installed
 
-# Comes with JupyterLab's builder; with the lock file as it is.
+# Comes with JupyterLab's builder. It installs exactly the lock file.
 JLPM := PATH="$(abspath $(BIN)):$$PATH" jlpm
 PANEL := labextension
 PANEL_INSTALLED := $(PANEL)/node_modules/.installed
@@ -37,7 +37,7 @@ BROWSER_INSTALLED := $(BROWSER)/node_modules/.installed
 
 LIFECYCLE := $(BIN)/jupyter-sagemaker-autoshutdown lifecycle-config
 
-# What `make test` consists of.
+# The parts of `make test`.
 PARTS := test-python test-panel test-browser
 
 .PHONY: all demo test test-fast test-long test-situations test-stack test-images $(PARTS) pictures lint docs format bench wheel dist \
@@ -57,19 +57,19 @@ $(INSTALLED): pyproject.toml requirements-dev.txt
 demo: $(INSTALLED)
 	@$(BIN)/python -m tests.localstudio.demo --host $(HOST) $(if $(FOR),--for $(FOR))
 
-# The parts run side by side, as each of them waits more than it works.
+# The parts run side by side, because each of them waits more than it works.
 test: $(INSTALLED) $(PANEL_INSTALLED) $(BROWSER_INSTALLED) system-packages
 	@MAKE="$(MAKE)" tests/run-parts.sh $(PARTS)
 
-# In use or not: all lines of the table. `make test` tries a sample of them.
+# In use or not: tries all lines of the table. `make test` tries a sample.
 test-situations: $(INSTALLED)
 	$(PYTEST) tests/e2e/situations -m ""
 
-# A fleet on AWS: the stack that users deploy, in a stand-in of AWS on this machine.
+# Deploys the fleet's stack, as users do, to a stand-in of AWS on this machine.
 test-stack: $(INSTALLED)
 	$(PYTEST) tests/integration/fleet_on_aws -m ""
 
-# What `make test` tries a sample of, at full length: an hour. -rP shows the counts.
+# `make test` tries a sample of this; the full length takes an hour. -rP shows the counts.
 test-long: $(INSTALLED)
 	SAGEMAKER_AUTOSHUTDOWN_FUZZ=2000 SAGEMAKER_AUTOSHUTDOWN_DAMAGES=500 SAGEMAKER_AUTOSHUTDOWN_KILLS=100 \
 		$(PYTEST) -rP --override-ini timeout=0 tests/integration/api/test_fuzz.py \
@@ -78,14 +78,14 @@ test-long: $(INSTALLED)
 test-fast: $(INSTALLED)
 	$(PYTEST) tests/unit
 
-# What tests need that pip can't install. Said, not installed, where that takes another's rights.
+# Programs for tests that pip can't install. If root rights are missing, this prints their names instead.
 system-packages:
 	@tests/install-system-packages.sh
 
 test-python: $(INSTALLED) $(BROWSER_INSTALLED) system-packages
 	$(PYTEST)
 
-# The product in stand-ins of the images of the field.
+# Tries the product in stand-ins of SageMaker's images.
 test-images: $(INSTALLED) $(BROWSER_INSTALLED) system-packages
 	$(PYTEST) tests/images
 
@@ -100,13 +100,13 @@ $(BROWSER_INSTALLED): $(BROWSER)/package.json $(BROWSER)/yarn.lock $(INSTALLED)
 test-panel: $(PANEL_INSTALLED)
 	cd $(PANEL) && $(JLPM) test
 
-# In a real browser: JupyterLab 4, then Studio Classic's JupyterLab 3.6.
+# In a real browser, with JupyterLab 4, then with Studio Classic's JupyterLab 3.6.
 test-browser: $(BROWSER_INSTALLED) $(PANEL_INSTALLED) system-packages
 	cd $(BROWSER) && $(JLPM) test
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.images studio-classic-jupyterlab3 -- \
 		sh -c 'cd $(BROWSER) && jlpm test'
 
-# The pictures of README and docs. They show the installed panel, so build it first.
+# Renews the pictures of README and docs. They show the installed panel, so build it first.
 pictures: $(BROWSER_INSTALLED) $(PANEL_INSTALLED) system-packages
 	cd $(BROWSER) && $(JLPM) docs
 
@@ -118,7 +118,7 @@ lint: $(INSTALLED) $(PANEL_INSTALLED) $(BROWSER_INSTALLED)
 	cd $(PANEL) && $(JLPM) lint
 	cd $(BROWSER) && $(JLPM) typecheck
 
-# A warning, such as a link that leads nowhere, is an error.
+# A warning, such as a broken link, is an error.
 docs: $(INSTALLED)
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --doctree-dir build/doctrees docs build/docs
 
@@ -138,7 +138,7 @@ wheel: $(PANEL_INSTALLED)
 	cd $(PANEL) && $(JLPM) build:prod
 	$(BIN)/uv build --wheel --python $(BIN)/python
 
-# A build keeps a panel that is already there: run `make clean` before a release.
+# A build keeps an existing panel, so run `make clean` before a release.
 dist: $(PANEL_INSTALLED)
 	rm -rf dist
 	$(BIN)/uv build --python $(BIN)/python

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the programs that tests run and pip can't bring: a Prometheus server with promtool,
-# Chromium and tmux. On Debian and its kin, as root; elsewhere it says what to install.
+# Installs the programs that tests need and pip can't install: a Prometheus server with promtool,
+# Chromium and tmux. Installs on Debian and its relatives as root; elsewhere it prints what to install.
 set -eu
 
 missing=""
@@ -15,6 +15,6 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-# Debian starts a Prometheus server of its own on install: the tests start theirs.
+# RUNLEVEL=1 keeps Debian from starting a Prometheus server: the tests start their own.
 # shellcheck disable=SC2086  # a list of words
 RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $missing >/dev/null

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs targets of make side by side, all of them whichever fails, and ends with one summary.
-# The first one's output is shown as it comes, that of the others once all have ended.
+# Runs make targets side by side, all of them even if one fails, and ends with one summary.
+# It shows the first one's output at once, that of the others after all have ended.
 set -u
 
 results=$(mktemp -d)
