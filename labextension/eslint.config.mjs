@@ -43,7 +43,7 @@ export default tseslint.config(
         'error',
         { ignoreArrowShorthand: true }
       ],
-      // Jupyter's and Lumino's namespaces (CommandIDs) are the way of the field.
+      // Jupyter and Lumino use namespaces (CommandIDs), too.
       '@typescript-eslint/no-namespace': 'off',
       // A token and its interface bear the same name, as everywhere in JupyterLab.
       '@typescript-eslint/no-redeclare': 'off',

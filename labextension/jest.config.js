@@ -1,4 +1,4 @@
-/** Packages that come as ES modules, which Node does not take in a CommonJS test. */
+/** Packages that are ES modules, which Node does not accept in a CommonJS test. */
 const esModules = [
   '@jupyter/',
   '@jupyterlab/',

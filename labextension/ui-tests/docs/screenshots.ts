@@ -1,5 +1,5 @@
 /**
- * The pictures of README and docs: answers of the fixtures in a real JupyterLab.
+ * The pictures of README and docs: the fixtures' answers in a real JupyterLab.
  */
 
 import { join } from 'node:path';

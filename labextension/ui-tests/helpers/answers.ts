@@ -1,5 +1,5 @@
 /**
- * Answers in place of the server's, to see states that take hours or luck to come about.
+ * Answers instead of the server's, to show states that take hours or luck to occur.
  */
 
 import type { Page } from '@playwright/test';

@@ -1,5 +1,5 @@
 /**
- * Our REST API as the tests use it: to set a scene, and to check what the server holds.
+ * Our REST API for tests: to set a scene, and to check the server's state.
  */
 
 import type { App, Settings, SettingsChange, Status } from '../../src/openapi';
@@ -22,7 +22,7 @@ export async function change(
   await studio.jupyter('PUT', `${API}/settings`, settings);
 }
 
-/** The only app that is up. */
+/** The only running app. */
 export async function onlyApp(studio: Studio): Promise<App> {
   const { apps } = await status(studio);
   const up = apps.filter(app => app.status === 'InService');

@@ -1,5 +1,5 @@
 /**
- * JupyterLab in the browser, the same way for versions 3 and 4: by roles, labels and commands.
+ * JupyterLab in the browser, the same for versions 3 and 4: by roles, labels and commands.
  */
 
 import { expect, type Locator, type Page } from '@playwright/test';
@@ -11,7 +11,7 @@ export type Theme =
 
 /** Open JupyterLab with a fresh layout, and wait until it is up. */
 export async function openLab(page: Page, url: string): Promise<void> {
-  // The question lies over the panel; in JupyterLab 3 another toast may lie over it in turn.
+  // The question covers the panel; in JupyterLab 3 another toast may cover the question.
   const news = page
     .locator('.Toastify__toast')
     .filter({ hasText: 'official Jupyter news' })
@@ -39,7 +39,7 @@ export async function whenUp(page: Page): Promise<void> {
   await page.locator('#jp-main-dock-panel').waitFor();
 }
 
-/** As the page itself says it, `4.6.6` for example. */
+/** The page's own version, `4.6.6` for example. */
 export async function labVersion(page: Page): Promise<string> {
   const config = await page.locator('#jupyter-config-data').textContent();
   return (JSON.parse(config ?? '{}') as { appVersion: string }).appVersion;
@@ -57,7 +57,7 @@ export async function openPanel(page: Page): Promise<Locator> {
   return panel;
 }
 
-/** Make the open panel so wide, as a user does: by its edge. */
+/** Make the open panel this wide, as a user does: by its edge. */
 export async function setPanelWidth(page: Page, width: number): Promise<void> {
   const panel = page.locator(PANEL);
   await expect(async () => {
@@ -77,7 +77,7 @@ interface IApp {
   commands: { execute(id: string, args: object): Promise<unknown> };
 }
 
-/** Choose a theme; false if this version of JupyterLab has no such. The server needs
+/** Choose a theme; false if this version of JupyterLab lacks it. The server needs
  * `--LabApp.expose_app_in_browser=True`. */
 export async function setTheme(page: Page, theme: Theme): Promise<boolean> {
   await page.evaluate(async name => {

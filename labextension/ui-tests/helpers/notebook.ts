@@ -1,5 +1,5 @@
 /**
- * Kernels as a browser uses them: through the Jupyter server's REST API and websockets.
+ * Kernels, used like a browser: through the Jupyter server's REST API and websockets.
  */
 
 import type { Page } from '@playwright/test';
@@ -60,7 +60,7 @@ export async function run(
           );
           return id;
         };
-        // What is sent before the way to the kernel is open gets lost: knock until it answers.
+        // Messages before the connection to the kernel is open get lost: repeat until it answers.
         let knocking = 0;
         let executing = '';
         socket.onerror = () => fail(new Error('no websocket'));

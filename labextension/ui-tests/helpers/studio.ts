@@ -1,7 +1,7 @@
 /**
  * A local Studio as a process: real Jupyter server, real kernels, the SageMaker API over HTTP.
  *
- * Two variables say with what: `STUDIO_PYTHON` runs the Studio (by default the repository's own
+ * Two variables choose the interpreters: `STUDIO_PYTHON` runs the Studio (by default the repository's own
  * environment), `SERVER_PYTHON` the Jupyter server in it (by default the same), which is how
  * JupyterLab 3.6 is tested.
  */
@@ -57,7 +57,7 @@ export class Studio {
   static async start(options: IStudioOptions = {}): Promise<Studio> {
     const folder = mkdtempSync(join(tmpdir(), 'studio-ui-'));
     const readyFile = join(folder, 'ready.json');
-    // As an administrator sets them: not every trait can be given on a command line.
+    // As an administrator sets them, because not every trait can be given on a command line.
     const configFile = join(folder, 'admin_config.json');
     const config = { SageMakerAutoShutdown: options.traits ?? {} };
     writeFileSync(configFile, JSON.stringify(config));
@@ -121,7 +121,7 @@ export class Studio {
     rmSync(this._folder, { recursive: true, force: true });
   }
 
-  /** Let something go wrong, until `faultsOff`. */
+  /** Switch a fault on, until `faultsOff`. */
   async fault(fault: IFault): Promise<void> {
     await this._control('POST', 'faults', fault);
   }
@@ -130,7 +130,7 @@ export class Studio {
     await this._control('DELETE', 'faults');
   }
 
-  /** End the Jupyter server, as a crash does. */
+  /** End the Jupyter server like a crash. */
   async killServer(): Promise<void> {
     await this._control('POST', 'fail', { app_name: 'default' });
   }
@@ -148,13 +148,13 @@ export class Studio {
       .map(path => join(homes, path));
   }
 
-  /** What SageMaker was asked. */
+  /** The requests to SageMaker. */
   async calls(operation: string): Promise<ICall[]> {
     const path = `journal?operation=${operation}`;
     return (await this._control('GET', path)) as ICall[];
   }
 
-  /** A request to the Jupyter server; gives its JSON. */
+  /** A request to the Jupyter server; returns its JSON. */
   async jupyter<T>(method: string, path: string, body?: object): Promise<T> {
     const response = await fetch(this.url(path), {
       method,

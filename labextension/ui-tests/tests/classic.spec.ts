@@ -1,5 +1,5 @@
 /**
- * Studio Classic with real kernels: what a user sees of an app's life, and what they do about it.
+ * Studio Classic with real kernels: a user's view of an app, and their actions.
  *
  * The tests follow each other: each leaves the one app as the next finds it.
  */
@@ -70,7 +70,7 @@ test.beforeEach(async () => {
   await change(studio, { idle_timeout: HOUR, warning_time: 10 });
 });
 
-/** Lower the limit, so that the app is warned of for so many seconds. */
+/** Lower the limit, so that the app has a warning of this many seconds. */
 async function warnFor(seconds: number): Promise<void> {
   await change(studio, { idle_timeout: seconds, warning_time: seconds });
 }
@@ -80,7 +80,7 @@ async function askAgain(): Promise<void> {
   await page.evaluate(() => window.dispatchEvent(new Event('online')));
 }
 
-/** What is said at a limit of what became of a change. */
+/** The message at a limit about the result of a change. */
 function saidAt(label: string): Locator {
   return panel
     .locator('form')
@@ -158,7 +158,7 @@ test('an app is kept, longer at each press, and the keep-alive is undone, by key
     const { kept_until } = await onlyApp(studio);
     return (Date.parse(kept_until ?? '') - Date.now()) / 3_600_000;
   };
-  // Its deadline is an hour away: a press is for an hour more.
+  // Its deadline is an hour away, so a press adds an hour.
   await expect(keep).toHaveText('Keep 1 h');
   await keep.press('Enter');
   await expect(panel).toContainText('Kept until');
@@ -270,7 +270,7 @@ test('the warning names the time; "Keep 1 h" keeps the app, and the warning goes
   await expect(warning()).toContainText(`at ${at}`);
   await expect(panel).toContainText(`at ${at}`);
   await expect(statusBar()).toContainText('Stops in 0:');
-  // Who thinks better of it has the warning still.
+  // A user who cancels still has the warning.
   await warning().getByRole('button', { name: 'Shut down' }).click();
   const dialog = page.locator('.jp-Dialog');
   await dialog.getByRole('button', { name: 'Cancel' }).click();
@@ -296,7 +296,7 @@ test('the status bar opens and closes the panel, and keeps the app once it is wa
 });
 
 test('a notebook that was opened just now is not taken for nothing', async () => {
-  // JupyterLab adds a time to the address, so that nothing is answered from a cache.
+  // JupyterLab adds a time to the address, to bypass caches.
   const checked = (): Promise<Request> =>
     page.waitForRequest(
       request =>
@@ -339,7 +339,7 @@ test('of two tabs one warns, and the other when that is closed right away', asyn
     .toEqual([0, 1]);
   const [inFirst] = await count();
   const [shown, other] = inFirst ? [first, second] : [second, first];
-  // It knows as well, and leaves it to the other.
+  // It knows, too, and leaves it to the other tab.
   await expect(
     other.getByRole('button', { name: /SageMaker AutoShutdown:/ })
   ).toContainText('Stops in');
@@ -364,7 +364,7 @@ test('a warning that was closed does not come back for the same deadline', async
     .getByRole('button', { name: /close|hide/i })
     .click();
   await expect(warning()).toHaveCount(0);
-  // It would have counted on by now.
+  // Otherwise it would have counted on by now.
   await expect(panel.getByRole('timer')).toHaveText(/^Shuts down in 0:3\d$/);
   await expect(warning()).toHaveCount(0);
   await page.reload();
@@ -420,7 +420,7 @@ test('"Shut down" asks first, and does nothing if the user thinks better of it',
 test('an idle app goes at its deadline, however often the panel asks and whatever it listens to', async () => {
   const before = (await studio.calls('DeleteApp')).length;
   const LIMIT = 12;
-  /** What each answer to the panel said of the app. */
+  /** The app in each answer to the panel. */
   const told: string[] = [];
   const note = async (response: Response): Promise<void> => {
     if (response.url().includes('autoshutdown/api/status') && response.ok()) {
@@ -445,7 +445,7 @@ test('an idle app goes at its deadline, however often the panel asks and whateve
     expect(sockets.join()).toContain('api/events/subscribe');
   }
   await expect(panel.getByRole('timer')).toHaveText(/0:0\d$/);
-  // It may be for less time than there is between two polls.
+  // The state may be shorter than the time between two polls.
   await expect(async () => {
     await askAgain();
     const going = panel.getByText('Shutting down', { exact: true }).first();

@@ -1,5 +1,5 @@
 /**
- * Notebook 7, which has no status bar and its own shell: the panel opens, and warnings are shown.
+ * Notebook 7, which has no status bar and its own shell: the panel opens, and warnings show.
  */
 
 import { expect, test } from '@playwright/test';

@@ -1,5 +1,5 @@
 /**
- * The Jupyter server ends and comes back under the open panel.
+ * The Jupyter server ends and comes back while the panel is open.
  */
 
 import { expect, test } from '@playwright/test';
@@ -23,10 +23,10 @@ test('the panel recovers by itself from a restart of the server, with the right 
     await expect(timer).toHaveText(/^Shuts down in [78]:\d\d$/);
 
     await studio.killServer();
-    // It would be found out within a minute.
+    // The panel would notice within a minute.
     await page.evaluate(() => window.dispatchEvent(new Event('online')));
     await expect(panel).toContainText('The server does not answer');
-    // What was known is shown still, and counts on.
+    // The last status is still shown, and counts down.
     await expect(panel).toContainText('Last update:');
     const before = await timer.textContent();
     await expect(timer).not.toHaveText(before ?? '');
@@ -35,7 +35,7 @@ test('the panel recovers by itself from a restart of the server, with the right 
     await expect(panel).not.toContainText('The server does not answer', {
       timeout: 60_000
     });
-    // Until the new server has looked, it knows of no app.
+    // The new server knows no app before its first check.
     await expect(panel).toContainText('datascience-1.0');
     const { shutdown_at, idle_timeout } = await onlyApp(studio);
     expect(idle_timeout).toBe(500);

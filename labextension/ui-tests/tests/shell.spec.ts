@@ -198,7 +198,7 @@ test('the palette finds what people call it: keep, cost, idle', async () => {
     ['cost', 'Show SageMaker AutoShutdown'],
     ['idle', 'Show SageMaker AutoShutdown']
   ] as const) {
-    // What the reload brings back may take the focus, which closes the palette.
+    // Restored widgets may take the focus after the reload, which closes the palette.
     await expect(async () => {
       if (!(await palette.isVisible())) {
         await page.keyboard.press('Control+Shift+C');

@@ -1,5 +1,5 @@
 /**
- * A JupyterLab space, where the server ends with its app: documents are saved, and that is said.
+ * A JupyterLab space, where the server ends with its app: documents are saved, and the panel says so.
  */
 
 import { existsSync, readFileSync } from 'node:fs';
@@ -67,7 +67,7 @@ test('what was not saved is on disk when the server has ended', async () => {
     .filter({ hasText: 'will be shut down' });
   await expect(warning).toContainText('Unsaved documents are saved first.');
 
-  // Who writes on while warned has that saved as well.
+  // Changes during the warning are saved as well.
   await expect(panel.getByRole('timer')).toHaveText(/ 0:(1\d|0[6-9])$/);
   await write(', and after it');
   const { app_name } = await onlyApp(studio);
@@ -84,7 +84,7 @@ test('what was not saved is on disk when the server has ended', async () => {
   await expect(
     page.locator('.Toastify__toast').filter({ hasText: said })
   ).toHaveCount(1);
-  // JupyterLab's own word for it comes some time after, and goes.
+  // JupyterLab's own dialog comes later, and goes.
   await page.evaluate(async () => {
     const { jupyterapp } = window as unknown as {
       jupyterapp: {

@@ -1,7 +1,7 @@
 /**
  * Each state of the panel, in each theme, at both widths: accessible, not cut off, and short.
  *
- * `PICTURES=1 jlpm test states` leaves a screenshot of each in `test-results`, to be looked at.
+ * `PICTURES=1 jlpm test states` leaves a screenshot of each in `test-results`, to look at.
  */
 
 import { expect, test, type Page } from '@playwright/test';
@@ -22,7 +22,7 @@ import { Studio } from '../helpers/studio';
 
 interface ILook {
   theme: Theme;
-  /** Colours of the system's in place of the page's, as in Windows' high contrast. */
+  /** The system's colours instead of the page's, as in Windows' high contrast. */
   forcedColors?: 'active';
 }
 
@@ -191,7 +191,7 @@ const STATES: Record<string, IAnswers> = {
   'off SageMaker': { status: fixtures.nowhere }
 };
 
-/** Those that a user sees every day: a card is a few lines then. */
+/** The states that a user sees every day: a card then has a few lines. */
 const SHORT = [
   'busy and warned',
   'active',
@@ -208,7 +208,7 @@ const SHORT = [
   'notebook instance'
 ];
 
-/** What the panel says where there is no status. */
+/** The panel's message without a status. */
 const SAID: Record<number, string> = {
   403: 'Reload it to log in again',
   404: 'has no SageMaker AutoShutdown extension',
@@ -235,7 +235,7 @@ async function ask(page: Page): Promise<void> {
   await answered;
 }
 
-/** Let the panel ask again, and wait until it shows what it was answered. */
+/** Let the panel ask again, and wait until it shows the answer. */
 async function show(page: Page, answers: IAnswers): Promise<void> {
   await ask(page);
   const panel = page.locator(PANEL);
