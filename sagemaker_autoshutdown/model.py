@@ -71,7 +71,7 @@ class State(str, Enum):
 
 
 class Action(str, Enum):
-    """What to do with an app now."""
+    """The action for an app now."""
 
     KEEP = "keep"
     SHUT_DOWN = "shut_down"

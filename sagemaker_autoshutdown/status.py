@@ -125,7 +125,7 @@ class Costs(Protocol):
     """The costs that status shows, all from memory."""
 
     def price(self, instance_type: str, app_type: AppType) -> Price:
-        """What an instance costs an hour, from what is known now."""
+        """The hourly price of an instance, from the present prices."""
         ...
 
     def instance_cost(self, billing_key: str) -> Totals | None:

@@ -29,19 +29,19 @@ log = logging.getLogger(__name__)
 CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 CONTENTS = "/api/contents/"
 FILES = "/files/"
-#: What a person opens. A file browser asks for folders by itself.
+#: A person opens these. A file browser asks for folders by itself.
 _OPENED = frozenset({b"file", b"notebook"})
-#: A page of JupyterLab or Notebook that is loaded again opens its documents by itself, within this.
+#: A reloaded page of JupyterLab or Notebook opens its documents by itself, within this time.
 _PAGES = ("/lab", "/tree", "/notebooks", "/edit", "/doc", "/consoles")
 RESTORES_WITHIN = timedelta(seconds=30)
 #: Bytes. A message up to this size over a proxied websocket is a heartbeat or an acknowledgement:
 #: VS Code's are 13 bytes, a header with nothing behind it.
 HEARTBEAT = 16
-#: How a key and the pointer begin in a remote desktop's protocol (RFC 6143). All its short messages
-#: have an even length.
+#: The beginning of a key and of a pointer in a remote desktop's protocol (RFC 6143). All its short
+#: messages have an even length.
 _DESKTOP_INPUT = frozenset({b"\x04", b"\x05"})
 _PROXY = "jupyter_server_proxy"
-#: What answers a download, for files on a disk and for any other store.
+#: The handlers of downloads, for files on a disk and for any other store.
 _DOWNLOADS = (
     ("jupyter_server.base.handlers", "AuthenticatedFileHandler"),
     ("jupyter_server.files.handlers", "FilesHandler"),
@@ -141,8 +141,8 @@ class BrowserRequests:
             self.web_app = replace(self.web_app, at=self.web_app.at + jump)
 
     def look(self) -> None:
-        """Takes note of downloads that go on. Listens to the websockets of extensions, and to new
-        downloads, once their handlers are loaded."""
+        """Takes note of downloads that go on. Listens to the websockets of extensions, and to
+        new downloads, once their handlers are loaded."""
         self._downloads = [each for each in self._downloads if _goes_on(each)]
         for handler in self._downloads:
             self.document = Use(self._file_of(handler.request), self._now(), "downloaded")
@@ -188,8 +188,9 @@ class BrowserRequests:
             self._web_request(f"{request.method} {request.path}")
 
     def _read(self, path: str, handler: Any) -> None:
-        """Takes note of a person who opens or downloads a file, or goes to a page of a web app. A
-        page asks by itself at a fixed interval, or its request says that nobody has clicked."""
+        """Takes note of a person who opens or downloads a file, or goes to a page of a web app.
+        Pages that ask by themselves do so at a fixed interval, or their request says that nobody
+        has clicked."""
         request = handler.request
         if request.method != "GET":
             return
@@ -214,7 +215,7 @@ class BrowserRequests:
         return loaded_at is not None and self._now() - loaded_at < RESTORES_WITHIN
 
     def _download(self, handler: Any, path: str) -> None:
-        """It may take hours, and is answered only then."""
+        """A download may take hours, and is answered only at its end."""
         self._downloads.append(handler)
 
     def _file_of(self, request: Any) -> str:
@@ -232,8 +233,8 @@ class BrowserRequests:
 
     async def _saved_document(self, path: str, body: bytes, now: datetime) -> None:
         """A notebook of which only outputs changed was saved by JupyterLab itself: the kernel
-        explains it. A program saves the same at a fixed interval. A person saved everything
-        else."""
+        explains it. A program saves the same content at a fixed interval. A person saved
+        everything else."""
         content = await in_thread(lambda: _content(path, body))
         before = self._saved_contents.get(path)
         self._saved_contents[path] = content
@@ -274,7 +275,7 @@ def _is_proxied(handler: Any) -> bool:
 
 
 def _goes_on(handler: Any) -> bool:
-    """Whether an answer has yet to be sent in full, to a browser that is still there."""
+    """Whether an answer has not been sent in full yet, to a browser that is still there."""
     stream = getattr(handler.request.connection, "stream", None)
     if stream is None or stream.closed() or handler.get_status() >= 400:
         return False

@@ -121,7 +121,7 @@ class Sweeper:
     def scope(self, *, ask: bool = True) -> Scope:
         """The account and region, as far as they can be known, by a call if necessary."""
         if ask and not self._account_id:
-            # There is no domain and no notebook instance to tell. This call needs no right.
+            # No domain and no notebook instance shows the account. This call needs no right.
             with contextlib.suppress(AwsError):
                 answer = self._aws.call_blocking("sts", "GetCallerIdentity", {})
                 self._account_id = str(answer.get("Account") or "")

@@ -101,7 +101,7 @@ class Once(_InTime):
 
 @dataclass(frozen=True)
 class Settings:
-    """The environment that the stack gives its functions. No secret is in it."""
+    """The environment that the stack gives its functions. It holds no secret."""
 
     table: str
     bucket: str

@@ -76,7 +76,7 @@ def series_of(families: Iterable[Metric], common: dict[str, str]) -> list[tuple[
                         **sample.labels,
                         "__name__": sample.name,
                     }.items()
-                    if value  # an empty label is no label
+                    if value  # an empty label counts as missing
                 )
             ),
             float(sample.value),
