@@ -15,6 +15,9 @@ from ..model import Evidence, EvidenceKind
 from ..text import milliseconds, span
 from .kernel_probe import Answer, Told
 
+#: For so long after its end, a question may still count among a kernel's connections.
+LINGERS = timedelta(seconds=5)
+
 #: Anybody's claim about a kernel's last activity. It is only compared, never interpreted.
 Claim = object
 
@@ -53,6 +56,8 @@ class KernelAnswers:
     _asked: dict[str, _Asked] = field(default_factory=dict)
     #: The claims about kernels that are being asked at present.
     _claims_when_asked: dict[str, Claim] = field(default_factory=dict)
+    #: When each last question ended.
+    _ended: dict[str, datetime] = field(default_factory=dict)
 
     @property
     def is_refused(self) -> bool:
@@ -69,7 +74,14 @@ class KernelAnswers:
         for kernel_id in kernel_ids:
             before = self._claims_when_asked.pop(kernel_id, self._claims.get(kernel_id))
             if kernel_id in answers:
-                self._asked[kernel_id] = _Asked(answers[kernel_id], now, before)
+                asked = self._asked[kernel_id] = _Asked(answers[kernel_id], now, before)
+                self._ended[kernel_id] = asked.ended
+
+    def may_be_connected(self, kernel_id: str, now: datetime) -> bool:
+        """Whether a connection to the kernel may be that of our own question."""
+        ended = self._ended.get(kernel_id)
+        is_fresh = ended is not None and now - ended < LINGERS
+        return is_fresh or kernel_id in self._claims_when_asked
 
     def standing(self, kernel_id: str, claim: Claim) -> Standing:
         """The facts about a kernel that claims to be idle, with this claim of its activity."""
@@ -103,7 +115,7 @@ class KernelAnswers:
 
     def forget_all_but(self, kernel_ids: Collection[str]) -> None:
         """Forgets kernels that are gone."""
-        for remembered in (self._claims, self._asked):
+        for remembered in (self._claims, self._asked, self._ended):
             for kernel_id in remembered.keys() - set(kernel_ids):
                 del remembered[kernel_id]
 
@@ -112,6 +124,7 @@ class KernelAnswers:
         ago."""
         for asked in self._asked.values():
             asked.at += jump
+        self._ended = {kernel_id: ended + jump for kernel_id, ended in self._ended.items()}
 
 
 def _evidence(asked: _Asked) -> tuple[Evidence, ...]:

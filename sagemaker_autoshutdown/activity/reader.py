@@ -128,7 +128,7 @@ class ActivityReader:
             work += [self._process(job, apps, now) for job in jobs.outside]
             work += self._other_terminals(jobs.terminals, apps, now)
             work += gpus
-            presence = self.presence.observe(sum(item.connections for item in work), now)
+            presence = self.presence.observe(self._people_connected(work, now), now)
         except Unreadable as error:
             return ObservedActivity(error=str(error))
         except Exception as error:
@@ -142,6 +142,13 @@ class ActivityReader:
         self._answers.forget_all_but(there)
         asked = _NOT_ASKED if self._answers.is_refused else ()
         return ObservedActivity(tuple(work), "", (*notes, *asked, *self._gpu_notes), presence)
+
+    def _people_connected(self, work: Iterable[Work], now: datetime) -> int:
+        """How many connections are those of tabs; a tab that is not counted for a few seconds has
+        not left."""
+        return sum(
+            item.connections for item in work if not self._answers.may_be_connected(item.id, now)
+        )
 
     async def ask(self, kernel_ids: Collection[str], now: datetime) -> bool:
         """Asks these kernels, which are not known to be at work, whether they are. The next

@@ -175,6 +175,27 @@ class TestKernels:
         assert len((await reader.observe()).work) == 1000
 
 
+class TestPresence:
+    async def test_our_own_question_is_not_taken_for_somebody_who_came_back(self) -> None:
+        reader = Reader()
+        reader.jupyter.answers = {}
+        reader.jupyter.kernel_models = [kernel_model(connections=1)]
+        await reader.observe(at(minutes=1))
+        reader.reader.presence.page_closed(at(minutes=2))
+        reader.jupyter.kernel_models = [kernel_model(connections=0)]
+        left = (await reader.observe(at(minutes=2))).presence.closed_since
+        assert left == at(minutes=2)
+
+        # A slow gateway still counts the question's connection, during it and after it.
+        reader.jupyter.kernel_models = [kernel_model(connections=1)]
+        asking = asyncio.ensure_future(reader.reader.ask(["kernel-of-a"], at(minutes=3)))
+        await asyncio.sleep(0)
+        assert (await reader.observe(at(minutes=3))).presence.closed_since == left
+        await asking
+        assert (await reader.observe(at(minutes=3, seconds=1))).presence.closed_since == left
+        assert (await reader.observe(at(minutes=4))).presence.closed_since is None
+
+
 class TestWhatCanNotBeSeen:
     @pytest.mark.parametrize("what", ["kernel_models", "terminal_models"])
     @pytest.mark.parametrize("models", [OSError("no route"), {}, None, "x", 404])
