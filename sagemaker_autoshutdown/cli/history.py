@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from ..clock import from_iso
-from ..text import clean
+from ..text import clean, span
 from ._server import add_json, add_options, connect
 
 
@@ -31,9 +31,10 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     for event in history["events"]:
         at = from_iso(event["at"]).astimezone()
+        idle = event.get("idle_seconds")
         print(
             f"{at:%Y-%m-%d %H:%M:%S}  {event['kind'].replace('_', ' '):<16}  "
-            f"{clean(event['message'])}"
+            f"{clean(event['message'])}" + (f" (idle for {span(idle)})" if idle else "")
         )
     if not history["events"]:
         print("There are no events yet.")
