@@ -110,8 +110,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise Failed(f"{error} ({path}).") from None
     if replayed is None:
         raise Failed(
-            f"There is no record at {path} yet. A Jupyter server with this extension writes it. Run "
-            "this command in the app, or name another record with --ledger."
+            f"There is no record at {path} yet. A Jupyter server with this extension writes it. "
+            "Run this command in the app, or name another record with --ledger."
         )
     if arguments.json:
         print(json.dumps(to_json(replayed), indent=2))
