@@ -1,4 +1,4 @@
-"""A real Prometheus server for tests, and questions to it."""
+"""A real Prometheus server for tests, and queries to it."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from typing import Any
 
 import yaml
 
-#: Seconds for it to start, and for anything to show in it.
+#: Seconds for it to start, and for any sample to show.
 LIMIT = 180.0
 
 
 @dataclass(frozen=True)
 class Prometheus:
-    """A server that runs."""
+    """A running server."""
 
     url: str
 
     @property
     def receiver(self) -> str:
-        """Where it takes remote writes."""
+        """The address for remote writes."""
         return f"{self.url}/api/v1/write"
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """The series that an expression gives now."""
+        """The present series of an expression."""
         return self._ask("query", query=expression)
 
     def _ask(self, what: str, **parameters: Any) -> list[dict[str, Any]]:
@@ -47,8 +47,8 @@ class Prometheus:
         return found
 
     def query_range(self, expression: str, step: int) -> list[dict[str, Any]]:
-        """The series that an expression gives over the last week, as Grafana asks for it: at
-        multiples of ``step`` seconds."""
+        """The series of an expression over the last week, as Grafana asks for it: at multiples
+        of ``step`` seconds."""
         end = int(time.time()) // step * step
         start = max(end - 7 * 86_400, end - 10_000 * step)
         return self._ask("query_range", query=expression, start=start, end=end, step=step)
@@ -61,13 +61,13 @@ class Prometheus:
         }
 
     def wait(self, expression: str) -> list[dict[str, Any]]:
-        """Waits until an expression gives something."""
+        """Waits until an expression returns something."""
         found: list[dict[str, Any]] = wait_for(lambda: self.query(expression), expression)
         return found
 
 
 def wait_for(condition: Callable[[], Any], what: str) -> Any:
-    """Waits until the condition is something."""
+    """Waits until the condition returns something."""
     end = time.monotonic() + LIMIT
     while not (found := condition()):
         assert time.monotonic() < end, f"not within {LIMIT} s: {what}"
@@ -79,7 +79,7 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:
 def running_prometheus(
     folder: Path, scrapes: list[dict[str, Any]] | None = None, rules: Path | None = None
 ) -> Iterator[Prometheus]:
-    """A Prometheus that scrapes these and takes remote writes, until the block ends."""
+    """A Prometheus that scrapes these and accepts remote writes, until the block ends."""
     program = shutil.which("prometheus")
     assert program, "prometheus is missing: make system-packages"
     folder.mkdir(parents=True)

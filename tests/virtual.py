@@ -63,7 +63,7 @@ _threads: list[object] = []
 
 
 class _CountedThread(threading.Thread):
-    """As the real one, but it is known how many of them work."""
+    """Like the real one, but it counts the threads at work."""
 
     def start(self) -> None:
         _threads.append(self)
@@ -77,7 +77,7 @@ class _CountedThread(threading.Thread):
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Waits for real things only as long as a thread works on one; else lets time pass."""
+    """Waits for real time only while a thread works; else lets virtual time pass."""
 
     time = 0.0
 
@@ -106,7 +106,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class Jupyter:
-    """Jupyter's models, as a source gives them. An exception in place of a list is raised."""
+    """Jupyter's models, as from a source. An exception instead of a list is raised."""
 
     def __init__(self) -> None:
         self.kernel_models: Any = []
@@ -114,15 +114,15 @@ class Jupyter:
         self.session_models: Any = []
         self.observations = 0
         self.hangs = False
-        #: What kernels answer, by id, if they are asked at all; seconds that it takes, by id for
-        #: those that are slower.
+        #: Kernels' answers, by id, if they are asked at all; seconds until the answer, by id for
+        #: slower ones.
         self.answers: dict[str, Answer] | None = None
         self.answering = 0.1
         self.slow: dict[str, float] = {}
         self.asked: list[set[str]] = []
-        #: What was heard of kernels' requests, by id.
+        #: Observed requests of kernels, by id.
         self.uses: dict[str, KernelUse] = {}
-        #: Process ids of kernels and terminals; None where they are on other machines.
+        #: Process ids of kernels and terminals; None if they are on other machines.
         self.on_this_machine: Mapping[tuple[str, str], int] | None = None
 
     async def kernels(self, listed_elsewhere: Collection[str] = ()) -> Models:
@@ -149,7 +149,7 @@ class Jupyter:
         return self.uses.get(kernel_id)
 
     def clock_jumped(self) -> None:
-        """Its times are what tests set."""
+        """Tests set its times."""
 
     def processes(self) -> Mapping[tuple[str, str], int] | None:
         return self.on_this_machine
@@ -165,7 +165,7 @@ class Jupyter:
 
 @dataclass
 class Asked:
-    """A call of SageMaker's API and when it came."""
+    """A call of SageMaker's API, with its time."""
 
     at: datetime
     operation: str
@@ -187,8 +187,8 @@ class SageMakerApp:
 class SageMaker(Aws):
     """SageMaker's API over apps that are values.
 
-    ``errors`` holds what goes wrong: by operation, or by operation and app name, an exception, or
-    the seconds that its answer takes.
+    ``errors`` holds faults: by operation, or by operation and app name, an exception, or the
+    seconds that its answer takes.
     """
 
     def __init__(self, server: Server) -> None:
@@ -197,11 +197,11 @@ class SageMaker(Aws):
         self.apps: list[SageMakerApp] = []
         self.asked: list[Asked] = []
         self.errors: dict[str | tuple[str, str], Exception | float] = {}
-        #: Deletions are agreed to and then forgotten.
+        #: Deletions are accepted and then forgotten.
         self.forgetful = False
-        #: From Deleting to Deleted.
+        #: The time from Deleting to Deleted.
         self.deleting = timedelta(seconds=90)
-        #: The tags of apps, by name; None where nobody is to read them.
+        #: The tags of apps, by name; None if nobody may read them.
         self.tags: dict[str, dict[str, str]] | None = None
 
     def of(self, operation: str) -> list[Asked]:
@@ -210,7 +210,7 @@ class SageMaker(Aws):
 
     @property
     def deletions(self) -> list[tuple[str, datetime]]:
-        """Every DeleteApp or StopNotebookInstance: the app's name and when it was asked."""
+        """Every DeleteApp or StopNotebookInstance: the app's name and the time of the call."""
         return [
             (asked.app_name, asked.at)
             for asked in self.asked
@@ -270,7 +270,7 @@ class SageMaker(Aws):
 
 
 def failing(kind: ErrorKind, code: str, operation: str = "DeleteApp") -> AwsError:
-    """An error as ``Aws.call`` raises it."""
+    """An error like those of ``Aws.call``."""
     return AwsError(kind, f"sagemaker:{operation}", code, "it did not work")
 
 
@@ -280,7 +280,7 @@ BROKEN = failing(ErrorKind.OTHER, "ValidationException")
 
 @dataclass
 class Notebook(Listener):
-    """Takes note of what it is told, as the real tracker, and costs nothing."""
+    """Records what it is told, like the real tracker, and costs nothing."""
 
     recording_error: str = ""
     problems: tuple[Problem, ...] = ()
@@ -315,34 +315,34 @@ class Server:
 
     def __init__(self, data_dir: Path, host: Host = CLASSIC, **traits: Any) -> None:
         self.loop = VirtualLoop()
-        #: How far the wall clock is from where it should be.
+        #: How far the wall clock is off.
         self.clock_error = timedelta(0)
         self.host = host
         self.traits = traits
         self.data_dir = data_dir
         self.sagemaker = SageMaker(self)
         self.jupyter = Jupyter()
-        #: What stands at the setting ``settings_source``.
+        #: The content of the setting ``settings_source``'s object.
         self.admin_document = "{}"
 
     # -- time
 
     def now(self) -> datetime:
-        """What the wall clock shows."""
+        """The time of the wall clock."""
         return START + timedelta(seconds=self.loop.time()) + self.clock_error
 
     def run(self, **passed: float) -> None:
-        """Let it run until so much time has passed since the beginning."""
+        """Lets it run until this much time has passed since the beginning."""
         self.do(asyncio.sleep(timedelta(**passed).total_seconds() - self.loop.time()))
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do something on its event loop."""
+        """Does something on its event loop."""
         return self.loop.run_until_complete(work)
 
     # -- the server
 
     def start(self) -> Server:
-        """Start it: the first time, or again after `kill`."""
+        """Starts it: the first time, or again after `kill`."""
         self.notebook = Notebook()
         config = SageMakerAutoShutdown(data_dir=str(self.data_dir), **self.traits)
         adapter = adapter_for(self.host, self.sagemaker)
@@ -371,7 +371,7 @@ class Server:
         self.monitor.start()
 
     def kill(self) -> None:
-        """The process is gone, without a chance to say anything."""
+        """The process is gone, without a chance to report anything."""
         # Before Python 3.12, wait_for can swallow a cancellation.
         while tasks := asyncio.all_tasks(self.loop):
             for task in tasks:
@@ -379,7 +379,7 @@ class Server:
             self.do(asyncio.wait(tasks, timeout=1))
 
     def close(self) -> None:
-        """End it."""
+        """Ends it."""
         self.kill()
         self.loop.close()
 
@@ -399,7 +399,7 @@ class Server:
         return self.status.check_overdue
 
     def told(self, *kinds: EventKind) -> list[Event]:
-        """The events of these kinds, all where none is named."""
+        """The events of these kinds, or all if none is named."""
         return [event for event in self.notebook.events if not kinds or event.kind in kinds]
 
     def problems(self) -> dict[str, Problem]:
@@ -409,7 +409,7 @@ class Server:
 
 @contextmanager
 def server(data_dir: Path, host: Host = CLASSIC, **traits: Any) -> Iterator[Server]:
-    """A server that is not started yet, with nothing in it."""
+    """A server that is not started yet, and empty."""
     made = Server(data_dir, host, **traits)
     threads.__dict__["Thread"] = _CountedThread
     try:

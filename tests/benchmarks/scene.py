@@ -67,7 +67,7 @@ class Scene:
 def scene(
     studio: BlockingStudio, folder: Path, kernels: int, apps: int = 10, **more: Sequence[float]
 ) -> Scene:
-    """``kernels`` kernels in ``apps`` apps; ``busy_until`` says of each until when it is busy."""
+    """``kernels`` kernels in ``apps`` apps; ``busy_until`` says how long each is busy."""
     if "ada" not in {owner.name for _, owner in studio.do(lambda s: list(s.account.profiles))}:
         studio.create_domain()
         studio.create_owner(user("ada"))

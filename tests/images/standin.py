@@ -208,7 +208,7 @@ class Server:
 
     @property
     def command(self) -> list[str]:
-        """What runs it."""
+        """Its supervisor."""
         command = [self.stand_in.environment.python, "-m", "jupyter_server", "--allow-root"]
         command += ["--no-browser", f"--ServerApp.port={self.port}", "--ServerApp.port_retries=0"]
         return [*command, "--ServerApp.ip=127.0.0.1", "--ServerApp.token="]

@@ -267,7 +267,7 @@ def test_a_server_without_token_takes_changes(
 
 @pytest.fixture
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user who runs no server; gives the runtime directory."""
+    """A user who runs no server; returns the runtime directory."""
     for name in ("JUPYTER_SERVER_URL", "JUPYTER_TOKEN", "JUPYTERHUB_SERVICE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
@@ -321,7 +321,7 @@ class _Site(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def site() -> Iterator[tuple[str, type[_Site]]]:
-    """Something that is no server of ours."""
+    """A program that is not a server of ours."""
     handler = type("Site", (_Site,), {"asked": []})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

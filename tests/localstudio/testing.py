@@ -107,7 +107,7 @@ class BlockingStudio:
         return self.run(lambda studio: scene.notebook_instance(studio, **options))
 
     def create_domain(self, name: str = "studio", **settings: Any) -> str:
-        """A domain; gives its id."""
+        """Creates a domain; returns its id."""
         return self.run(lambda studio: studio.create_domain(name, **settings))
 
     def create_owner(self, owner: Owner, **settings: Any) -> Owner:
@@ -194,7 +194,7 @@ class BlockingStudio:
     # -- kernels
 
     def start_kernel(self, target: Target, *, path: str | None = None) -> str:
-        """Start a kernel in an app; gives its id."""
+        """Starts a kernel in an app; returns its id."""
         return self.run(lambda studio: studio.start_kernel(target, path=path))
 
     def execute(self, target: Target, kernel_id: str, code: str, *, wait: bool = True) -> Result:

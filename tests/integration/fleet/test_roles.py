@@ -39,7 +39,7 @@ class Gate:
         self.closed_regions: set[str] = set()
 
     def assume(self, form: Mapping[str, str]) -> tuple[int, str]:
-        """What STS answers."""
+        """STS's answer."""
         self.assumed.append(dict(form))
         account = form["RoleArn"].split(":")[4]
         if account in self.refused:
