@@ -42,7 +42,9 @@ class Recorder:
         problems = {"coverage": f"{problem}; coverage is not known."} if problem else {}
         reported, problem = self.fleet.reported()
         if problem:
-            problems["reports"] = f"{problem}; the servers' own reports are not known."
+            problems["the servers' own reports"] = (
+                f"{problem}; the servers' own reports are not known."
+            )
         failures = []
         for target, found, seconds in self.fleet.sweep_all(sweep_id, self.now, heard):
             if isinstance(found, Failure):
