@@ -42,6 +42,11 @@ _NOTED = timedelta(hours=1)
 REMEMBERED = timedelta(days=30)
 
 
+#: Stands for the CreationTime of an app that is on its way out. What is up later under its name is
+#: another run, although SageMaker may give it the same CreationTime.
+LEAVING = from_us(0)
+
+
 class ChargeKey(NamedTuple):
     """The keys by which costs are added up. ``day`` is in UTC, such as ``2026-09-01``.
 
@@ -154,6 +159,10 @@ class _Bill(NamedTuple):
 def _run(known: Run | None, resource: Resource, since: datetime | None, now: datetime) -> Run:
     """The present run of a resource: the known run, unless a new one has begun."""
     is_stopping = resource.status == "Stopping"
+    if resource.status == "Deleting" and part_of(resource.key) == APPS:
+        resource = resource._replace(changed_at=LEAVING)
+        if known is not None and known.instance_type == resource.instance_type:
+            return known._replace(changed_at=LEAVING) if known.changed_at != LEAVING else known
     # LastModifiedTime of a notebook instance also changes when it stops.
     began_anew = since is not None and resource.changed_at > since and not is_stopping
     # Another CreationTime means another run, whatever the clock of the earlier sweep said.

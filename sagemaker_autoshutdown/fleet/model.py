@@ -23,6 +23,20 @@ CANVAS = "Canvas"
 NOTEBOOK_INSTANCE = "NotebookInstance"
 VOLUME = "Volume"
 
+#: What a rule can be about: SageMaker's app types, and notebook instances.
+APP_TYPES = (
+    JUPYTER_SERVER,
+    KERNEL_GATEWAY,
+    JUPYTER_LAB,
+    CODE_EDITOR,
+    RSTUDIO_SERVER,
+    "RSessionGateway",
+    CANVAS,
+    "TensorBoard",
+    "DetailedProfiler",
+    NOTEBOOK_INSTANCE,
+)
+
 #: The instance type of apps on SageMaker's own machines, which are not billed.
 SYSTEM = "system"
 

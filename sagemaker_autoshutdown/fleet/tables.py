@@ -33,7 +33,9 @@ class Table:
     def __init__(self, values: Any, path: tuple[str | int, ...] = ()) -> None:
         self.path = path
         if not isinstance(values, dict):
-            raise Wrong(path, "must be a table")
+            # The value is not shown, because it may be a secret in the wrong place.
+            what = "a text" if isinstance(values, str) else type(values).__name__
+            raise Wrong(path, f"must be a table, not {what}")
         self._left = dict(values)
 
     @property

@@ -3,6 +3,7 @@
 Three domains with some hundred apps of all types, entered into the local Studio without processes,
 and their changes as apps come and go. All lines come from ``/metrics`` of a real ``fleet run``. If
 Prometheus is installed, a real one tells it which servers report.
+``fleet_demo_rules.py`` continues with rules, by which ``fleet run`` shuts apps down.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +29,7 @@ from sagemaker_autoshutdown.fleet.model import COVERAGE_TEXT, ReportKey
 from tests.prometheus import running_prometheus
 from tests.reporters import Reporters, serving
 
-from . import fleet
+from . import fleet, fleet_demo_rules
 from .state import AppKey
 from .testing import BlockingStudio, running_studio
 
@@ -35,22 +37,46 @@ APPS, DOMAINS = 300, 3
 #: Seconds between two sweeps, and after which a server without a report is silent. The defaults are
 #: 5 and 10 minutes.
 INTERVAL, REPORTS_WITHIN = 2, 6
-#: A change must be seen within this time, in seconds.
-SEEN_WITHIN = 20.0
+#: A change, and the first sweep, must be seen within these times, in seconds. A busy machine needs
+#: them.
+SEEN_WITHIN, FIRST_WITHIN = 40.0, 120.0
 #: Seconds between two changes.
-PAUSE = 4.0
+PAUSE = 3.0
 
 _PREFIX = "sagemaker_autoshutdown_fleet_"
 COVERAGE = tuple(each.value for each in COVERAGE_TEXT)
+#: The table's columns are as wide as their heads, so that it fits 80 characters.
+_COLUMNS = (
+    "{:>5} {:>4} {:>7} " + " ".join(f"{{:>{len(name)}}}" for name in COVERAGE) + " {:>6} {:>6}"
+)
+_HOW_MANY = [
+    line
+    for each, text in COVERAGE_TEXT.items()
+    for line in textwrap.wrap(
+        f"{each.value:<8}  how many: {text}",
+        76,
+        initial_indent="  ",
+        subsequent_indent=" " * 12,
+    )
+]
 #: The heading of the table.
 LEGEND = (
     "Each line is one scrape of /metrics:",
-    "  up           apps and notebook instances that run",
-    "  USD/h        what they cost an hour; an instance that apps share counts once",
-    *(f"  {each.value:<11}  how many: {text}" for each, text in COVERAGE_TEXT.items()),
-    "  nobody USD/h what the silent ones and those with none cost an hour",
-    "  spent        USD that fleet run has recorded since it began",
+    "  up        apps and notebook instances that run",
+    "  USD/h     what they cost an hour; an instance that apps share counts once",
+    *_HOW_MANY,
+    "  nobody    USD an hour of the silent ones and of those with none",
+    "  spent     USD that fleet run has recorded since it began",
     "A line that begins with an arrow says what happens in the account.",
+    "",
+)
+#: And above the one of the rules.
+RULES_LEGEND = (
+    "  due       what a rule says should be shut down",
+    "  marked    warned of, by a tag on the app",
+    "  kept      held by an exception: a tag of the owner's",
+    "  spared    not due any more, so that the mark is taken off",
+    "  gone      shut down",
     "",
 )
 
@@ -132,41 +158,91 @@ def _watch(studio: BlockingStudio, folder: Path, ends: float | None) -> int:
             say("Prometheus is not installed, so nobody can say which servers report.")
         config.write_text(text)
         environment = {**os.environ, **studio.aws_environment()}
-        stack.enter_context(_fleet_run(config, environment))
-        say(
-            f"fleet run: http://127.0.0.1:{port}/metrics, a sweep every {INTERVAL} s (by default "
-            "every 5 minutes).",
-            "",
-        )
         story = Story(port, ends)
-        changes = _changes(studio, made, reporters if has_prometheus else None)
-        faults = story.tell(changes)
-        command = [sys.executable, "-m", "sagemaker_autoshutdown.cli", "fleet"]
-        for arguments in (("coverage",), ("costs", "--group-by", "app-type")):
-            say("", f"$ jupyter sagemaker-autoshutdown fleet {' '.join(arguments)}")
-            told = subprocess.run(
-                [*command, *arguments, "--config", str(config)],
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            say(told.stdout.strip())
-            if told.returncode:
-                faults.append(f"fleet {arguments[0]} failed: {told.stderr.strip()}")
-        _linger(story, ends)
+        with _fleet_run(config, environment):
+            say(f"fleet run: http://127.0.0.1:{port}/metrics")
+            say(f"A sweep every {INTERVAL} s; by default every 5 minutes.", "")
+            asked = reporters if has_prometheus else None
+            faults = story.tell(_changes(studio, made, asked))
+            faults += _commands(config, environment)
+        with contextlib.suppress(TimeIsUp):
+            if not (faults or story.left_out):
+                faults += _rules(studio, made, asked, config, environment, story, ends)
     say("")
     if faults:
         say(*(f"WRONG: {fault}." for fault in faults))
         return 1
     if story.left_out:
         say(
-            "As far as it went, it is as it should be. The time was up before the end: FOR=90 "
-            "shows all of it."
+            "As far as it went, it is as it should be.",
+            "The time was up before the end: FOR=90 shows all of it, if little else runs here.",
         )
         return 0
-    say("As it should be: every change in the account was seen, and what it costs an hour with it.")
+    say(
+        "As it should be: every change in the account was seen, and what it costs with it.",
+        "What nobody watches was warned of and is gone, and nothing else.",
+    )
     return 0
+
+
+def _commands(config: Path, environment: dict[str, str]) -> list[str]:
+    """What the commands say of it; what went wrong."""
+    faults = []
+    for arguments in (("coverage",), ("costs", "--group-by", "app-type")):
+        done = _told(arguments, config, environment)
+        say(
+            "", f"$ jupyter sagemaker-autoshutdown fleet {' '.join(arguments)}", done.stdout.strip()
+        )
+        if done.returncode:
+            faults.append(f"fleet {arguments[0]} failed: {done.stderr.strip()}")
+    return faults
+
+
+def _told(
+    arguments: Sequence[str], config: Path, environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sagemaker_autoshutdown.cli", "fleet", *arguments]
+    return subprocess.run(
+        [*command, "--config", str(config)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _rules(
+    studio: BlockingStudio,
+    made: fleet.Fleet,
+    reporters: Reporters | None,
+    config: Path,
+    environment: dict[str, str],
+    story: Story,
+    ends: float | None,
+) -> list[str]:
+    """The half with rules; what went wrong."""
+    text = fleet_demo_rules.text_of(made)
+    config.write_text(config.read_text() + text)
+    say("", "The admin adds rules to the configuration and starts fleet run again:")
+    say(*(f"  {line}".rstrip() for line in text.splitlines()), "")
+    say(*RULES_LEGEND)
+    cast = fleet_demo_rules.cast(studio, made, knows_reports=reporters is not None)
+    rules = fleet_demo_rules.Rules(
+        studio, reporters, cast, say, story.acted, story.wait, FIRST_WITHIN
+    )
+    say(f"       → somebody tags the app of {cast.excepted.owner_name}, to keep it for a day")
+    rules.tag(cast.excepted)
+    with _fleet_run(config, environment):
+        try:
+            faults = list(rules.tell())
+        except TimeIsUp:
+            story.left_out = True
+            raise
+        done = _told(("history", "--json"), config, environment)
+        say("", "One of them, in fleet history --json:")
+        say(*fleet_demo_rules.one_of(done.stdout, "CodeEditor"))
+        _linger(story, ends)
+    return faults
 
 
 def _linger(story: Story, ends: float | None) -> None:
@@ -296,11 +372,7 @@ class Story:
         """Runs all changes; returns what went wrong."""
         before = self._first()
         say(*LEGEND)
-        say(
-            f"{'time':>5}  {'up':>4}  {'USD/h':>8}  "
-            + "  ".join(f"{name:>8}" for name in COVERAGE)
-            + f"  {'nobody USD/h':>13}  {'spent':>7}"
-        )
+        say(_COLUMNS.format("time", "up", "USD/h", *COVERAGE, "nobody", "spent"))
         self._line(before)
         faults = []
         for change in changes:
@@ -327,13 +399,15 @@ class Story:
         time.sleep(seconds)
 
     def _first(self) -> Seen:
-        found = self._until(lambda now: now.up > APPS and now.by_coverage["silent"] == 0)
+        found = self._until(
+            lambda now: now.up > APPS and now.by_coverage["silent"] == 0, FIRST_WITHIN
+        )
         if found is None:
             raise TimeIsUp
         return found
 
-    def _until(self, condition: Callable[[Seen], bool]) -> Seen | None:
-        end = time.monotonic() + SEEN_WITHIN
+    def _until(self, condition: Callable[[Seen], bool], within: float = SEEN_WITHIN) -> Seen | None:
+        end = time.monotonic() + within
         while time.monotonic() < end:
             now = self._observe()
             if now is not None and condition(now):
@@ -341,12 +415,19 @@ class Story:
             self.wait(0.3)
         return None
 
-    def _observe(self) -> Seen | None:
+    def acted(self) -> fleet_demo_rules.Acted | None:
+        """What a scrape tells of the rules."""
+        return fleet_demo_rules.parse(self._scraped(), _PREFIX)
+
+    def _scraped(self) -> str:
         try:
             with urllib.request.urlopen(self._url, timeout=10) as reply:  # noqa: S310
-                text = reply.read().decode()
+                return str(reply.read().decode())
         except OSError:  # it is starting
-            return None
+            return ""
+
+    def _observe(self) -> Seen | None:
+        text = self._scraped()
         up, usd, nobody, spent = 0, 0.0, 0.0, 0.0
         by_coverage, by_type = dict.fromkeys(COVERAGE, 0), dict[str, int]()
         for family in text_string_to_metric_families(text):
@@ -370,9 +451,14 @@ class Story:
     def _line(self, seen: Seen) -> None:
         passed = int(time.monotonic() - self._began)
         say(
-            f"{passed // 60:>2}:{passed % 60:02}  {seen.up:>4}  {seen.usd_per_hour:>8.2f}  "
-            + "  ".join(f"{seen.by_coverage[name]:>8}" for name in COVERAGE)
-            + f"  {seen.nobody_usd_per_hour:>13.2f}  {seen.spent:>7.4f}"
+            _COLUMNS.format(
+                f"{passed // 60}:{passed % 60:02}",
+                seen.up,
+                f"{seen.usd_per_hour:.2f}",
+                *(seen.by_coverage[name] for name in COVERAGE),
+                f"{seen.nobody_usd_per_hour:.2f}",
+                f"{seen.spent:.3f}",
+            )
         )
 
 

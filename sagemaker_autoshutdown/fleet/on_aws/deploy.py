@@ -23,6 +23,8 @@ BUCKET_TAG = "sagemaker-autoshutdown-fleet"
 PREFIXES = ("code/", "config/", "record/")
 #: Seconds between two calls, and the most that a stack may take.
 PAUSE, LIMIT = 2.0, 1800.0
+#: The most characters of a bucket's name.
+_LONGEST_BUCKET = 63
 #: The most bytes of a template without a bucket.
 MOST_TEMPLATE = 51_200
 
@@ -78,13 +80,22 @@ class Deployment:
 
     @property
     def bucket(self) -> str:
-        """The bucket: the given one, the stack's, or one named by the account's number."""
+        """The bucket: the given one, the stack's, or one of this stack's own."""
         if not self._bucket:
-            known = self._parameters().get("Bucket", "")
-            account_id = self._call("sts", "GetCallerIdentity", {})["Account"]
-            made = f"{DEFAULT_NAME}-{account_id}-{self._aws.effective_region}"
-            self._bucket = known or made
+            self._bucket = self._parameters().get("Bucket", "") or self._own_bucket
         return self._bucket
+
+    @property
+    def _own_bucket(self) -> str:
+        """One that is made for this stack, by its name and the account's number: two stacks share
+        none, since uninstalling one deletes it."""
+        account_id = self._call("sts", "GetCallerIdentity", {})["Account"]
+        end = f"-{account_id}-{self._aws.effective_region}"
+        name = self.name.lower()
+        if len(name + end) > _LONGEST_BUCKET or name != self.name:
+            digest = hashlib.sha256(self.name.encode()).hexdigest()[:8]
+            name = f"{name[: _LONGEST_BUCKET - len(end) - len(digest) - 1]}-{digest}"
+        return name + end
 
     # -- bringing it in
 
@@ -342,7 +353,7 @@ class Deployment:
             place = {"CreateBucketConfiguration": {"LocationConstraint": region}}
             more = {} if region == "us-east-1" else place
             self._call("s3", "CreateBucket", {"Bucket": bucket, **more})
-        elif not self._is_ours() and not bucket.startswith(f"{DEFAULT_NAME}-"):
+        elif not self._is_ours() and bucket != self._own_bucket:
             return  # the admin's own: it is as they want it
         tags = {"TagSet": [{"Key": BUCKET_TAG, "Value": self.name}]}
         self._call("s3", "PutBucketTagging", {"Bucket": bucket, "Tagging": tags})

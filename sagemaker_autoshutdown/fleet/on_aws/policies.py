@@ -63,7 +63,6 @@ SWEEPER: tuple[Statement, ...] = (
     _allow(
         "Queue",
         (
-            "sqs:ChangeMessageVisibility",
             "sqs:DeleteMessage",
             "sqs:GetQueueAttributes",
             "sqs:ReceiveMessage",
@@ -97,7 +96,6 @@ ACTOR: tuple[Statement, ...] = (
     _allow(
         "Queue",
         (
-            "sqs:ChangeMessageVisibility",
             "sqs:DeleteMessage",
             "sqs:GetQueueAttributes",
             "sqs:ReceiveMessage",

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from typing import Any
 
 from ..acting.model import Grade, Limits
-from ..model import Coverage
-from ..tables import Table
+from ..model import APP_TYPES, Coverage
+from ..tables import Table, Wrong
 from .hours import parse
 from .model import Rule, Rules, When, Which
 
 _SECOND = timedelta(seconds=1)
 _WHICH = ("domain", "owner", "space", "app_type", "instance_type", "coverage")
+_CONDITIONS = "idle_for, silent_for, up_for or off_hours"
 _GRADES = ", ".join(f'"{grade.value}"' for grade in Grade)
 
 
@@ -81,6 +83,11 @@ def _which(table: Table | None) -> Which:
         if value not in [each.value for each in Coverage]:
             known = ", ".join(each.value for each in Coverage)
             raise table.wrong("coverage", f"must be one of {known}, not {value!r}")
+    for pattern in found["app_type"]:
+        # A type that is new to this package may be named as well.
+        meant = [each for each in APP_TYPES if fnmatchcase(each.lower(), pattern.lower())]
+        if meant and not any(fnmatchcase(each, pattern) for each in meant):
+            raise table.wrong("app_type", f"must be written {', '.join(meant)}, not {pattern!r}")
     tags = table.table("tags")
     if tags is not None:
         found["tags"] = {key: _patterns(tags, key) for key in tags.names}
@@ -90,16 +97,22 @@ def _which(table: Table | None) -> Which:
 
 def _patterns(table: Table, name: str) -> tuple[str, ...]:
     what = 'a pattern such as "team-*", or a list of them'
+    is_given = table.has(name)
     value = table.take(name, (str, list), what, [])
     values = [value] if isinstance(value, str) else value
+    if is_given and values == []:
+        raise table.wrong(name, f"names nothing; without {name} the rule is about everything")
     if not all(isinstance(each, str) and each for each in values):
         raise table.wrong(name, f"must be {what}, not {value!r}")
     return tuple(values)
 
 
 def _alternatives(table: Table) -> tuple[When, ...]:
+    is_given = table.has("when")
     value = table.take("when", (dict, list), "a table of conditions, or a list of them", [])
     listed = [value] if isinstance(value, dict) else value
+    if is_given and not listed:
+        raise table.wrong("when", f"names no condition: {_CONDITIONS}")
     return tuple(_when(Table(each, (*table.path, "when"))) for each in listed)
 
 
@@ -112,9 +125,9 @@ def _when(table: Table) -> When:
     try:
         hours = parse(text) if text else None
     except ValueError as error:
-        raise table.wrong("off_hours", f": {error}") from None
+        raise table.wrong("off_hours", f"can't be read: {error}") from None
     table.end("idle_for, silent_for, up_for and off_hours")
     found = When(**durations, off_hours=hours)
     if found == When():
-        raise table.wrong("when", "names no condition: idle_for, silent_for, up_for or off_hours")
+        raise Wrong(table.path, f"names no condition: {_CONDITIONS}")
     return found

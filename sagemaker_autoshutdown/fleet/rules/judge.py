@@ -219,7 +219,7 @@ class _Judge:
         if part.silent_for is not None:
             found.append(self._silent(part.silent_for, line, run))
         if part.up_for is not None:
-            found.append(self._up(part.up_for, run))
+            found.append(self._up(part.up_for, _since(run, hold)))
         if part.off_hours is not None:
             found.append(self._off(part, rule, run, hold))
         if any(met.holds is False for met in found):
@@ -283,11 +283,11 @@ class _Judge:
         evidence = (("last_report_at", to_iso(line.heard_at)),)
         return _Met(True, Grade.GUESSED, f"silent for {_span(silent)}", evidence)
 
-    def _up(self, least: timedelta, run: Run) -> _Met:
-        up = self._now - run.up_since
+    def _up(self, least: timedelta, since: datetime) -> _Met:
+        up = self._now - since
         if up < least:
             return _NOT
-        evidence = (("up_since", to_iso(run.up_since)),)
+        evidence = (("up_since", to_iso(since)),)
         return _Met(True, Grade.SEEN, f"up for {_span(up)}", evidence)
 
     def _off(self, part: When, rule: Rule, run: Run, hold: Hold | None) -> _Met:
@@ -299,7 +299,7 @@ class _Judge:
         # A run that was marked or kept within the hour may be shut down after it.
         if began is None and chosen is not None:
             began = hours.began(chosen)
-        if began is None or run.up_since >= began or hours.is_on_since(began, self._now):
+        if began is None or _since(run, hold) >= began or hours.is_on_since(began, self._now):
             return _NOT
         evidence = (("off_hours", hours.text), ("off_since", to_iso(began)))
         return _Met(True, Grade.SEEN, "outside hours", evidence)
@@ -308,6 +308,13 @@ class _Judge:
         if hold is None or not hold.is_open or hold.phase is Phase.NOTED or hold.rule != rule.name:
             return None
         return hold.kept_since or hold.marked_at or hold.changed_at
+
+
+def _since(run: Run, hold: Hold | None) -> datetime:
+    """Since when it is up for sure. What is up after an accepted deletion was most likely started
+    again between two sweeps, with the CreationTime that it had."""
+    is_done = hold is not None and hold.phase is Phase.DONE
+    return max(run.up_since, hold.changed_at) if hold is not None and is_done else run.up_since
 
 
 def _span(duration: timedelta) -> str:

@@ -32,14 +32,14 @@ role_arn = "arn:aws:iam::333333333333:role/sagemaker-autoshutdown-fleet-reader"
 """
 
 
-def member_roles(engines: Ministack) -> None:
+def member_roles(engines: Ministack, account: str = MEMBER) -> None:
     """The roles of ``fleet-member.yaml``, as far as STS checks them."""
     iam = boto3.session.Session().client(
         "iam",
         region_name=REGION,
         endpoint_url=engines.url,
         verify=str(engines.ca),
-        aws_access_key_id=MEMBER,
+        aws_access_key_id=account,
         aws_secret_access_key="test",  # noqa: S106
     )
     trusted = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}

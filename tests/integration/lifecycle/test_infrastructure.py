@@ -10,7 +10,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from sagemaker_autoshutdown.lifecycle.script import (
     without_comments,
 )
 from tests.paths import LIFECYCLE_CONFIG
+from tests.terraform import Terraform, initialized
 
 FOLDER = LIFECYCLE_CONFIG
 TEMPLATE = FOLDER / "cloudformation.yaml"
@@ -280,34 +281,6 @@ def test_no_parameter_can_become_a_command() -> None:
 # ---- Terraform
 
 
-@dataclass(frozen=True)
-class Terraform:
-    """The module in a folder of its own, initialized."""
-
-    command: str
-    folder: Path
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """One of terraform's commands."""
-        return subprocess.run(
-            [self.command, *arguments],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def plan(self, **variables: Any) -> dict[str, Any]:
-        """The resources that would be created, by address."""
-        file = self.folder / "test.auto.tfvars.json"
-        file.write_text(json.dumps(variables))
-        planned = self.run("plan", "-no-color", "-input=false", "-out=plan")
-        assert planned.returncode == 0, planned.stdout + planned.stderr
-        shown = json.loads(self.run("show", "-json", "plan").stdout)
-        found = shown["planned_values"]["root_module"]["resources"]
-        return {each["address"]: each["values"] for each in found}
-
-
 #: No account is called: the plan needs none.
 PROVIDER = """
 provider "aws" {
@@ -323,21 +296,9 @@ provider "aws" {
 
 @pytest.fixture(scope="module")
 def terraform(tmp_path_factory: pytest.TempPathFactory) -> Terraform:
-    """Terraform with AWS's provider, from the network or a mirror on this machine."""
-    command = shutil.which("terraform")
-    if command is None:
-        pytest.skip("terraform is not on this machine; the module is parsed only")
     folder = tmp_path_factory.mktemp("terraform") / "lifecycle-config"
     shutil.copytree(FOLDER, folder)
-    found = Terraform(command, folder / "terraform")
-    (found.folder / "provider.tf").write_text(PROVIDER)
-    if found.run("init", "-input=false", "-no-color").returncode == 0:
-        return found
-    for parent in (Path.home() / ".terraform.d", Path("/usr/local/share"), Path("/opt")):
-        for mirror in {path.parents[2] for path in parent.glob("*/*/hashicorp/aws")}:
-            if found.run("init", "-input=false", f"-plugin-dir={mirror}").returncode == 0:
-                return found
-    pytest.skip("terraform's AWS provider can't be had here; the module is parsed only")
+    return initialized(folder / "terraform", PROVIDER)
 
 
 @SETTINGS

@@ -121,6 +121,21 @@ def test_a_run_that_was_replaced_between_two_sweeps_begins_anew() -> None:
     assert step.state.runs[app().key].up_since == after(45)
 
 
+def test_an_app_that_was_on_its_way_out_and_is_up_again_is_another_run() -> None:
+    """SageMaker gives an app that is started again within a day the CreationTime that it had."""
+    key = app().key
+    leaving = app()._replace(status="Deleting")
+    state = stepped(EMPTY, sweep(0, app())).state
+    for minutes in (5, 10):
+        state = stepped(state, sweep(minutes, leaving)).state
+        assert state.runs[key].up_since == NOON, "it goes on until it is gone"
+    again = stepped(state, sweep(15, app())).state.runs[key]
+    assert again.up_since == after(15)
+    assert again.changed_at == app().changed_at
+    seen_late = stepped(stepped(EMPTY, sweep(0, leaving)).state, sweep(5, app())).state
+    assert seen_late.runs[key].up_since == after(5)
+
+
 def test_a_notebook_instance_that_stops_has_not_begun_anew() -> None:
     """Its LastModifiedTime changes then, too."""
     first = stepped(EMPTY, sweep(0, notebook()))

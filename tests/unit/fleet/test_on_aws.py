@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -14,11 +15,12 @@ import pytest
 import yaml
 from cfnlint.api import lint_all
 
+from sagemaker_autoshutdown.aws import Aws, AwsError, ErrorKind
 from sagemaker_autoshutdown.fleet.acting.model import Kind, RunId, Task
 from sagemaker_autoshutdown.fleet.advance import Charge
 from sagemaker_autoshutdown.fleet.config import Config
 from sagemaker_autoshutdown.fleet.on_aws import bundle, files, messages, template
-from sagemaker_autoshutdown.fleet.on_aws.deploy import MOST_TEMPLATE
+from sagemaker_autoshutdown.fleet.on_aws.deploy import DEFAULT_NAME, MOST_TEMPLATE, Deployment
 from sagemaker_autoshutdown.fleet.on_aws.pack import Book, Payer, pack_book, unpack_book
 from sagemaker_autoshutdown.fleet.on_aws.table import MOST_DAYS, _spread
 from sagemaker_autoshutdown.fleet.policy import act_policy
@@ -79,6 +81,29 @@ def test_a_dry_run_has_no_function_that_acts() -> None:
 def test_a_queue_hides_a_message_for_six_times_the_functions_time() -> None:
     for seconds, found in template.stack()["Mappings"]["Visibility"].items():
         assert found["Seconds"] == 6 * int(seconds)
+
+
+class _Account(Aws):
+    """An account without stacks."""
+
+    def call_blocking(
+        self, service: str, operation: str, parameters: dict[str, Any]
+    ) -> dict[str, Any]:
+        if operation == "GetCallerIdentity":
+            return {"Account": "123456789012"}
+        raise AwsError(ErrorKind.OTHER, operation, "ValidationError", "it does not exist")
+
+
+def test_two_stacks_share_no_bucket_which_uninstalling_one_would_delete() -> None:
+    names = [DEFAULT_NAME, "team-a", "Team-A", "x" * 128, "x" * 127]
+    found = [Deployment(_Account("us-east-1"), name).bucket for name in names]
+    assert found[:2] == [
+        f"{DEFAULT_NAME}-123456789012-us-east-1",
+        "team-a-123456789012-us-east-1",
+    ]
+    assert len(set(found)) == len(names)
+    for bucket in found:
+        assert re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket), bucket
 
 
 def _record(body: Any, sent: datetime = NOON) -> dict[str, Any]:

@@ -202,6 +202,17 @@ def test_silence_is_a_guess_and_begins_with_the_last_report() -> None:
     assert judge(EDITOR, rule(silent_for=HOUR), facts=facts, asked=True) is None
 
 
+def test_what_is_up_again_after_a_deletion_has_not_been_up_since_before_it() -> None:
+    """Started again between two sweeps, with the CreationTime that it had."""
+    run = RunId(SCOPE, EDITOR.key, NOON)
+    gone = Hold(run, Phase.DONE, 5, NOON, after(540), rule="r")
+    assert judge(EDITOR, rule(up_for=2 * HOUR), hold=gone) is None
+    assert judge(EDITOR, rule(up_for=2 * HOUR), minutes=661, hold=gone) is not None
+    off = rule(off_hours=parse("off=(T,20:30);tz=UTC"))
+    assert judge(EDITOR, off, minutes=520) is not None
+    assert judge(EDITOR, off, minutes=545, hold=gone) is None
+
+
 def test_two_conditions_are_as_weak_as_the_weaker() -> None:
     facts = Facts({}, expects_reports=True)
     found = judge(LAB, rule(silent_for=HOUR, up_for=HOUR), facts=facts, reported_at=400)
@@ -310,7 +321,18 @@ def test_hours_that_can_not_be_read_say_which_part_is_wrong(text: str, says: str
     [
         ('[[rules]]\nname = "a"\nwhen = { off_hours = "off=(X,1)" }', 3, "M T W H F S U"),
         ('[[rules]]\nwhich = { app = "x" }', 2, "not known"),
-        ("[[rules]]\nwhen = {}", 2, "no condition"),
+        ("[[rules]]\nwhen = {}", 2, "when names no condition"),
+        ("[[rules]]\nwhen = []", 2, "when names no condition"),
+        ("[[rules]]\nwhich = { owner = [] }", 2, "the rule is about everything"),
+        ('[[rules]]\nwhich = { app_type = "jupyterlab" }', 2, "must be written JupyterLab"),
+        ('[[rules]]\nwhich = "team-*"', 2, "must be a table, not a text"),
+        (
+            '[[rules]]\nwhen = { off_hours = "off=(M,1);tz=Mars/Base" }',
+            2,
+            "tz=Mars/Base",
+        ),
+        ("[[rules]]\nwhen = { up_for = 3600 }", 2, "such as"),
+        ('[[rules]]\nwhen = { upfor = "1h" }', 2, "idle_for, silent_for"),
         ('[act]\nenabled = ["sure"]', 2, '"seen"'),
         ("[act.limits]\nshare = 2", 2, "0 to 1"),
         ('[act.notify]\nsns_topic_arn = "topic"', 2, "ARN"),
