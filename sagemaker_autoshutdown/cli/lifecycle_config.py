@@ -301,7 +301,8 @@ def _setting(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except ValueError:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not NAME=JSON, such as max_keep_alive=3600"
+            f"{text!r} is not NAME=JSON: write times in seconds, such as max_keep_alive=3600, and "
+            "texts in double quotes"
             if equals
             else f"{text!r} has no value: write NAME=JSON"
         ) from None

@@ -63,7 +63,7 @@ def test_render_writes_a_file_with_lf_line_ends(tmp_path: Path) -> None:
     [
         (("--idle-timeout", "soon"), "not a duration"),
         (("--set", "max_keep_alive"), "has no value"),
-        (("--set", "max_keep_alive=soon"), "is not NAME=JSON"),
+        (("--set", "max_keep_alive=4h"), "is not NAME=JSON: write times in seconds"),
         (("--set", "no_such=1"), "no_such is not a setting"),
         (("--wheel", "wheel.whl"), "absolute path"),
     ],
