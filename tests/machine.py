@@ -33,6 +33,11 @@ class Machine:
         self.waited = 0.0
         self.traffics: dict[int, Traffic] = {}
         self.gpu_users: set[int] = set()
+        #: By inode and by process id.
+        self.bytes_sent: dict[int, int] = {1: 0}
+        self.open_sockets: dict[int, list[int]] = {}
+        #: Those that have cleared their environment.
+        self.cleared: set[int] = set()
         self.processes = {INIT: Process(0, 0.0, 5.0, 0.0, "tini", INIT)}
         self.environments: dict[int, Mapping[str, str]] = {}
         self.command_lines: dict[int, list[str]] = {}
@@ -68,6 +73,18 @@ class Machine:
 
     def traffic(self, pid: int) -> Traffic | None:
         return self.traffics.get(pid)
+
+    def connections(self) -> Mapping[int, int]:
+        return dict(self.bytes_sent)
+
+    def sockets(self, pid: int) -> Collection[int]:
+        return self.open_sockets.get(pid, ())
+
+    def tells_nothing(self, pid: int) -> bool:
+        return pid in self.cleared
+
+    def age(self, process: Process) -> float:
+        return self.time - process.started
 
     def uses_gpu(self, pid: int) -> bool:
         return pid in self.gpu_users

@@ -16,12 +16,13 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, TypeVar
 
 from ..model import Evidence, EvidenceKind, Reason
+from . import tcp
 from .process_groups import (
     Sample,
     Use,
@@ -34,7 +35,7 @@ from .process_groups import (
 )
 from .process_table import Process, ProcessTable, Traffic, below, children_of, this_machine
 from .programs import Program, is_named, program
-from .terminal_input import last_input_of
+from .terminal_input import asks_for_password, last_input_of
 
 K = TypeVar("K", bound=Hashable)
 
@@ -49,7 +50,7 @@ REPEATERS = ("watch",)
 #: them.
 MARKS = ("JUPYTER_SERVER_URL", "JPY_PARENT_PID", "SSH_CONNECTION")
 #: Beginnings of programs below which the user works: logins, and containers of a notebook instance.
-GUESTS = ("sshd", "ssm-session-wor", "containerd-shim", "conmon")
+GUESTS = ("sshd", "ssm-session-wor", "containerd-shim", "conmon", "cron", "anacron", "atd")
 
 #: Seconds after which a reading is too old to compare with: a longer average tells little.
 MAX_AGE = 600.0
@@ -248,7 +249,8 @@ class BackgroundJobs:
                 found = self._table.traffic(pid)
                 if found is not None:
                     traffic[pid] = found
-        sample = Sample(self._monotonic(), processes, traffic)
+        connections = self._table.connections()
+        sample = Sample(self._monotonic(), processes, traffic, connections)
         self._samples.append(sample)
         return _GroupedSample(sample, below, servers, detached)
 
@@ -303,7 +305,7 @@ class BackgroundJobs:
             # unrelated processes.
             facts.is_ours = any(
                 environment.get(mark) not in (None, os.environ.get(mark)) for mark in MARKS
-            )
+            ) or (not environment and self._table.tells_nothing(pid))
         return facts.is_ours
 
     def _is_cluster(self, pid: int, process: Process) -> bool:
@@ -337,7 +339,8 @@ class BackgroundJobs:
         terminal."""
         processes = grouped.sample.processes
         counted = self._counted(pids, processes, is_detached=pids is grouped.detached)
-        used = uses(before, grouped.sample, counted)
+        network = self._network(before, grouped.sample, counted)
+        used = uses(before, grouped.sample, counted, network)
         busy = workers(
             tuple(used.values()),
             self._rule,
@@ -354,7 +357,9 @@ class BackgroundJobs:
             first = busy[0].pid
         else:
             holding = sorted(
-                pid for pid, facts in counted.items() if facts.holds and not processes[pid].ended
+                pid
+                for pid, facts in counted.items()
+                if facts.holds and self._is_at_it(processes[pid])
             )
             if not holding:
                 return None
@@ -367,6 +372,27 @@ class BackgroundJobs:
             first,
             self._label(counted, first, root),
             self._table.started_at(processes[first]),
+        )
+
+    def _network(self, before: Sample, after: Sample, pids: Iterable[int]) -> Mapping[int, int]:
+        """The bytes that each process sent and received; none where all together are too few to
+        count, so that sockets need not be read."""
+        grown = tcp.grown(before.connections, after.connections)
+        least = self._rule.bytes_per_second * (after.at - before.at)
+        if not before.connections or sum(grown.values()) < least:
+            return {}
+        return {
+            pid: sum(grown.get(inode, 0) for inode in {*self._table.sockets(pid)}) for pid in pids
+        }
+
+    def _is_at_it(self, process: Process) -> bool:
+        """Whether a program that holds its app does more than ask for something in passing, or for
+        a password."""
+        return (
+            not process.ended
+            and not process.stopped
+            and self._table.age(process) >= self._rule.interval
+            and (process.terminal is None or not asks_for_password(process.terminal))
         )
 
     def _counted(
@@ -394,7 +420,7 @@ class BackgroundJobs:
 def describe(use: Use) -> str:
     """``62 % of a CPU, 4 MB/s``: the figures worth showing."""
     parts = [f"{use.cpu * 100:.0f} % of a CPU"]
-    speed = max(use.written, use.read)
+    speed = use.bytes_per_second
     if speed >= 1e6:
         parts.append(f"{speed / 1e6:.0f} MB/s")
     elif speed >= 1e3:

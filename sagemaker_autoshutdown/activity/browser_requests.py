@@ -155,7 +155,7 @@ class BrowserRequests:
         for module, name in _DOWNLOADS:
             self._wrap(module, name, "get", self._download)
 
-    def _wrap(self, module: str, name: str, method: str, hear: Callable[[Any, Any], None]) -> None:
+    def _wrap(self, module: str, name: str, method: str, hear: Callable[..., None]) -> None:
         if module not in sys.modules or (module, name) in self._heard:
             return
         self._heard.add((module, name))
@@ -165,12 +165,12 @@ class BrowserRequests:
             return
 
         @wraps(wrapped)
-        def hear_too(handler: Any, argument: Any, **more: Any) -> Any:
+        def hear_too(handler: Any, *arguments: Any, **more: Any) -> Any:
             try:
-                hear(handler, argument)
+                hear(handler, *arguments[:1])
             except Exception:
                 log.debug("a message could not be read", exc_info=True)
-            return wrapped(handler, argument, **more)
+            return wrapped(handler, *arguments, **more)
 
         setattr(cls, method, hear_too)
 
@@ -214,9 +214,10 @@ class BrowserRequests:
         loaded_at = self._page_loaded_at
         return loaded_at is not None and self._now() - loaded_at < RESTORES_WITHIN
 
-    def _download(self, handler: Any, path: str) -> None:
+    def _download(self, handler: Any, path: str = "") -> None:
         """A download may take hours, and is answered only at its end."""
-        self._downloads.append(handler)
+        if handler.request.path.startswith(self._files):
+            self._downloads.append(handler)
 
     def _file_of(self, request: Any) -> str:
         return unquote(request.path).removeprefix(self._files)

@@ -15,6 +15,7 @@ import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from jupyter_server.gateway.gateway_client import GatewayClient, gateway_request
@@ -186,7 +187,9 @@ class InProcessSource:
         )
         told = {**own, **from_others}
         for kernel_id, answer in told.items():
-            if answer.answer is Answer.SILENT:
+            if answer.answer is Answer.SILENT and self._is_stopped(kernel_id):
+                told[kernel_id] = replace(answer, answer=Answer.IDLE)
+            elif answer.answer is Answer.SILENT:
                 self._requests.left_unanswered(kernel_id, answer.question_id)
             else:
                 self._requests.answered(kernel_id)
@@ -224,6 +227,14 @@ class InProcessSource:
             return False
         process = self._table.one(pid)
         return process is None or process.ended
+
+    def _is_stopped(self, kernel_id: str) -> bool:
+        """Whether a signal has stopped it: it answers nothing, and does nothing."""
+        pid = self._process_of(kernel_id)
+        if pid is None or not sys.platform.startswith("linux"):
+            return False
+        process = self._table.one(pid)
+        return process is not None and process.stopped
 
     @property
     def _terminal_manager(self) -> Any:

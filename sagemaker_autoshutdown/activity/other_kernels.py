@@ -28,7 +28,7 @@ from ..threads import in_thread
 from . import kernel_probe
 from .kernel_probe import Answer, Told
 from .kernel_requests import KernelRequests
-from .other_servers import METADATA, listens
+from .other_servers import METADATA, listens, listens_at
 from .process_table import Process, ProcFs
 from .programs import program
 
@@ -40,6 +40,7 @@ FIRST_PATIENCE = 1.0
 LARGEST_FILE = 16384
 #: The number of observations in which a new process is checked again: it may yet become another.
 FRESH = 2
+_TRANSPORTS = ("tcp", "ipc")
 #: Programs that only start another one.
 _WRAPPERS = frozenset(
     {"bash", "sh", "dash", "zsh", "env", "conda", "micromamba", "mamba", "timeout", "nohup", "nice"}
@@ -201,7 +202,7 @@ class OtherKernels:
     ) -> FoundKernel | None:
         connection = _connection(file)
         # A client has the same file among its arguments, and so has a kernel's child.
-        if connection is None or not listens(pid, connection["shell_port"]):
+        if connection is None or not _listens(pid, connection):
             return None
         # Another app's kernel. This happens only with several apps on one machine, as in the local
         # Studio.
@@ -233,6 +234,13 @@ class OtherKernels:
         return str(connection.get("kernel_name") or "kernel without a server")
 
 
+def _listens(pid: int, connection: Mapping[str, Any]) -> bool:
+    port = connection["shell_port"]
+    if connection.get("transport") == "ipc":
+        return listens_at(pid, f"{connection.get('ip')}-{port}")
+    return listens(pid, port)
+
+
 def _connection(file: Path) -> dict[str, Any] | None:
     """The content of a connection file; None if it is not one."""
     try:
@@ -241,7 +249,7 @@ def _connection(file: Path) -> dict[str, Any] | None:
         info = json.loads(file.read_text(encoding="utf-8"))
         for name in ("shell_port", "iopub_port", "control_port"):
             info[name] = int(info[name])
-        if not isinstance(info["key"], str) or info.get("transport", "tcp") != "tcp":
+        if not isinstance(info["key"], str) or info.get("transport", "tcp") not in _TRANSPORTS:
             return None
         return dict(info)
     except (OSError, ValueError, KeyError, TypeError):

@@ -13,6 +13,7 @@ not answer is unknown, and holds the app.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -239,16 +240,31 @@ def listens(pid: int, port: int | None) -> bool:
             words = line.split()
             if words[3] == "0A" and port in (None, int(words[1].rpartition(":")[2], 16)):
                 inodes.add(f"socket:[{words[9]}]")
+    return _has_open(pid, inodes)
+
+
+def listens_at(pid: int, path: str) -> bool:
+    """Whether a process listens on a Unix socket whose path ends with this name."""
+    inodes = set()
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/net/unix").read_text().splitlines()[1:]:
+            # proc(5): Flags is the fourth word (__SO_ACCEPTCON: it listens), inode the seventh.
+            words = line.split(maxsplit=7)
+            is_it = len(words) == 8 and words[7].rpartition("/")[2] == path.rpartition("/")[2]
+            if is_it and int(words[3], 16) & 0x10000:
+                inodes.add(f"socket:[{words[6]}]")
+    return _has_open(pid, inodes)
+
+
+def _has_open(pid: int, files: Collection[str]) -> bool:
     try:
-        opened = os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208
+        opened = os.listdir(f"/proc/{pid}/fd") if files else []  # noqa: PTH208
     except OSError:
         return False
     for name in opened:
-        try:
-            if os.readlink(f"/proc/{pid}/fd/{name}") in inodes:  # noqa: PTH115
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/{pid}/fd/{name}") in files:  # noqa: PTH115
                 return True
-        except OSError:
-            continue
     return False
 
 

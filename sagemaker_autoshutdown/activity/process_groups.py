@@ -41,6 +41,8 @@ class Sample:
     at: float
     processes: Mapping[int, Process]
     traffic: Mapping[int, Traffic] = field(default_factory=dict)
+    #: The bytes over each TCP connection so far, by its inode.
+    connections: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,12 @@ class Use:
     cpu: float
     written: float = 0.0
     read: float = 0.0
+    network: float = 0.0
+
+    @property
+    def bytes_per_second(self) -> float:
+        """The largest of the three."""
+        return max(self.written, self.read, self.network)
 
 
 def groups(
@@ -96,9 +104,11 @@ def orphans(
     return [pid for adopter in adopters for pid in children.get(adopter, ()) if pid not in line]
 
 
-def uses(before: Sample, after: Sample, pids: Iterable[int]) -> dict[int, Use]:
+def uses(
+    before: Sample, after: Sample, pids: Iterable[int], network: Mapping[int, int] = {}
+) -> dict[int, Use]:
     """The use of each of ``pids`` between ``before`` and ``after``. All use of a new process
-    falls between them."""
+    falls between them. ``network`` has the bytes that each sent and received in between."""
     seconds = after.at - before.at
     known_cpu, known_traffic = _known_of_the_ended(before, after)
     found = {}
@@ -115,6 +125,7 @@ def uses(before: Sample, after: Sample, pids: Iterable[int]) -> dict[int, Use]:
             (max(0.0, cpu) + max(0.0, ended_cpu)) / seconds,
             max(0, written) / seconds,
             max(0, read) / seconds,
+            network.get(pid, 0) / seconds,
         )
     return found
 
@@ -174,7 +185,7 @@ def workers(
     single = [
         use
         for use in group
-        if max(use.written, use.read) >= rule.bytes_per_second
+        if use.bytes_per_second >= rule.bytes_per_second
         or (
             use.cpu >= rule.cpu
             and use.cpu - _cpu(_cluster_of(use.pid, group, parents, is_clusters)) >= rule.cpu

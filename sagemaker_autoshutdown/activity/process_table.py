@@ -10,11 +10,13 @@ import logging
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
+
+from . import tcp
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,8 @@ class Process:
     ended: bool = False
     """Whether it has ended and only waits for its parent to take note (a zombie)."""
     terminal: int | None = None
+    stopped: bool = False
+    """Whether a signal has stopped it."""
 
     @property
     def cpu(self) -> float:
@@ -71,6 +75,24 @@ class ProcessTable(Protocol):
 
     def traffic(self, pid: int) -> Traffic | None:
         """The bytes that it has read and written; None if it is gone or may not be read."""
+        ...
+
+    def connections(self) -> Mapping[int, int]:
+        """The bytes over each TCP connection so far, by its inode; empty if that may not be
+        read."""
+        ...
+
+    def sockets(self, pid: int) -> Collection[int]:
+        """The inodes of the sockets that it has open, as far as that may be read."""
+        ...
+
+    def tells_nothing(self, pid: int) -> bool:
+        """Whether its environment may be read and is empty: it was cleared, or overwritten by a
+        new title."""
+        ...
+
+    def age(self, process: Process) -> float:
+        """The seconds since it began."""
         ...
 
     def uses_gpu(self, pid: int) -> bool:
@@ -119,6 +141,7 @@ class ProcFs:
             int(values[3]),
             values[0] in (b"Z", b"X"),
             _pseudoterminal(int(values[4])),
+            values[0] in (b"T", b"t"),
         )
 
     def environment(self, pid: int) -> Mapping[str, str]:
@@ -139,6 +162,29 @@ class ProcFs:
         if not found:
             return None
         return Traffic(found.get(b"wchar", 0), found.get(b"read_bytes", 0))
+
+    def connections(self) -> Mapping[int, int]:
+        """The bytes over each TCP connection so far, by its inode; empty if that may not be
+        read."""
+        return tcp.connections()
+
+    def sockets(self, pid: int) -> Collection[int]:
+        """The inodes of the sockets that it has open, as far as that may be read."""
+        return tcp.inodes_of(pid)
+
+    def tells_nothing(self, pid: int) -> bool:
+        """Whether its environment may be read and is empty: it was cleared, or overwritten by a
+        new title."""
+        try:
+            is_own = os.stat(f"{self._root}/{pid}").st_uid == os.geteuid()  # noqa: PTH116
+        except OSError:
+            return False
+        # A thread of the system's has neither.
+        return is_own and not any(self.environment(pid)) and bool(self.arguments(pid))
+
+    def age(self, process: Process) -> float:
+        """The seconds since it began."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - process.started
 
     def uses_gpu(self, pid: int) -> bool:
         """Whether it has one of Nvidia's devices open, as far as that may be read."""
@@ -229,6 +275,22 @@ class Psutil:
     def traffic(self, pid: int) -> Traffic | None:
         """None: psutil's figures differ from system to system."""
         return None
+
+    def connections(self) -> Mapping[int, int]:
+        """Empty: unknown."""
+        return {}
+
+    def sockets(self, pid: int) -> Collection[int]:
+        """Empty: unknown."""
+        return ()
+
+    def tells_nothing(self, pid: int) -> bool:
+        """False: unknown."""
+        return False
+
+    def age(self, process: Process) -> float:
+        """The seconds since it began."""
+        return time.time() - process.started
 
     def uses_gpu(self, pid: int) -> bool:
         """False: unknown."""

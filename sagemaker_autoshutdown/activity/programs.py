@@ -47,6 +47,17 @@ class _Interpreter:
 
 
 _PYTHON = _Interpreter(frozenset("WX"), frozenset("c"), frozenset("m"))
+#: Runs what an IDE runs or debugs, out of a folder of the IDE's own.
+_DEBUGPY = _Interpreter(
+    frozenset(
+        {
+            *("--adapter-access-token", "--configure-qt", "--connect", "--listen", "--log-to"),
+            *("--configure-subProcess", "--parent-session-pid", "--pid"),
+        }
+    ),
+    frozenset("c"),
+    frozenset("m"),
+)
 _SHELL = _Interpreter(frozenset({"o", "O", "--rcfile", "--init-file"}), frozenset("c"))
 _NODE = _Interpreter(
     frozenset({"r", "--require", "--import", "--loader", "C"}),
@@ -79,16 +90,19 @@ class Program:
 
 def program(name: str, arguments: Sequence[str]) -> Program:
     """The program, by a process's name and command line (empty if that may not be read)."""
+    name_shown = name if _NAME.fullmatch(name) else re.sub(r"[^\w.+@:-]+", "_", name)
     if not arguments or not arguments[0]:
-        return Program(name, frozenset({name}))
+        return Program(name_shown, frozenset({name}))
     called = _called(arguments[0])
     names = {name, called, arguments[0]}
     paths = [arguments[0]]
-    label = called if _NAME.fullmatch(called) else name
+    label = called if _NAME.fullmatch(called) else name_shown
     rest = list(arguments[1:])
     interpreter = _interpreter(called) or _interpreter(name)
     if interpreter is not None:
         module, script, rest = _script(interpreter, rest)
+        if (module.partition(".")[0] or PurePosixPath(script).name) == "debugpy":
+            module, script, rest = _script(_DEBUGPY, rest)
         if module:
             parts = module.split(".")
             names.update(".".join(parts[: end + 1]) for end in range(len(parts)))

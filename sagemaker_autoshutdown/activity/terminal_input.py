@@ -9,6 +9,7 @@ that answers by itself, when a program asks for the cursor's position, looks lik
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
 from datetime import datetime, timedelta, timezone
@@ -42,3 +43,20 @@ def last_input_of(number: int) -> datetime | None:
     except OSError:
         return None
     return datetime.fromtimestamp(read_at, timezone.utc) + EXACT_TO
+
+
+def asks_for_password(number: int) -> bool:
+    """Whether a program waits for a line in this terminal that is not to be shown."""
+    try:
+        import termios
+
+        terminal = os.open(f"/dev/pts/{number}", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    except (ImportError, OSError):
+        return False
+    try:
+        modes = termios.tcgetattr(terminal)[3]
+    except termios.error:
+        return False
+    finally:
+        os.close(terminal)
+    return bool(modes & termios.ICANON) and not modes & termios.ECHO

@@ -239,7 +239,8 @@ class SageMakerAutoShutdown(LoggingConfigurable):
             *("nvitop", "nvtop", "ssh-agent", "ssm-*", "tail", "tensorboard", "top", "vmstat"),
             *("watch", "*/tensorboard_data_server/*"),
             *("code-server", "*/code-server*/lib/*", "*/code-server*/out/*"),
-            *("*/share/code-server/*", "*-langserver*", "*-language-server*", "pylsp", "texlab"),
+            *("*/share/code-server/*", "*/ms-python.vscode-pylance-*", "*-langserver*"),
+            *("*-language-server*", "pylsp", "texlab"),
         ],
         help="Programs that never count as work, wherever they run and whatever they use: "
         "monitors, services that never rest, language servers. Each entry is a shell-style "
@@ -251,11 +252,12 @@ class SageMakerAutoShutdown(LoggingConfigurable):
     holding_programs: List[str] = List(
         Unicode(),
         default_value=[
-            *("aws s3", "jupyter-execute", "jupyter-nbconvert", "nbconvert", "papermill"),
-            *("rsync", "scp"),
+            *("aria2c", "aws s3", "azcopy", "curl", "git-lfs", "gsutil", "jupyter-execute"),
+            *("jupyter-nbconvert", "nbconvert", "papermill", "rclone", "rsync", "s5cmd", "scp"),
+            *("sftp", "wget"),
         ],
         help="Programs that hold their app for as long as they run, even while they only wait. "
-        "The patterns are as in ignored_programs.",
+        "A program that asks for a password does not. The patterns are as in ignored_programs.",
     ).tag(config=True, live=True)
 
     ignore_detached_jobs: List[str] = List(
@@ -278,8 +280,8 @@ class SageMakerAutoShutdown(LoggingConfigurable):
 
     work_bytes_per_second = Number(
         100_000.0,
-        help="A process works if it writes at least this many bytes per second, or reads them "
-        "from a disk.",
+        help="A process works if it writes at least this many bytes per second, reads them from a "
+        "disk, or sends or receives them over TCP.",
     ).tag(config=True)
 
     work_gpu_percent = Number(

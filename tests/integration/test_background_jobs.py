@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import pytest
 
+from sagemaker_autoshutdown.activity import background_jobs
 from sagemaker_autoshutdown.activity.background_jobs import (
     DASK_MARK,
     MAX_AGE,
@@ -74,10 +75,31 @@ class TestOneProcess:
     def test_a_download_that_takes_hardly_any_cpu_is_work(
         self, per_second: int, works: bool
     ) -> None:
-        one = machine("wget")
+        one = machine("fetch")
         one.use(JOB, 1.8)  # 3 %
         one.write(JOB, 60 * per_second)
         assert holds(one) is works
+
+    @pytest.mark.parametrize(("per_second", "works"), [(99_000, False), (101_000, True)])
+    def test_streaming_over_the_network_is_work(self, per_second: int, works: bool) -> None:
+        one = machine("python", "python", "train.py")
+        one.open_sockets[JOB] = [7, 8]
+        one.bytes_sent.update({7: 60 * per_second - 1000, 8: 1000})
+        shown = {"terminal": [f"train.py: 0 % of a CPU, {per_second // 1000} kB/s"]}
+        assert observed(one) == (shown if works else {})
+
+    def test_what_others_send_is_no_work_of_a_job_with_a_quiet_connection(self) -> None:
+        one = machine("ssh", "ssh", "-N", "host")
+        one.open_sockets[JOB] = [7]
+        one.bytes_sent.update({7: 1000, 8: 600 * MB})
+        assert not holds(one)
+
+    def test_a_connection_counts_what_went_over_it_since(self) -> None:
+        one = machine()
+        one.open_sockets[JOB] = [7]
+        one.bytes_sent[7] = 600 * MB
+        assert holds(one)
+        assert not holds(one)
 
     def test_reading_from_a_disk_is_work(self) -> None:
         one = machine("sha256sum")
@@ -306,6 +328,10 @@ class TestPrograms:
             ("python3.11", ["python3.11", "-um", "tensorboard.main"]),
             ("pyright-langser", ["node", "/opt/pyright-langserver.js", "--stdio"]),
             ("jedi-language-s", ["/opt/conda/bin/python", "/opt/conda/bin/jedi-language-server"]),
+            (
+                "node",
+                ["node", "/root/.vscode-server/extensions/ms-python.vscode-pylance-1/dist/x.js"],
+            ),
         ],
     )
     def test_monitors_and_services_that_never_rest_never_count(
@@ -328,6 +354,24 @@ class TestPrograms:
         one.add(CHILD, JOB, "python", runs=["python", "train.py"])
         one.use(CHILD, 30)
         assert holds(one)
+
+    @pytest.mark.parametrize(
+        "runs",
+        [
+            ["--connect", "127.0.0.1:1", "--adapter-access-token", "x", "train.py"],
+            ["--listen", "5678", "--wait-for-client", "-m", "train"],
+        ],
+    )
+    def test_what_an_ide_debugs_counts_though_the_ide_does_not(self, runs: list[str]) -> None:
+        folder = "/root/.local/share/code-server/extensions/ms-python.debugpy/libs"
+        one = machine("python", "python", f"{folder}/debugpy/launcher/../../debugpy", *runs)
+        one.use(JOB, 30)
+        assert observed(one) == {"terminal": [f"{runs[-1]}: 50 % of a CPU"]}
+
+    def test_a_name_that_would_break_a_line_of_the_log_is_made_harmless(self) -> None:
+        one = machine("x) R\n1 \x1b[2J")
+        one.use(JOB, 30)
+        assert observed(one) == {"terminal": ["x_R_1_2J: 50 % of a CPU"]}
 
     def test_a_script_in_a_folder_that_is_called_like_a_service_counts(self) -> None:
         one = machine("python", "python", "/home/me/tensorboard/train.py")
@@ -363,6 +407,27 @@ class TestPrograms:
         assert holds(one)
         one.processes[CHILD] = replace(one.processes[CHILD], ended=True)
         assert not holds(one)
+
+    def test_one_that_is_stopped_or_asks_for_a_password_does_not(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one = machine()
+        one.add(CHILD, JOB, "scp")
+        assert holds(one)
+        one.processes[CHILD] = replace(one.processes[CHILD], stopped=True)
+        assert not holds(one)
+        one.processes[CHILD] = replace(one.processes[CHILD], stopped=False, terminal=3)
+        assert holds(one)
+        monkeypatch.setattr(background_jobs, "asks_for_password", lambda number: number == 3)
+        assert not holds(one)
+
+    def test_a_loop_that_asks_a_bucket_in_passing_does_not(self) -> None:
+        one = machine("bash")
+        for _ in range(3):
+            one.time += 59
+            one.add(CHILD, JOB, "aws", runs=["aws", "s3", "ls"])
+            assert not holds(one, 1)
+            one.end(CHILD)
 
     def test_work_is_told_before_what_only_holds(self) -> None:
         one = machine()

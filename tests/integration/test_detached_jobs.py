@@ -118,11 +118,11 @@ class TestWhatIsWork:
         assert job.evidence[-1].text == "30 processes in all: 90 % of a CPU"
 
     def test_one_that_hardly_uses_cpu_and_downloads_is_seen(self) -> None:
-        one = left_behind(Machine(), "curl", **FROM_A_TERMINAL)
+        one = left_behind(Machine(), "fetch", **FROM_A_TERMINAL)
         one.use(JOB, 1.8)
         one.write(JOB, 60 * 10**6)
         (job,) = one.detached()
-        assert [each.text for each in job.evidence] == ["curl: 3 % of a CPU, 1 MB/s"]
+        assert [each.text for each in job.evidence] == ["fetch: 3 % of a CPU, 1 MB/s"]
 
     def test_one_that_holds_its_app_does_so_without_a_terminal_too(self) -> None:
         one = Machine()
@@ -130,11 +130,21 @@ class TestWhatIsWork:
         (job,) = one.detached()
         assert (job.reason, job.program) == (Reason.HOLDING_PROGRAM, "papermill")
 
-    @pytest.mark.parametrize("guest", ["sshd", "ssm-session-wor", "containerd-shim", "conmon"])
+    @pytest.mark.parametrize(
+        "guest", ["sshd", "ssm-session-wor", "containerd-shim", "conmon", "cron", "crond", "atd"]
+    )
     def test_what_runs_in_a_login_or_a_container_is_work(self, guest: str) -> None:
         one = Machine()
         one.add(3, INIT, guest)
         one.add(JOB, 3, "train")
+        one.detached()
+        one.use(JOB, 30)
+        assert [job.program for job in one.detached()] == ["train"]
+
+    def test_one_that_has_cleared_its_environment_is_work(self) -> None:
+        one = Machine()
+        one.add(JOB, INIT, "train")
+        one.cleared.add(JOB)
         one.detached()
         one.use(JOB, 30)
         assert [job.program for job in one.detached()] == ["train"]
@@ -300,8 +310,8 @@ def is_seen(pid: int, program: str) -> bool:
 
 @pytest.mark.parametrize(
     "command",
-    ["nohup $burn &", "setsid $burn &", '(setsid sh -c "$burn & exit" &)'],
-    ids=["nohup", "setsid", "double fork"],
+    ["nohup $burn &", "setsid $burn &", '(setsid sh -c "$burn & exit" &)', "env -i setsid $burn &"],
+    ids=["nohup", "setsid", "double fork", "cleared environment"],
 )
 def test_a_real_job_that_left_its_shell_is_seen(
     tmp_path: Path, pid_of: Callable[[], int], command: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from jupyter_server.serverapp import ServerApp
 
 from sagemaker_autoshutdown.activity import kernel_probe
-from sagemaker_autoshutdown.activity.jupyter import RestSource, server_token
+from sagemaker_autoshutdown.activity.jupyter import InProcessSource, RestSource, server_token
 from sagemaker_autoshutdown.activity.kernel_probe import Answer, Told
 from sagemaker_autoshutdown.activity.other_servers import OtherServer, OtherServers
 
@@ -38,6 +39,23 @@ async def test_one_that_waits_answers_and_one_in_a_cell_does_not(
     assert answers(await source.ask([idle, busy])) == {idle: Answer.IDLE, busy: Answer.SILENT}
     assert asyncio.get_running_loop().time() - began < 5
     client.stop_channels()
+
+
+async def test_one_that_a_signal_has_stopped_is_not_taken_for_busy(
+    jp_serverapp: ServerApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = jp_serverapp.kernel_manager
+    source = InProcessSource(jp_serverapp)
+    kernel_id = str(await manager.start_kernel(kernel_name="python3"))
+    while (await source.ask([kernel_id]))[kernel_id].answer is not Answer.IDLE:
+        await asyncio.sleep(0.05)
+    monkeypatch.setattr(kernel_probe, "PATIENCE", 1.0)
+    kernel: Any = manager.get_kernel(kernel_id)
+    await kernel.signal_kernel(signal.SIGSTOP)
+    try:
+        assert answers(await source.ask([kernel_id])) == {kernel_id: Answer.IDLE}
+    finally:
+        await kernel.signal_kernel(signal.SIGCONT)
 
 
 async def test_connections_are_closed_again(jp_serverapp: ServerApp, http_server: Any) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from itertools import cycle
 from pathlib import Path
 
 from tests.e2e.conftest import SILENT_CELL, until
@@ -179,6 +181,13 @@ def _(here: Space) -> None:
     here.run(kernel, "import os, time; time.sleep(2); os.kill(os.getpid(), 9)", wait=False)
 
 
+@situation("an idle kernel that was stopped by a signal", in_use=False)
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    stop = "f'sleep 2; kill -STOP {os.getpid()}'"
+    here.run(kernel, f"import os, subprocess; subprocess.Popen({stop}, shell=True); None")
+
+
 @situation("a kernel that was restarted in a cell", in_use=False, on=(SMD_1, SMD_4, CLASSIC))
 def _(here: Space) -> None:
     kernel = here.kernel()
@@ -248,6 +257,28 @@ def _(here: Space) -> None:
     here.again_and_again(lambda: here.send(kernel, "comm_open", restore), 3)
 
 
+@situation("a widget that plays by itself", in_use=False)
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    _comm_opened(here, kernel, "pass")
+    moved = {"comm_id": "c", "data": {"method": "update", "state": {"value": 1}}}
+    here.again_and_again(lambda: here.send(kernel, "comm_msg", moved), 3)
+
+
+@situation("somebody who moves a slider now and then", in_use=True)
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    _comm_opened(here, kernel, "pass")
+    moved = {"comm_id": "c", "data": {"method": "update", "state": {"value": 1}}}
+    waits = cycle((2.1, 5.5, 0.7, 3.4))
+
+    def move() -> None:
+        here.send(kernel, "comm_msg", moved)
+        time.sleep(next(waits))
+
+    here.again_and_again(move, 0.1)
+
+
 @situation("a debugger that asks an idle kernel again and again", in_use=False, on=(SMD_1, SMD_4))
 def _(here: Space) -> None:
     kernel = here.kernel()
@@ -292,6 +323,17 @@ def _(here: Space) -> None:
         f"client.execute_interactive({SILENT_CELL!r})",
         start="manager = KernelManager(connection_file='kernel-v3{}.json'.format('ab' * 16))",
     )
+
+
+@situation("a silent cell in a kernel of another program, over ipc", in_use=True)
+def _(here: Space) -> None:
+    start = "manager = KernelManager(transport='ipc')"
+    _another_program(here, f"client.execute_interactive({SILENT_CELL!r})", start)
+
+
+@situation("an idle kernel of another program, over ipc", in_use=False)
+def _(here: Space) -> None:
+    _another_program(here, "", "manager = KernelManager(transport='ipc')")
 
 
 @situation("an idle kernel of another program", in_use=False, on=(SMD_1, SMD_4))

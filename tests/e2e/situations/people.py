@@ -30,6 +30,15 @@ web.Application([("/socket", Socket), ("/.*", Page)]).listen(int(sys.argv[1]), "
 ioloop.IOLoop.current().start()
 """
 
+#: Takes what it downloads slowly.
+SLOW_BROWSER = """
+import pathlib, sys, time, urllib.request
+headers = {"Authorization": f"token {sys.argv[2]}"}
+file = urllib.request.urlopen(urllib.request.Request(sys.argv[1], headers=headers))
+pathlib.Path("begun").touch()
+while file.read(20_000):
+    time.sleep(0.1)
+"""
 #: How people who log in over SSH are recognized.
 LOGIN = {"SSH_CONNECTION": "10.0.0.1 50000 10.0.0.2 22"}
 #: A terminal of an IDE's server, into which somebody types now and then.
@@ -179,6 +188,35 @@ def _(here: Space) -> None:
     here.again_and_again(upload, 3)
 
 
+@situation("somebody who opens files and only reads", in_use=True)
+def _(here: Space) -> None:
+    (here.home / "a.py").write_text("train()")
+    waits = cycle((2.1, 5.5, 0.7, 3.4))
+
+    def read() -> None:
+        here.request("GET", "api/contents/a.py?type=file&content=1")
+        time.sleep(next(waits))
+
+    here.again_and_again(read, 0.1)
+
+
+@situation("a long download in a browser", in_use=True)
+def _(here: Space) -> None:
+    size = 200_000_000
+    with (here.home / "model.bin").open("wb") as file:
+        file.truncate(size)
+    browser = here.python(SLOW_BROWSER, "browser.py")
+    begun = here.home / "begun"
+    process = here.start(*browser, f"{here.launch.url}files/model.bin", here.launch.token)
+    until(begun.exists, "the download has begun", 60)
+    assert process.poll() is None
+
+
+@situation("a program that saves the same again and again", in_use=False)
+def _(here: Space) -> None:
+    _saves(here, "notes.md", lambda n: {"type": "file", "format": "text", "content": "the same"})
+
+
 @situation("a file browser that looks at a folder again and again", in_use=False)
 def _(here: Space) -> None:
     here.again_and_again(lambda: here.request("GET", "api/contents"), 2)
@@ -192,6 +230,25 @@ def _(here: Space) -> None:
     send = here.socket(f"{_web_app(here)}/socket")
     sizes = count(40)
     here.again_and_again(lambda: send(b"x" * next(sizes)), 2)
+
+
+@situation("somebody who works in a remote desktop", in_use=True)
+def _(here: Space) -> None:
+    send = here.socket(f"{_web_app(here)}/socket")
+    waits = cycle((2.1, 5.5, 0.7, 3.4))
+
+    def work() -> None:
+        send(b"\x05\x01\x00\x10\x00\x20")  # a click
+        send(b"\x04\x01\x00\x00\x00\x00\x00a")  # a key
+        time.sleep(next(waits))
+
+    here.again_and_again(work, 0.1)
+
+
+@situation("a remote desktop at which nobody sits", in_use=False)
+def _(here: Space) -> None:
+    send = here.socket(f"{_web_app(here)}/socket")
+    here.again_and_again(lambda: send(b"\x03\x01" + bytes(8)), 0.7)
 
 
 @situation("a web app whose page only sends heartbeats", in_use=False)

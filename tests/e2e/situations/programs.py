@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from pathlib import Path
 
 from tests.e2e.conftest import until
+from tests.localstudio.processes import free_port
 
 from .table import SMD_1, SMD_2, SMD_4, situation
 from .world import Space
@@ -22,6 +24,33 @@ with open("download.part", "wb") as file:
         time.sleep(0.2)
 """
 
+#: Serves ever more, so many bytes five times a second.
+SLOW_BUCKET = """
+import http.server, sys, time
+class Bucket(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        while True:
+            self.wfile.write(b"x" * int(sys.argv[2]))
+            time.sleep(0.2)
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Bucket).serve_forever()
+"""
+#: Takes what a bucket gives, and writes nothing.
+STREAM = """
+import sys, urllib.request
+bucket = urllib.request.urlopen(sys.argv[1])
+while bucket.read(10_000): pass
+"""
+#: Leaves its parent, its session and its terminal.
+DAEMON = f"""
+import os
+for _ in range(2):
+    if os.fork(): os._exit(0)
+    os.setsid()
+open("begun", "w").close()
+{BURN}
+"""
 POOL = (
     "from concurrent.futures import ProcessPoolExecutor; import multiprocessing; "
     "pool = ProcessPoolExecutor(2, multiprocessing.get_context('fork'))"
@@ -78,6 +107,75 @@ def _(here: Space) -> None:
 @situation("a download that hardly uses the CPU", in_use=True, in_sample=True)
 def _(here: Space) -> None:
     here.type(here.terminal(), f"{_line(here.python(DOWNLOAD, 'fetch.py'))} &")
+
+
+def _bucket(here: Space, bytes_per_second: int) -> str:
+    """A place from which data comes slowly; gives its address."""
+    port = free_port()
+    here.start(*here.python(SLOW_BUCKET, "bucket.py"), str(port), str(bytes_per_second // 5))
+
+    def answers() -> bool:
+        with socket.socket() as connection:
+            return connection.connect_ex(("127.0.0.1", port)) == 0
+
+    until(answers, "the bucket answers", 60)
+    return f"http://127.0.0.1:{port}/"
+
+
+@situation("a slow download by curl", in_use=True)
+def _(here: Space) -> None:
+    here.type(here.terminal(), f"curl -s -o model.bin {_bucket(here, 20_000)} &")
+
+
+@situation("a training that streams its data and writes nothing", in_use=True)
+def _(here: Space) -> None:
+    train = here.python(STREAM, "train.py")
+    here.type(here.terminal(), f"{_line(train)} {_bucket(here, 500_000)} &")
+
+
+@situation("a connection over which hardly anything comes", in_use=False)
+def _(here: Space) -> None:
+    tunnel = here.python(STREAM, "tunnel.py")
+    here.type(here.terminal(), f"{_line(tunnel)} {_bucket(here, 500)} &")
+
+
+@situation("a loop that asks a bucket in passing", in_use=False)
+def _(here: Space) -> None:
+    aws = here.home / "aws"
+    aws.write_text("#!/bin/sh\nsleep 0.5\n")
+    aws.chmod(0o755)
+    here.type(here.terminal(), "while :; do ./aws s3 ls; sleep 1; done")
+
+
+@situation("a copy that waits for a password", in_use=False)
+def _(here: Space) -> None:
+    here.type(here.terminal(), _line(here.python("import getpass; getpass.getpass()", "scp")))
+
+
+@situation("a job of cron", in_use=True)
+def _(here: Space) -> None:
+    bash = shutil.which("bash")
+    assert bash is not None
+    shutil.copy(bash, here.home / "cron")
+    job = _line(here.python(f"open('begun', 'w').close()\n{BURN}", "nightly.py"))
+    here.type(here.terminal(), f"setsid -f env -i ./cron -c '{job}; true'")
+    _begun(here, "begun")
+
+
+@situation("a daemon that has cleared its environment", in_use=True)
+def _(here: Space) -> None:
+    here.type(here.terminal(), f"env -i {_line(here.python(DAEMON, 'daemon.py'))}")
+    _begun(here, "begun")
+
+
+@situation("a training in the debugger of code-server", in_use=True)
+def _(here: Space) -> None:
+    runs = "import runpy, sys; runpy.run_path(sys.argv[-1])"
+    folder = ".local/share/code-server/extensions/ms-python.debugpy-1/bundled/libs/debugpy"
+    debugpy = here.python(runs, f"{folder}/__main__.py")
+    debugpy[1] = debugpy[1].removesuffix("/__main__.py")
+    train = here.python(BURN, "train.py")[1]
+    here.type(here.terminal(), f"{_line(debugpy)} --connect 127.0.0.1:1 {train} &")
 
 
 @situation("a program in the background that only waits", in_use=False, in_sample=True, on=(SMD_4,))

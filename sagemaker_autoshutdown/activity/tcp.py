@@ -1,0 +1,86 @@
+"""How much has gone over each TCP connection of this machine, by Linux's own count.
+
+A program that streams its data from a bucket, or uploads a model, uses little CPU and writes to no
+file, and ``/proc`` counts no ``recv`` and no ``send``. Linux tells each connection's bytes to
+whoever asks (sock_diag(7)); its inode leads to the processes that have it open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import struct
+import sys
+from collections.abc import Mapping
+
+log = logging.getLogger(__name__)
+
+#: linux/netlink.h, linux/sock_diag.h and linux/inet_diag.h: the family, the kind of message, a
+#: request for all, the end of the answer, the attribute that holds ``struct tcp_info``.
+_SOCK_DIAG, _BY_FAMILY, _DUMP, _DONE, _INFO = 4, 20, 0x301, 3, 2
+#: Connections that are open, or that the other side has closed.
+_STATES = 1 << 1 | 1 << 8
+#: Where a message holds its attributes and the inode, and ``tcp_info`` the bytes that were sent and
+#: received.
+_ATTRIBUTES, _INODE, _BYTES = 16 + 72, 16 + 68, 120
+_TIMEOUT = 1.0
+
+
+def connections() -> dict[int, int]:
+    """The bytes sent and received over each connection so far, by its inode. Empty where the
+    system does not tell. Takes about a millisecond for a hundred; raises nothing."""
+    if not sys.platform.startswith("linux"):
+        return {}
+    found: dict[int, int] = {}
+    try:
+        for family in (socket.AF_INET, socket.AF_INET6):
+            with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as asked:
+                asked.settimeout(_TIMEOUT)
+                wanted = 1 << _INFO - 1
+                question = struct.pack("=BBBxI48x", family, socket.IPPROTO_TCP, wanted, _STATES)
+                header = struct.pack("=IHHII", 16 + len(question), _BY_FAMILY, _DUMP, 1, 0)
+                asked.send(header + question)
+                while _take(asked.recv(1 << 17), found):
+                    pass
+    except (OSError, struct.error) as error:
+        log.debug("TCP connections can't be read: %s", error)
+    return found
+
+
+def _take(answer: bytes, found: dict[int, int]) -> bool:
+    """Takes a part of the answer; returns whether there is more."""
+    at = 0
+    while at + 16 <= len(answer):
+        length, kind = struct.unpack_from("=IH", answer, at)
+        if kind != _BY_FAMILY or length < _ATTRIBUTES:
+            return False
+        (inode,) = struct.unpack_from("=I", answer, at + _INODE)
+        attribute, end = at + _ATTRIBUTES, at + length
+        while attribute + 4 <= end:
+            size, name = struct.unpack_from("=HH", answer, attribute)
+            if name == _INFO and size >= 4 + _BYTES + 16:
+                found[inode] = sum(struct.unpack_from("=QQ", answer, attribute + 4 + _BYTES))
+            attribute += max(4, size + 3 & ~3)
+        at += length + 3 & ~3
+    return True
+
+
+def grown(before: Mapping[int, int], after: Mapping[int, int]) -> dict[int, int]:
+    """The bytes of each connection between two readings; a new one counts in full."""
+    deltas = ((inode, count - before.get(inode, 0)) for inode, count in after.items())
+    return {inode: delta for inode, delta in deltas if delta > 0}
+
+
+def inodes_of(pid: int) -> list[int]:
+    """The sockets that a process has open; empty if it is gone or may not be read."""
+    folder = f"/proc/{pid}/fd"
+    found = []
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(folder):  # noqa: PTH208
+            with contextlib.suppress(OSError):
+                target = os.readlink(f"{folder}/{entry}")  # noqa: PTH115
+                if target.startswith("socket:["):
+                    found.append(int(target[8:-1]))
+    return found

@@ -1,0 +1,32 @@
+"""What went over TCP connections, as this machine counts it."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from sagemaker_autoshutdown.activity import tcp
+
+
+def test_what_goes_over_a_connection_is_counted_and_told_whose_it_is() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as client,
+        server.accept()[0] as here,
+    ):
+        before = tcp.connections()
+        client.sendall(b"x" * 123_456)
+        received = 0
+        while received < 123_456:
+            received += len(here.recv(65536))
+        here.sendall(b"done")
+        assert client.recv(10) == b"done"
+        grown = tcp.grown(before, tcp.connections())
+        ours = {os.fstat(each.fileno()).st_ino for each in (client, here)}
+        assert ours <= {*tcp.inodes_of(os.getpid())}
+        assert all(123_456 <= grown[inode] <= 123_460 for inode in ours)
+        assert tcp.grown(before, before) == {}
+
+
+def test_a_process_that_is_gone_has_no_sockets() -> None:
+    assert tcp.inodes_of(0) == []
