@@ -75,7 +75,7 @@ class Rates:
 
     def __init__(self, prices: Prices) -> None:
         self._prices = prices
-        self._known: dict[tuple[str, str], Rate] = {}
+        self._rates: dict[tuple[str, str], Rate] = {}
         self._gigabyte: VolumePrice | None = None
 
     def of(self, resource: Resource) -> Rate:
@@ -83,11 +83,11 @@ class Rates:
         app_type = resource.key.app_type
         if app_type == VOLUME:
             return self._volume(resource.size_gb)
-        known = self._known.get((app_type, resource.instance_type))
-        if known is None:
-            known = self._look_up(app_type, resource.instance_type)
-            self._known[app_type, resource.instance_type] = known
-        return known
+        rate = self._rates.get((app_type, resource.instance_type))
+        if rate is None:
+            rate = self._look_up(app_type, resource.instance_type)
+            self._rates[app_type, resource.instance_type] = rate
+        return rate
 
     def _look_up(self, app_type: str, instance_type: str) -> Rate:
         if app_type == JUPYTER_SERVER or (app_type == RSTUDIO_SERVER and not instance_type):

@@ -45,7 +45,7 @@ def endpoint_region(region: str) -> str | None:
 
 class PriceBook:
     """Prices of one region. ``price`` answers at once from known prices, and has an unknown price
-    looked up for the next time; ``known`` touches neither disk nor network.
+    looked up for the next time; ``cached`` touches neither disk nor network.
 
     ``own`` and ``own_file`` are the admin's prices; the former win. ``price_list`` creates the
     client of the API; None switches the API off. ``problems`` tells the admin about errors in the
