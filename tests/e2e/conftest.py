@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -155,9 +156,13 @@ def alice(studio: BlockingStudio, request: pytest.FixtureRequest) -> Iterator[Ow
     """A user profile of the test's own; everything of hers ends with the test."""
     owner = studio.create_owner(user(f"alice-{os.urandom(3).hex()}"))
     yield owner
+    studio.faults_off()
     for app in studio.do(lambda s: s.account.apps(s.now())):
         if app.key.owner == owner and app.status in ("Pending", "InService"):
-            studio.client().delete_app(**studio.parameters(app.key))
+            client = studio.client()
+            # Its server may have deleted it meanwhile.
+            with contextlib.suppress(client.exceptions.ResourceNotFound):
+                client.delete_app(**studio.parameters(app.key))
             studio.wait_for(app.key, "Deleted")
 
 

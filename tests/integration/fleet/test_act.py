@@ -24,7 +24,7 @@ from tests.localstudio.testing import BlockingStudio
 from .conftest import Run, document, fill
 
 #: Seconds: between sweeps, of the warning, and to wait on a busy machine.
-WARNING, BOUND = 4, 120
+WARNING, BOUND = 4, 300
 
 CONFIG = """
 interval = "1s"
@@ -93,7 +93,7 @@ def running(config: Path, environment: Mapping[str, str]) -> Iterator[None]:
         assert process.poll() is None, "fleet run ended by itself"
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(180)
 
 
 def until(condition: Callable[[], bool], what: str) -> None:

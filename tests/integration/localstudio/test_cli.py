@@ -28,8 +28,13 @@ def start(tmp_path: Path, *arguments: str) -> tuple[subprocess.Popen[str], dict[
     command = [sys.executable, "-m", "tests.localstudio", "--frontend=server"]
     command += [f"--ready-file={ready}", "--seconds-to-start=0", *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    wait_until(lambda: ready.exists() or process.poll() is not None, "the ready file", 60)
-    assert process.poll() is None
+    try:
+        wait_until(lambda: ready.exists() or process.poll() is not None, "the ready file")
+        assert process.poll() is None
+    except AssertionError:
+        process.kill()
+        process.communicate()
+        raise
     assert ready.stat().st_mode & 0o077 == 0
     return process, json.loads(ready.read_text())
 
