@@ -19,9 +19,9 @@
 #   make clean               remove everything that was built
 
 PYTHON ?= python3
-# One worker per core, including hyperthreads. A module stays on one worker, with its fixtures,
-# unless another worker is idle.
-PYTEST = $(BIN)/python -m pytest --numprocesses logical --dist worksteal
+# Two workers per core, because most tests wait more than they work. A module stays on one worker, with
+# its fixtures, unless another worker is idle.
+PYTEST = $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 VENV := .venv
 BIN := $(VENV)/bin
 HOST ?= classic
@@ -75,8 +75,9 @@ test-long: $(INSTALLED)
 		$(PYTEST) -rP --override-ini timeout=0 tests/integration/api/test_fuzz.py \
 		tests/unit/costs/test_damage.py tests/integration/test_ledger_after_a_crash.py
 
+# These tests do not wait: one worker per core, including hyperthreads.
 test-fast: $(INSTALLED)
-	$(PYTEST) tests/unit
+	$(PYTEST) --numprocesses logical tests/unit
 
 # Programs for tests that pip can't install. If root rights are missing, this prints their names instead.
 system-packages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -15,6 +16,34 @@ pytest_plugins = ["pytest_jupyter.jupyter_server"]
 #: Allowed reasons for skipping a test; CONTRIBUTING.md names them too. Any other skip is a failure
 #: in CI.
 MAY_BE_MISSING = ("is not on this machine", "terraform")
+
+
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """With ``-n auto`` two workers a core: tests of servers wait more than they work."""
+    is_auto = config.option.numprocesses == "auto"
+    return 2 * (os.cpu_count() or 1) if is_auto else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Deal out the layers: each worker gets a part of the order, and so a share of each layer.
+
+    It begins with its share of the end-to-end tests, which take the longest.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    layers = [list(same) for _, same in itertools.groupby(items, _layer)]
+    items[:] = [
+        item
+        for worker in range(workers)
+        for layer in layers
+        for item in layer[len(layer) * worker // workers : len(layer) * (worker + 1) // workers]
+    ]
+
+
+def _layer(item: pytest.Item) -> str:
+    """The folder below ``tests``: e2e, images, integration, unit."""
+    return item.path.relative_to(Path(__file__).parent).parts[0]
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
-"""One environment per image, created when it is first needed.
+"""An image's environment for each test, created when it is first needed.
 
-Each test holds the locks of its own images only, and only while it runs: workers may wait for each
-other's images, but never in a circle.
+A test holds its environments only while it runs. No worker waits for another.
 """
 
 from __future__ import annotations

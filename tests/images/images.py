@@ -2,13 +2,15 @@
 
 This module knows the images, the Python that each needs, and how to create an environment. An
 environment is created once, without the product, and kept under ``.venvs/images``; whoever installs
-the product into it removes it again.
+the product into it removes it again. An image that two need at the same time gets a second
+environment.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import itertools
 import os
 import re
 import shutil
@@ -126,11 +128,7 @@ def _answers(python: str, version: str) -> bool:
 @contextmanager
 def environment(image: Image, python: str) -> Iterator[Environment]:
     """The image's environment, without the product, for the one caller that holds it."""
-    digest = hashlib.sha256(image.file.read_bytes()).hexdigest()[:8]
-    folder = KEPT / "images" / f"{image.name}-{digest}"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    # Not `with_suffix`, which would take the end of a version for a suffix.
-    with _locked(folder.with_name(f"{folder.name}.lock")):
+    with _free_folder(image) as folder:
         complete = folder / "complete"
         found = Environment(image, folder)
         if not complete.exists():
@@ -141,6 +139,23 @@ def environment(image: Image, python: str) -> Iterator[Environment]:
             yield found
         finally:
             found.uninstall()
+
+
+@contextmanager
+def _free_folder(image: Image) -> Iterator[Path]:
+    """The first of the image's folders that nobody else holds: nobody waits for another's tests."""
+    digest = hashlib.sha256(image.file.read_bytes()).hexdigest()[:8]
+    folders = KEPT / "images"
+    folders.mkdir(parents=True, exist_ok=True)
+    for number in itertools.count(1):
+        name = f"{image.name}-{digest}" + (f"-{number}" if number > 1 else "")
+        with (folders / f"{name}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield folders / name
+            return
 
 
 def _make(target: Environment, python: str) -> None:

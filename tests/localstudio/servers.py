@@ -36,6 +36,8 @@ NOT_INHERITED = (
 )
 SERVER_EXTENSION = Path(__file__).with_name("server_extension.py")
 SERVER_EXTENSION_NAME = "localstudio_server_extension"
+#: Extensions that serve user interfaces. JupyterLab's runs Node at each start of a server.
+USER_INTERFACES = ("jupyterlab", "jupyter_lsp", "nbclassic", "notebook", "notebook_shim")
 BASE_URLS = {"JupyterServer": "/jupyter/default", "JupyterLab": "/jupyterlab/default"}
 
 
@@ -45,7 +47,7 @@ class ServerOptions:
 
     #: The interpreter that runs it: of another environment, for a stand-in of an older image.
     python: str = sys.executable
-    #: ``lab`` (JupyterLab) or ``server`` (no user interface, starts sooner).
+    #: ``lab`` (JupyterLab) or ``server`` (no user interface, starts in half the time).
     frontend: str = "lab"
     #: More command line arguments, such as ``--SageMakerAutoShutdown.idle_timeout=60``.
     args: tuple[str, ...] = ()
@@ -217,6 +219,10 @@ def jupyter_server(
             env["LOCALSTUDIO_GATEWAY_TOKEN"] = connections.gateway_token
             arguments.append(f"--gateway-url={connections.gateway_url}")
             _install_server_extension(env, places)
+    if options.frontend == "server":
+        # Jupyter asks this folder first, before the environment's own.
+        env["JUPYTER_CONFIG_PATH"] = str(places.run / "config")
+        _enable(env["JUPYTER_CONFIG_PATH"], dict.fromkeys(USER_INTERFACES, False))
     if token:
         env["JUPYTER_TOKEN"] = token
     else:
@@ -253,10 +259,13 @@ def _install_server_extension(env: dict[str, str], places: Places) -> None:
     folder.mkdir(exist_ok=True)
     shutil.copyfile(SERVER_EXTENSION, folder / f"{SERVER_EXTENSION_NAME}.py")
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), env.get("PYTHONPATH")]))
-    enabled = {"ServerApp": {"jpserver_extensions": {SERVER_EXTENSION_NAME: True}}}
-    _write_json(
-        Path(env["JUPYTER_CONFIG_DIR"]) / "jupyter_server_config.d" / "localstudio.json", enabled
-    )
+    _enable(env["JUPYTER_CONFIG_DIR"], {SERVER_EXTENSION_NAME: True})
+
+
+def _enable(folder: str, extensions: dict[str, bool]) -> None:
+    """Say in a configuration folder which extensions a server loads, and which not."""
+    document = {"ServerApp": {"jpserver_extensions": extensions}}
+    _write_json(Path(folder) / "jupyter_server_config.d" / "localstudio.json", document)
 
 
 def _write_json(path: Path, document: dict[str, Any]) -> None:

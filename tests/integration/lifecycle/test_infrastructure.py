@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cfnlint.decode.cfn_yaml
 import hcl2
 import pytest
 
@@ -32,6 +31,8 @@ from sagemaker_autoshutdown.lifecycle.script import (
 )
 from tests.paths import LIFECYCLE_CONFIG
 from tests.terraform import Terraform, initialized
+
+from .cloudformation_yaml import load
 
 FOLDER = LIFECYCLE_CONFIG
 TEMPLATE = FOLDER / "cloudformation.yaml"
@@ -126,7 +127,7 @@ def parameters_for(settings: ScriptSettings) -> dict[str, Any]:
 
 def resources(settings: ScriptSettings) -> dict[str, Any]:
     """The template's resources as a stack with these settings has them."""
-    template = cfnlint.decode.cfn_yaml.load(str(TEMPLATE))
+    template = load(TEMPLATE)
     return dict(resolved(template["Resources"], parameters_for(settings)))
 
 
@@ -227,7 +228,7 @@ def test_a_version_with_a_plus_makes_a_name_too() -> None:
 
 
 def test_the_template_takes_what_the_command_takes_and_nothing_else() -> None:
-    parameters = cfnlint.decode.cfn_yaml.load(str(TEMPLATE))["Parameters"]
+    parameters = load(TEMPLATE)["Parameters"]
     patterns = {name: parameters[name]["AllowedPattern"] for name in PATTERNS}
     assert patterns == {
         name: pattern if name == "Version" else f"({pattern})?"
@@ -251,7 +252,7 @@ def test_a_stacks_policy_is_the_one_that_the_command_prints(settings: ScriptSett
     ("partition", "region"), [("aws-us-gov", "us-gov-west-1"), ("aws-cn", "cn-northwest-1")]
 )
 def test_in_govcloud_and_china_a_stack_names_what_is_there(partition: str, region: str) -> None:
-    template = cfnlint.decode.cfn_yaml.load(str(TEMPLATE))
+    template = load(TEMPLATE)
     place = {"AWS::Partition": partition, "AWS::Region": region}
     found = resolved(template["Resources"], {**parameters_for(OTHER), **place})
     text = json.dumps(found, default=str)
@@ -270,7 +271,7 @@ def expected_policy(settings: ScriptSettings, source: str, *place: str) -> dict[
 
 
 def test_no_parameter_can_become_a_command() -> None:
-    template = cfnlint.decode.cfn_yaml.load(str(TEMPLATE))
+    template = load(TEMPLATE)
     for name in cloudformation.PARAMETERS:
         parameter = template["Parameters"][name]
         if parameter["Type"] == "String" and "AllowedValues" not in parameter:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-import cfnlint.decode.cfn_yaml
-
 from sagemaker_autoshutdown import cli
 from sagemaker_autoshutdown.lifecycle.script import Kind
 from tests.paths import DOCS, LIFECYCLE_CONFIG
+
+from .cloudformation_yaml import load
 
 FOLDER = LIFECYCLE_CONFIG
 PAGE = (DOCS / "rollout.md").read_text(encoding="utf-8")
@@ -32,7 +32,7 @@ def test_every_script_is_named() -> None:
 
 
 def test_every_output_that_is_to_be_attached_is_one() -> None:
-    template = cfnlint.decode.cfn_yaml.load(str(FOLDER / "cloudformation.yaml"))
+    template = load(FOLDER / "cloudformation.yaml")
     references = set(re.findall(r"!Ref (\w+)", PAGE))
     assert references
     assert references <= set(template["Outputs"])
