@@ -18,7 +18,7 @@ from .activity.ide_saves import last_save
 from .activity.jupyter import InProcessSource, RestSource
 from .activity.other_servers import OtherServers
 from .activity.process_groups import WorkRule
-from .activity.process_table import machine_started_at
+from .activity.process_table import Readings, machine_started_at
 from .activity.reader import ActivityReader
 from .api.checks import RequestedChecks
 from .api.events import EventBus
@@ -76,14 +76,19 @@ def build(serverapp: ServerApp) -> Parts:
     metrics = Metrics(host)
     aws = Aws(host.region, metrics.count_call)
     adapter = adapter_for(host, aws, machine_started_at())
-    source = (RestSource if host.kind is HostKind.CLASSIC else InProcessSource)(serverapp)
+    readings = Readings()
+    source = (
+        RestSource(serverapp)
+        if host.kind is HostKind.CLASSIC
+        else InProcessSource(serverapp, readings)
+    )
     events = EventBus(getattr(serverapp, "event_logger", None))
     tracker = cost_tracker(host, config, aws, serverapp.log, metrics.count_call)
 
     settings = Settings.of(config)
     if config.settings_source:
         settings.follow(SettingsSource(config, lambda: fetch(aws, config.settings_source)))
-    jobs = _background_jobs(config)
+    jobs = _background_jobs(config, readings)
     settings.on_admin_change.append(
         lambda _: jobs.exclude(
             config.ignored_programs, config.holding_programs, config.ignore_detached_jobs
@@ -103,10 +108,11 @@ def build(serverapp: ServerApp) -> Parts:
             adapter,
             jobs,
             gpus,
-            OtherServers(),
+            OtherServers(readings=readings),
             browsers,
             ide_save=last_save,
             is_held=lambda apps, work, now: is_held(apps, work, settings.policy, now),
+            readings=readings,
         ),
         settings=settings,
         config=config,
@@ -141,8 +147,9 @@ def build(serverapp: ServerApp) -> Parts:
     return Parts(config, monitor, tracker, metrics, lock, served)
 
 
-def _background_jobs(config: SageMakerAutoShutdown) -> BackgroundJobs:
+def _background_jobs(config: SageMakerAutoShutdown, readings: Readings) -> BackgroundJobs:
     return BackgroundJobs(
+        readings=readings,
         rule=WorkRule(
             cpu=config.work_cpu_percent / 100,
             group_cpu=config.work_group_cpu_percent / 100,

@@ -112,6 +112,9 @@ class Jupyter:
         self.kernel_models: Any = []
         self.terminal_models: Any = []
         self.session_models: Any = []
+        self.other_kernel_models: Models = []
+        #: What kernels without a server were looked for with.
+        self.listed: list[Collection[str] | None] = []
         self.observations = 0
         self.hangs = False
         #: Kernels' answers, by id, if they are asked at all; seconds until the answer, by id for
@@ -125,7 +128,11 @@ class Jupyter:
         #: Process ids of kernels and terminals; None if they are on other machines.
         self.on_this_machine: Mapping[tuple[str, str], int] | None = None
 
-    async def kernels(self, listed_elsewhere: Collection[str] = ()) -> Models:
+    async def other_kernels(self, listed: Collection[str] | None) -> Models:
+        self.listed.append(listed)
+        return self.other_kernel_models
+
+    async def kernels(self) -> Models:
         self.observations += 1
         if self.hangs:
             await asyncio.Event().wait()

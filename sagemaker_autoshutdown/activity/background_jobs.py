@@ -33,7 +33,7 @@ from .process_groups import (
     uses,
     workers,
 )
-from .process_table import Process, ProcessTable, Traffic, below, children_of, this_machine
+from .process_table import Process, ProcessTable, Readings, Traffic, below, children_of
 from .programs import Program, is_named, program
 from .terminal_input import asks_for_password, last_input_of
 
@@ -139,11 +139,14 @@ class BackgroundJobs:
         server: int | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         wait: Callable[[float], None] = time.sleep,
+        readings: Readings | None = None,
     ) -> None:
-        """``ignored`` names programs that never count, ``ignored_detached`` programs that don't
-        count once they have left their terminal, ``holding`` programs that hold their app (see
+        """``readings`` are shared with others; without them, ``table`` is read for each
+        observation. ``ignored`` names programs that never count, ``ignored_detached`` those that
+        don't once they have left their terminal, ``holding`` those that hold their app (see
         ``programs``); ``server`` is the Jupyter server's process id, by default this one."""
-        self._table = table if table is not None else this_machine()
+        self._readings = readings or Readings(table, monotonic, shared_for=0.0)
+        self._table = self._readings.table
         self._rule = rule or WorkRule()
         self.exclude(ignored, holding, ignored_detached)
         self._server = os.getpid() if server is None else server
@@ -166,10 +169,16 @@ class BackgroundJobs:
         self._holding = tuple(holding)
         self._ignored_detached = tuple(ignored_detached)
 
-    def observe(self, roots: Mapping[K, int], rested: Mapping[K, float] = {}) -> Jobs:
+    def observe(
+        self,
+        roots: Mapping[K, int],
+        rested: Mapping[K, float] = {},
+        other_servers: Collection[int] = (),
+    ) -> Jobs:
         """The jobs that hold their app. ``roots`` holds a key for each kernel or terminal, with its
         process id. ``rested`` holds for how many seconds a kernel has run no cell, if known:
-        earlier CPU use belongs to the cell.
+        earlier CPU use belongs to the cell. ``other_servers`` holds the process ids of Jupyter
+        servers that have listed their terminals themselves.
 
         Compares two readings that are at least ``WorkRule.interval`` apart, and waits for the
         second one if it must. Blocks; call it in a thread. Raises ``StillReading``, ``ImportError``
@@ -178,7 +187,7 @@ class BackgroundJobs:
         if not self._read_lock.acquire(blocking=False):
             raise StillReading("the processes of the last check are still being read")
         try:
-            return self._observe(roots, rested)
+            return self._observe(roots, rested, frozenset(other_servers))
         finally:
             self._read_lock.release()
 
@@ -188,10 +197,12 @@ class BackgroundJobs:
             return ""
         return program("a program", self._table.arguments(pid)).label
 
-    def _observe(self, roots: Mapping[K, int], rested: Mapping[K, float]) -> Jobs:
+    def _observe(
+        self, roots: Mapping[K, int], rested: Mapping[K, float], other_servers: frozenset[int]
+    ) -> Jobs:
         now = self._monotonic()
         ran_until = {key: now - rested[key] for key in roots if key in rested}
-        grouped = self._read(roots)
+        grouped = self._read(roots, max(ran_until.values(), default=_NEVER))
         # Each group is compared with the latest reading that is old enough. If there is none, the
         # oldest usable reading will do after a while.
         before, missing = {}, 0.0
@@ -202,7 +213,7 @@ class BackgroundJobs:
             missing = max(missing, before[since].at - latest)
         if missing > 0:
             self._wait(missing)
-            grouped = self._read(roots)
+            grouped = self._read(roots, grouped.sample.at + missing)
         found: dict[Hashable, Finding] = {}
         for key, pids in grouped.below.items():
             since = ran_until.get(key, _NEVER)
@@ -214,12 +225,15 @@ class BackgroundJobs:
             for pids in (grouped.servers, grouped.detached)
         )
         holding = tuple(each for each in outside if each is not None)
-        terminals = tuple(self._terminals(grouped, roots.values()))
+        terminals = tuple(self._terminals(grouped, roots.values(), other_servers))
         self._forget(grouped.sample)
         return Jobs(found, holding, terminals)
 
     def _terminals(
-        self, grouped: _GroupedSample[K], roots: Collection[int]
+        self,
+        grouped: _GroupedSample[K],
+        roots: Collection[int],
+        other_servers: Collection[int],
     ) -> Iterator[OtherTerminal]:
         """The processes of programs that the user runs, except Jupyter's own."""
         processes = grouped.sample.processes
@@ -230,18 +244,23 @@ class BackgroundJobs:
             if number is None or number in seen:
                 continue
             seen.add(number)
+            keeper = processes[pid].session
+            above = processes[keeper].parent if keeper in processes else 0
+            if above in other_servers:
+                continue
             typed_at = last_input_of(number)
             if typed_at is not None:
-                keeper = processes[pid].session
-                above = processes[keeper].parent if keeper in processes else 0
                 known = above if above in processes and above > 1 else pid
                 label = self._facts_of(known, processes[known]).program.label
                 yield OtherTerminal(number, label, typed_at)
 
     # ---- readings ------------------------------------------------------------------------------
 
-    def _read(self, roots: Mapping[K, int]) -> _GroupedSample[K]:
-        processes = self._table.read()
+    def _read(self, roots: Mapping[K, int], not_before: float) -> _GroupedSample[K]:
+        # Reading and writing is measured a little later, which must not matter.
+        young = self._monotonic() - self._rule.interval / 4
+        reading = self._readings.take(max(not_before, young))
+        processes = reading.processes
         below, servers, detached = self._members(processes, roots)
         traffic: dict[int, Traffic] = {}
         for pids in (*below.values(), servers, detached):
@@ -250,7 +269,7 @@ class BackgroundJobs:
                 if found is not None:
                     traffic[pid] = found
         connections = self._table.connections()
-        sample = Sample(self._monotonic(), processes, traffic, connections)
+        sample = Sample(reading.at, processes, traffic, connections, self._monotonic())
         self._samples.append(sample)
         return _GroupedSample(sample, below, servers, detached)
 
@@ -378,7 +397,7 @@ class BackgroundJobs:
         """The bytes that each process sent and received; none where all together are too few to
         count, so that sockets need not be read."""
         grown = tcp.grown(before.connections, after.connections)
-        least = self._rule.bytes_per_second * (after.at - before.at)
+        least = self._rule.bytes_per_second * after.traffic_seconds_since(before)
         if not before.connections or sum(grown.values()) < least:
             return {}
         return {

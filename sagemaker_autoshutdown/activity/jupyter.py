@@ -30,7 +30,7 @@ from . import kernel_probe
 from .kernel_probe import Answer, Told
 from .kernel_requests import KernelRequests, KernelUse, listen
 from .other_kernels import OtherKernels
-from .process_table import ProcFs
+from .process_table import ProcFs, Readings
 from .terminal_input import last_input
 
 if TYPE_CHECKING:
@@ -54,9 +54,14 @@ class Unreadable(Exception):
 class Source(Protocol):
     """Jupyter's own models, unchanged."""
 
-    async def kernels(self, listed_elsewhere: Collection[str] = ()) -> Models:
-        """All kernels except those whose ids are ``listed_elsewhere``: other servers were asked
-        for them. Raises if they can't be listed completely."""
+    async def kernels(self) -> Models:
+        """All kernels of this server. Raises if they can't be listed completely."""
+        ...
+
+    async def other_kernels(self, listed: Collection[str] | None) -> Models:
+        """The kernels on this machine that no server started. ``listed`` holds the ids of kernels
+        that another server has listed. None: the known ones, without searching for new ones or
+        checking that the known ones are still there. Raises nothing."""
         ...
 
     async def terminals(self) -> Models:
@@ -90,36 +95,38 @@ class Source(Protocol):
 class InProcessSource:
     """The server's own managers."""
 
-    def __init__(self, serverapp: ServerApp) -> None:
+    def __init__(self, serverapp: ServerApp, readings: Readings | None = None) -> None:
         self._serverapp = serverapp
         self._requests = KernelRequests()
         listen(serverapp.kernel_manager, self._requests)
-        self._other_kernels = OtherKernels(self._requests)
+        self._other_kernels = OtherKernels(self._requests, readings=readings)
         self._table = ProcFs()
 
-    async def kernels(self, listed_elsewhere: Collection[str] = ()) -> Models:
-        """Also the kernels on this machine that no server started. There is no need to search
-        for these while one of this server's kernels is at work."""
+    async def kernels(self) -> Models:
         if _gateway_enabled():
             return await _gateway_kernels()
         manager = self._serverapp.kernel_manager
         own = _models("kernels", await ensure_async(manager.list_kernels()))
         own_ids = {str(model.get("id")) for model in own}
-        uses = (self._requests.use_of(kernel_id) for kernel_id in own_ids)
-        if not any(use is not None and use.running for use in uses):
-            await self._other_kernels.observe({*own_ids, *listed_elsewhere})
         for model in own:
             use = self._requests.use_of(str(model.get("id")))
             if use is not None and use.running and self._has_ended(str(model.get("id"))):
                 # Nothing starts it again, so nobody else takes note.
                 model["execution_state"] = "dead"
-        models = [*own, *self._other_kernels.models]
         # Messages of a kernel that was started meanwhile, or could not be listed, are not lost.
         there = {*own_ids, *manager.list_kernel_ids()}
         self._requests.forget_all_but(
             {*there, *(str(each["id"]) for each in self._other_kernels.models)}
         )
-        return models
+        return own
+
+    async def other_kernels(self, listed: Collection[str] | None) -> Models:
+        if _gateway_enabled():
+            return []
+        if listed is not None:
+            own = self._serverapp.kernel_manager.list_kernel_ids()
+            await self._other_kernels.observe({*map(str, own), *listed})
+        return self._other_kernels.models
 
     def close(self) -> None:
         """Stops listening to kernels that are not this server's."""
@@ -253,10 +260,14 @@ class RestSource:
         # Created when first needed: it belongs to the event loop that creates it.
         self._client: SimpleAsyncHTTPClient | None = None
 
-    async def kernels(self, listed_elsewhere: Collection[str] = ()) -> Models:
+    async def kernels(self) -> Models:
         if _gateway_enabled():
             return await _gateway_kernels()
         return _models("kernels", await self._get("api/kernels"))
+
+    async def other_kernels(self, listed: Collection[str] | None) -> Models:
+        """None: what runs on the free server is in no app."""
+        return []
 
     async def terminals(self) -> Models:
         try:

@@ -40,7 +40,8 @@ class _Asked:
     #: The claims before the question and after it.
     before: Claim
     after: Claim = None
-    is_new: bool = True
+    #: The observation that first took it into account.
+    observation: int = 0
 
     @property
     def ended(self) -> datetime:
@@ -58,11 +59,16 @@ class KernelAnswers:
     _claims_when_asked: dict[str, Claim] = field(default_factory=dict)
     #: When each last question ended.
     _ended: dict[str, datetime] = field(default_factory=dict)
+    _observation: int = 0
 
     @property
     def is_refused(self) -> bool:
         """Whether a server lets nobody ask its kernels."""
         return any(asked.told.answer is Answer.REFUSED for asked in self._asked.values())
+
+    def begin_observation(self) -> None:
+        """What is asked for from now on belongs to one observation."""
+        self._observation += 1
 
     def begin(self, kernel_ids: Collection[str]) -> None:
         """These kernels are about to be asked."""
@@ -93,10 +99,12 @@ class KernelAnswers:
             if asked is None or asked.told.answer is not Answer.SILENT:
                 return Standing(None, claim)
             return Standing(Answer.SILENT, claim, asked.ended, _evidence(asked))
-        if asked is not None and asked.is_new:
-            asked.after, asked.is_new = claim, False
+        if asked is not None and not asked.observation:
+            asked.after, asked.observation = claim, self._observation
         elif asked is not None and (
-            asked.after != claim or asked.told.answer is Answer.UNKNOWN  # for one observation
+            asked.after != claim
+            # For one observation.
+            or (asked.told.answer is Answer.UNKNOWN and asked.observation != self._observation)
         ):
             del self._asked[kernel_id]
             asked = None

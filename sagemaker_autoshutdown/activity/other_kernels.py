@@ -29,7 +29,7 @@ from . import kernel_probe
 from .kernel_probe import Answer, Told
 from .kernel_requests import KernelRequests
 from .other_servers import METADATA, listens, listens_at
-from .process_table import Process, ProcFs
+from .process_table import Process, ProcFs, Readings
 from .programs import program
 
 log = logging.getLogger(__name__)
@@ -62,10 +62,16 @@ class FoundKernel:
 class OtherKernels:
     """Finds these kernels, listens to them and asks them. Belongs to one event loop."""
 
-    def __init__(self, requests: KernelRequests, own_pid: int | None = None) -> None:
+    def __init__(
+        self,
+        requests: KernelRequests,
+        own_pid: int | None = None,
+        readings: Readings | None = None,
+    ) -> None:
         """Their messages go to ``requests``. Kernels of ``own_pid``, by default this process,
-        bear its name only if it is their server."""
+        bear its name only if it is their server's. ``readings`` are shared with others."""
         self._requests = requests
+        self._readings = readings or Readings(shared_for=0.0)
         self._own_pid = os.getpid() if own_pid is None else own_pid
         self._table = ProcFs()
         self._examined: dict[tuple[int, float, str], int] = {}
@@ -146,7 +152,7 @@ class OtherKernels:
     # ---- finding, in a thread ---------------------------------------------------------------
 
     def _find(self, listed: Collection[str]) -> dict[str, FoundKernel]:
-        processes = self._table.read()
+        processes = self._readings.take().processes
         found = {}
         for kernel in self._found.values():
             process = processes.get(kernel.pid)
@@ -168,8 +174,11 @@ class OtherKernels:
             if pid in pids:
                 continue
             for file in [*files, *named_after.get(pid, [])]:
+                # Most of them are the servers' own.
+                if self._is_listed(_kernel_id(file, pid), listed):
+                    continue
                 new = self._kernel(pid, process, file, processes)
-                if new is not None and not self._is_listed(new.id, listed):
+                if new is not None:
                     found.setdefault(new.id, new)
         self._candidates, self._examined = candidates, examined
         return found
@@ -208,8 +217,7 @@ class OtherKernels:
         # Studio.
         if self._table.environment(pid).get(METADATA) != os.environ.get(METADATA):
             return None
-        # A restarted kernel has a process of its own.
-        kernel_id = f"{file.stem.replace('kernel-', '', 1)}@{pid}"
+        kernel_id = _kernel_id(file, pid)
         label = self._label(pid, connection, processes)
         model = {
             "id": kernel_id,
@@ -239,6 +247,11 @@ def _listens(pid: int, connection: Mapping[str, Any]) -> bool:
     if connection.get("transport") == "ipc":
         return listens_at(pid, f"{connection.get('ip')}-{port}")
     return listens(pid, port)
+
+
+def _kernel_id(file: Path, pid: int) -> str:
+    """A kernel that is started anew has a process of its own."""
+    return f"{file.stem.replace('kernel-', '', 1)}@{pid}"
 
 
 def _connection(file: Path) -> dict[str, Any] | None:

@@ -32,7 +32,7 @@ from tornado.simple_httpclient import SimpleAsyncHTTPClient
 from ..clock import to_iso
 from ..threads import in_thread
 from .kernel_probe import PATIENCE, Told, ask
-from .process_table import Process, ProcFs
+from .process_table import Process, ProcFs, Readings
 from .terminal_input import last_input_of
 
 #: Seconds for an answer of another server.
@@ -108,6 +108,7 @@ class OtherServers:
     own_pid: int = field(default_factory=os.getpid)
     runtime_dir: Callable[[], str] = jupyter_runtime_dir
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    readings: Readings = field(default_factory=lambda: Readings(shared_for=0.0))
     _table: ProcFs = field(default_factory=ProcFs)
     _checked: dict[tuple[int, float, str], tuple[bool, int]] = field(default_factory=dict)
     _servers: tuple[OtherServer, ...] = ()
@@ -150,10 +151,11 @@ class OtherServers:
     def _find(self) -> tuple[OtherServer, ...]:
         if not Path("/proc/self/stat").exists():
             return ()  # Studio runs on Linux; elsewhere there is nothing to shut down
-        processes = self._table.read()
-        processes.pop(self.own_pid, None)
+        processes = self.readings.take().processes
         checked = {}
         for pid, process in processes.items():
+            if pid == self.own_pid:
+                continue
             # A process that becomes another program changes its name.
             key = (pid, process.started, process.name)
             is_server, times = self._checked.get(key, (False, 0))

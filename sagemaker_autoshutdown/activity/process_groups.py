@@ -36,13 +36,19 @@ class WorkRule:
 @dataclass(frozen=True)
 class Sample:
     """All processes at a moment (seconds of a monotonic clock), and the bytes that some have
-    read and written."""
+    read and written by a moment that is hardly later."""
 
     at: float
     processes: Mapping[int, Process]
     traffic: Mapping[int, Traffic] = field(default_factory=dict)
     #: The bytes over each TCP connection so far, by its inode.
     connections: Mapping[int, int] = field(default_factory=dict)
+    traffic_at: float | None = None
+
+    def traffic_seconds_since(self, before: Sample) -> float:
+        """Seconds between what both say of reading and writing."""
+        then = before.at if before.traffic_at is None else before.traffic_at
+        return (self.at if self.traffic_at is None else self.traffic_at) - then
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ def uses(
 ) -> dict[int, Use]:
     """The use of each of ``pids`` between ``before`` and ``after``. All use of a new process
     falls between them. ``network`` has the bytes that each sent and received in between."""
-    seconds = after.at - before.at
+    seconds, traffic_seconds = after.at - before.at, after.traffic_seconds_since(before)
     known_cpu, known_traffic = _known_of_the_ended(before, after)
     found = {}
     for pid in pids:
@@ -123,9 +129,9 @@ def uses(
         found[pid] = Use(
             pid,
             (max(0.0, cpu) + max(0.0, ended_cpu)) / seconds,
-            max(0, written) / seconds,
-            max(0, read) / seconds,
-            network.get(pid, 0) / seconds,
+            max(0, written) / traffic_seconds,
+            max(0, read) / traffic_seconds,
+            network.get(pid, 0) / traffic_seconds,
         )
     return found
 

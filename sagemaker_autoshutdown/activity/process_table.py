@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 #: Linux returns this much of most of these files at once; a shorter read is complete.
 _ONE_READ = 1024
+#: Seconds for which a reading serves all who need one in the same check.
+SHARED_FOR = 1.0
 
 
 @dataclass(frozen=True)
@@ -111,20 +114,32 @@ class ProcFs:
         self._root = root
         # Windows has none; nothing is read there.
         self._ticks = float(os.sysconf("SC_CLK_TCK")) if hasattr(os, "sysconf") else 100.0
+        # What each process's file held last, and what that means: most processes sleep.
+        self._last: dict[int, tuple[bytes, Process]] = {}
 
     def read(self) -> dict[int, Process]:
         """All processes by id; those that end meanwhile are left out."""
-        found = {}
+        last, found = self._last, {}
         for entry in os.listdir(self._root):  # noqa: PTH208  # a Path for each costs a third more
-            if entry.isdigit():
-                process = self.one(int(entry))
-                if process is not None:
-                    found[int(entry)] = process
-        return found
+            if not entry.isdigit():
+                continue
+            pid = int(entry)
+            stat = self._bytes(pid, "stat")
+            before = last.get(pid)
+            if before is not None and before[0] == stat:
+                found[pid] = before
+                continue
+            process = self._parsed(stat)
+            if process is not None:
+                found[pid] = stat, process
+        self._last = found
+        return {pid: process for pid, (_, process) in found.items()}
 
     def one(self, pid: int) -> Process | None:
         """One process; None if there is none."""
-        stat = self._bytes(pid, "stat")
+        return self._parsed(self._bytes(pid, "stat"))
+
+    def _parsed(self, stat: bytes) -> Process | None:
         # The name is in brackets, and may itself hold brackets and blanks.
         name, bracket, rest = stat.partition(b"(")[2].rpartition(b")")
         if not bracket:
@@ -299,6 +314,45 @@ class Psutil:
     def started_at(self, process: Process) -> datetime:
         """When it began."""
         return datetime.fromtimestamp(process.started, timezone.utc)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All processes by id, and when they were read, in seconds of a monotonic clock."""
+
+    at: float
+    processes: Mapping[int, Process]
+
+
+class Readings:
+    """One reading of the process table for all who need one in the same check: it takes longer than
+    what most of them do with it. Used from any thread."""
+
+    def __init__(
+        self,
+        table: ProcessTable | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        shared_for: float = SHARED_FOR,
+    ) -> None:
+        self.table = table if table is not None else this_machine()
+        self._monotonic = monotonic
+        self._shared_for = shared_for
+        self._latest: Reading | None = None
+        self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        """A check begins: what was read before it is not of it."""
+        self._latest = None
+
+    def take(self, not_before: float = float("-inf")) -> Reading:
+        """The reading of this check, unless it is older than that; else a new one. Blocks. Raises
+        what the table raises."""
+        with self._lock:
+            latest, now = self._latest, self._monotonic()
+            if latest is None or latest.at <= max(not_before, now - self._shared_for):
+                # As of when it began, as any process may have been the first one.
+                self._latest = latest = Reading(now, self.table.read())
+            return latest
 
 
 def this_machine() -> ProcessTable:

@@ -28,6 +28,7 @@ from .kernel_probe import Answer, Told
 from .kernel_requests import KernelUse
 from .other_servers import OtherServers, ServerSeen
 from .presence import PresenceTracker
+from .process_table import Readings
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ _NOT_ASKED = (
     "the server refuses connections to its kernels' channels, so a cell that the server does not "
     "know about can't be seen",
 )
+#: Seconds after which all is seen again though a cell holds the app: status shows all of it.
+SEEN_AGAIN_AFTER = 300.0
 #: States of a kernel in which no request is open any more, whatever was heard before.
 _PAST_RUNNING = frozenset({"dead", "terminating", "restarting", "autorestarting"})
 #: Part of the names of kernels that Studio Classic runs in an app.
@@ -68,9 +71,32 @@ class _Seen:
     claimed_at: datetime | None = None
 
 
+@dataclass(frozen=True)
+class _Elsewhere:
+    """The other servers, as they were last asked: when, by both clocks."""
+
+    servers: tuple[ServerSeen, ...] = ()
+    seen_at: datetime | None = None
+    monotonic: float = float("-inf")
+
+    @property
+    def listed(self) -> list[str]:
+        """The ids of the kernels that are theirs, as they call them."""
+        return [str(m["id"]).partition("/")[2] for seen in self.servers for m in seen.kernels]
+
+    @property
+    def asked(self) -> list[int]:
+        """The process ids of those that have said what terminals they have."""
+        return [seen.server.pid for seen in self.servers if not (seen.error or seen.is_locked)]
+
+
 @dataclass
 class ActivityReader:
-    """Observes a source, and remembers since when each thing has been in its state."""
+    """Observes a source, and remembers since when each thing has been in its state.
+
+    This server's own kernels and terminals come first. If they alone hold every app, other servers,
+    other kernels and processes are checked only now and then.
+    """
 
     source: Source
     adapter: HostAdapter
@@ -84,45 +110,52 @@ class ActivityReader:
     #: Whether the evidence so far shows that every one of these apps is in use. If so, the
     #: machine's processes need not be read.
     is_held: Callable[[tuple[App, ...], Collection[Work], datetime], bool] = lambda *_: False
+    #: Shared by all that look at processes.
+    readings: Readings | None = None
+    monotonic: Callable[[], float] = time.monotonic
     _seen: dict[tuple[str, str], _Seen] = field(default_factory=dict)
     _labels: dict[str, str] = field(default_factory=dict)
     _waiting_sessions: list[dict[str, Any]] = field(default_factory=list)
     _observations: int = 0
     _answers: KernelAnswers = field(default_factory=KernelAnswers)
+    _elsewhere: _Elsewhere = field(default_factory=_Elsewhere)
 
     async def read(self, apps: tuple[App, ...], now: datetime) -> ObservedActivity:
         """Observes everything that can hold one of ``apps``. Raises nothing: see ``error``."""
         try:
-            servers = await self.other_servers.observe() if self.other_servers is not None else ()
+            if self.readings is not None:
+                self.readings.begin()
             terminals = await self.source.terminals()
-            terminals = [*terminals, *(model for seen in servers for model in seen.terminals)]
-            began = time.monotonic()
-            listed_elsewhere = [
-                str(m["id"]).partition("/")[2] for seen in servers for m in seen.kernels
-            ]
-            kernels = await self.source.kernels(listed_elsewhere)
-            waiting_sessions = await self._sessions(kernels)
+            began = self.monotonic()
+            own = await self.source.kernels()
+            waiting_sessions = await self._sessions(own)
             self._observations += 1
-            kernels = [*kernels, *self._kernels_of(servers, kernels)]
-            work = await self._kernels(kernels, apps, now)
+            self._answers.begin_observation()
+            work = await self._kernels(own, apps, now)
             other_work = [self._session(session, apps, now) for session in waiting_sessions]
-            other_work += [self._server(seen, apps, now) for seen in servers]
-            other_work += self._browser_use(kernels, apps, now)
-            for model in terminals:
-                terminal = self._terminal(model, apps, now)
-                if terminal is not None:
-                    other_work.append(terminal)
-            held = self.is_held(apps, (*work, *other_work), now)
+            other_work += self._browser_use(own, apps, now)
+            other_work += self._terminals(terminals, apps, now)
+            # What is certain by itself: kernels that no server started may be gone unheard.
+            is_enough = self.is_held(apps, (*work, *other_work), now) and self._seen_lately(began)
+            if not is_enough:
+                await self._look_elsewhere(now)
+            elsewhere = self._elsewhere
+            others = await self.source.other_kernels(None if is_enough else elsewhere.listed)
+            work += await self._kernels(self._not_own(others, own), apps, now)
+            other_work += [self._server(seen, apps, now) for seen in elsewhere.servers]
+            typed = [model for seen in elsewhere.servers for model in seen.terminals]
+            other_work += self._terminals(typed, apps, now)
             jobs = Jobs()
             notes: tuple[str, ...] = ()
-            if not held:
+            if not is_enough and not self.is_held(apps, (*work, *other_work), now):
                 other_work += await self._ide_save(apps, now)
-                jobs, notes = await self._background_jobs(work, servers, now)
+                jobs, notes = await self._background_jobs(work, elsewhere, now)
             gpus = await self._gpus(apps, now)
             # Kernels last: their state changes by the second.
-            if time.monotonic() - began > STALE_AFTER:
-                kernels = await self.source.kernels(listed_elsewhere)
-                kernels = [*kernels, *self._kernels_of(servers, kernels)]
+            if self.monotonic() - began > STALE_AFTER:
+                own = await self.source.kernels()
+                others = await self.source.other_kernels(None if is_enough else elsewhere.listed)
+                kernels = [*own, *self._not_own(others, own)]
                 work = await self._kernels(kernels, apps, now)
             work = [_with_job(item, jobs.below) for item in (*work, *other_work)]
             work += [self._process(job, apps, now) for job in jobs.outside]
@@ -150,6 +183,14 @@ class ActivityReader:
             item.connections for item in work if not self._answers.may_be_connected(item.id, now)
         )
 
+    def _seen_lately(self, monotonic: float) -> bool:
+        return monotonic - self._elsewhere.monotonic < SEEN_AGAIN_AFTER
+
+    async def _look_elsewhere(self, now: datetime) -> None:
+        """Ask the other servers on this app."""
+        seen = await self.other_servers.observe() if self.other_servers is not None else ()
+        self._elsewhere = _Elsewhere(seen, now, self.monotonic())
+
     async def ask(self, kernel_ids: Collection[str], now: datetime) -> bool:
         """Asks these kernels, which are not known to be at work, whether they are. The next
         observation uses their answers. Returns whether there was anything to ask."""
@@ -173,6 +214,8 @@ class ActivityReader:
         for remembering in (self.browsers, self.gpus):
             if remembering is not None:
                 remembering.clock_jumped(jump)
+        if self._elsewhere.seen_at is not None:
+            self._elsewhere = replace(self._elsewhere, seen_at=self._elsewhere.seen_at + jump)
         for seen in self._seen.values():
             seen.since += jump
             if seen.claimed_at is not None:
@@ -199,14 +242,18 @@ class ActivityReader:
         }
         return self._waiting_sessions
 
-    def _kernels_of(
-        self, servers: Iterable[ServerSeen], own: list[dict[str, Any]]
-    ) -> Iterator[dict[str, Any]]:
-        """The kernels of other servers that this server does not list as well (behind a
-        gateway). If apps are elsewhere, kernels on this machine are in none of them."""
+    def _not_own(
+        self, without_server: list[dict[str, Any]], own: list[dict[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """The kernels that no server started, and the kernels of other servers that this server
+        does not list as well (behind a gateway). If apps are elsewhere, kernels on this machine are
+        in none of them."""
         own_ids = {str(model.get("id")) for model in own}
+        return [*without_server, *self._kernels_elsewhere(own_ids)]
+
+    def _kernels_elsewhere(self, own_ids: Collection[str]) -> Iterator[dict[str, Any]]:
         apps_are_here = self.source.processes() is not None
-        for seen in servers:
+        for seen in self._elsewhere.servers:
             for model in seen.kernels:
                 if str(model["id"]).partition("/")[2] in own_ids:
                     continue
@@ -266,7 +313,7 @@ class ActivityReader:
             last_activity=None,
             apps=self.adapter.kernel_apps({}, apps),
             hold=Reason.SERVER_UNSEEN if seen.error else None,
-            evidence=(Evidence(EvidenceKind.SERVER, told, now),),
+            evidence=(Evidence(EvidenceKind.SERVER, told, self._elsewhere.seen_at or now),),
         )
 
     async def _ide_save(self, apps: tuple[App, ...], now: datetime) -> tuple[Work, ...]:
@@ -282,12 +329,12 @@ class ActivityReader:
         return (_used(WorkKind.DOCUMENT, save, held, told, now),)
 
     async def _background_jobs(
-        self, work: Collection[Work], servers: Iterable[ServerSeen], now: datetime
+        self, work: Collection[Work], elsewhere: _Elsewhere, now: datetime
     ) -> tuple[Jobs, tuple[str, ...]]:
         own = self.source.processes()
         if own is None:
             return Jobs(), ()
-        unasked = [seen.server.pid for seen in servers if seen.is_locked]
+        unasked = [seen.server.pid for seen in elsewhere.servers if seen.is_locked]
         roots = {**own, **{("server", str(pid)): pid for pid in unasked}}
         # A kernel's use until its last message belongs to its cell.
         rested = {
@@ -296,7 +343,8 @@ class ActivityReader:
             if item.kind is WorkKind.KERNEL and item.last_activity is not None
         }
         try:
-            return await in_thread(lambda: self.jobs.observe(roots, rested)), ()
+            observe = self.jobs.observe
+            return await in_thread(lambda: observe(roots, rested, elsewhere.asked)), ()
         except ImportError:
             return Jobs(), ("psutil is not installed, so jobs in the background can't be seen",)
         except Exception as error:
@@ -407,6 +455,14 @@ class ActivityReader:
             hold=job.reason,
             evidence=job.evidence,
         )
+
+    def _terminals(
+        self, models: Iterable[dict[str, Any]], apps: tuple[App, ...], now: datetime
+    ) -> Iterator[Work]:
+        for model in models:
+            terminal = self._terminal(model, apps, now)
+            if terminal is not None:
+                yield terminal
 
     def _other_terminals(
         self, terminals: Iterable[OtherTerminal], apps: tuple[App, ...], now: datetime

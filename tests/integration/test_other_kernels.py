@@ -180,8 +180,9 @@ async def test_a_servers_own_kernels_and_those_of_known_servers_are_not_found_tw
     async with another_program(jp_serverapp, tmp_path) as scene:
         own = str(await jp_serverapp.kernel_manager.start_kernel(kernel_name="python3"))
         other = next(each.id for each in await scene.kernels() if each.id != own)
-        ids = {model["id"] for model in await scene.source.kernels([other.partition("@")[0]])}
-        assert ids == {own}
+        listed = [other.partition("@")[0]]
+        assert {model["id"] for model in await scene.source.kernels()} == {own}
+        assert await scene.source.other_kernels(listed) == []
         await jp_serverapp.kernel_manager.shutdown_kernel(own)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -148,7 +148,7 @@ def test_a_loop_that_is_cancelled_from_inside_goes_on(make: Callable[..., Server
     one.run(minutes=1)
     observations = one.jupyter.observations
 
-    async def cancelled(listed_elsewhere: Collection[str] = ()) -> list[dict[str, Any]]:
+    async def cancelled() -> list[dict[str, Any]]:
         raise asyncio.CancelledError
 
     kernels, one.jupyter.kernels = one.jupyter.kernels, cancelled  # type: ignore[method-assign]
