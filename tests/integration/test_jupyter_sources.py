@@ -13,6 +13,7 @@ import pytest
 import tornado.test
 from jupyter_server.gateway.gateway_client import GatewayClient
 from jupyter_server.serverapp import ServerApp
+from jupyter_server.utils import ensure_async
 from tornado import web
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
@@ -58,10 +59,14 @@ async def test_a_kernel_that_starts_during_a_check_is_heard_all_the_same(
     source = InProcessSource(jp_serverapp)
     started = []
 
-    async def observe(known: object) -> None:
-        started.append(await start_kernel(jp_serverapp))
+    listed: Any = jp_serverapp.kernel_manager.list_kernels
 
-    monkeypatch.setattr(source._other_kernels, "observe", observe)
+    async def list_kernels() -> object:
+        models = await ensure_async(listed())
+        started.append(await start_kernel(jp_serverapp))
+        return models
+
+    monkeypatch.setattr(jp_serverapp.kernel_manager, "list_kernels", list_kernels)
     await source.kernels()
     assert source.use_of(started[0]) is not None
 

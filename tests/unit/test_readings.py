@@ -1,0 +1,69 @@
+"""One reading of the process table serves all who need one, and no later check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sagemaker_autoshutdown.activity.process_groups import Sample, uses
+from sagemaker_autoshutdown.activity.process_table import SHARED_FOR, ProcFs, Readings, Traffic
+
+from ..machine import INIT, Machine
+
+
+def readings(machine: Machine) -> Readings:
+    return Readings(machine, lambda: machine.time)
+
+
+def test_what_was_read_a_moment_ago_is_shared_with_the_time_it_was_read_at() -> None:
+    machine = Machine()
+    shared = readings(machine)
+    first = shared.take()
+    machine.time += SHARED_FOR / 2
+    assert shared.take() is first
+    assert (first.at, machine.reads) == (0, 1)
+
+
+def test_what_was_read_long_ago_or_before_it_was_needed_is_not() -> None:
+    machine = Machine()
+    shared = readings(machine)
+    shared.take()
+    machine.time += SHARED_FOR
+    assert shared.take().at == SHARED_FOR
+    assert shared.take(not_before=SHARED_FOR).at == SHARED_FOR
+    assert machine.reads == 3
+
+
+def test_a_check_takes_no_reading_of_the_check_before() -> None:
+    machine = Machine()
+    shared = readings(machine)
+    shared.take()
+    shared.begin()
+    shared.take()
+    assert machine.reads == 2
+
+
+def test_traffic_is_measured_over_its_own_time_and_cpu_over_its_own() -> None:
+    """Else a worker that writes just enough would seem to write too little."""
+    processes = Machine().processes
+    before = Sample(0, processes, {INIT: Traffic(0, 0)}, traffic_at=0.5)
+    after = Sample(2, processes, {INIT: Traffic(150_000, 0)}, traffic_at=2.0)
+    assert uses(before, after, [INIT])[INIT].written == pytest.approx(100_000)
+
+
+def test_a_process_that_has_worked_or_become_another_is_read_anew(tmp_path: Path) -> None:
+    stat = tmp_path / "7" / "stat"
+    stat.parent.mkdir()
+    line = "7 ({name}) S 1 7 7 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 1 0 500 0 0"
+    table = ProcFs(str(tmp_path))
+    seen = []
+    for name, ticks in (("sh", 0), ("sh", 0), ("sh", 100), ("train", 100)):
+        stat.write_text(line.format(name=name, ticks=ticks))
+        seen.append(table.read()[7])
+    assert seen[1] is seen[0]
+    assert [process.name for process in seen] == ["sh", "sh", "sh", "train"]
+    assert seen[2].own_cpu > seen[1].own_cpu == 0
+    stat.unlink()
+    stat.parent.rmdir()
+    assert table.read() == {}
