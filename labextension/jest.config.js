@@ -39,5 +39,7 @@ module.exports = {
       }
     ]
   },
-  transformIgnorePatterns: [`/node_modules/(?!${esModules})`]
+  transformIgnorePatterns: [`/node_modules/(?!${esModules})`],
+  // A machine may be busy; what hangs is found out all the same.
+  testTimeout: 60_000
 };

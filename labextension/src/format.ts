@@ -8,31 +8,32 @@ const MINUTE = 60;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-/** A duration for reading: `3 d 4 h`, `2 h 5 min`, `12 min`, `40 s`. Takes seconds. */
+/** A duration for reading: `3 d 4 h`, `2 h 5 min`, `12 min`, `40 s`, a unit never on another line than
+ * its number. Takes seconds. */
 export function duration(seconds: number, trans: TranslationBundle): string {
   const whole = Math.max(0, Math.round(seconds));
   if (whole < MINUTE) {
-    return trans.__('%1 s', whole);
+    return trans.__('%1\u00a0s', whole);
   }
   // From a minute on, seconds are dropped, except for short durations of about a minute.
   const minutes = Math.floor(whole / MINUTE);
   if (whole < 10 * MINUTE && whole % MINUTE !== 0) {
-    return trans.__('%1 min %2 s', minutes, whole % MINUTE);
+    return trans.__('%1\u00a0min %2\u00a0s', minutes, whole % MINUTE);
   }
   if (whole < HOUR) {
-    return trans.__('%1 min', minutes);
+    return trans.__('%1\u00a0min', minutes);
   }
   if (whole < DAY) {
     const rest = minutes % 60;
     return rest === 0
-      ? trans.__('%1 h', minutes / 60)
-      : trans.__('%1 h %2 min', Math.floor(minutes / 60), rest);
+      ? trans.__('%1\u00a0h', minutes / 60)
+      : trans.__('%1\u00a0h %2\u00a0min', Math.floor(minutes / 60), rest);
   }
   const hours = Math.floor((whole % DAY) / HOUR);
   const days = Math.floor(whole / DAY);
   return hours === 0
-    ? trans.__('%1 d', days)
-    : trans.__('%1 d %2 h', days, hours);
+    ? trans.__('%1\u00a0d', days)
+    : trans.__('%1\u00a0d %2\u00a0h', days, hours);
 }
 
 /** Like `duration`, but without seconds from a minute on: for things that have lasted a while. */

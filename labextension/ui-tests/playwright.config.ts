@@ -17,7 +17,7 @@ export default defineConfig({
   fullyParallel: false,
   forbidOnly: Boolean(process.env.CI),
   // A browser, a server and kernels may have to share two cores.
-  timeout: 300_000,
+  timeout: 420_000,
   expect: { timeout: 60_000 },
   reporter: [['list']],
   use: {
@@ -25,12 +25,18 @@ export default defineConfig({
     locale: 'en-US',
     timezoneId: 'UTC',
     viewport: { width: 1280, height: 1300 },
+    // A click on what never comes says so, instead of the whole test's time going by.
+    actionTimeout: 60_000,
     video: 'off',
     trace: 'off',
     screenshot: 'only-on-failure',
     launchOptions: {
       ...(chromium !== undefined && { executablePath: chromium }),
-      args: ['--no-sandbox']
+      args: [
+        '--no-sandbox',
+        // A page of Studio's, for what depends on its address.
+        '--host-resolver-rules=MAP *.sagemaker.aws 127.0.0.1'
+      ]
     }
   }
 });

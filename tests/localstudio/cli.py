@@ -15,7 +15,10 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
+
+from sagemaker_autoshutdown.clock import utcnow
 
 from .names import DEFAULT_IMAGE, DEFAULT_INSTANCE_TYPE, IMAGES
 from .scene import CLASSIC, HOSTS, Scene, set_up
@@ -64,6 +67,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--seconds-to-delete", type=float, default=2.0, help="from Deleting to Deleted"
     )
     parser.add_argument(
+        "--age",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="apps look that much older than they are: the clock of the API is behind",
+    )
+    parser.add_argument(
         "--ready-file", type=Path, help="write addresses and tokens there as JSON once it is up"
     )
     parser.add_argument("--verbose", action="store_true")
@@ -86,7 +96,14 @@ async def serve(options: argparse.Namespace, work_dir: Path) -> int:
         stopping=options.seconds_to_delete,
     )
     server = ServerOptions(options.python, options.frontend, tuple(options.server_arguments))
-    async with LocalStudio(work_dir, timing=timing, server=server, port=options.port) as studio:
+    behind = timedelta(seconds=options.age)
+    async with LocalStudio(
+        work_dir,
+        timing=timing,
+        server=server,
+        port=options.port,
+        clock=lambda: utcnow() - behind,
+    ) as studio:
         setting = asyncio.create_task(_set_scene(studio, options))
         ending = asyncio.create_task(over.wait())
         await asyncio.wait({setting, ending}, return_when=asyncio.FIRST_COMPLETED)

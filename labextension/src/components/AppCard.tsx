@@ -64,6 +64,14 @@ export function AppCard(props: {
   const isUp = canAct(app);
   const isKept = isUp && app.kept_until !== null;
   const isIdle = isUp && !isKept && countsIdleTime(app);
+  // Then that is what there is to say; what this server would do is in the details.
+  const marked = markedFor(app);
+  const isMarkFirst =
+    marked !== null &&
+    (dryRun ||
+      isStalled ||
+      !isCounting(app) ||
+      marked < (endOf(app) ?? marked + 1));
   return (
     <li className="jp-AutoShutdown-app" data-state={app.state}>
       <div className="jp-AutoShutdown-appHeader">
@@ -72,7 +80,7 @@ export function AppCard(props: {
         </h4>
         <StateBadge app={app} dryRun={dryRun} trans={trans} />
       </div>
-      {(app.error === null || app.state !== 'failed') && (
+      {(app.error === null || app.state !== 'failed') && !isMarkFirst && (
         <Story
           app={app}
           isIdle={isIdle}
@@ -105,9 +113,7 @@ export function AppCard(props: {
             isKept={isKept}
             longest={longestKeepAlive}
             isBusy={isBusy}
-            isMain={
-              markedFor(app) !== null || (app.state === 'warned' && !dryRun)
-            }
+            isMain={marked !== null || (app.state === 'warned' && !dryRun)}
             context={context}
             onClick={() => void run(() => actions.keepLonger(app))}
           />
@@ -146,7 +152,7 @@ export function AppCard(props: {
             app={app}
             name={name}
             price={price}
-            isWhyTold={!isKept && !isIdle}
+            isWhyTold={!isKept && !isIdle && !isMarkFirst}
             longestKeepAlive={isUp ? longestKeepAlive : 0}
             context={context}
             keep={end => void run(() => actions.keepAlive(app, end))}

@@ -80,6 +80,7 @@ export function CostChart(props: {
             onKeyDown={onKeyDown}
             onPointerMove={onPoint}
             onPointerLeave={() => setPicked(null)}
+            onFocus={() => setPicked(picked ?? last)}
             onBlur={() => setPicked(null)}
           >
             <svg

@@ -16,8 +16,10 @@ export async function openLab(page: Page, url: string): Promise<void> {
     .locator('.Toastify__toast')
     .filter({ hasText: 'official Jupyter news' })
     .first();
+  const no = news.getByRole('button', { name: 'No', exact: true });
   await page.addLocatorHandler(news, () =>
-    news.getByRole('button', { name: 'No', exact: true }).dispatchEvent('click')
+    // On a busy machine the question may have gone by itself by now.
+    no.dispatchEvent('click', {}, { timeout: 2000 }).catch(() => undefined)
   );
   await page.goto(`${url}&reset`);
   await whenUp(page);
@@ -28,8 +30,9 @@ export async function declineKernels(page: Page): Promise<void> {
   const question = page
     .locator('.jp-Dialog')
     .filter({ hasText: 'Select Kernel' });
+  const none = question.getByRole('button', { name: 'No Kernel' });
   await page.addLocatorHandler(question, () =>
-    question.getByRole('button', { name: 'No Kernel' }).click()
+    none.click({ timeout: 2000 }).catch(() => undefined)
   );
 }
 
@@ -77,13 +80,24 @@ interface IApp {
   commands: { execute(id: string, args: object): Promise<unknown> };
 }
 
-/** Choose a theme; false if this version of JupyterLab lacks it. The server needs
- * `--LabApp.expose_app_in_browser=True`. */
+/** Run a command of JupyterLab's. The server needs `--LabApp.expose_app_in_browser=True`. */
+export async function execute(
+  page: Page,
+  command: string,
+  args: object = {}
+): Promise<void> {
+  await page.evaluate(
+    async ([id, given]) => {
+      const { jupyterapp } = window as unknown as { jupyterapp: IApp };
+      await jupyterapp.commands.execute(id, given);
+    },
+    [command, args] as const
+  );
+}
+
+/** Choose a theme; false if this version of JupyterLab lacks it. */
 export async function setTheme(page: Page, theme: Theme): Promise<boolean> {
-  await page.evaluate(async name => {
-    const { jupyterapp } = window as unknown as { jupyterapp: IApp };
-    await jupyterapp.commands.execute('apputils:change-theme', { theme: name });
-  }, theme);
+  await execute(page, 'apputils:change-theme', { theme });
   const set = page.locator(`body[data-jp-theme-name="${theme}"]`);
   return set.waitFor({ state: 'attached', timeout: 5000 }).then(
     () => true,

@@ -11,6 +11,19 @@ interface ISession {
   kernel: { id: string };
 }
 
+/** The name of the kernelspec of an image. */
+export async function kernelspecOf(
+  studio: Studio,
+  image: string
+): Promise<string> {
+  const { kernelspecs } = await studio.jupyter<{ kernelspecs: object }>(
+    'GET',
+    'api/kernelspecs'
+  );
+  const names = Object.keys(kernelspecs);
+  return names.find(name => name.endsWith(`/${image}`)) ?? '';
+}
+
 /** Start a session for a notebook, in the app that `labels` of the kernelspec stand for. */
 export async function startSession(
   studio: Studio,

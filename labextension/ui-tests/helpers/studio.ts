@@ -18,16 +18,18 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 
-const ROOT = resolve(__dirname, '../../..');
-const STUDIO_PYTHON =
+export const ROOT = resolve(__dirname, '../../..');
+export const STUDIO_PYTHON =
   process.env.STUDIO_PYTHON || join(ROOT, '.venv/bin/python');
 const SERVER_PYTHON = process.env.SERVER_PYTHON || STUDIO_PYTHON;
-const START_LIMIT_MS = 90_000;
+const START_LIMIT_MS = 240_000;
 
 export interface IStudioOptions {
   host?: 'classic' | 'space' | 'notebook-instance';
   /** KernelGateway apps, `IMAGE,INSTANCE_TYPE`. */
   apps?: string[];
+  /** How long the apps look to have been up when the Studio starts, in seconds. */
+  age?: number;
   /** Traits of `SageMakerAutoShutdown`. */
   traits?: Record<string, unknown>;
   /** More arguments for the Jupyter server. */
@@ -71,6 +73,7 @@ export class Studio {
         `--work-dir=${join(folder, 'work')}`,
         `--ready-file=${readyFile}`,
         `--python=${SERVER_PYTHON}`,
+        `--age=${String(options.age ?? 0)}`,
         '--',
         `--config=${configFile}`,
         ...(options.serverArguments ?? [])

@@ -457,7 +457,7 @@ test('an idle app goes at its deadline, however often the panel asks and whateve
   const { apps } = await status(studio);
   expect(apps.filter(app => app.status === 'InService')).toEqual([]);
   await expect(panel).toContainText(
-    /datascience-1-0 shut down after \d+ (s|min) idle/
+    /datascience-1-0 shut down after \d+\s(s|min) idle/
   );
 });
 

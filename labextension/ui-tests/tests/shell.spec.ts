@@ -4,8 +4,10 @@
 
 import { expect, test, type Locator, type Page } from '@playwright/test';
 
+import { onlyApp, status } from '../helpers/api';
 import {
   declineKernels,
+  labVersion,
   openLab,
   openPanel,
   PANEL,
@@ -219,24 +221,51 @@ test('the View menu opens the panel', async () => {
   await page.keyboard.press('Escape');
 });
 
-test('the Running panel lists the app with a button of its own, and none for all', async () => {
-  await page.locator('[data-id="jp-running-sessions"]').click();
+/** Our app in the Running panel, which is open then. */
+async function runningItem(): Promise<Locator> {
   const item = page
     .locator('.jp-RunningSessions-item')
-    .filter({ hasText: 'datascience-1.0' });
-  await expect(item).toBeVisible();
-  // JupyterLab 3 gives items no class to find their section by; there the button does nothing.
-  if ((await page.locator('.jp-AutoShutdown-runningItem').count()) > 0) {
-    const section = page
-      .locator('.jp-RunningSessions-section')
-      .filter({ has: item });
-    await expect(
-      section.locator('.jp-RunningSessions-shutdownAll')
-    ).toBeHidden();
-  }
+    .filter({ hasText: 'datascience-1.0' })
+    .filter({ hasNotText: '.ipynb' });
+  await expect(async () => {
+    if (!(await item.isVisible())) {
+      await page.locator('[data-id="jp-running-sessions"]').click();
+    }
+    await expect(item).toBeVisible({ timeout: 2000 });
+  }).toPass();
+  return item;
+}
+
+test('the Running panel lists the app with a button of its own', async () => {
+  const item = await runningItem();
   await item.hover();
   await item.getByRole('button').last().click();
   const dialog = page.locator('.jp-Dialog');
   await expect(dialog).toContainText('Shut down datascience-1.0?');
   await dialog.getByRole('button', { name: 'Cancel' }).click();
+  await expect(dialog).toHaveCount(0);
+});
+
+test('"Shut Down All" in the Running panel shuts no app down', async () => {
+  await runningItem();
+  // In JupyterLab 4 it is in the section's title, which is beside the section.
+  const all = page
+    .locator('.jp-AccordionPanel-title, .jp-RunningSessions-section')
+    .filter({ hasText: /SageMaker Apps/i })
+    .locator('.jp-RunningSessions-shutdownAll');
+  await expect(all).toHaveCount(1);
+  if (!(await labVersion(page)).startsWith('3')) {
+    await expect(all).toBeHidden();
+    return;
+  }
+  // JupyterLab 3 gives items no class to find their section by: there the button does nothing.
+  await all.click();
+  const dialog = page.locator('.jp-Dialog');
+  await expect(dialog).toContainText('Shut SageMaker apps down one by one.');
+  await dialog.getByRole('button', { name: 'Shut Down' }).click();
+  await expect(dialog).toHaveCount(0);
+  // The server has answered something since: it would have been asked by now.
+  await status(studio);
+  expect(await studio.calls('DeleteApp')).toEqual([]);
+  expect((await onlyApp(studio)).status).toBe('InService');
 });
