@@ -77,6 +77,8 @@ class Announcement:
 
     terms: Terms
     deadline: datetime
+    #: Users have not been warned although it is time to: kernels have been asked first.
+    is_held_back: bool = False
 
 
 @dataclass(frozen=True)
@@ -218,16 +220,20 @@ def _decide_app(
     announced = past.announced
     if announced is None or not terms.follow_from(announced.terms, now):
         announced = terms.announce(now)
+    elif announced.is_held_back and announced.deadline <= now:
+        # The answers took longer than the warning: nobody was warned.
+        announced = terms.announce(now)
     deadline = announced.deadline
     warn_at = deadline - terms.warned_for
-    after = AppMemory(past.run_started_at, idle_since, announced)
+    may_warn = app.name not in snapshot.unasked
+    held_back = replace(announced, is_held_back=not may_warn and now >= warn_at)
+    after = AppMemory(past.run_started_at, idle_since, held_back)
     stuck = any(_held_too_long(item, policy, now) for item in work)
     due_reason = Reason.BUSY_TOO_LONG if stuck else Reason.IDLE_TIMEOUT
 
     # No warning for an app that may be at work. Silence counts as work until kernels are asked
     # again.
     silent = _strongest_hold(work, policy, now, presumed=True)
-    may_warn = app.name not in snapshot.unasked
     if silent is not None and (now < warn_at or not may_warn):
         next_at = warn_at if now < warn_at else None
         return _busy(unknown, silent, _first(silent.until, next_at)), after

@@ -76,11 +76,14 @@ class World:
     holds: Holds = field(default_factory=Holds)
     apps_error: str = ""
     activity_error: str = ""
+    unasked: frozenset[str] = frozenset()
     memory: Mapping[str, AppMemory] = field(default_factory=dict)
 
     def observe(self, now: datetime) -> dict[str, Verdict]:
         """The verdicts at ``now``, by app name; the memory is kept."""
-        snapshot = Snapshot(self.apps, self.work, self.apps_error, self.activity_error)
+        snapshot = Snapshot(
+            self.apps, self.work, self.apps_error, self.activity_error, unasked=self.unasked
+        )
         decision = decide(snapshot, self.policy, "alice", self.holds, self.memory, now)
         self.memory = decision.memory
         return {verdict.app.name: verdict for verdict in decision.verdicts}

@@ -30,6 +30,31 @@ def test_f2_a_kernel_that_hangs_while_starting_does_not_hold_its_app_for_ever(st
     assert world.one(at(hours=3)).action is Action.SHUT_DOWN
 
 
+def test_kernels_that_answer_only_after_the_deadline_leave_users_a_full_warning() -> None:
+    world = World(work=(kernel(),))
+    world.observe(START)
+    world.unasked = frozenset({"app"})
+    held_back = world.one(at(hours=2) - WARNING)
+    assert held_back.state is State.IDLE
+    assert held_back.shutdown_at == at(hours=2)
+    world.unasked = frozenset()
+    warned = world.one(at(hours=2, minutes=1))
+    assert (warned.action, warned.state) == (Action.KEEP, State.WARNED)
+    assert warned.shutdown_at == at(hours=2, minutes=1) + WARNING
+    assert world.one(warned.shutdown_at).action is Action.SHUT_DOWN
+
+
+def test_kernels_that_answer_before_the_deadline_put_it_off_for_nobody() -> None:
+    world = World(work=(kernel(),))
+    world.observe(START)
+    world.unasked = frozenset({"app"})
+    world.observe(at(hours=2) - WARNING)
+    world.unasked = frozenset()
+    warned = world.one(at(hours=2) - WARNING + timedelta(seconds=5))
+    assert (warned.state, warned.shutdown_at) == (State.WARNED, at(hours=2))
+    assert world.one(at(hours=2)).action is Action.SHUT_DOWN
+
+
 def test_f3_what_is_decided_of_one_app_does_not_depend_on_another() -> None:
     busy, idle = app("busy"), app("idle")
     world = World(apps=(busy, idle), work=(kernel("busy", "busy"),))
