@@ -310,8 +310,8 @@ def is_seen(pid: int, program: str) -> bool:
 
 @pytest.mark.parametrize(
     "command",
-    ["nohup $burn &", "setsid $burn &", '(setsid sh -c "$burn & exit" &)', "env -i setsid $burn &"],
-    ids=["nohup", "setsid", "double fork", "cleared environment"],
+    ["nohup $burn &", "setsid $burn &", '(setsid sh -c "$burn & exit" &)'],
+    ids=["nohup", "setsid", "double fork"],
 )
 def test_a_real_job_that_left_its_shell_is_seen(
     tmp_path: Path, pid_of: Callable[[], int], command: str

@@ -46,6 +46,19 @@ def test_a_process_is_told_by_its_parent_start_cpu_time_and_program(
 
 
 @linux
+def test_a_process_that_cleared_its_environment_is_told_from_one_that_is_gone() -> None:
+    """It waits: such a process that works would be a job of every server on this machine, also of
+    the tests that run beside this one."""
+    with subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={}
+    ) as child:
+        assert ProcFs().tells_nothing(child.pid)
+        assert not ProcFs().tells_nothing(os.getpid())
+        child.kill()
+    assert not ProcFs().tells_nothing(child.pid)
+
+
+@linux
 def test_cpu_time_of_children_that_have_ended_is_their_parents() -> None:
     before = ProcFs().read()[os.getpid()].ended_children_cpu
     subprocess.run([sys.executable, "-c", "sum(range(3 * 10**7))"], check=True)
