@@ -110,6 +110,8 @@ class Jupyter:
 
     def __init__(self) -> None:
         self.kernel_models: Any = []
+        #: The lists of the next observations, before ``kernel_models``.
+        self.next_kernel_models: list[Any] = []
         self.terminal_models: Any = []
         self.session_models: Any = []
         self.other_kernel_models: Models = []
@@ -136,7 +138,8 @@ class Jupyter:
         self.observations += 1
         if self.hangs:
             await asyncio.Event().wait()
-        return self._given("kernels", self.kernel_models)
+        models = self.next_kernel_models.pop(0) if self.next_kernel_models else self.kernel_models
+        return self._given("kernels", models)
 
     async def terminals(self) -> Models:
         return self._given("terminals", self.terminal_models)

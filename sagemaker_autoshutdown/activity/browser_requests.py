@@ -94,6 +94,33 @@ def _content(path: str, body: bytes) -> Content:
     return notebook or Content(hashlib.sha256(body).hexdigest())
 
 
+@dataclass
+class _Download:
+    """An answer that sends a file, and how many bytes of it had been sent at the last check."""
+
+    handler: Any
+    sent: int | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it has not been sent in full yet, to a browser that is still there."""
+        stream = self._stream
+        if stream is None or stream.closed() or self.handler.get_status() >= 400:
+            return False
+        return stream.writing() or not self.handler._finished
+
+    def has_moved(self) -> bool:
+        """Whether the browser took some of it since the last check. One that was paused keeps its
+        connection."""
+        sent = getattr(self._stream, "_total_write_done_index", None)
+        before, self.sent = self.sent, sent
+        return sent is None or sent != before
+
+    @property
+    def _stream(self) -> Any:
+        return getattr(self.handler.request.connection, "stream", None)
+
+
 class BrowserRequests:
     """Listens to a server, and remembers the last use of each kind of thing.
 
@@ -107,8 +134,8 @@ class BrowserRequests:
         self._page_loaded_at: datetime | None = None
         self._now = now
         self._saved_contents: dict[str, Content] = {}
-        #: Handlers of downloads that may go on.
-        self._downloads: list[Any] = []
+        #: Downloads that may go on.
+        self._downloads: list[_Download] = []
         self._periodic = Periodic()
         self._tasks: set[asyncio.Task[None]] = set()
         self._heard: set[tuple[str, str]] = set()
@@ -140,12 +167,13 @@ class BrowserRequests:
         if self.web_app is not None:
             self.web_app = replace(self.web_app, at=self.web_app.at + jump)
 
-    def look(self) -> None:
+    def observe(self) -> None:
         """Takes note of downloads that go on. Listens to the websockets of extensions, and to
         new downloads, once their handlers are loaded."""
-        self._downloads = [each for each in self._downloads if _goes_on(each)]
-        for handler in self._downloads:
-            self.document = Use(self._file_of(handler.request), self._now(), "downloaded")
+        self._downloads = [each for each in self._downloads if each.goes_on]
+        for each in self._downloads:
+            if each.has_moved():
+                self.document = Use(self._file_of(each.handler.request), self._now(), "downloaded")
         for module, name, hear in (
             (f"{_PROXY}.handlers", "ProxyHandler", self._web_message),
             (f"{_PROXY}.rawsocket", "RawSocketHandler", self._web_message),
@@ -217,7 +245,7 @@ class BrowserRequests:
     def _download(self, handler: Any, path: str = "") -> None:
         """A download may take hours, and is answered only at its end."""
         if handler.request.path.startswith(self._files):
-            self._downloads.append(handler)
+            self._downloads.append(_Download(handler))
 
     def _file_of(self, request: Any) -> str:
         return unquote(request.path).removeprefix(self._files)
@@ -273,11 +301,3 @@ def _is_desktop_input(message: str | bytes) -> bool:
 
 def _is_proxied(handler: Any) -> bool:
     return any(cls.__module__.startswith(_PROXY) for cls in type(handler).__mro__)
-
-
-def _goes_on(handler: Any) -> bool:
-    """Whether an answer has not been sent in full yet, to a browser that is still there."""
-    stream = getattr(handler.request.connection, "stream", None)
-    if stream is None or stream.closed() or handler.get_status() >= 400:
-        return False
-    return stream.writing() or not handler._finished

@@ -15,7 +15,7 @@ from ..model import Evidence, EvidenceKind
 from ..text import milliseconds, span
 from .kernel_probe import Answer, Told
 
-#: For so long after its end, a question may still count among a kernel's connections.
+#: For so long after its end, a question may still count among a kernel's connections and work.
 LINGERS = timedelta(seconds=5)
 
 #: Anybody's claim about a kernel's last activity. It is only compared, never interpreted.
@@ -83,8 +83,8 @@ class KernelAnswers:
                 asked = self._asked[kernel_id] = _Asked(answers[kernel_id], now, before)
                 self._ended[kernel_id] = asked.ended
 
-    def may_be_connected(self, kernel_id: str, now: datetime) -> bool:
-        """Whether a connection to the kernel may be that of our own question."""
+    def was_asked_lately(self, kernel_id: str, now: datetime) -> bool:
+        """Whether a connection to the kernel, or work in it, may be that of our own question."""
         ended = self._ended.get(kernel_id)
         is_fresh = ended is not None and now - ended < LINGERS
         return is_fresh or kernel_id in self._claims_when_asked

@@ -38,6 +38,9 @@ _NOT_ASKED = (
     "the server refuses connections to its kernels' channels, so a cell that the server does not "
     "know about can't be seen",
 )
+#: Kernels that may be busy with our question are listed again so often, after so many seconds.
+LISTED_AGAIN = 5
+LISTED_AGAIN_AFTER = 0.2
 #: Seconds after which all is seen again though a cell holds the app: status shows all of it.
 SEEN_AGAIN_AFTER = 300.0
 #: States of a kernel in which no request is open any more, whatever was heard before.
@@ -127,7 +130,7 @@ class ActivityReader:
                 self.readings.begin()
             terminals = await self.source.terminals()
             began = self.monotonic()
-            own = await self.source.kernels()
+            own = await self._own_kernels(now)
             waiting_sessions = await self._sessions(own)
             self._observations += 1
             self._answers.begin_observation()
@@ -138,7 +141,7 @@ class ActivityReader:
             # What is certain by itself: kernels that no server started may be gone unheard.
             is_enough = self.is_held(apps, (*work, *other_work), now) and self._seen_lately(began)
             if not is_enough:
-                await self._look_elsewhere(now)
+                await self._observe_elsewhere(now)
             elsewhere = self._elsewhere
             others = await self.source.other_kernels(None if is_enough else elsewhere.listed)
             work += await self._kernels(self._not_own(others, own), apps, now)
@@ -176,17 +179,37 @@ class ActivityReader:
         asked = _NOT_ASKED if self._answers.is_refused else ()
         return ObservedActivity(tuple(work), "", (*notes, *asked, *self._gpu_notes), presence)
 
+    async def _own_kernels(self, now: datetime) -> list[dict[str, Any]]:
+        """This server's kernels. A slow gateway may still call a kernel busy with our own question:
+        then they are listed again, for a second at most. A cell stays busy for longer, or counts
+        as use when it ends."""
+        own = await self.source.kernels()
+        for _ in range(LISTED_AGAIN):
+            if not any(self._may_be_busy_with_us(model, now) for model in own):
+                break
+            await asyncio.sleep(LISTED_AGAIN_AFTER)
+            own = await self.source.kernels()
+        return own
+
+    def _may_be_busy_with_us(self, model: Mapping[str, Any], now: datetime) -> bool:
+        kernel_id = str(model.get("id") or "")
+        return (
+            model.get("execution_state") == "busy"
+            and self.source.use_of(kernel_id) is None
+            and self._answers.was_asked_lately(kernel_id, now)
+        )
+
     def _people_connected(self, work: Iterable[Work], now: datetime) -> int:
         """How many connections are those of tabs; a tab that is not counted for a few seconds has
         not left."""
         return sum(
-            item.connections for item in work if not self._answers.may_be_connected(item.id, now)
+            item.connections for item in work if not self._answers.was_asked_lately(item.id, now)
         )
 
     def _seen_lately(self, monotonic: float) -> bool:
         return monotonic - self._elsewhere.monotonic < SEEN_AGAIN_AFTER
 
-    async def _look_elsewhere(self, now: datetime) -> None:
+    async def _observe_elsewhere(self, now: datetime) -> None:
         """Ask the other servers on this app."""
         seen = await self.other_servers.observe() if self.other_servers is not None else ()
         self._elsewhere = _Elsewhere(seen, now, self.monotonic())
@@ -268,7 +291,7 @@ class ActivityReader:
         shows."""
         if self.browsers is None:
             return
-        self.browsers.look()
+        self.browsers.observe()
         document, web_app = self.browsers.document, self.browsers.web_app
         all_apps = self.adapter.kernel_apps({}, apps)
         if document is not None:

@@ -15,6 +15,7 @@ from sagemaker_autoshutdown.activity.browser_requests import BrowserRequests, Us
 from sagemaker_autoshutdown.activity.process_table import Process
 from sagemaker_autoshutdown.activity.reader import ActivityReader, ObservedActivity
 from sagemaker_autoshutdown.aws import Aws
+from sagemaker_autoshutdown.clock import from_iso
 from sagemaker_autoshutdown.decide import is_held
 from sagemaker_autoshutdown.hosts import adapter_for
 from sagemaker_autoshutdown.model import Reason, Work, WorkKind
@@ -194,6 +195,38 @@ class TestPresence:
         await asking
         assert (await reader.observe(at(minutes=3, seconds=1))).presence.closed_since == left
         assert (await reader.observe(at(minutes=4))).presence.closed_since is None
+
+
+class TestOurOwnQuestion:
+    @pytest.mark.parametrize("listed", [1, 3])
+    async def test_a_gateway_that_is_slow_to_see_its_end_does_not_make_it_use(
+        self, listed: int
+    ) -> None:
+        reader = Reader()
+        reader.jupyter.answers = {}
+        used_at = "2026-03-02T08:00:00Z"
+        idle = [kernel_model(last_activity=used_at)]
+        await reader.one(idle[0], at(minutes=1))
+        await reader.reader.ask(["kernel-of-a"], at(minutes=2))
+
+        busy = [kernel_model(execution_state="busy", last_activity="2026-03-02T09:02:00Z")]
+        reader.jupyter.next_kernel_models = [busy] * listed
+        (work,) = (await reader.observe(at(minutes=2))).work
+        assert (work.state, work.last_activity) == ("idle", from_iso(used_at))
+
+    async def test_a_cell_that_was_started_after_it_is_busy(self) -> None:
+        reader = Reader()
+        reader.jupyter.answers = {}
+        await reader.one(kernel_model(), at(minutes=1))
+        await reader.reader.ask(["kernel-of-a"], at(minutes=2))
+        assert (
+            await reader.one(kernel_model(execution_state="busy"), at(minutes=2))
+        ).state == "busy"
+
+    async def test_a_kernel_that_was_not_asked_is_listed_once(self) -> None:
+        reader = Reader()
+        await reader.one(kernel_model(execution_state="busy"), at(minutes=1))
+        assert reader.jupyter.observations == 1
 
 
 class TestWhatCanNotBeSeen:

@@ -170,15 +170,20 @@ async def test_a_long_download_is_use_until_its_end(
     handler.request = request  # type: ignore[attr-defined]
     module = SimpleNamespace(AuthenticatedFileHandler=AuthenticatedFileHandler)
     monkeypatch.setitem(sys.modules, "jupyter_server.base.handlers", module)
-    here.heard.look()
+    here.heard.observe()
     assert not handler.get("big.bin", include_body=False)
     for minute in (10, 20):
         here.now = at(minutes=minute)
-        here.heard.look()
+        stream._total_write_done_index = minute
+        here.heard.observe()
         assert here.heard.document == browser_requests.Use("big.bin", here.now, "downloaded")
+    # One that is paused in the browser keeps its connection.
+    here.now = at(minutes=25)
+    here.heard.observe()
+    assert here.heard.document == browser_requests.Use("big.bin", at(minutes=20), "downloaded")
     stream.writing, handler._finished = lambda: False, True
     here.now = at(minutes=30)
-    here.heard.look()
+    here.heard.observe()
     assert here.heard.document == browser_requests.Use("big.bin", at(minutes=20), "downloaded")
 
 
@@ -326,7 +331,7 @@ def test_what_people_edit_together_is_use_and_their_cursors_are_not(
     module = SimpleNamespace(YDocWebSocketHandler=YDocWebSocketHandler)
     monkeypatch.setitem(sys.modules, f"{name}.handlers", module)
     for _ in range(2):  # as every check does
-        here.heard.look()
+        here.heard.observe()
     handler = YDocWebSocketHandler()
     # Both sides announce their state and presence; a page asks to save.
     for message in (b"\x00\x00\x01", b"\x00\x01\x05", b"\x01\x20cursor", b"\x02\x04save", b""):
