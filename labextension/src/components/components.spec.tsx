@@ -713,7 +713,7 @@ describe('costs', () => {
       'aria-valuetext',
       'Fri, Sep 18: in use $0.02, idle $0.04'
     );
-    chart.focus();
+    act(() => chart.focus());
     await userEvent.keyboard('{ArrowLeft}');
     expect(chart).toHaveAttribute(
       'aria-valuetext',

@@ -278,7 +278,14 @@ test('the warning names the time; "Keep 1 h" keeps the app, and the warning goes
   await warning().getByRole('button', { name: 'Keep 1 h' }).click();
   await expect(warning()).toHaveCount(0);
   await expect(panel).toContainText('Kept until');
+  // What is taken back brings the warning back, with the panel's time.
   await panel.getByRole('button', { name: 'Undo keeping' }).click();
+  await expect(warning()).toHaveCount(1);
+  const toast = await warning().textContent();
+  const [again] = / at \d+:\d\d [AP]M/.exec(toast ?? '') ?? [];
+  await expect(panel.locator('.jp-AutoShutdown-answer')).toContainText(
+    again ?? 'a time'
+  );
 });
 
 test('the status bar opens and closes the panel, and keeps the app once it is warned', async () => {
@@ -317,6 +324,10 @@ test('a notebook that was opened just now is not taken for nothing', async () =>
     await jupyterapp.serviceManager.sessions.refreshRunning();
   });
   await again;
+  await panel.getByRole('button', { name: 'Details of' }).click();
+  await expect(panel).toContainText('opened.ipynb');
+  await expect(panel).not.toContainText('Nothing has been open');
+  await panel.getByRole('button', { name: 'Details of' }).click();
   await studio.jupyter('DELETE', `api/sessions/${id}`);
 });
 
