@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from ..aws import AwsError, ErrorKind
@@ -13,9 +14,15 @@ class NotDone(Failed):
     """The command did nothing, or only a part. The message says what to do."""
 
 
-def add_region(parser: argparse.ArgumentParser) -> None:
+def add_region(
+    parser: argparse.ArgumentParser, dest: str = "region", meaning: str = "the AWS region"
+) -> None:
     parser.add_argument(
-        "--region", default="", help="the AWS region (default: that of your AWS configuration)"
+        "--region",
+        dest=dest,
+        # As the AWS command line does; boto3 reads AWS_DEFAULT_REGION only.
+        default=os.environ.get("AWS_REGION", ""),
+        help=f"{meaning} (default: that of your environment or AWS configuration)",
     )
 
 

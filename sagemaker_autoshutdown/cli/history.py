@@ -30,10 +30,11 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(history, indent=2))
         return 0
     for event in history["events"]:
-        at = from_iso(event["at"]).astimezone()
+        # In UTC, as the times in messages are.
+        at = from_iso(event["at"])
         idle = event.get("idle_seconds")
         print(
-            f"{at:%Y-%m-%d %H:%M:%S}  {event['kind'].replace('_', ' '):<16}  "
+            f"{at:%Y-%m-%d %H:%M:%S}Z  {event['kind'].replace('_', ' '):<16}  "
             f"{clean(event['message'])}" + (f" (idle for {span(idle)})" if idle else "")
         )
     if not history["events"]:

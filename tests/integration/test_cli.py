@@ -354,7 +354,7 @@ def test_a_login_page_is_not_taken_for_an_answer(
     handler.answer = (200, {}, b"<html>")
     code, _, err = terminal("status", "--url", url)
     assert code == 3
-    assert "no Jupyter server" in err
+    assert "is not the address of a Jupyter server" in err
 
 
 def test_the_token_goes_nowhere_else(
@@ -460,5 +460,5 @@ def test_choosing_an_app_prefers_the_exact_name() -> None:
     assert _server.choose_app(apps, "app") is apps[0]
     assert _server.choose_app(apps, "app-") is apps[1]
     assert _server.choose_app(apps[:1], None) is apps[0]
-    with pytest.raises(Failed, match="no apps"):
+    with pytest.raises(Failed, match="No apps are running"):
         _server.choose_app([], None)

@@ -21,6 +21,7 @@ def test_a_reader_need_not_ask_for_json_to_learn_how_long_an_app_was_idle(
     monkeypatch.setattr(history, "connect", lambda _: Server())
     assert main(["history"]) == 0
     first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("2026-11-02 14:00:00Z  shutdown ")
     assert first.endswith("a is shut down (idle for 2 h)")
     # An older server's event, or one of an app that was in use.
     assert second.endswith("a is shut down")

@@ -126,12 +126,7 @@ def add_stack_record(parser: argparse.ArgumentParser) -> None:
         help=f"read the record of a fleet on AWS, by the name of its stack (default: {_NAME})",
     )
     # Not "region": other commands use that for the list of regions to sweep.
-    parser.add_argument(
-        "--region",
-        dest="stack_region",
-        default="",
-        help="the region of the stack (default: that of your AWS configuration)",
-    )
+    add_region(parser, "stack_region", "the region of the stack")
 
 
 def stack_record(arguments: argparse.Namespace) -> tuple[Aws, dict[str, str]]:
