@@ -13,6 +13,8 @@ from ..model import Presence
 
 #: A tab may come back for so long after its last websocket broke.
 CUT_FOR = timedelta(minutes=5)
+#: The websockets of a page that has reported its end may still be counted for so long.
+GOES_WITHIN = timedelta(seconds=10)
 
 
 class PresenceTracker:
@@ -29,7 +31,10 @@ class PresenceTracker:
     def observe(self, connections: int, now: datetime) -> Presence:
         """Interprets the number of connected websockets, given the earlier numbers."""
         if connections:
-            self._connected_at, self._page_closed_at = now, None
+            self._connected_at = now
+            closed_at = self._page_closed_at
+            if closed_at is not None and now - closed_at >= GOES_WITHIN:
+                self._page_closed_at = None  # another tab is open
         if self._connected_at is None:
             return Presence(is_known=False)
         if connections:

@@ -56,6 +56,16 @@ def test_a_page_that_closes_while_another_tab_is_open_changes_nothing() -> None:
     assert tracker.observe(0, at(minutes=3)) == Presence(is_known=True)
 
 
+def test_a_websocket_that_is_counted_shortly_after_its_page_reported_its_end_is_no_other_tab() -> (
+    None
+):
+    tracker = PresenceTracker()
+    tracker.observe(1, START)
+    tracker.page_closed(at(minutes=1))
+    assert tracker.observe(1, at(minutes=1, seconds=2)) == Presence(is_known=True)
+    assert tracker.observe(0, at(minutes=2)) == Presence(True, at(minutes=1, seconds=2))
+
+
 def verdict(presence: Presence, minutes: float, policy: Policy = POLICY, busy: bool = False):  # type: ignore[no-untyped-def]
     """The deadline of an app whose kernel was last used at the start, with a warning in time."""
     work = (kernel("busy" if busy else "idle", last_activity=START),)
