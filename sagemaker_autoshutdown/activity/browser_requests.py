@@ -41,11 +41,6 @@ HEARTBEAT = 16
 #: messages have an even length.
 _DESKTOP_INPUT = frozenset({b"\x04", b"\x05"})
 _PROXY = "jupyter_server_proxy"
-#: The handlers of downloads, for files on a disk and for any other store.
-_DOWNLOADS = (
-    ("jupyter_server.base.handlers", "AuthenticatedFileHandler"),
-    ("jupyter_server.files.handlers", "FilesHandler"),
-)
 #: Where jupyter-collaboration takes the changes that people make together, in its versions.
 _COLLABORATION = ("jupyter_server_ydoc.handlers", "jupyter_collaboration.handlers")
 #: The beginning of a change in Yjs's protocol: a message of the kind "sync", an "update".
@@ -180,8 +175,10 @@ class BrowserRequests:
             *((module, "YDocWebSocketHandler", self._edited) for module in _COLLABORATION),
         ):
             self._wrap(module, name, "on_message", hear)
-        for module, name in _DOWNLOADS:
-            self._wrap(module, name, "get", self._download)
+        # Before it sends a file. Its get stays as it is: Jupyter looks there for the decorators
+        # that ask who it is.
+        module, name = "jupyter_server.base.handlers", "AuthenticatedFileHandler"
+        self._wrap(module, name, "set_headers", self._download)
 
     def _wrap(self, module: str, name: str, method: str, hear: Callable[..., None]) -> None:
         if module not in sys.modules or (module, name) in self._heard:
@@ -231,6 +228,7 @@ class BrowserRequests:
         elif path.startswith(self._files):
             if not self._periodic.recurs(("open", path), self._now()):
                 self.document = Use(self._file_of(request), self._now(), "downloaded")
+                self._download(handler)
         elif _is_proxied(handler):
             if request.headers.get("Sec-Fetch-User") == "?1":
                 self._web_request(f"{request.method} {request.path}")
@@ -242,9 +240,12 @@ class BrowserRequests:
         loaded_at = self._page_loaded_at
         return loaded_at is not None and self._now() - loaded_at < RESTORES_WITHIN
 
-    def _download(self, handler: Any, path: str = "") -> None:
-        """A download may take hours, and is answered only at its end."""
-        if handler.request.path.startswith(self._files):
+    def _download(self, handler: Any) -> None:
+        """A download may take hours. Its handler reports it to the log only at its end, or, where
+        files are in no folder, when all is handed to the connection."""
+        request = handler.request
+        is_new = all(each.handler is not handler for each in self._downloads)
+        if is_new and request.method == "GET" and request.path.startswith(self._files):
             self._downloads.append(_Download(handler))
 
     def _file_of(self, request: Any) -> str:

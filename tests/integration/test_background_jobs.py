@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
+import psutil
 import pytest
 
 from sagemaker_autoshutdown.activity import background_jobs
@@ -566,6 +567,11 @@ def a_shell(command: str) -> Iterator[int]:
     try:
         yield shell.pid
     finally:
+        # By parent, since what left the session is in no group of the shell's.
+        started = psutil.Process(shell.pid).children(recursive=True)
+        for process in started:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(shell.pid, signal.SIGKILL)
         shell.wait()

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
+from jupyter_server.base.handlers import AuthenticatedFileHandler
 
 from sagemaker_autoshutdown.activity import browser_requests
 from sagemaker_autoshutdown.activity.browser_requests import BrowserRequests, split
@@ -156,22 +157,24 @@ async def test_a_long_download_is_use_until_its_end(
     class AuthenticatedFileHandler:
         _finished = False
 
-        def get(self, path: str, include_body: bool = True) -> bool:
-            return include_body
+        def set_headers(self) -> None:
+            """As Jupyter's does before it sends a file."""
 
         def get_status(self) -> int:
             return 200
 
     stream = SimpleNamespace(closed=lambda: False, writing=lambda: True)
     request = SimpleNamespace(
-        path="/jupyterlab/default/files/big.bin", connection=SimpleNamespace(stream=stream)
+        method="GET",
+        path="/jupyterlab/default/files/big.bin",
+        connection=SimpleNamespace(stream=stream),
     )
     handler = AuthenticatedFileHandler()
     handler.request = request  # type: ignore[attr-defined]
     module = SimpleNamespace(AuthenticatedFileHandler=AuthenticatedFileHandler)
     monkeypatch.setitem(sys.modules, "jupyter_server.base.handlers", module)
     here.heard.observe()
-    assert not handler.get("big.bin", include_body=False)
+    handler.set_headers()
     for minute in (10, 20):
         here.now = at(minutes=minute)
         stream._total_write_done_index = minute
@@ -185,6 +188,13 @@ async def test_a_long_download_is_use_until_its_end(
     here.now = at(minutes=30)
     here.heard.observe()
     assert here.heard.document == browser_requests.Use("big.bin", at(minutes=20), "downloaded")
+
+
+async def test_listening_to_downloads_hides_no_decorator_from_jupyter(here: Listening) -> None:
+    """It looks at start-up for the one that asks who it is, and warns of handlers without it."""
+    get = AuthenticatedFileHandler.get
+    here.heard.observe()
+    assert AuthenticatedFileHandler.get is get
 
 
 async def test_reading_and_what_was_refused_are_no_use(here: Listening) -> None:

@@ -324,10 +324,16 @@ test('a notebook that was opened just now is not taken for nothing', async () =>
     await jupyterapp.serviceManager.sessions.refreshRunning();
   });
   await again;
-  await panel.getByRole('button', { name: 'Details of' }).click();
-  await expect(panel).toContainText('opened.ipynb');
+  const details = panel.getByRole('button', { name: 'Details of' });
+  // The card may be drawn anew just when it is clicked.
+  await expect(async () => {
+    if ((await details.getAttribute('aria-expanded')) !== 'true') {
+      await details.click();
+    }
+    await expect(panel).toContainText('opened.ipynb', { timeout: 3000 });
+  }).toPass();
   await expect(panel).not.toContainText('Nothing has been open');
-  await panel.getByRole('button', { name: 'Details of' }).click();
+  await details.click();
   await studio.jupyter('DELETE', `api/sessions/${id}`);
 });
 
