@@ -161,7 +161,7 @@ def test_without_roots_rights_the_environments_own_configuration_has_to_do(
     outcome = one_stand_in.run(render(Kind.SPACE, settings_for(one_stand_in, wheel)))
     assert "users can edit the settings" in outcome.log[0]
     assert not one_stand_in.fixed_settings.exists()
-    assert outcome.log[0].endswith(f" {one_stand_in.root}/opt/conda{FIXED_SETTINGS_FILE}")
+    assert f" {one_stand_in.root}/opt/conda{FIXED_SETTINGS_FILE}, " in outcome.log[0]
     assert not one_stand_in.environment.fixed_settings.is_symlink()
     with one_stand_in.server() as server:
         _, settings = server.ask("sagemaker-autoshutdown/api/settings")

@@ -202,7 +202,7 @@ def test_an_upgrade_that_fails_keeps_the_version_that_was_there(
     outcome = one_stand_in.run(script)
     [line] = outcome.log
     assert (outcome.code, "needs more. Studio starts with version" in line) == (0, True)
-    assert f"with version {__version__}, which was there" in line
+    assert f"with version {__version__}, as before" in line
     with one_stand_in.server() as server:
         assert server.has_extension
 
