@@ -7,6 +7,16 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is slow to make inputs: that is no failure.
+settings.register_profile(
+    "patient",
+    parent=settings.default,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("patient")
 
 # No test asks the real Price List: nothing listens there.
 os.environ.setdefault("AWS_ENDPOINT_URL_PRICING", "http://127.0.0.1:9")
