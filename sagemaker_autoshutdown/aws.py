@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -122,6 +123,12 @@ class Role:
 
     arn: str
     external_id: str = ""
+
+
+def region_of_environment() -> str:
+    """The region in ``AWS_REGION``, as the AWS command line takes it; boto3 itself reads only
+    ``AWS_DEFAULT_REGION``. Empty if it is not set."""
+    return os.environ.get("AWS_REGION", "")
 
 
 class Aws:

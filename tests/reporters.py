@@ -8,14 +8,15 @@ every minute reports a time of at most a minute ago.
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 from sagemaker_autoshutdown.fleet.model import ReportKey
 from sagemaker_autoshutdown.metrics.collector import PREFIX
+
+from .serving import serving as serve
 
 
 class Reporters:
@@ -67,12 +68,5 @@ def serving(reporters: Reporters) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """A scrape a second is not worth logging."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serve(Handler) as url:
+        yield url.partition("//")[2]

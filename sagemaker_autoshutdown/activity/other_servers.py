@@ -31,6 +31,7 @@ from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from ..clock import to_iso
 from ..threads import in_thread
+from . import tcp
 from .kernel_probe import PATIENCE, Told, ask
 from .process_table import Process, ProcFs, Readings
 from .terminal_input import last_input_of
@@ -241,7 +242,7 @@ def listens(pid: int, port: int | None) -> bool:
             # the tenth.
             words = line.split()
             if words[3] == "0A" and port in (None, int(words[1].rpartition(":")[2], 16)):
-                inodes.add(f"socket:[{words[9]}]")
+                inodes.add(int(words[9]))
     return _has_open(pid, inodes)
 
 
@@ -254,20 +255,12 @@ def listens_at(pid: int, path: str) -> bool:
             words = line.split(maxsplit=7)
             is_it = len(words) == 8 and words[7].rpartition("/")[2] == path.rpartition("/")[2]
             if is_it and int(words[3], 16) & 0x10000:
-                inodes.add(f"socket:[{words[6]}]")
+                inodes.add(int(words[6]))
     return _has_open(pid, inodes)
 
 
-def _has_open(pid: int, files: Collection[str]) -> bool:
-    try:
-        opened = os.listdir(f"/proc/{pid}/fd") if files else []  # noqa: PTH208
-    except OSError:
-        return False
-    for name in opened:
-        with contextlib.suppress(OSError):
-            if os.readlink(f"/proc/{pid}/fd/{name}") in files:  # noqa: PTH115
-                return True
-    return False
+def _has_open(pid: int, inodes: set[int]) -> bool:
+    return bool(inodes) and not inodes.isdisjoint(tcp.inodes_of(pid))
 
 
 async def _asked(server: OtherServer) -> ServerSeen:

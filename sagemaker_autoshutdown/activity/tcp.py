@@ -18,8 +18,8 @@ from collections.abc import Mapping
 log = logging.getLogger(__name__)
 
 #: linux/netlink.h, linux/sock_diag.h and linux/inet_diag.h: the family, the kind of message, a
-#: request for all, the end of the answer, the attribute that holds ``struct tcp_info``.
-_SOCK_DIAG, _BY_FAMILY, _DUMP, _DONE, _INFO = 4, 20, 0x301, 3, 2
+#: request for all, the attribute that holds ``struct tcp_info``.
+_SOCK_DIAG, _BY_FAMILY, _DUMP, _INFO = 4, 20, 0x301, 2
 #: Connections that are open, or that the other side has closed.
 _STATES = 1 << 1 | 1 << 8
 #: Where a message holds its attributes and the inode, and ``tcp_info`` the bytes that were sent and

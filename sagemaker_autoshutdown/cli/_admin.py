@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
-from ..aws import AwsError, ErrorKind
+from ..aws import AwsError, ErrorKind, region_of_environment
 from ..errors import Failed, Misused
 
 
@@ -20,8 +19,7 @@ def add_region(
     parser.add_argument(
         "--region",
         dest=dest,
-        # As the AWS command line does; boto3 reads AWS_DEFAULT_REGION only.
-        default=os.environ.get("AWS_REGION", ""),
+        default=region_of_environment(),
         help=f"{meaning} (default: that of your environment or AWS configuration)",
     )
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +17,7 @@ from datetime import datetime
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Optional
 
-from ..aws import Aws, AwsError, ErrorKind, Role
+from ..aws import Aws, AwsError, ErrorKind, Role, region_of_environment
 from ..lifecycle.throttling import Patient
 from ..prices.book import PriceBook, endpoint_region
 from .advance import advance
@@ -108,8 +107,7 @@ class Fleet:
         ]
 
     def _target(self, account: Account, region: str) -> Target:
-        # As the AWS command line does; boto3 reads AWS_DEFAULT_REGION only.
-        region = region or os.environ.get("AWS_REGION", "")
+        region = region or region_of_environment()
         aws = self.make_aws(region, self.say, account.role)
         name = " ".join(part for part in (account.name, region) if part)
         sweeper = Sweeper(

@@ -11,7 +11,7 @@ import threading
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from sagemaker_autoshutdown.lifecycle.script import Kind, ScriptSettings, normal
 from sagemaker_autoshutdown.settings.admin import FIXED_SETTINGS_FILE
 from tests.localstudio import space, user
 from tests.localstudio.testing import running_studio
+from tests.serving import serving
 
 from .images import DISTRIBUTION, Environment
 from .standin import DOMAIN, Outcome, Server, StandIn
@@ -497,23 +498,6 @@ def starts_without(stand_in: StandIn) -> None:
         assert server.ask("api")[0] == 200
         assert not server.has_extension
     assert "sagemaker_autoshutdown" not in server.log.read_text()
-
-
-def serving(handler: type[BaseHTTPRequestHandler]) -> Any:
-    """An HTTP server on a free port, as a context that returns its address."""
-
-    class Context:
-        def __enter__(self) -> str:
-            self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-            self.server.daemon_threads = True
-            threading.Thread(target=self.server.serve_forever, daemon=True).start()
-            return f"http://127.0.0.1:{self.server.server_address[1]}"
-
-        def __exit__(self, *_: object) -> None:
-            self.server.shutdown()
-            self.server.server_close()
-
-    return Context()
 
 
 def dripping_server() -> Any:

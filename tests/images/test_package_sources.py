@@ -23,6 +23,7 @@ import pytest
 from sagemaker_autoshutdown import __version__
 from sagemaker_autoshutdown.lifecycle.script import Kind, ScriptSettings, render
 from tests.localstudio.processes import free_port
+from tests.serving import serving
 
 from .standin import StandIn
 from .test_lifecycle_scripts import (
@@ -30,7 +31,6 @@ from .test_lifecycle_scripts import (
     bucket,
     failed_open,
     one_stand_in,
-    serving,
     settings_for,
     wait_for_extension,
 )

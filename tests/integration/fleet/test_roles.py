@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
-import threading
-import urllib.request
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs
 
 import pytest
 
 from tests.localstudio.testing import BlockingStudio
+from tests.serving import Gate, serving
 
 from .conftest import Run, document, fill
 
@@ -28,7 +25,7 @@ DENIED = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Er
 </ErrorResponse>"""
 
 
-class Gate:
+class Calls:
     """An STS, and, in front of the local Studio, a proxy that records whose requests pass."""
 
     def __init__(self, studio_url: str) -> None:
@@ -51,19 +48,17 @@ class Gate:
 
 
 @pytest.fixture
-def gate(studio: BlockingStudio) -> Iterator[tuple[Gate, str]]:
-    gate = Gate(studio.endpoint_url)
+def gate(studio: BlockingStudio) -> Iterator[tuple[Calls, str]]:
+    gate = Calls(studio.endpoint_url)
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+    class Handler(Gate):
+        def respond(self, body: bytes) -> None:
             if body.startswith(b"Action=AssumeRole"):
                 form = {key: values[0] for key, values in parse_qs(body.decode()).items()}
                 status, text = gate.assume(form)
                 self.answer(status, text.encode(), "text/xml")
                 return
-            found = re.search(r"Credential=(\w+)/\d+/([\w-]+)/", self.headers["Authorization"])
-            key, region = (found[1], found[2]) if found else ("", "")
+            key, region = self.signer
             if region in gate.closed_regions:
                 text = (
                     '{"__type": "AccessDeniedException", "Message": "an explicit deny in an SCP"}'
@@ -71,28 +66,10 @@ def gate(studio: BlockingStudio) -> Iterator[tuple[Gate, str]]:
                 self.answer(400, text.encode(), "application/x-amz-json-1.1")
                 return
             gate.signed[key] = gate.signed.get(key, 0) + 1
-            headers = {name: self.headers[name] for name in ("Content-Type", "X-Amz-Target")}
-            request = urllib.request.Request(gate.studio_url, body, headers)  # noqa: S310
-            with urllib.request.urlopen(request, timeout=90) as reply:  # noqa: S310
-                self.answer(reply.status, reply.read(), reply.headers["Content-Type"])
+            self.forward(gate.studio_url, body)
 
-        def answer(self, status: int, body: bytes, kind: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Nothing to say."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield gate, f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Handler) as url:
+        yield gate, url
 
 
 def accounts(folder: Path) -> Path:
@@ -118,7 +95,7 @@ regions = ["us-east-2"]
 
 
 def test_each_account_is_asked_with_its_own_roles_credentials(
-    gate: tuple[Gate, str],
+    gate: tuple[Calls, str],
     studio: BlockingStudio,
     run: Run,
     environment: Mapping[str, str],
@@ -144,7 +121,7 @@ def test_each_account_is_asked_with_its_own_roles_credentials(
 
 
 def test_an_account_that_does_not_let_us_in_leaves_the_others_as_they_are(
-    gate: tuple[Gate, str],
+    gate: tuple[Calls, str],
     studio: BlockingStudio,
     run: Run,
     environment: Mapping[str, str],
@@ -163,7 +140,7 @@ def test_an_account_that_does_not_let_us_in_leaves_the_others_as_they_are(
 
 
 def test_a_region_that_is_denied_leaves_the_other_two_as_they_are(
-    gate: tuple[Gate, str],
+    gate: tuple[Calls, str],
     studio: BlockingStudio,
     run: Run,
     environment: Mapping[str, str],

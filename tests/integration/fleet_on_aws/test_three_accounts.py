@@ -4,14 +4,9 @@ started again under its old name between its mark and its shutdown."""
 from __future__ import annotations
 
 import json
-import re
-import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +23,7 @@ from tests.localstudio import fleet as fleets
 from tests.localstudio.state import AppKey
 from tests.localstudio.testing import BlockingStudio, running_studio
 from tests.ministack import ACCOUNT, REGION, Ministack, environment, running_ministack, wait_for
+from tests.serving import Gate, serving
 from tests.unit.fleet.scenes import NOON
 
 from .conftest import Fleet
@@ -76,41 +72,17 @@ def studios(tmp_path: Path) -> Iterator[dict[str, BlockingStudio]]:
 def gate(studios: dict[str, BlockingStudio]) -> Iterator[str]:
     """The endpoint of SageMaker: the account of a request's region answers, or denies."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            found = re.search(r"Credential=\w+/\d+/([\w-]+)/", self.headers["Authorization"])
-            studio = studios.get(found[1] if found else "")
+    class Handler(Gate):
+        def respond(self, body: bytes) -> None:
+            studio = studios.get(self.signer[1])
             if studio is None:
                 denied = {"__type": "AccessDeniedException", "Message": "not in this account"}
                 self.answer(400, json.dumps(denied).encode(), "application/x-amz-json-1.1")
                 return
-            headers = {name: self.headers[name] for name in ("Content-Type", "X-Amz-Target")}
-            request = urllib.request.Request(studio.endpoint_url, body, headers)  # noqa: S310
-            try:
-                with urllib.request.urlopen(request, timeout=90) as reply:  # noqa: S310
-                    self.answer(reply.status, reply.read(), reply.headers["Content-Type"])
-            except urllib.error.HTTPError as error:
-                with error:
-                    self.answer(error.code, error.read(), error.headers["Content-Type"])
+            self.forward(studio.endpoint_url, body)
 
-        def answer(self, status: int, body: bytes, kind: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Nothing to say."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Handler) as url:
+        yield url
 
 
 @pytest.fixture
