@@ -175,8 +175,8 @@ class BrowserRequests:
             *((module, "YDocWebSocketHandler", self._edited) for module in _COLLABORATION),
         ):
             self._wrap(module, name, "on_message", hear)
-        # Before it sends a file. Its get stays as it is: Jupyter looks there for the decorators
-        # that ask who it is.
+        # Called before a file is sent. The handler's get stays as it is: when Jupyter starts, it
+        # checks there for the decorator that requires a login.
         module, name = "jupyter_server.base.handlers", "AuthenticatedFileHandler"
         self._wrap(module, name, "set_headers", self._download)
 
@@ -241,8 +241,8 @@ class BrowserRequests:
         return loaded_at is not None and self._now() - loaded_at < RESTORES_WITHIN
 
     def _download(self, handler: Any) -> None:
-        """A download may take hours. Its handler reports it to the log only at its end, or, where
-        files are in no folder, when all is handed to the connection."""
+        """Takes note of a download, which may take hours. Jupyter logs the request only at its
+        end, or, if the files are not on a disk, once the connection has the whole content."""
         request = handler.request
         is_new = all(each.handler is not handler for each in self._downloads)
         if is_new and request.method == "GET" and request.path.startswith(self._files):

@@ -38,7 +38,8 @@ _NOT_ASKED = (
     "the server refuses connections to its kernels' channels, so a cell that the server does not "
     "know about can't be seen",
 )
-#: Kernels that may be busy with our question are listed again so often, after so many seconds.
+#: The number of times that kernels are listed again which may be busy with our question, and the
+#: seconds in between.
 LISTED_AGAIN = 5
 LISTED_AGAIN_AFTER = 0.2
 #: Seconds after which all is seen again though a cell holds the app: status shows all of it.
@@ -180,9 +181,9 @@ class ActivityReader:
         return ObservedActivity(tuple(work), "", (*notes, *asked, *self._gpu_notes), presence)
 
     async def _own_kernels(self, now: datetime) -> list[dict[str, Any]]:
-        """This server's kernels. A slow gateway may still call a kernel busy with our own question:
-        then they are listed again, for a second at most. A cell stays busy for longer, or counts
-        as use when it ends."""
+        """This server's kernels. A slow gateway may still report a kernel as busy although only our
+        question made it so. Then the kernels are listed again, for a second at most. A kernel that
+        runs a cell stays busy, or the end of the cell counts as use."""
         own = await self.source.kernels()
         for _ in range(LISTED_AGAIN):
             if not any(self._may_be_busy_with_us(model, now) for model in own):

@@ -191,7 +191,7 @@ async def test_a_long_download_is_use_until_its_end(
 
 
 async def test_listening_to_downloads_hides_no_decorator_from_jupyter(here: Listening) -> None:
-    """It looks at start-up for the one that asks who it is, and warns of handlers without it."""
+    """When it starts, it warns of handlers without the decorator that requires a login."""
     get = AuthenticatedFileHandler.get
     here.heard.observe()
     assert AuthenticatedFileHandler.get is get
