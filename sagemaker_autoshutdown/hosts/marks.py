@@ -48,6 +48,11 @@ def mark_of(text: str) -> Mark | None:
         return None
 
 
+#: The share of the interval after which marks are read again. Checks take different times, so one
+#: that is meant to read them may come a little early.
+EARLY = 0.9
+
+
 class Marks:
     """The marks of this server's own apps, read now and then beside the checks."""
 
@@ -76,7 +81,7 @@ class Marks:
         is_busy = self._task is not None and not self._task.done()
         if not up or is_busy or loop.time() < self._not_before:
             return
-        self._not_before = loop.time() + self._interval
+        self._not_before = loop.time() + self._interval * EARLY
         self._task = loop.create_task(self._read(up, changed))
 
     async def stop(self) -> None:

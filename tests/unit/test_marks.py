@@ -72,6 +72,16 @@ def test_tags_are_read_every_fifth_check_and_an_arn_once_in_a_run(one: Server) -
         assert len(one.sagemaker.of("DescribeApp")) == 1
 
 
+def test_a_slow_check_does_not_put_off_the_next_reading(one: Server) -> None:
+    """The fifth check after it comes a little early."""
+    slow = dict.fromkeys(("ListApps", "DescribeApp", "DescribeNotebookInstance"), 3.0)
+    one.sagemaker.errors.update(slow)
+    one.run(minutes=0.5)
+    one.sagemaker.errors.clear()
+    one.run(minutes=60.5)
+    assert len(one.sagemaker.of("ListTags")) == 13
+
+
 def test_a_role_that_may_not_read_tags_is_no_problem_and_asked_again_after_an_hour(
     one: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
