@@ -278,7 +278,7 @@ install_wheel() {
     fi
     why=$(reason)
     # pip undoes a failed upgrade, if it can. Half an installation is worse than none.
-    TIME_LIMIT=$((SECONDS + 15))
+    TIME_LIMIT=$((SECONDS + 5))
     if [ -z "$HAD" ] || [ "$(installed_version)" != "$HAD" ]; then
         HAD=''
         pip uninstall -y sagemaker-autoshutdown >/dev/null 2>&1
@@ -331,7 +331,7 @@ main() {
         log "$VERSION was installed already, nothing was changed"
     fi
     # Name other idle shutdowns, so that none surprises anybody.
-    TIME_LIMIT=$((SECONDS + 15))
+    TIME_LIMIT=$((SECONDS + 5))
     AWS_CONFIG_FILE="${AWS_CONFIG_FILE:-/dev/null}" AWS_SHARED_CREDENTIALS_FILE=/dev/null \
         python -m sagemaker_autoshutdown.lifecycle.on_start 2>/dev/null
 }
