@@ -22,33 +22,34 @@ from typing import Any
 
 from sagemaker_autoshutdown.lifecycle.script import Kind
 from sagemaker_autoshutdown.settings.admin import FIXED_SETTINGS_FILE
+from tests.localstudio.names import new_domain_id
 from tests.localstudio.processes import free_port
 from tests.localstudio.servers import NOT_INHERITED
 
 from .images import Environment
 
-DOMAIN = "d-f0lwireyzpjp"
 ARN = "arn:aws:sagemaker:us-west-2:123456789012:"
-METADATA: dict[Kind, dict[str, str]] = {
-    Kind.CLASSIC: {
-        "AppType": "JupyterServer",
-        "DomainId": DOMAIN,
-        "UserProfileName": "ada",
-        "ResourceArn": f"{ARN}app/{DOMAIN}/ada/JupyterServer/default",
+
+
+def metadata_of(kind: Kind, domain: str) -> dict[str, str]:
+    """What Studio writes about an app of this domain. A notebook instance is in none, so its name
+    has the domain's."""
+    if kind is Kind.NOTEBOOK_INSTANCE:
+        name = f"notebook-{domain}"
+        return {"ResourceArn": f"{ARN}notebook-instance/{name}", "ResourceName": name}
+    app_type, owner, field = {
+        Kind.CLASSIC: ("JupyterServer", "ada", "UserProfileName"),
+        Kind.SPACE: ("JupyterLab", "team-a", "SpaceName"),
+    }[kind]
+    return {
+        "AppType": app_type,
+        "DomainId": domain,
+        field: owner,
+        "ResourceArn": f"{ARN}app/{domain}/{owner}/{app_type}/default",
         "ResourceName": "default",
-    },
-    Kind.SPACE: {
-        "AppType": "JupyterLab",
-        "DomainId": DOMAIN,
-        "SpaceName": "team-a",
-        "ResourceArn": f"{ARN}app/{DOMAIN}/team-a/JupyterLab/default",
-        "ResourceName": "default",
-    },
-    Kind.NOTEBOOK_INSTANCE: {
-        "ResourceArn": f"{ARN}notebook-instance/notebook-1",
-        "ResourceName": "notebook-1",
-    },
-}
+    }
+
+
 PLACES = {
     Kind.CLASSIC: "opt/conda/envs/studio",
     Kind.SPACE: "opt/conda",
@@ -95,7 +96,8 @@ class StandIn:
         environment.fixed_settings.symlink_to(self.fixed_settings)
         self.metadata = root / "opt/ml/metadata/resource-metadata.json"
         self.metadata.parent.mkdir(parents=True, exist_ok=True)
-        self.metadata.write_text(json.dumps(METADATA[kind]))
+        # Of two servers on one app, one acts. Tests run side by side, so each has its own app.
+        self.is_in(new_domain_id())
         self.programs = root / "programs"
         self.programs.mkdir()
         for name, body in PROGRAMS[kind].items():
@@ -176,6 +178,10 @@ class StandIn:
         RUNS.append(Outcome(result.returncode, log, seconds))
         return RUNS[-1]
 
+    def is_in(self, domain: str) -> None:
+        """Makes it an app of this domain."""
+        self.metadata.write_text(json.dumps(metadata_of(self.kind, domain)))
+
     @contextlib.contextmanager
     def server(self) -> Iterator[Server]:
         """The Jupyter server, under its supervisor; it answers by the time this returns."""
@@ -251,6 +257,10 @@ class Server:
     def has_extension(self) -> bool:
         """Whether the extension answers."""
         return self.ask("sagemaker-autoshutdown/api/status")[0] == 200
+
+    def wait_for_extension(self) -> None:
+        """Waits until the extension answers: on a busy machine it starts well after the server."""
+        self.wait_until(lambda: self.has_extension)
 
     def wait_until(self, condition: Callable[[], bool], timeout: float = 300) -> None:
         """Waits for a condition of it."""

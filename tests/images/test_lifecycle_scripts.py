@@ -25,7 +25,7 @@ from tests.localstudio.testing import running_studio
 from tests.serving import serving
 
 from .images import DISTRIBUTION, Environment
-from .standin import DOMAIN, Outcome, Server, StandIn
+from .standin import Outcome, StandIn
 
 #: Seconds: the scripts' limit of 60, whatever happens, and more on a busy machine. SageMaker gives
 #: up after 300.
@@ -81,7 +81,7 @@ def test_f10_a_script_installs_and_changes_nothing_else(
                 "the server was restarted with it"
             ]
             assert first.code == 0
-            wait_for_extension(server)
+            server.wait_for_extension()
             _, status = server.ask("sagemaker-autoshutdown/api/status")
             assert status["host"] == kind.value
             _, settings = server.ask("sagemaker-autoshutdown/api/settings")
@@ -105,7 +105,7 @@ def test_f12_no_cron_is_asked_to_do_anything(one_stand_in: StandIn, wheel: Path)
         one_stand_in.add_program(name, f'echo "$0 $*" >> {one_stand_in.root}/used')
     with one_stand_in.server() as server:
         one_stand_in.run(render(Kind.SPACE, settings_for(one_stand_in, wheel)))
-        wait_for_extension(server)
+        server.wait_for_extension()
     assert not (one_stand_in.root / "used").exists()
 
 
@@ -134,6 +134,7 @@ def test_the_settings_hold_against_a_users_own_configuration(
     mine.write_text(json.dumps({"SageMakerAutoShutdown": {"idle_timeout": 999999}}))
     one_stand_in.run(render(Kind.SPACE, settings_for(one_stand_in, wheel)))
     with one_stand_in.server() as server:
+        server.wait_for_extension()
         _, settings = server.ask("sagemaker-autoshutdown/api/settings")
     assert settings["idle_timeout"]["admin"] == LIMIT
 
@@ -165,6 +166,7 @@ def test_without_roots_rights_the_environments_own_configuration_has_to_do(
     assert f" {one_stand_in.root}/opt/conda{FIXED_SETTINGS_FILE}, " in outcome.log[0]
     assert not one_stand_in.environment.fixed_settings.is_symlink()
     with one_stand_in.server() as server:
+        server.wait_for_extension()
         _, settings = server.ask("sagemaker-autoshutdown/api/settings")
     assert settings["idle_timeout"]["admin"] == LIMIT
 
@@ -173,7 +175,7 @@ def test_a_server_that_is_not_up_yet_starts_with_it(one_stand_in: StandIn, wheel
     outcome = one_stand_in.run(render(Kind.SPACE, settings_for(one_stand_in, wheel)))
     assert "no server was running" in outcome.log[0]
     with one_stand_in.server() as server:
-        assert server.has_extension
+        server.wait_for_extension()
 
 
 # ---- what can go wrong -----------------------------------------------------------------------
@@ -423,8 +425,7 @@ def test_studios_own_idle_shutdown_is_named_where_it_is_on(
             OwnershipSettings={"OwnerUserProfileName": "ada"},
             SpaceSharingSettings={"SharingType": "Private"},
         )
-        metadata = one_stand_in.metadata.read_text().replace(DOMAIN, domain_id)
-        one_stand_in.metadata.write_text(metadata)
+        one_stand_in.is_in(domain_id)
         script = render(Kind.SPACE, settings_for(one_stand_in, wheel))
         # A busy machine may need more than the script allows to import boto3.
         script = script.replace("TIME_LIMIT=$((SECONDS + 5))", "TIME_LIMIT=$((SECONDS + 60))")
@@ -487,11 +488,6 @@ def without_root(stand_in: StandIn) -> None:
     """As for an ordinary user who may not become anybody else."""
     stand_in.add_program("id", 'if [ "$1" = -u ]; then echo 1000; else exec /usr/bin/id "$@"; fi')
     stand_in.add_program("sudo", 'echo "sudo: a password is required" >&2; exit 1')
-
-
-def wait_for_extension(server: Server) -> None:
-    """Waits until the restarting server has the extension."""
-    server.wait_until(lambda: server.has_extension)
 
 
 def starts_without(stand_in: StandIn) -> None:

@@ -32,7 +32,6 @@ from .test_lifecycle_scripts import (
     failed_open,
     one_stand_in,
     settings_for,
-    wait_for_extension,
 )
 
 __all__ = ["one_stand_in"]
@@ -141,7 +140,7 @@ def test_two_apps_that_start_at_once_undo_nothing_of_each_other(
     with one_stand_in.server() as server, ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(one_stand_in.run_prepared, file) for _ in range(2)]
         outcomes = [run.result() for run in runs]
-        wait_for_extension(server)
+        server.wait_for_extension()
     assert [each.code for each in outcomes] == [0, 0]
     for outcome in outcomes:
         assert f"installed {__version__}" in outcome.log[0]
@@ -204,7 +203,7 @@ def test_an_upgrade_that_fails_keeps_the_version_that_was_there(
     assert (outcome.code, "needs more. Studio starts with version" in line) == (0, True)
     assert f"with version {__version__}, as before" in line
     with one_stand_in.server() as server:
-        assert server.has_extension
+        server.wait_for_extension()
 
 
 def test_an_upgrade_replaces_the_version_that_was_there(one_stand_in: StandIn, wheel: Path) -> None:
@@ -234,7 +233,7 @@ def test_an_install_that_was_killed_half_way_is_made_good_by_the_next_start(
     with one_stand_in.server() as server:
         assert not server.has_extension
         assert f"installed {__version__}" in one_stand_in.run(script).log[0]
-        wait_for_extension(server)
+        server.wait_for_extension()
 
 
 # ---- helpers -------------------------------------------------------------------------------------

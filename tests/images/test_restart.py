@@ -93,7 +93,7 @@ def test_a_server_that_is_slow_to_stop_is_not_left_stopped(
     outcome = stand_in.run(script.replace("RESTART_TIME=20", f"RESTART_TIME={SLOW - 4}"))
     [line] = outcome.log
     assert "the server is slow to restart, and is still restarting" in line
-    server.wait_until(lambda: server.has_extension)
+    server.wait_for_extension()
 
 
 def test_a_server_that_restarts_in_time_is_waited_for(
@@ -101,7 +101,7 @@ def test_a_server_that_restarts_in_time_is_waited_for(
 ) -> None:
     outcome = stand_in.run(render(Kind.SPACE, settings_for(stand_in, wheel)))
     assert "the server was restarted with it" in outcome.log[0]
-    server.wait_until(lambda: server.has_extension)
+    server.wait_for_extension()
 
 
 def test_a_restart_that_fails_half_way_is_made_good(
@@ -112,7 +112,7 @@ def test_a_restart_that_fails_half_way_is_made_good(
     stand_in.add_program("supervisorctl", f'{half}\nexec {real} "$@"')
     outcome = stand_in.run(render(Kind.SPACE, settings_for(stand_in, wheel)))
     assert "the server was restarted with it" in outcome.log[0]
-    server.wait_until(lambda: server.has_extension)
+    server.wait_for_extension()
 
 
 def test_a_restart_that_can_not_be_done_says_why(stand_in: StandIn, wheel: Path) -> None:

@@ -49,9 +49,13 @@ def test_a_process_is_told_by_its_parent_start_cpu_time_and_program(
 def test_a_process_that_cleared_its_environment_is_told_from_one_that_is_gone() -> None:
     """It waits: such a process that works would be a job of every server on this machine, also of
     the tests that run beside this one."""
+    program = "print(flush=True); input()"
     with subprocess.Popen(
-        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env={}
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={}
     ) as child:
+        # Linux sets a new program's arguments after Popen has returned.
+        assert child.stdout is not None
+        child.stdout.readline()
         assert ProcFs().tells_nothing(child.pid)
         assert not ProcFs().tells_nothing(os.getpid())
         child.kill()
