@@ -161,8 +161,12 @@ class Jupyter:
     def clock_jumped(self) -> None:
         """Tests set its times."""
 
-    def processes(self) -> Mapping[tuple[str, str], int] | None:
-        return self.on_this_machine
+    @property
+    def apps_are_here(self) -> bool:
+        return self.on_this_machine is not None
+
+    def processes(self) -> Mapping[tuple[str, str], int]:
+        return self.on_this_machine or {}
 
     @staticmethod
     def _given(what: str, models: Any) -> Models:

@@ -54,6 +54,11 @@ class Unreadable(Exception):
 class Source(Protocol):
     """Jupyter's own models, unchanged."""
 
+    @property
+    def apps_are_here(self) -> bool:
+        """Whether the apps are on this machine, and so are their processes."""
+        ...
+
     async def kernels(self) -> Models:
         """All kernels of this server. Raises if they can't be listed completely."""
         ...
@@ -86,14 +91,16 @@ class Source(Protocol):
         """The wall clock was set: correct the remembered times."""
         ...
 
-    def processes(self) -> Mapping[tuple[str, str], int] | None:
+    def processes(self) -> Mapping[tuple[str, str], int]:
         """Process ids of kernels and terminals on this machine, by ``("kernel", id)`` or
-        ``("terminal", name)``; None if the apps are on other machines."""
+        ``("terminal", name)``."""
         ...
 
 
 class InProcessSource:
     """The server's own managers."""
+
+    apps_are_here = True
 
     def __init__(self, serverapp: ServerApp, readings: Readings | None = None) -> None:
         self._serverapp = serverapp
@@ -249,7 +256,10 @@ class InProcessSource:
 
 
 class RestSource:
-    """The server's own REST API, asked over loopback; for Classic."""
+    """The server's own REST API, asked over loopback; for Classic, where kernels are in apps
+    elsewhere, and system terminals on the free server."""
+
+    apps_are_here = False
 
     def __init__(
         self, serverapp: ServerApp, monotonic: Callable[[], float] = time.monotonic
@@ -310,9 +320,9 @@ class RestSource:
             validate_cert=False,  # this process's own certificate
         )
 
-    def processes(self) -> Mapping[tuple[str, str], int] | None:
-        """None: kernels are in apps elsewhere, and system terminals on the free server."""
-        return None
+    def processes(self) -> Mapping[tuple[str, str], int]:
+        """None that is in an app."""
+        return {}
 
     async def _get(self, path: str) -> Any:
         """This server's own answer to a GET, over loopback."""

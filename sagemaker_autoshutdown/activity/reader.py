@@ -276,12 +276,12 @@ class ActivityReader:
         return [*without_server, *self._kernels_elsewhere(own_ids)]
 
     def _kernels_elsewhere(self, own_ids: Collection[str]) -> Iterator[dict[str, Any]]:
-        apps_are_here = self.source.processes() is not None
         for seen in self._elsewhere.servers:
             for model in seen.kernels:
                 if str(model["id"]).partition("/")[2] in own_ids:
                     continue
-                if apps_are_here or model.get("app_name") or INTERNAL in str(model.get("name")):
+                is_here = self.source.apps_are_here
+                if is_here or model.get("app_name") or INTERNAL in str(model.get("name")):
                     name = f"{_kernel_label(model)} on port {seen.server.port}"
                     yield {**model, "name": name}
 
@@ -297,7 +297,7 @@ class ActivityReader:
         all_apps = self.adapter.kernel_apps({}, apps)
         if document is not None:
             held = all_apps
-            if self.source.processes() is None:
+            if not self.source.apps_are_here:
                 # A document is on the free server, so it counts for its kernel's app.
                 held = frozenset[str]().union(
                     *(
@@ -308,7 +308,7 @@ class ActivityReader:
                 )
             told = Evidence(EvidenceKind.SAVE, f"{document.label} was {document.done}", document.at)
             yield _used(WorkKind.DOCUMENT, document, held, told, now)
-        if web_app is not None and self.source.processes() is not None:
+        if web_app is not None and self.source.apps_are_here:
             told = Evidence(EvidenceKind.WEB, f"{web_app.label} was used in a browser", web_app.at)
             yield _used(WorkKind.WEB_APP, web_app, all_apps, told, now)
 
@@ -343,7 +343,7 @@ class ActivityReader:
     async def _ide_save(self, apps: tuple[App, ...], now: datetime) -> tuple[Work, ...]:
         """The last file that somebody saved in an IDE on this machine."""
         last_save = self.ide_save
-        if last_save is None or self.source.processes() is None:
+        if last_save is None or not self.source.apps_are_here:
             return ()
         save = await in_thread(lambda: last_save(now))
         if save is None:
@@ -355,11 +355,10 @@ class ActivityReader:
     async def _background_jobs(
         self, work: Collection[Work], elsewhere: _Elsewhere, now: datetime
     ) -> tuple[Jobs, tuple[str, ...]]:
-        own = self.source.processes()
-        if own is None:
+        if not self.source.apps_are_here:
             return Jobs(), ()
         unasked = [seen.server.pid for seen in elsewhere.servers if seen.is_locked]
-        roots = {**own, **{("server", str(pid)): pid for pid in unasked}}
+        roots = {**self.source.processes(), **{("server", str(pid)): pid for pid in unasked}}
         # A kernel's use until its last message belongs to its cell.
         rested = {
             (item.kind.value, item.id): max(0.0, (now - item.last_activity).total_seconds())
@@ -379,7 +378,7 @@ class ActivityReader:
     async def _gpus(self, apps: tuple[App, ...], now: datetime) -> tuple[Work, ...]:
         """The GPUs of this machine, also while a cell runs: an instance in use whose GPU does
         nothing is worth showing."""
-        if self.gpus is None or self.source.processes() is None:
+        if self.gpus is None or not self.source.apps_are_here:
             return ()
         return await self.gpus.observe(apps, now)
 

@@ -17,9 +17,10 @@ from collections.abc import Mapping
 
 log = logging.getLogger(__name__)
 
-#: linux/netlink.h, linux/sock_diag.h and linux/inet_diag.h: the family, the kind of message, a
+#: linux/netlink.h and linux/inet_diag.h: the family, the kind of message (``TCPDIAG_GETSOCK``,
+#: which searches the system's table once for IPv4 and IPv6; its successor does so for each), a
 #: request for all, the attribute that holds ``struct tcp_info``.
-_SOCK_DIAG, _BY_FAMILY, _DUMP, _INFO = 4, 20, 0x301, 2
+_SOCK_DIAG, _GET_TCP, _DUMP, _INFO = 4, 18, 0x301, 2
 #: Connections that are open, or that the other side has closed.
 _STATES = 1 << 1 | 1 << 8
 #: Where a message holds its attributes and the inode, and ``tcp_info`` the bytes that were sent and
@@ -35,15 +36,13 @@ def connections() -> dict[int, int]:
         return {}
     found: dict[int, int] = {}
     try:
-        for family in (socket.AF_INET, socket.AF_INET6):
-            with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as asked:
-                asked.settimeout(_TIMEOUT)
-                wanted = 1 << _INFO - 1
-                question = struct.pack("=BBBxI48x", family, socket.IPPROTO_TCP, wanted, _STATES)
-                header = struct.pack("=IHHII", 16 + len(question), _BY_FAMILY, _DUMP, 1, 0)
-                asked.send(header + question)
-                while _take(asked.recv(1 << 17), found):
-                    pass
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as asked:
+            asked.settimeout(_TIMEOUT)
+            question = struct.pack("=3xB48xI4x", 1 << _INFO - 1, _STATES)
+            header = struct.pack("=IHHII", 16 + len(question), _GET_TCP, _DUMP, 1, 0)
+            asked.send(header + question)
+            while _take(asked.recv(1 << 17), found):
+                pass
     except (OSError, struct.error) as error:
         log.debug("TCP connections can't be read: %s", error)
     return found
@@ -54,7 +53,7 @@ def _take(answer: bytes, found: dict[int, int]) -> bool:
     at = 0
     while at + 16 <= len(answer):
         length, kind = struct.unpack_from("=IH", answer, at)
-        if kind != _BY_FAMILY or length < _ATTRIBUTES:
+        if kind != _GET_TCP or length < _ATTRIBUTES:
             return False
         (inode,) = struct.unpack_from("=I", answer, at + _INODE)
         attribute, end = at + _ATTRIBUTES, at + length

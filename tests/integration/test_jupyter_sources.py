@@ -150,7 +150,7 @@ async def test_f18_kernels_and_terminals_of_this_machine_have_processes(
     kernel_id = await start_kernel(jp_serverapp)
     name = jp_serverapp.web_app.settings["terminal_manager"].create()["name"]
     processes = source.processes()
-    assert processes is not None
+    assert source.apps_are_here
     assert set(processes) == {("kernel", kernel_id), ("terminal", name)}
     assert all(pid > 0 for pid in processes.values())
 
@@ -159,7 +159,8 @@ async def test_in_classic_nothing_that_counts_runs_on_this_machine(
     jp_serverapp: ServerApp,
 ) -> None:
     await start_kernel(jp_serverapp)
-    assert RestSource(jp_serverapp).processes() is None
+    source = RestSource(jp_serverapp)
+    assert (source.apps_are_here, source.processes()) == (False, {})
 
 
 async def test_sessions_that_can_not_be_read_cost_names_only(jp_serverapp: ServerApp) -> None:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import socket
 
+import pytest
+
 from sagemaker_autoshutdown.activity import tcp
 
 
-def test_what_goes_over_a_connection_is_counted_and_told_whose_it_is() -> None:
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_what_goes_over_a_connection_is_counted_and_told_whose_it_is(
+    family: socket.AddressFamily,
+) -> None:
+    own = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}[family]
     with (
-        socket.create_server(("127.0.0.1", 0)) as server,
-        socket.create_connection(server.getsockname()) as client,
+        socket.create_server((own, 0), family=family) as server,
+        socket.create_connection(server.getsockname()[:2]) as client,
         server.accept()[0] as here,
     ):
         before = tcp.connections()

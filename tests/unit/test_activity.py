@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -341,8 +340,9 @@ class TestTerminals:
 class Local(Jupyter):
     """A kernel and a terminal with processes on this machine."""
 
-    def processes(self) -> Mapping[tuple[str, str], int]:
-        return {("kernel", "kernel-of-a"): 10, ("terminal", "1"): 20}
+    def __init__(self) -> None:
+        super().__init__()
+        self.on_this_machine = {("kernel", "kernel-of-a"): 10, ("terminal", "1"): 20}
 
 
 class NoTable(Machine):

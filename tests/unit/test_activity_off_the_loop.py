@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping
 
 from sagemaker_autoshutdown.activity.process_table import Process
 from sagemaker_autoshutdown.activity.reader import ActivityReader
@@ -24,9 +23,7 @@ class Busy(Jupyter):
     def __init__(self) -> None:
         super().__init__()
         self.kernel_models = [kernel_model("a", id=f"k{n}") for n in range(KERNELS)]
-
-    def processes(self) -> Mapping[tuple[str, str], int]:
-        return {("kernel", f"k{n}"): 100 + n for n in range(KERNELS)}
+        self.on_this_machine = {("kernel", f"k{n}"): 100 + n for n in range(KERNELS)}
 
 
 async def test_f21_100_kernels_with_200_children_are_looked_at_off_the_event_loop() -> None:

@@ -4,8 +4,6 @@ ever."""
 from __future__ import annotations
 
 import asyncio
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +14,6 @@ import pytest
 from sagemaker_autoshutdown import aws as aws_module
 from sagemaker_autoshutdown.aws import SENT_ONCE, Aws, AwsError, ErrorKind
 from sagemaker_autoshutdown.lifecycle.parallel import each
-from sagemaker_autoshutdown.threads import in_thread
 from tests.localstudio import AppKey, Fault, user
 from tests.localstudio.testing import QUICK, BlockingStudio, enter_app, running_studio
 
@@ -235,44 +232,6 @@ async def test_every_call_is_counted_with_its_outcome(studio: BlockingStudio) ->
     await aws.call("sagemaker", "ListApps")
     assert told == [("sagemaker:ListApps", "ThrottlingException"), ("sagemaker:ListApps", "ok")]
     aws._clients["sagemaker"].close()
-
-
-async def test_a_result_that_nobody_waits_for_any_more_is_dropped_in_silence() -> None:
-    may_end = threading.Event()
-    task = asyncio.ensure_future(in_thread(may_end.wait))
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    may_end.set()
-    await in_thread(lambda: None)
-
-
-def test_a_thread_that_outlives_the_server_ends_in_silence(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    may_end = threading.Event()
-
-    async def give_up() -> None:
-        with pytest.raises(asyncio.TimeoutError):
-            await asyncio.wait_for(in_thread(may_end.wait), 0.01)
-
-    asyncio.run(give_up())
-    threads = set(sys._current_frames())
-    may_end.set()
-    end = time.monotonic() + 60
-    while len(sys._current_frames()) == len(threads):
-        assert time.monotonic() < end
-        time.sleep(0.001)
-    assert capfd.readouterr().err == ""
-
-
-async def test_in_thread_hands_on_what_goes_wrong() -> None:
-    def fail() -> None:
-        raise KeyError("x")
-
-    with pytest.raises(KeyError):
-        await in_thread(fail)
 
 
 def test_what_one_thread_is_not_told_is_not_said_to_another(studio: BlockingStudio) -> None:
