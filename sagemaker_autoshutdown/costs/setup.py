@@ -34,6 +34,8 @@ def cost_tracker(
         folder,
         price_book(host.region, config, folder, log, on_call),
         gap=config.longest_gap,
+        # Every third check of an app to which nothing happens.
+        hold=timedelta(seconds=config.poll_interval * 2.5),
         avoided_cost_cap=timedelta(seconds=config.avoided_cost_cap),
         ask_volume=_volume_size(host, aws, log),
         log=log,

@@ -48,6 +48,8 @@ CLOSE_TIMEOUT = 3.0
 #: The time between two calls for the size of a volume, and after a failed one.
 VOLUME_INTERVAL = timedelta(days=1)
 VOLUME_RETRY = timedelta(hours=1)
+#: The clock was not set if it gained no more than this on one that nobody sets.
+SAME_CLOCK = timedelta(seconds=1)
 #: The remedy for an error in the admin's price table.
 PRICES_REMEDY = "Correct the table and restart the server. Until then, the other prices apply."
 
@@ -59,8 +61,9 @@ def _do_nothing(ledger: Ledger) -> None:
 class CostTracker(Listener):
     """Records the cost of instances, and answers questions about it.
 
-    Two observations at most ``gap`` apart leave no gap in the record. ``ask_volume`` returns the
-    gigabytes of the volume; it may block, and is called in a thread.
+    Two observations at most ``gap`` apart leave no gap in the record. One that differs from the
+    last only by its time is written after ``hold``, or before anything else is written or read.
+    ``ask_volume`` returns the gigabytes of the volume; it may block, and is called in a thread.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class CostTracker(Listener):
         *,
         gap: timedelta,
         avoided_cost_cap: timedelta,
+        hold: timedelta = timedelta(0),
         ask_volume: Callable[[], int | None] | None = None,
         clock: Callable[[], datetime] = utcnow,
         monotonic: Callable[[], float] = time.monotonic,
@@ -90,6 +94,10 @@ class CostTracker(Listener):
         self._log = log or logging.getLogger(__name__)
         self._folder = folder
         self._gap = gap
+        self._hold = hold
+        #: The last observation that was handed to the thread, and the last one, if it was not.
+        self._written: Observation | None = None
+        self._held: Observation | None = None
         self._ledger: Ledger | None = None
         self._totals: RunningTotals | None = None
         self._summary: Summary | None = None
@@ -112,6 +120,7 @@ class CostTracker(Listener):
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Writes the pending records, for ``timeout`` seconds at most, and ends the thread."""
+        self._let_go()
         self._closed = True
         self._prices.close()
         self._jobs.put(None)
@@ -121,6 +130,7 @@ class CostTracker(Listener):
     def flush(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Waits until the thread has handled everything that it got so far. For tests."""
         done = threading.Event()
+        self._let_go()
         self._jobs.put(lambda ledger: done.set())
         if not done.wait(timeout):
             raise TimeoutError("the record was not finished in time")
@@ -209,7 +219,7 @@ class CostTracker(Listener):
             return
         ahead = timedelta(seconds=now.timestamp() - self._monotonic())
         observation = replace(observation, ahead=ahead)
-        self._jobs.put(lambda ledger: self._record(ledger, observation))
+        self._take(observation)
         if self._ask_volume and (self._ask_volume_at is None or now >= self._ask_volume_at):
             self._ask_volume_at = now + VOLUME_INTERVAL
             threading.Thread(
@@ -218,6 +228,27 @@ class CostTracker(Listener):
                 name="sagemaker_autoshutdown-volume",
                 daemon=True,
             ).start()
+
+    def _take(self, observation: Observation) -> None:
+        written, last = self._written, self._held or self._written
+        if written is not None and last is not None and _is_alike(last, observation):
+            passed = observation.at - written.at
+            if passed < self._hold:
+                self._held = observation
+                return
+            if passed <= self._gap:
+                self._held = None  # this one says the same
+        self._let_go()
+        self._write(observation)
+
+    def _let_go(self) -> None:
+        """Has the observation written that was held."""
+        if self._held is not None:
+            self._write(self._held)
+
+    def _write(self, observation: Observation) -> None:
+        self._written, self._held = observation, None
+        self._jobs.put(lambda ledger: self._record(ledger, observation))
 
     def _record(self, ledger: Ledger, observation: Observation) -> None:
         changed_since = ledger.record(observation)
@@ -238,6 +269,7 @@ class CostTracker(Listener):
     def on_event(self, event: Event) -> None:
         """Takes note of an event. Returns at once."""
         if not self._closed:
+            self._let_go()
             self._jobs.put(lambda ledger: ledger.add_event(self._host, event))
 
     # ---- what status and the metrics show: memory only ----------------------------------------
@@ -343,6 +375,7 @@ class CostTracker(Listener):
 
         if self._thread is None or self._closed:
             raise Unavailable("Costs and history are not being recorded.")
+        self._let_go()
         self._jobs.put(job)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(answer), READ_TIMEOUT)
@@ -351,3 +384,11 @@ class CostTracker(Listener):
                 f"The record of costs and history did not answer within {READ_TIMEOUT:.0f} s. The "
                 "disk it is on may hang; try again later."
             ) from None
+
+
+def _is_alike(earlier: Observation, later: Observation) -> bool:
+    """Whether the later one says the same, and no clock was set in between."""
+    if earlier.ahead is None or later.ahead is None or later.at <= earlier.at:
+        return False
+    is_same = replace(later, at=earlier.at, ahead=earlier.ahead) == earlier
+    return is_same and abs(later.ahead - earlier.ahead) < SAME_CLOCK
