@@ -2,8 +2,8 @@
 
 It holds this package as installed, without the panel, and the few wheels that the functions need,
 with the versions and checksums of ``requirements.txt``. boto3 is Lambda's own, which AWS keeps up
-to date; it would be nine tenths of the zip. The same contents give the same bytes, so that the
-checksum can name the zip.
+to date; it would be nine tenths of the zip. Time zones are in it, because Lambda's Amazon Linux
+2023 has none. The same contents give the same bytes, so that the checksum can name the zip.
 """
 
 from __future__ import annotations
@@ -96,19 +96,20 @@ def zipped(members: dict[str, bytes]) -> bytes:
     return plain.getvalue()
 
 
-def try_import(bundle: Bundle) -> None:
-    """Imports the handlers from the zip, as Lambda does, in a Python of its own. Raises
-    :class:`NotBundled` if that fails."""
+def try_import(bundle: Bundle, python: str = sys.executable) -> None:
+    """Imports the handlers from the zip, as Lambda does, in a Python of its own, which like
+    Lambda's finds no time zones on its machine. Raises :class:`NotBundled` if that fails."""
     with tempfile.TemporaryDirectory(prefix="sagemaker-autoshutdown-") as folder:
         zipfile.ZipFile(io.BytesIO(bundle.content)).extractall(folder)
         # Isolated: neither this environment's packages nor the working directory.
         code = (
             f"import sys; sys.path[:0] = [{folder!r}]; import {HANDLERS} as handlers; "
             "from sagemaker_autoshutdown.metrics.remote_write import encode; "
-            "encode.check_installed(); assert handlers.__file__.startswith(sys.path[0])"
+            "encode.check_installed(); assert handlers.__file__.startswith(sys.path[0]); "
+            "import zoneinfo; zoneinfo.reset_tzpath(to=()); zoneinfo.ZoneInfo('Europe/Berlin')"
         )
         done = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", code],
+            [python, "-I", "-S", "-c", code],
             capture_output=True,
             text=True,
             check=False,

@@ -35,6 +35,7 @@ def ministack(
         for name, value in studio.aws_environment().items()
         if name in ("AWS_ENDPOINT_URL_SAGEMAKER", "AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API")
     }
+    elsewhere["PYTHONTZPATH"] = ""  # as on Lambda, whose machines have no time zones
     folder = tmp_path_factory.mktemp("engines") / "ministack"
     with running_ministack(folder, elsewhere) as running:
         yield running
