@@ -18,6 +18,7 @@ from .model import (
     KERNEL_GATEWAY,
     NOTEBOOK_INSTANCE,
     SPACE,
+    USER_PROFILE,
     VOLUME,
     Coverage,
     Key,
@@ -105,13 +106,18 @@ def lines(state: State, sweep: Sweep, rates: Rates, policy: Policy) -> Iterator[
 
 
 def tags_of(sweep: Sweep, resource: Resource) -> dict[str, str]:
-    """The tags of a resource, with those of its domain and its space or user profile. Its own
-    tags override the others."""
+    """The tags of a resource, with those of its domain, its user profile (also the one that owns
+    its space) and its space, in this order: the last one that has a tag counts, its own tags
+    above all."""
     key = resource.key
     if key.app_type == NOTEBOOK_INSTANCE:
         names = [f"notebook-instance/{key.name.lower()}"]
     else:
-        names = [f"domain/{key.domain}", f"{key.owner_kind}/{key.domain}/{key.owner}"]
+        names = [f"domain/{key.domain}"]
+        space = sweep.spaces.get((key.domain, key.owner)) if key.owner_kind == SPACE else None
+        if space is not None and space.profile:
+            names.append(f"{USER_PROFILE}/{key.domain}/{space.profile}")
+        names.append(f"{key.owner_kind}/{key.domain}/{key.owner}")
         if key.app_type != VOLUME:
             app = f"{key.app_type.lower()}/{key.name}"
             names.append(f"app/{key.domain}/{key.owner}/{app}")

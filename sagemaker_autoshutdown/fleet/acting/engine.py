@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from ...aws import AwsError, ErrorKind
+from ...aws import SENT_ONCE, AwsError, ErrorKind
 from ...clock import to_iso
 from ...hosts.marks import mark_text
+from ..model import NOTEBOOK_INSTANCE
 from .model import (
     Answer,
     Event,
@@ -45,6 +46,8 @@ from .steps import (
 #: Seconds from asking SageMaker about the app to the call that shuts it down. If more time has
 #: passed, the app is observed again. A successor that starts within this time can't be told apart.
 WINDOW = 2.0
+#: Errors that do not say whether the call was accepted.
+_WITHOUT_ANSWER = (ErrorKind.TIMEOUT, ErrorKind.UNREACHABLE, ErrorKind.OTHER)
 #: How often to repeat an observation that took too long.
 _OBSERVATIONS = 3
 
@@ -131,7 +134,7 @@ class _Engine:
         unmarked = hold or first(verdict, Phase.MARKED, now)
         blank = replace(unmarked, mark="", told=False, due_at=None)
         try:
-            present = self._parts.actor.describe(task.run)
+            present = self._parts.actor.describe(task.run, profile=verdict.profile)
         except AwsError as error:
             self._failed(blank, verdict, error)
             self._put_off(blank, hold)
@@ -199,8 +202,14 @@ class _Engine:
             return
         if not is_free(hold, now):
             return
-        taken_over = hold.phase is Phase.ACTING
-        acting = following(hold, Phase.ACTING, now, holder=self._parts.by, lease_until=now + LEASE)
+        acting = following(
+            hold,
+            Phase.ACTING,
+            now,
+            holder=self._parts.by,
+            lease_until=now + LEASE,
+            called=hold.called or hold.phase is Phase.ACTING,  # taken over
+        )
         if not self._holds.replace(acting):
             return
         try:
@@ -210,14 +219,15 @@ class _Engine:
                 found = LastCheck(Check.GONE)
             else:
                 self._failed(acting, verdict, error)
-                self._holds.replace(back_off(acting, self._parts.now()))
+                tried = replace(acting, called=acting.called or _may_be_accepted(error))
+                self._holds.replace(back_off(tried, self._parts.now()))
                 return
-        self._after(found, acting, verdict, task, taken_over)
+        self._after(found, acting, verdict, task)
 
     def _observe_and_stop(self, acting: Hold, verdict: Verdict) -> LastCheck:
         parts = self._parts
         for _ in range(_OBSERVATIONS):
-            present = parts.actor.describe(acting.run, acting.arn)
+            present = parts.actor.describe(acting.run, acting.arn, verdict.profile)
             found = last_check(acting, verdict, present, parts.limits)
             if found.check is not Check.GO or present is None:
                 return found
@@ -226,15 +236,12 @@ class _Engine:
                 return found
         return LastCheck(Check.UNSEEN, "SageMaker's answers took too long")
 
-    def _after(
-        self, found: LastCheck, acting: Hold, verdict: Verdict, task: Task, taken_over: bool
-    ) -> None:
+    def _after(self, found: LastCheck, acting: Hold, verdict: Verdict, task: Task) -> None:
         now = self._parts.now()
         if found.check is Check.GO:
             self._end(acting, Happened.STOPPED, verdict)
         elif found.check is Check.GONE:
-            tried = taken_over or acting.attempts > 0
-            self._end(acting, Happened.STOPPED if tried else Happened.GONE, verdict)
+            self._end(acting, Happened.STOPPED if acting.called else Happened.GONE, verdict)
         elif found.check is Check.SPARE:
             self._spare(acting, found.why)
         elif found.check is Check.KEEP:
@@ -250,6 +257,9 @@ class _Engine:
         self._record(what, hold, verdict)
         if what is Happened.STOPPED:
             self._notify([_notice(self._events[-1])])
+        if hold.mark and hold.run.key.app_type == NOTEBOOK_INSTANCE:
+            # A stopped one keeps its tags. Those of an app go with it.
+            self._take_off_mark(hold)
         self._holds.replace(following(hold, Phase.DONE, self._parts.now(), mark=""))
 
     def _finish(self, hold: Hold) -> None:
@@ -257,7 +267,7 @@ class _Engine:
         if hold.phase in (Phase.NOTED, Phase.KEPT):
             self._holds.replace(following(hold, Phase.DONE, self._parts.now()))
             return
-        tried = hold.phase is Phase.ACTING or hold.attempts > 0
+        tried = hold.phase is Phase.ACTING or hold.called
         self._end(hold, Happened.STOPPED if tried else Happened.GONE, None)
 
     # -- not shutting down
@@ -307,14 +317,16 @@ class _Engine:
         self._unmark(kept)
 
     def _unmark(self, hold: Hold) -> None:
-        if not hold.mark:
-            return
+        if hold.mark and self._take_off_mark(hold):
+            self._holds.replace(following(hold, hold.phase, self._parts.now(), mark=""))
+
+    def _take_off_mark(self, hold: Hold) -> bool:
         try:
             self._parts.actor.unmark(hold.run, hold.arn)
         except AwsError as error:
             self._failed(hold, None, error)
-            return
-        self._holds.replace(following(hold, hold.phase, self._parts.now(), mark=""))
+            return False
+        return True
 
     # -- telling
 
@@ -326,7 +338,7 @@ class _Engine:
         except Unavailable as error:
             now = self._parts.now()
             run = notices[0].run
-            name, why = f"{run}#untold#{to_iso(now)}", f"the notice could not be sent:  {error}"
+            name, why = f"{run}#untold#{to_iso(now)}", f"the notice could not be sent: {error}"
             self._append(Event(name, now, run.scope, Happened.FAILED, why=why, by=self._parts.by))
             return False
         return True
@@ -346,9 +358,12 @@ class _Engine:
         why: str = "",
         due_at: datetime | None = None,
     ) -> Event:
-        # Two attempts at the same step record the same id.
-        number = hold.attempts if what is Happened.FAILED else hold.marked_at or hold.run.up_since
-        part = number if isinstance(number, int) else to_iso(number)
+        # A step that is done again after a crash records the same id.
+        part = to_iso(hold.marked_at or hold.run.up_since)
+        if what is Happened.FAILED:
+            part = f"{hold.version}.{hold.attempts}"
+        elif what is Happened.KEPT and hold.kept_until is not None:
+            part = to_iso(hold.kept_until)
         return Event(
             f"{hold.run}#{what.value}#{part}",
             self._parts.now(),
@@ -368,6 +383,11 @@ class _Engine:
     def _append(self, event: Event) -> None:
         self._parts.audit.write([event])
         self._events.append(event)
+
+
+def _may_be_accepted(error: AwsError) -> bool:
+    """Whether SageMaker may have accepted the call that failed."""
+    return error.operation.partition(":")[2] in SENT_ONCE and error.kind in _WITHOUT_ANSWER
 
 
 def _usable(task: Task, now: datetime) -> Verdict | None:

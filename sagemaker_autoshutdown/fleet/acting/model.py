@@ -69,6 +69,7 @@ class Verdict:
     ``acts`` is false in dry run and for a class that is not enabled. ``created_at`` is the API's
     time for the run (``Run.changed_at``). ``kept_until`` is the end of a keep-alive or exception.
     ``owner`` and ``nano_usd_per_hour`` say who pays how much; budgets may need them one day.
+    ``profile`` is the user profile that owns the app's space, whose tags count too.
     """
 
     run: RunId
@@ -84,6 +85,7 @@ class Verdict:
     kept_until: datetime | None = None
     owner: str = ""
     nano_usd_per_hour: int = 0
+    profile: str = ""
 
 
 class Phase(str, Enum):
@@ -107,7 +109,8 @@ class Hold:
 
     ``told`` says whether the app carries the mark; the warning counts from then, and ``due_at`` is
     its end. ``mark`` is the tag's value, empty while the app has none. ``holder`` may call
-    SageMaker until ``lease_until``. ``kept_since`` is when a keep-alive first held the run while it
+    SageMaker until ``lease_until``. ``called`` says whether SageMaker may have accepted an earlier
+    call although no answer said so. ``kept_since`` is when a keep-alive first held the run while it
     was due.
     """
 
@@ -127,6 +130,7 @@ class Hold:
     holder: str = ""
     lease_until: datetime | None = None
     attempts: int = 0
+    called: bool = False
     not_before: datetime | None = None
     kept_since: datetime | None = None
     kept_until: datetime | None = None

@@ -42,9 +42,10 @@ class Holds(Protocol):
 class Actor(Protocol):
     """SageMaker. Raises ``aws.AwsError``, whose kind tells denied, throttled and gone apart."""
 
-    def describe(self, run: RunId, arn: str = "") -> Present | None:
+    def describe(self, run: RunId, arn: str = "", profile: str = "") -> Present | None:
         """The app's present description; None if it does not exist. With the ``arn`` the tags
-        are read first, so that nothing comes between the answer and its use."""
+        are read first, so that nothing comes between the answer and its use. ``profile`` owns
+        the app's space."""
 
     def mark(self, run: RunId, arn: str, text: str) -> None:
         """Puts the mark on it."""

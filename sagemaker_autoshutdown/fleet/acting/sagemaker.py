@@ -16,7 +16,7 @@ from typing import Any
 
 from ...aws import Aws, AwsError, ErrorKind, answered_at
 from ...hosts.marks import MARK_TAG
-from ..model import NOTEBOOK_INSTANCE, SPACE, Key
+from ..model import NOTEBOOK_INSTANCE, SPACE, USER_PROFILE, Key
 from .model import Present, RunId
 
 #: The most events that CloudTrail returns at once.
@@ -40,9 +40,9 @@ class SageMaker:
         self._monotonic = monotonic
         self._cloudtrail = cloudtrail
 
-    def describe(self, run: RunId, arn: str = "") -> Present | None:
+    def describe(self, run: RunId, arn: str = "", profile: str = "") -> Present | None:
         """The app's present description. Raises ``AwsError``."""
-        tags = self._tags_of(run.key, arn) if arn else None
+        tags = self._tags_of(run.key, arn, profile) if arn else None
         restarted = self._restarted(run) if arn and self._cloudtrail else None
         operation, parameters = _describe(run.key)
         asked = self._monotonic()
@@ -58,7 +58,7 @@ class SageMaker:
         created = answer["CreationTime" if is_app else "LastModifiedTime"]
         found_arn = str(answer["AppArn" if is_app else "NotebookInstanceArn"])
         if not arn:
-            tags = self._tags_of(run.key, found_arn)
+            tags = self._tags_of(run.key, found_arn, profile)
         own, inherited = tags if tags is not None else ({}, None)
         return Present(
             str(status),
@@ -95,14 +95,20 @@ class SageMaker:
     def _call(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         return self._aws.call_blocking("sagemaker", operation, parameters)
 
-    def _tags_of(self, key: Key, arn: str) -> tuple[Mapping[str, str], Mapping[str, str]] | None:
-        """Its own tags, and those of its domain and owner; None if they could not be read."""
+    def _tags_of(
+        self, key: Key, arn: str, profile: str
+    ) -> tuple[Mapping[str, str], Mapping[str, str]] | None:
+        """Its own tags, and those of its domain, of the profile that owns its space and of its
+        owner; None if they could not be read."""
         try:
             own = self._tags(arn)
             inherited: dict[str, str] = {}
             if key.app_type != NOTEBOOK_INSTANCE:
                 start = arn[: arn.index(":app/")]
-                for name in (f"domain/{key.domain}", f"{key.owner_kind}/{key.domain}/{key.owner}"):
+                names = [f"domain/{key.domain}", f"{key.owner_kind}/{key.domain}/{key.owner}"]
+                if profile:
+                    names.insert(1, f"{USER_PROFILE}/{key.domain}/{profile}")
+                for name in names:
                     inherited.update(self._tags(f"{start}:{name}"))
         except AwsError as error:
             if error.kind is ErrorKind.ACCESS_DENIED:

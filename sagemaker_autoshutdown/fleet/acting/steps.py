@@ -69,6 +69,7 @@ def marked(hold: Hold, verdict: Verdict, present: Present, now: datetime) -> Hol
         told=False,
         arn=present.arn,
         attempts=0,
+        called=False,
         kept_until=None,
     )
 

@@ -6,7 +6,8 @@ not used: health checks change it.
 
 Always left alone, whatever the rules say: resources that are not billed by the hour; an app whose
 extension reports and that is not past its own deadline by ``OVERDUE``; apps that are starting or
-being deleted; and a domain's RStudioServerPro, unless a rule names that type in full.
+being deleted; and, unless a rule names the type in full, a domain's RStudioServerPro and apps of a
+type that is new to this package: nobody knows what depends on them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ..acting.model import EXCEPTION_TAG, Answer, Grade, Hold, Phase, RunId, Ver
 from ..acting.steps import GOING, exception_of
 from ..coverage import report_key
 from ..model import (
+    APP_TYPES,
     CANVAS,
     JUPYTER_SERVER,
     RSTUDIO_SERVER,
@@ -37,6 +39,8 @@ from .model import OVERDUE, Facts, Reported, Rule, Rules, When, matches
 
 #: How long CloudWatch's facts about a session of Canvas are used.
 _CANVAS_FRESH = timedelta(minutes=20)
+#: Types that a rule need not name.
+_FOR_ANY_RULE = frozenset(APP_TYPES) - {RSTUDIO_SERVER}
 _WORST_LAST = (Grade.SEEN, Grade.REPORTED, Grade.GUESSED)
 
 
@@ -127,6 +131,7 @@ class _Judge:
             self._kept_until(line, reported),
             line.owner,
             line.nano_usd_per_hour,
+            line.space.profile if line.space else "",
         )
 
     def _unknown(self, run_id: RunId, run: Run) -> Verdict:
@@ -153,7 +158,7 @@ class _Judge:
     def _fits(self, rule: Rule, line: Line) -> bool:
         """All conditions except tags."""
         which, key = rule.which, line.resource.key
-        if key.app_type == RSTUDIO_SERVER and RSTUDIO_SERVER not in which.app_type:
+        if key.app_type not in _FOR_ANY_RULE and key.app_type not in which.app_type:
             return False
         in_space = key.owner_kind == SPACE
         if which.space and not (in_space and matches(which.space, key.owner)):

@@ -263,7 +263,7 @@ class Process:
         if self.world.fault == "lost":
             raise AwsError(ErrorKind.TIMEOUT, operation, "Timeout", "no answer")
 
-    def describe(self, run: RunId, arn: str = "") -> Present | None:
+    def describe(self, run: RunId, arn: str = "", profile: str = "") -> Present | None:
         """DescribeApp."""
         asked = (self.world.now - NOON).total_seconds()
         self._call("sagemaker:DescribeApp")

@@ -19,15 +19,17 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from sagemaker_autoshutdown.fleet.acting.engine import WINDOW
-from sagemaker_autoshutdown.fleet.acting.model import Happened, Task
+from sagemaker_autoshutdown.fleet.acting.model import EXCEPTION_TAG, Happened, RunId, Task
 from sagemaker_autoshutdown.fleet.acting.protocols import Unavailable
 
 from .acting_world import ONE, TWO, WARNING, Paused, Process, World
+from .scenes import notebook
 
 #: After the faults: the warning, a lease, the longest back-off, and an accepted deletion without
 #: effect. In sweeps of five minutes.
 BOUND = 40
 _FIVE = timedelta(minutes=5)
+NOTEBOOK = notebook().key
 
 _keys = st.sampled_from([ONE, TWO])
 _ACTIONS = st.one_of(
@@ -178,7 +180,7 @@ def tell(actions: list[tuple[object, ...]], skews: tuple[int, int], progress: in
     return story
 
 
-_skew = st.sampled_from([0, 0, 40, -40, 1500, -1500])
+_skew = st.sampled_from([0, 0, 40, -40, 1500, -1500, 10800, -10800])
 
 
 @settings(
@@ -249,6 +251,75 @@ def test_a_caller_that_sleeps_between_its_check_and_its_call_checks_again(steps:
     for each in world.deletions:
         sent_after = each.sent_at - each.told_at
         assert sent_after <= timedelta(seconds=WINDOW)
+
+
+@pytest.mark.parametrize(
+    ("fault", "recorded"), [("denied", Happened.GONE), ("lost", Happened.STOPPED)]
+)
+def test_what_an_owner_ends_after_a_call_that_was_refused_is_not_recorded_as_shut_down(
+    fault: str, recorded: Happened
+) -> None:
+    story, tasks = due_story()
+    world = story.world
+
+    class Faulty(Process):
+        def stop(self, run: RunId) -> None:
+            world.fault = fault
+            super().stop(run)
+
+    Faulty(world, "sweeper").run([task for task in tasks if task.run.key == ONE])
+    world.fault = ""
+    assert bool(world.deletions) is (fault == "lost")
+    world.owner_deletes(ONE)
+    world.later(_FIVE)
+    story.round(0)
+    ended = [each.what for each in world.audit.values() if each.run and each.run.key == ONE]
+    assert ended == [Happened.MARKED, Happened.FAILED, recorded]
+
+
+@pytest.mark.parametrize("ended_by", ["owner", "us"])
+def test_a_notebook_instance_that_is_stopped_does_not_keep_its_mark(ended_by: str) -> None:
+    """Its tags stay with it, and would announce a shutdown that is over."""
+    world = World(due={NOTEBOOK})
+    world.start(NOTEBOOK)
+    notebook = world.apps[NOTEBOOK]
+    for minutes in (1, 1, 20):
+        assert notebook.accepted == 0
+        world.later(timedelta(minutes=minutes))
+        if ended_by == "owner" and "mark" in notebook.tags:
+            world.owner_deletes(NOTEBOOK, at_once=False)
+        process = Process(world, "sweeper")
+        process.run(world.sweep_and_plan(process.clock))
+    assert notebook.marks
+    assert notebook.accepted == (ended_by == "us")
+    assert "mark" not in notebook.tags
+
+
+def test_every_change_of_an_exception_and_every_failure_is_in_the_audit() -> None:
+    story, tasks = due_story()
+    world = story.world
+    for day in ("02", "03"):
+        world.apps[ONE].tags[EXCEPTION_TAG] = f"keep-until:2026-09-{day}"
+        story.process(0).run(tasks)
+        world.later(_FIVE)
+        tasks = world.sweep_and_plan(world.now)
+    kept = [each.why for each in world.audit.values() if each.what is Happened.KEPT]
+    assert [why[-20:] for why in kept] == ["2026-09-03T00:00:00Z", "2026-09-04T00:00:00Z"]
+    del world.apps[ONE].tags[EXCEPTION_TAG]
+    for _ in range(2):
+        story.round(0)  # marked
+        world.later(4 * _FIVE)
+        tasks = world.sweep_and_plan(world.now)
+        world.fault = "denied"
+        story.process(0).run(tasks)
+        world.fault = ""
+        world.due.discard(ONE)
+        world.later(_FIVE)
+        story.round(0)  # spared
+        world.due.add(ONE)
+        world.later(_FIVE)
+    failed = [each for each in world.audit.values() if each.what is Happened.FAILED]
+    assert len([each for each in failed if each.run and each.run.key == ONE]) == 2
 
 
 def test_of_two_sweepers_that_have_both_read_a_hold_one_acts_however_they_take_turns() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sagemaker_autoshutdown.fleet.acting.model import (
+    EXCEPTION_TAG,
     Answer,
     Grade,
     Hold,
@@ -24,7 +26,7 @@ from sagemaker_autoshutdown.fleet.acting.steps import exception_of
 from sagemaker_autoshutdown.fleet.acting.wire import from_json, to_json
 from sagemaker_autoshutdown.fleet.config import InvalidConfig, read
 from sagemaker_autoshutdown.fleet.coverage import report_key
-from sagemaker_autoshutdown.fleet.model import Resource, Run, State
+from sagemaker_autoshutdown.fleet.model import Resource, Run, Space, State
 from sagemaker_autoshutdown.fleet.rules.hours import parse
 from sagemaker_autoshutdown.fleet.rules.judge import verdicts
 from sagemaker_autoshutdown.fleet.rules.model import (
@@ -55,13 +57,14 @@ def judge(
     tags: dict[str, dict[str, str]] | None = None,
     unseen: dict[str, str] | None = None,
     hold: Hold | None = None,
+    spaces: Iterable[Space] = (),
 ) -> Verdict | None:
     """The rules' verdict on one app that was first seen at noon, this much later."""
     first = stepped(State(SCOPE), sweep(0, resource)).state
     name = report_key(resource.key)
     reports = {name: after(reported_at)} if name and reported_at is not None else None
     found = replace(
-        sweep(minutes, resource, reports=reports if reports or not asked else {}),
+        sweep(minutes, resource, reports=reports if reports or not asked else {}, spaces=spaces),
         tags=tags or {},
         unseen=unseen or {},
     )
@@ -145,6 +148,13 @@ def test_free_apps_and_a_domains_rstudio_are_left_alone() -> None:
     assert judge(app("RStudioServerPro", instance_type="ml.c5.4xlarge"), named) is not None
 
 
+def test_a_type_that_is_new_is_left_alone_by_rules_that_do_not_name_it() -> None:
+    new = app("QuantumLab", instance_type="ml.q1.large")
+    for which in (Which(), Which(app_type=("*",)), Which(app_type=("Quantum*",))):
+        assert judge(new, rule(which, up_for=HOUR)) is None
+    assert judge(new, rule(Which(app_type=("QuantumLab",)), up_for=HOUR)) is not None
+
+
 def test_tags_that_can_not_be_seen_make_it_unknown() -> None:
     asked = rule(Which(tags={"team": ("x*",)}), up_for=HOUR)
     found = judge(EDITOR, asked, unseen={"tags": "denied"})
@@ -152,6 +162,20 @@ def test_tags_that_can_not_be_seen_make_it_unknown() -> None:
     assert found.answer is Answer.UNKNOWN
     name = "app/d-1/ada/codeeditor/default"
     assert judge(EDITOR, asked, tags={name: {"team": "xyz"}}) is not None
+
+
+def test_a_space_has_the_tags_of_the_profile_that_owns_it_and_its_own_above_them() -> None:
+    """Somebody who tags a user means all apps of that user."""
+    lab = app("JupyterLab", in_space=True, owner="lab")
+    spaces = [Space("d-1", "lab", "ada", "Private")]
+    asked = rule(Which(tags={"team": ("x",)}), up_for=HOUR)
+    of_ada = {"user-profile/d-1/ada": {"team": "x", EXCEPTION_TAG: "keep-until:2026-09-03"}}
+    found = judge(lab, asked, tags=of_ada, spaces=spaces)
+    assert found is not None
+    assert (found.profile, found.kept_until) == ("ada", at("2026-09-04T00:00"))
+    assert judge(lab, asked, tags=of_ada) is None, "it is not known whose it is"
+    of_lab = {"space/d-1/lab": {"team": "y"}}
+    assert judge(lab, asked, tags={**of_ada, **of_lab}, spaces=spaces) is None
 
 
 # -- what its own extension says
@@ -285,6 +309,18 @@ def test_who_starts_it_again_in_that_hour_is_left_alone() -> None:
     assert judge(EDITOR, off, minutes=4 * 60 + 50) is None
     began = rule(off_hours=parse("off=(T,13:30);tz=Europe/Berlin"))
     assert judge(EDITOR, began, minutes=10) is None, "it began after that"
+
+
+def test_an_on_time_within_the_hour_ends_it() -> None:
+    """Times of a Tuesday, in UTC; the app was first seen at noon."""
+    for on, minutes, is_due in (
+        ("on=(T,20:30)", 8 * 60 + 29, True),
+        ("on=(T,20:30)", 8 * 60 + 30, False),
+        ("on=(T,20)", 8 * 60 + 29, True),  # at the same time: off
+        ("on=(M-U,19)", 8 * 60 + 29, True),
+    ):
+        found = judge(EDITOR, rule(off_hours=parse(f"off=(T,20);{on}")), minutes=minutes)
+        assert (found is not None) is is_due, (on, minutes)
 
 
 def test_what_was_marked_in_the_hour_may_go_after_it_until_the_morning() -> None:
