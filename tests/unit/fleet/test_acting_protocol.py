@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from sagemaker_autoshutdown.aws import AwsError, ErrorKind
 from sagemaker_autoshutdown.fleet.acting.engine import WINDOW
 from sagemaker_autoshutdown.fleet.acting.model import EXCEPTION_TAG, Happened, RunId, Task
 from sagemaker_autoshutdown.fleet.acting.protocols import Unavailable
@@ -275,6 +276,34 @@ def test_what_an_owner_ends_after_a_call_that_was_refused_is_not_recorded_as_shu
     story.round(0)
     ended = [each.what for each in world.audit.values() if each.run and each.run.key == ONE]
     assert ended == [Happened.MARKED, Happened.FAILED, recorded]
+
+
+@pytest.mark.parametrize(
+    ("kind", "recorded"),
+    [
+        (ErrorKind.IN_USE, [Happened.MARKED, Happened.FAILED, Happened.STOPPED]),
+        (
+            ErrorKind.NOT_FOUND,
+            [Happened.MARKED, Happened.GONE, Happened.MARKED, Happened.STOPPED],
+        ),
+    ],
+)
+def test_a_deletion_that_sagemaker_says_is_needless_is_not_believed_without_another_observation(
+    kind: ErrorKind, recorded: list[Happened]
+) -> None:
+    """It answers that the app is busy, or not there, and the next sweep lists it all the same."""
+    story, tasks = due_story()
+
+    class Refused(Process):
+        def stop(self, run: RunId) -> None:
+            raise AwsError(kind, "sagemaker:DeleteApp", "Code", "no")
+
+    Refused(story.world, "sweeper").run([task for task in tasks if task.run.key == ONE])
+    assert not story.world.deletions
+    story.goes_on()
+    story.check()
+    told = [each.what for each in story.world.audit.values() if each.run and each.run.key == ONE]
+    assert told == recorded
 
 
 @pytest.mark.parametrize("ended_by", ["owner", "us"])

@@ -27,6 +27,7 @@ from sagemaker_autoshutdown.fleet.policy import act_policy
 from .scenes import NOON, SCOPE, app, stepped, sweep, volume
 
 MINUTE = timedelta(minutes=1)
+_QUEUE = ("Queue", "DeadLetters")
 #: One of each partition of AWS. All 46 regions take the linter fifteen times as long.
 REGIONS = ["us-east-1", "us-gov-west-1", "cn-north-1"]
 
@@ -87,6 +88,61 @@ def test_a_dry_run_has_no_function_that_acts() -> None:
 def test_a_queue_hides_a_message_for_six_times_the_functions_time() -> None:
     for seconds, found in template.stack()["Mappings"]["Visibility"].items():
         assert found["Seconds"] == 6 * int(seconds)
+
+
+def _of(kind: str) -> dict[str, dict[str, Any]]:
+    """The stack's resources of a type."""
+    found = template.stack()["Resources"]
+    return {name: each for name, each in found.items() if each["Type"] == kind}
+
+
+def test_every_queue_is_encrypted_and_loses_no_message() -> None:
+    queues = {name: each["Properties"] for name, each in _of("AWS::SQS::Queue").items()}
+    assert set(queues) == {f"{each}{end}" for each in ("Sweep", "Task") for end in _QUEUE}
+    for name, queue in queues.items():
+        assert queue["SqsManagedSseEnabled"] is True
+        if name.endswith("Queue"):
+            assert queue["VisibilityTimeout"]["Fn::FindInMap"][0] == "Visibility"
+            redrive, dead = queue["RedrivePolicy"], name.replace("Queue", "DeadLetters")
+            assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": [dead, "Arn"]}
+            assert redrive["maxReceiveCount"] == 3
+    for source in _of("AWS::Lambda::EventSourceMapping").values():
+        assert source["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_logs_end_with_the_stack_or_their_days_and_the_audit_is_kept_the_longest() -> None:
+    groups = _of("AWS::Logs::LogGroup")
+    days = {name: each["Properties"]["RetentionInDays"]["Ref"] for name, each in groups.items()}
+    assert days == {"SweeperLog": "LogDays", "ActorLog": "LogDays", "AuditLog": "AuditDays"}
+    assert template.PARAMETERS["AuditDays"]["Default"] >= 400
+    for each in (*groups.values(), *_of("AWS::DynamoDB::Table").values()):
+        assert each["DeletionPolicy"] == "Delete", "uninstalling leaves nothing"
+    for function in _of("AWS::Lambda::Function").values():
+        assert function["Properties"]["LoggingConfig"]["LogGroup"]["Ref"] in groups
+        assert function["Properties"]["ReservedConcurrentExecutions"]["Fn::If"][0] == "Reserve"
+
+
+def test_whatever_goes_wrong_on_aws_raises_an_alarm() -> None:
+    alarms = [each["Properties"] for each in _of("AWS::CloudWatch::Alarm").values()]
+    watched = {json.dumps([each["Namespace"], each["MetricName"]]) for each in alarms}
+    for found in _of("AWS::Logs::MetricFilter").values():
+        [metric] = found["Properties"]["MetricTransformations"]
+        assert json.dumps([metric["MetricNamespace"], metric["MetricName"]]) in watched
+    dead = [
+        each["Dimensions"][0]["Value"]["Fn::GetAtt"][0]
+        for each in alarms
+        if each["Namespace"] == "AWS/SQS"
+    ]
+    assert sorted(dead) == ["SweepDeadLetters", "TaskDeadLetters"]
+    [silent] = [each for each in alarms if each["ComparisonOperator"].startswith("Less")]
+    assert silent["TreatMissingData"] == "breaching"
+
+
+def test_a_member_account_demands_the_external_id() -> None:
+    for role in template.member()["Resources"].values():
+        [trust] = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        demanded = {"StringEquals": {"sts:ExternalId": {"Ref": "ExternalId"}}}
+        assert trust["Condition"]["Fn::If"][:2] == ["HasExternalId", demanded]
 
 
 class _Account(Aws):

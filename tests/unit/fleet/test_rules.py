@@ -140,6 +140,13 @@ def test_classes_that_are_not_enabled_do_not_act() -> None:
     assert not found.acts
 
 
+def test_a_rule_that_only_reports_does_not_act() -> None:
+    [made] = rule(up_for=HOUR).rules
+    found = judge(EDITOR, Rules((replace(made, acts=False),), frozenset(Grade)))
+    assert found is not None
+    assert not found.acts
+
+
 def test_free_apps_and_a_domains_rstudio_are_left_alone() -> None:
     everything = rule(up_for=HOUR)
     assert judge(app("JupyterServer", instance_type="system"), everything) is None
@@ -387,9 +394,10 @@ def test_rules_that_can_not_be_read_name_the_line(
     assert says in str(raised.value)
 
 
-def test_a_file_without_enabled_classes_is_a_dry_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("act", ["", '[act]\nwarning = "1h"', "[act]\nenabled = []"])
+def test_a_file_without_enabled_classes_is_a_dry_run(tmp_path: Path, act: str) -> None:
     path = tmp_path / "fleet.toml"
-    path.write_text('[[rules]]\nwhen = [{ idle_for = "2h" }, { up_for = "3d" }]\n')
+    path.write_text(f'[[rules]]\nwhen = [{{ idle_for = "2h" }}, {{ up_for = "3d" }}]\n{act}\n')
     rules = read(path).rules
     assert rules.grades == frozenset()
     assert rules.rules[0].when == (When(idle_for=2 * HOUR), When(up_for=72 * HOUR))
