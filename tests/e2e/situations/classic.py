@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,18 +16,24 @@ from tests.localstudio.scene import Scene
 from tests.localstudio.terminals import Terminal
 from tests.localstudio.testing import BlockingStudio, running_studio
 
-from .world import Space
+from .world import SecondServer, Space
 
 
 class Classic(Space):
     """The activity in one app of a user."""
 
     def __init__(
-        self, studio: BlockingStudio, scene: Scene, options: ServerOptions, app: AppKey
+        self,
+        studio: BlockingStudio,
+        scene: Scene,
+        options: ServerOptions,
+        app: AppKey,
+        app_python: str,
     ) -> None:
         super().__init__(studio, Server(studio, scene.target), scene.server, options)
         self.app = app
         self.app_name = app.name
+        self._app_python = app_python
         # The gateway: jupyter_server 1.x loses messages until it has connected to it.
         self._gateway = studio.do(lambda running: running.gateway_client(app.owner))
         self._terminals: dict[str, Terminal] = {}
@@ -46,6 +53,15 @@ class Classic(Space):
 
     def type(self, terminal: str, text: str) -> None:
         self.studio.type(self._terminals[terminal], f"{text}\n")
+
+    def second_server(self, *arguments: str, env: dict[str, str] | None = None) -> SecondServer:
+        """Its kernels run in an app's environment: that of Classic's server can't run any."""
+        data = self.home / "data"
+        spec = data / "kernels" / "python3" / "kernel.json"
+        spec.parent.mkdir(parents=True, exist_ok=True)
+        command = [self._app_python, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        spec.write_text(json.dumps({"argv": command, "display_name": "Python 3"}))
+        return super().second_server(*arguments, env={"JUPYTER_PATH": str(data), **(env or {})})
 
     def another_app(self) -> AppKey:
         """Another app of the user, on another instance, which the server knows."""
@@ -79,7 +95,7 @@ def classic_app(
         chosen = replace(options(**traits), python=server_python)
         scene = studio.classic(options=chosen)
         app = studio.create_kernel_app(scene.app.owner)
-        world = Classic(studio, scene, chosen, app)
+        world = Classic(studio, scene, chosen, app, app_python)
         until(lambda: world.status, "the app is in the status")
         try:
             yield world

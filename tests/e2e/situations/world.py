@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -240,6 +241,10 @@ class Space:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(code)
         return [self.interpreter, str(file)]
+
+    def short_folder(self) -> str:
+        """A folder with a short path, which is removed at the end."""
+        return self._ends.enter_context(tempfile.TemporaryDirectory())
 
     def second_server(self, *arguments: str, env: dict[str, str] | None = None) -> SecondServer:
         """Another Jupyter server in the app, as somebody starts it; it answers when this
