@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sagemaker_autoshutdown import aws, threads
-from sagemaker_autoshutdown.activity.jupyter import Models, Unreadable
+from sagemaker_autoshutdown.activity.jupyter import Models
 from sagemaker_autoshutdown.activity.kernel_probe import Answer, Told
 from sagemaker_autoshutdown.activity.kernel_requests import KernelUse
+from sagemaker_autoshutdown.activity.own_api import Unreadable
 from sagemaker_autoshutdown.activity.reader import ActivityReader
 from sagemaker_autoshutdown.aws import Aws, AwsError, ErrorKind
 from sagemaker_autoshutdown.clock import to_iso

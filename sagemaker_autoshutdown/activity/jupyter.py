@@ -1,7 +1,7 @@
 """Where Jupyter's kernels, sessions and terminals are read from.
 
 In Classic the server's objects are SageMaker's own and undocumented. Its REST API is known to work,
-so it is called over loopback. Elsewhere Jupyter's objects are read in process. A server whose
+so its handlers are asked. Elsewhere Jupyter's objects are read in process. A server whose
 kernels run behind a gateway lists only kernels that this very process started, so there the gateway
 is asked for all of them.
 """
@@ -21,15 +21,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 from jupyter_server.gateway.gateway_client import GatewayClient, gateway_request
 from jupyter_server.utils import ensure_async, url_path_join
 from tornado.escape import url_escape
-from tornado.httpclient import HTTPClientError, HTTPRequest
-from tornado.simple_httpclient import HTTPTimeoutError, SimpleAsyncHTTPClient
+from tornado.httpclient import HTTPRequest
 
 from ..clock import to_iso
 from ..threads import in_thread
-from . import kernel_probe
+from . import kernel_probe, own_api
 from .kernel_probe import Answer, Told
 from .kernel_requests import KernelRequests, KernelUse, listen
 from .other_kernels import OtherKernels
+from .own_api import REQUEST_TIMEOUT, Refused, Unreadable, server_token
 from .process_table import ProcFs, Readings
 from .terminal_input import last_input
 
@@ -40,15 +40,9 @@ log = logging.getLogger(__name__)
 
 Models = list[dict[str, Any]]
 
-#: Seconds for an answer from the server itself or from its gateway.
-REQUEST_TIMEOUT = 10.0
 #: Seconds after which sessions are listed over REST although no name is missing. The call is
 #: expensive, and only a session that waits for its kernel can be new.
 SESSIONS_INTERVAL = 300.0
-
-
-class Unreadable(Exception):
-    """Kernels or terminals could not be read; the message tells the user what failed."""
 
 
 class Source(Protocol):
@@ -256,8 +250,8 @@ class InProcessSource:
 
 
 class RestSource:
-    """The server's own REST API, asked over loopback; for Classic, where kernels are in apps
-    elsewhere, and system terminals on the free server."""
+    """The server's own REST API; for Classic, where kernels are in apps elsewhere, and system
+    terminals on the free server."""
 
     apps_are_here = False
 
@@ -267,13 +261,11 @@ class RestSource:
         self._serverapp = serverapp
         self._monotonic = monotonic
         self._sessions_at = float("-inf")
-        # Created when first needed: it belongs to the event loop that creates it.
-        self._client: SimpleAsyncHTTPClient | None = None
 
     async def kernels(self) -> Models:
         if _gateway_enabled():
             return await _gateway_kernels()
-        return _models("kernels", await self._get("api/kernels"))
+        return _models("kernels", await own_api.get(self._serverapp, "api/kernels"))
 
     async def other_kernels(self, listed: Collection[str] | None) -> Models:
         """None: what runs on the free server is in no app."""
@@ -281,8 +273,8 @@ class RestSource:
 
     async def terminals(self) -> Models:
         try:
-            return _models("terminals", await self._get("api/terminals"))
-        except _Refused as error:
+            return _models("terminals", await own_api.get(self._serverapp, "api/terminals"))
+        except Refused as error:
             if error.status == 404:  # terminals are switched off
                 return []
             raise
@@ -291,7 +283,7 @@ class RestSource:
         if not names_needed and self._monotonic() - self._sessions_at < SESSIONS_INTERVAL:
             return None
         try:
-            sessions = _models("sessions", await self._get("api/sessions"))
+            sessions = _models("sessions", await own_api.get(self._serverapp, "api/sessions"))
         except Exception as error:
             log.debug("sessions can't be read: %s", error)
             return None
@@ -324,52 +316,12 @@ class RestSource:
         """None that is in an app."""
         return {}
 
-    async def _get(self, path: str) -> Any:
-        """This server's own answer to a GET, over loopback."""
-        serverapp = self._serverapp
-        path = url_path_join("/", serverapp.base_url, path)
-        scheme, token = "https" if serverapp.certfile else "http", server_token(serverapp)
-        if self._client is None:
-            self._client = SimpleAsyncHTTPClient(force_instance=True)
-        request = HTTPRequest(
-            f"{scheme}://{self._host}:{serverapp.port}{path}?no_track_activity=1",
-            headers={"Authorization": f"token {token}"} if token else {},
-            connect_timeout=REQUEST_TIMEOUT,
-            request_timeout=REQUEST_TIMEOUT,
-            follow_redirects=False,
-            # The answer crosses no network.
-            decompress_response=False,
-            validate_cert=False,  # this process's own certificate
-        )
-        try:
-            answer = await self._client.fetch(request)
-        except HTTPTimeoutError:
-            raise Unreadable(f"{path}: no answer in {REQUEST_TIMEOUT:g} s") from None
-        except HTTPClientError as error:
-            raise _Refused(path, error.code) from None
-        return json.loads(answer.body)
-
     @property
     def _host(self) -> str:
         ip: str = self._serverapp.ip
         if ip in ("", "*", "0.0.0.0", "::"):  # noqa: S104
             return "127.0.0.1"
         return f"[{ip}]" if ":" in ip else ip
-
-
-class _Refused(Unreadable):
-    """The server answered with a status other than 200."""
-
-    def __init__(self, path: str, status: int) -> None:
-        super().__init__(f"{path}: HTTP {status}")
-        self.status = status
-
-
-def server_token(serverapp: ServerApp) -> str:
-    """The server's own token: the identity provider's in jupyter_server 2, the app's in 1."""
-    provider = getattr(serverapp, "identity_provider", None)
-    token = getattr(provider, "token", None) or getattr(serverapp, "token", "")
-    return str(token or "")
 
 
 def _gateway_enabled() -> bool:

@@ -22,11 +22,12 @@ from ..threads import in_thread
 from .background_jobs import BackgroundJobs, Finding, Jobs, OtherTerminal
 from .browser_requests import BrowserRequests, Use
 from .gpu_watch import GpuWatch
-from .jupyter import Source, Unreadable
+from .jupyter import Source
 from .kernel_answers import KernelAnswers
 from .kernel_probe import Answer, Told
 from .kernel_requests import KernelUse
 from .other_servers import OtherServers, ServerSeen
+from .own_api import Unreadable
 from .presence import PresenceTracker
 from .process_table import Readings
 

@@ -11,9 +11,10 @@ import pytest
 from jupyter_server.serverapp import ServerApp
 
 from sagemaker_autoshutdown.activity import kernel_probe
-from sagemaker_autoshutdown.activity.jupyter import InProcessSource, RestSource, server_token
+from sagemaker_autoshutdown.activity.jupyter import InProcessSource, RestSource
 from sagemaker_autoshutdown.activity.kernel_probe import Answer, Told
 from sagemaker_autoshutdown.activity.other_servers import OtherServer, OtherServers
+from sagemaker_autoshutdown.activity.own_api import server_token
 
 
 def answers(told: Mapping[str, Told]) -> dict[str, Answer]:
