@@ -305,11 +305,11 @@ function markText(mark: Mark, isKept: boolean, context: IContext): string {
   const at = time(Date.parse(mark.shutdown_at), context.now());
   return isKept
     ? trans.__(
-        "The fleet's rule %1 may still shut this down at %2.",
+        'The fleet\'s rule "%1" may still shut this down at %2.',
         mark.rule,
         at
       )
-    : trans.__("The fleet's rule %1 shuts this down at %2.", mark.rule, at);
+    : trans.__('The fleet\'s rule "%1" shuts this down at %2.', mark.rule, at);
 }
 
 /** Why the last attempt to shut it down failed, and what to do about it. */

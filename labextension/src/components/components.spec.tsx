@@ -395,7 +395,7 @@ describe('actions', () => {
         view(status({ apps: [shown], ...more }), {})
       );
       expect(container).toHaveTextContent(
-        "The fleet's rule gpus shuts this down at 12:20 PM."
+        'The fleet\'s rule "gpus" shuts this down at 12:20 PM.'
       );
       expect(screen.getByTitle('up for 3 h')).toBeVisible();
       expect(screen.getByRole('timer')).toHaveTextContent(

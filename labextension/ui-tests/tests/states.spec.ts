@@ -44,6 +44,13 @@ const fourApps = [
   { ...fixtures.busyApp, app_name: 'd', image: 'image/sagemaker-base' }
 ];
 
+/** A fleet's mark, of a rule that acts an hour before the app's own limit. */
+const mark = {
+  shutdown_at: fixtures.at(300),
+  rule: 'nights',
+  why: 'idle for 1 h after 20:00'
+};
+
 const STATES: Record<string, IAnswers> = {
   'busy and warned': {
     status: fixtures.status({ apps: [fixtures.busyApp, fixtures.warnedApp] })
@@ -88,6 +95,13 @@ const STATES: Record<string, IAnswers> = {
       ]
     })
   },
+  marked: { status: fixtures.status({ apps: [fixtures.app({ mark })] }) },
+  'kept and marked': {
+    status: fixtures.status({ apps: [{ ...fixtures.keptApp, mark }] })
+  },
+  'dry run, overdue': {
+    status: fixtures.status({ dry_run: true, apps: [fixtures.warnedApp] })
+  },
   'busy and kept': {
     status: fixtures.status({
       apps: [{ ...fixtures.busyApp, kept_until: fixtures.at(3600) }]
@@ -112,6 +126,19 @@ const STATES: Record<string, IAnswers> = {
     status: fixtures.status({
       instances: [
         fixtures.instance({ usd_per_hour: null, price_source: 'unpriced' })
+      ]
+    })
+  },
+  'one of two unpriced': {
+    status: fixtures.status({
+      instances: [
+        fixtures.instance(),
+        fixtures.instance({
+          instance_type: 'ml.new.large',
+          app_names: [],
+          usd_per_hour: null,
+          price_source: 'unpriced'
+        })
       ]
     })
   },
@@ -197,6 +224,7 @@ const SHORT = [
   'active',
   'kept',
   'busy and kept',
+  'marked',
   'starting',
   'shutting down',
   'dry run',
@@ -207,6 +235,82 @@ const SHORT = [
   'long and dear',
   'notebook instance'
 ];
+
+interface ISaid {
+  /** The panel's first words, its app where there are several, and what it costs. */
+  top: RegExp;
+  bar: RegExp;
+  /** The words on the cards' badges. */
+  badges?: string[];
+}
+
+/** What is said of a state in the two places where people look first. */
+const ANSWERS: Record<string, ISaid> = {
+  'idle, nothing recorded': {
+    top: /^Shuts down in 1 h at 1:00 PM\$0\.05\/h$/,
+    bar: /^Stops in 1 h · \$0\.05\/h$/,
+    badges: ['Idle']
+  },
+  'busy and warned': {
+    top: /^Shuts down in [34]:\d\d at 12:04 PM ?pytorch-2\.0\.0-gpu-py310 ?\$0\.79\/h · \$3\.50 today$/,
+    bar: /^Stops in [34]:\d\d · \$0\.79\/h$/,
+    badges: ['Busy', 'Stops soon']
+  },
+  'busy and kept': {
+    top: /^Busy: train\.ipynb ?\$0\.05\/h · \$3\.50 today$/,
+    bar: /^Busy · \$0\.05\/h$/
+  },
+  kept: {
+    top: /^Kept until 4:00 PM/,
+    bar: /^Kept 4 h · \$0\.05\/h$/,
+    badges: ['Kept']
+  },
+  'dry run': {
+    top: /^Dry run: nothing is shut down/,
+    bar: /^Dry run · \$0\.05\/h$/
+  },
+  'dry run, overdue': {
+    top: /^Dry run: nothing is shut down/,
+    bar: /^Dry run · /,
+    badges: ['Overdue']
+  },
+  'nothing runs': {
+    top: /^Nothing running ?\$3\.50 today$/,
+    bar: /^Nothing running$/
+  },
+  'shutting down': {
+    top: /^Shutting down/,
+    bar: /^Shutting down · \$0\.05\/h$/,
+    badges: ['Shutting down']
+  },
+  unpriced: {
+    top: /^Shuts down in 1 h at 1:00 PM ?Price unknown · \$3\.50 today$/,
+    bar: /^Stops in 1 h · Price unknown$/
+  },
+  'one of two unpriced': {
+    top: /\$0\.05\/h \+ 1 without a price · \$3\.50 today$/,
+    bar: /^Stops in 1 h · \$0\.05\/h \+ 1 without a price$/
+  },
+  starting: {
+    top: /^Starting/,
+    bar: /^Starting · \$0\.05\/h$/,
+    badges: ['Starting']
+  },
+  'can not delete, failed': {
+    top: /^Could not be shut down/,
+    bar: /^! Not shut down · /,
+    badges: ['Not shut down', 'Did not start']
+  },
+  marked: {
+    top: /^Shuts down in [45]:\d\d at 12:05 PM/,
+    bar: /^Stops in [45]:\d\d · \$0\.05\/h$/
+  },
+  'kept and marked': { top: /^Kept until 4:00 PM/, bar: /^Kept 4 h · / },
+  'long and dear': {
+    top: /\$100\.05\/h · \$2,400\.00 today$/,
+    bar: /^Stops in 30 d · /
+  }
+};
 
 /** The panel's message without a status. */
 const SAID: Record<number, string> = {
@@ -219,6 +323,8 @@ const SAID: Record<number, string> = {
 const WIDTHS = [250, 400];
 
 let studio: Studio;
+/** How many states were shown. */
+let shown = 0;
 
 test.beforeAll(async () => {
   studio = await Studio.start({
@@ -235,67 +341,116 @@ async function ask(page: Page): Promise<void> {
   await answered;
 }
 
-/** Let the panel ask again, and wait until it shows the answer. */
+/** Let the panel ask again, and wait until it shows the answer: this one, not another like it. */
 async function show(page: Page, answers: IAnswers): Promise<void> {
-  await ask(page);
-  const panel = page.locator(PANEL);
-  if (typeof answers.status === 'number') {
-    await expect(panel).toContainText(SAID[answers.status] ?? '');
-  } else if (answers.status.host === 'none') {
-    await expect(panel).toContainText(answers.status.message);
+  const { status } = answers;
+  let said = '';
+  if (typeof status === 'number') {
+    said = SAID[status] ?? '';
+  } else if (status.host === 'none') {
+    said = status.message;
   } else {
-    const { apps } = answers.status;
-    await expect(panel.locator('.jp-AutoShutdown-app')).toHaveCount(
-      apps.length
-    );
-    for (const app of apps) {
-      const states = panel.locator('.jp-AutoShutdown-app');
-      await expect(
-        states.and(page.locator(`[data-state=${app.state}]`))
-      ).not.toHaveCount(0);
-    }
+    shown += 1;
+    said = `0.1.0+${String(shown)}.`;
+    answers.status = { ...status, version: said };
   }
+  await ask(page);
+  await page.waitForFunction(
+    ([panel, text]) =>
+      document.querySelector(panel)?.textContent?.includes(text),
+    [PANEL, said] as const
+  );
 }
 
-async function violations(page: Page): Promise<string[]> {
-  await page.evaluate(
-    `globalThis.axe === undefined && (() => { ${axe.source} })()`
-  );
+interface ISeen {
+  violations: string[];
+  /** Whether something sticks out to the right. */
+  isCut: boolean;
+  /** In pixels, of each card: an instance's box with the app on it, or one of several apps on it. */
+  heights: number[];
+}
+
+/** What is wrong with the panel and the status bar as they are. */
+async function inspect(page: Page): Promise<ISeen> {
+  const isThere = await page.evaluate(() => 'axe' in globalThis);
+  if (!isThere) {
+    await page.evaluate(axe.source);
+  }
   return page.evaluate(
-    async ([panel, bar]) => {
+    async ([selector, bar]) => {
       const { axe: here } = globalThis as unknown as { axe: typeof axe };
-      const include = [panel, bar].filter(each => document.querySelector(each));
+      const include = [selector, bar].filter(each =>
+        document.querySelector(each)
+      );
       const { violations: found } = await here.run(
         { include },
         { resultTypes: ['violations'] }
       );
-      return found.flatMap(({ id, nodes }) =>
-        nodes.map(node => `${id}: ${node.html}\n${node.failureSummary ?? ''}`)
-      );
+      const panel = document.querySelector(selector) as Element;
+      const right = panel.getBoundingClientRect().left + panel.clientWidth;
+      return {
+        violations: found.flatMap(({ id, nodes }) =>
+          nodes.map(node => `${id}: ${node.html}\n${node.failureSummary ?? ''}`)
+        ),
+        isCut: [...panel.querySelectorAll('*')].some(
+          each => each.getBoundingClientRect().right > right + 0.5
+        ),
+        heights: [
+          ...panel.querySelectorAll('.jp-AutoShutdown-instance')
+        ].flatMap(box => {
+          const apps = [...box.querySelectorAll('.jp-AutoShutdown-app')];
+          const cards = apps.length === 1 ? [box] : apps;
+          return cards.map(card => card.getBoundingClientRect().height);
+        })
+      };
     },
     [PANEL, '.jp-AutoShutdown-statusBar'] as const
   );
 }
 
-/** In pixels, of each card: an instance's box with the app on it, or one of several apps on it. */
-function heights(page: Page): Promise<number[]> {
-  return page.locator('.jp-AutoShutdown-instance').evaluateAll(boxes =>
-    boxes.flatMap(box => {
-      const apps = [...box.querySelectorAll('.jp-AutoShutdown-app')];
-      const cards = apps.length === 1 ? [box] : apps;
-      return cards.map(card => card.getBoundingClientRect().height);
-    })
-  );
+/** Where a line must not end, there is another kind of space. */
+function anySpaces({ source }: RegExp): RegExp {
+  return new RegExp(source.replace(/ /g, '\\s'));
 }
 
-/** Whether something sticks out to the right, or below another. */
-async function isCut(page: Page): Promise<boolean> {
-  return page.locator(PANEL).evaluate(panel => {
-    const right = panel.getBoundingClientRect().left + panel.clientWidth;
-    return [...panel.querySelectorAll('*')].some(
-      each => each.getBoundingClientRect().right > right + 0.5
+/** The answer is right, large and on top, and the cards' words with it. */
+async function answered(
+  page: Page,
+  state: string,
+  width: number
+): Promise<void> {
+  const said = ANSWERS[state];
+  if (said === undefined) {
+    return;
+  }
+  const panel = page.locator(PANEL);
+  await expect(panel.locator('.jp-AutoShutdown-answer')).toHaveText(
+    anySpaces(said.top)
+  );
+  await expect(page.locator('.jp-AutoShutdown-statusBar').first()).toHaveText(
+    anySpaces(said.bar)
+  );
+  if (said.badges !== undefined) {
+    await expect(panel.locator('.jp-AutoShutdown-state')).toHaveText(
+      said.badges
     );
+  }
+  const { first, ends, size, rest } = await panel.evaluate(node => {
+    const top = node.getBoundingClientRect().top;
+    const large = node.querySelector('.jp-AutoShutdown-large') as Element;
+    const money = node.querySelector('.jp-AutoShutdown-money');
+    const fontSize = (of: Element): number =>
+      parseFloat(getComputedStyle(of).fontSize);
+    return {
+      first: large.getBoundingClientRect().top - top,
+      ends: (money ?? large).getBoundingClientRect().bottom - top,
+      size: fontSize(large),
+      rest: fontSize(node)
+    };
   });
+  expect.soft(first, `${state} at ${String(width)} px`).toBeLessThan(70);
+  expect.soft(ends, `${state} at ${String(width)} px`).toBeLessThan(160);
+  expect.soft(size).toBeGreaterThan(rest * 1.2);
 }
 
 for (const { theme, forcedColors } of LOOKS) {
@@ -317,25 +472,30 @@ for (const { theme, forcedColors } of LOOKS) {
     await page.emulateMedia({ forcedColors: forcedColors ?? null });
 
     const look = async (state: string, width: number): Promise<void> => {
+      const where = `${state} at ${String(width)} px`;
       if (process.env.PICTURES) {
-        const file = `${state} ${name} ${width}.png`.replace(/[ ,]+/g, '-');
-        await panel.screenshot({ path: info.outputPath(file) });
+        const file = `${where} ${name}.png`.replace(/[ ,]+/g, '-');
+        await page.screenshot({ path: info.outputPath(file) });
       }
-      expect.soft(await isCut(page), `${state} at ${width} px`).toBe(false);
-      expect.soft(await violations(page), state).toEqual([]);
+      const { violations, isCut, heights } = await inspect(page);
+      expect.soft(isCut, where).toBe(false);
+      expect.soft(violations, where).toEqual([]);
+      if (SHORT.includes(state)) {
+        expect.soft(Math.max(0, ...heights), where).toBeLessThanOrEqual(130);
+      }
     };
 
     for (const width of WIDTHS) {
       await setPanelWidth(page, width);
-      for (const [state, shown] of Object.entries(STATES)) {
+      for (const [state, { status }] of Object.entries(STATES)) {
         await test.step(`${state}, ${width} px`, async () => {
-          answers.status = shown.status;
-          await show(page, shown);
-          await look(state, width);
-          if (SHORT.includes(state)) {
-            const tallest = Math.max(0, ...(await heights(page)));
-            expect.soft(tallest, state).toBeLessThanOrEqual(130);
+          answers.status = status;
+          await show(page, answers);
+          // Words do not depend on colours.
+          if (theme === 'JupyterLab Light') {
+            await answered(page, state, width);
           }
+          await look(state, width);
         });
       }
       answers.status = fixtures.status();
@@ -352,6 +512,8 @@ for (const { theme, forcedColors } of LOOKS) {
       answers.status = 502;
       await ask(page);
       await expect(panel).toContainText('This JupyterLab was shut down at');
+      // None was open, so nothing is claimed of documents.
+      await expect(panel).not.toContainText(/Documents|\$|Shutting down/);
       await look('ended', WIDTHS[1] ?? 0);
     });
 
@@ -374,13 +536,16 @@ for (const { theme, forcedColors } of LOOKS) {
   });
 }
 
-for (const { theme } of LOOKS.slice(0, 2)) {
-  test(`what is opened, and what is refused, is accessible in ${theme}`, async ({
+for (const { theme, forcedColors } of LOOKS) {
+  const name = forcedColors ? 'forced colours' : theme;
+  test(`what is opened, and what is refused, is accessible in ${name}`, async ({
     page
   }, info) => {
     await page.setViewportSize({ width: 1100, height: 1900 });
     await answerWith(page, {
-      status: fixtures.status({ apps: [fixtures.busyApp] }),
+      status: fixtures.status({
+        apps: [{ ...fixtures.busyApp, mark }]
+      }),
       settings: fixtures.settings({
         max_keep_alive: 7200,
         saved: false,
@@ -389,7 +554,12 @@ for (const { theme } of LOOKS.slice(0, 2)) {
     });
     await openLab(page, studio.labUrl);
     const panel = await openPanel(page);
-    await setTheme(page, theme);
+    if (!(await setTheme(page, theme))) {
+      // It came with JupyterLab 4.2.
+      expect(theme).toBe('JupyterLab Dark High Contrast');
+      return;
+    }
+    await page.emulateMedia({ forcedColors: forcedColors ?? null });
     await setPanelWidth(page, WIDTHS[0] ?? 0);
     await panel.getByRole('button', { name: 'Details of' }).click();
     await panel.getByRole('button', { name: 'About these figures' }).click();
@@ -414,14 +584,121 @@ for (const { theme } of LOOKS.slice(0, 2)) {
     await panel
       .getByRole('button', { name: `Save: ${limit}`, exact: true })
       .click();
-    await expect(panel.getByRole('alert').filter({ hasText: /./ })).toHaveCount(
-      2
-    );
-    await panel.screenshot({ path: info.outputPath('opened.png') });
-    expect(await violations(page)).toEqual([]);
-    expect(await isCut(page)).toBe(false);
+    const refused = panel.getByRole('alert').filter({ hasText: /./ });
+    await expect(refused).toHaveCount(2);
+    // What is allowed is said once: by the hint, or else by the error.
+    await expect(panel.getByText(/Allowed: 10\smin to 4\sh/)).toHaveCount(1);
+    const long = panel.getByLabel('Warning before a shutdown', { exact: true });
+    await long.fill('9999999');
+    expect(
+      await long.evaluate(input => input.scrollWidth - input.clientWidth)
+    ).toBeLessThanOrEqual(0);
+    for (const width of WIDTHS) {
+      await setPanelWidth(page, width);
+      const path = info.outputPath(`opened-${String(width)}.png`);
+      await panel.screenshot({ path });
+      expect(await inspect(page)).toMatchObject({
+        violations: [],
+        isCut: false
+      });
+    }
   });
 }
+
+test('the chart is read by pointer and by focus; its last day is what is said of today', async ({
+  page
+}) => {
+  await answerWith(page, { status: fixtures.status() });
+  await openLab(page, studio.labUrl);
+  const panel = await openPanel(page);
+  const chart = panel.getByRole('slider', { name: 'Cost by day' });
+  const said = panel.locator('figcaption');
+  await expect(said).toHaveText(/^In use\s*Idle\s*Weekend$/);
+  const box = await chart.boundingBox();
+  await chart.hover({ position: { x: (box?.width ?? 0) - 2, y: 20 } });
+  const today = 'Fri, Sep 18: in use $2.00, idle $1.50';
+  await expect(said).toHaveText(today);
+  await expect(panel.getByRole('row', { name: /^Today/ })).toHaveText(
+    /\$3\.50\s*\$1\.50$/
+  );
+  await expect(panel.locator('.jp-AutoShutdown-answer')).toContainText(
+    '$3.50 today'
+  );
+  await chart.hover({ position: { x: 2, y: 20 } });
+  await expect(said).toContainText('Thu, Aug 20');
+  await page.mouse.move(0, 0);
+  await expect(said).toHaveText(/^In use/);
+  await expect(async () => {
+    await chart.focus();
+    await expect(said).toHaveText(today, { timeout: 1000 });
+  }).toPass();
+  await expect(panel.locator('.jp-AutoShutdown-yAxis')).toHaveText('$5$0');
+  await expect(panel.locator('.jp-AutoShutdown-weekend')).toHaveCount(8);
+
+  // The benefit first, remarks on request, and no share of so little.
+  const costs = panel.getByRole('region', { name: 'Costs' });
+  await expect(costs).toHaveText(/^Costs\s*About \$8\.75 saved in 30 days/);
+  await expect(costs).not.toContainText(/%|Not included/);
+  await panel.getByRole('button', { name: 'About these figures' }).click();
+  await expect(costs).toContainText('Not included: 1 h 30 min of instances');
+});
+
+test('what happened is told with its day and what it saved', async ({
+  page
+}) => {
+  await answerWith(page, { status: fixtures.status() });
+  await openLab(page, studio.labUrl);
+  const panel = await openPanel(page);
+  const lines = panel.locator('.jp-AutoShutdown-history li');
+  await expect(lines).toHaveText([
+    '10:00 AM · datascience-1.0 kept until 11:00 AM',
+    'Thu 8:00 PM · pytorch-2-0 shut down after 2 h idle, about $1.47 saved',
+    'Tue 12:00 PM · pytorch-2-0 shut down by you'
+  ]);
+  await panel.getByRole('button', { name: 'Show more' }).click();
+  await expect(lines).toHaveCount(4);
+});
+
+test('only what is about to go has a loud button, and what is kept counts down nowhere', async ({
+  page
+}) => {
+  const answers: IAnswers = { status: fixtures.status() };
+  await answerWith(page, answers);
+  await openLab(page, studio.labUrl);
+  const panel = await openPanel(page);
+  const loud = panel.locator('button.jp-AutoShutdown-main');
+  const shutDown = panel.locator('button').filter({ hasText: /^Shut down$/ });
+  await show(page, answers);
+  await expect(loud).toHaveCount(0);
+  answers.status = fixtures.status({ apps: [fixtures.warnedApp] });
+  await show(page, answers);
+  await expect(loud).toHaveText(['Keep 1 h']);
+  const colour = (node: Element): string =>
+    getComputedStyle(node).backgroundColor;
+  expect(await shutDown.evaluate(colour)).toBe('rgba(0, 0, 0, 0)');
+  answers.status = fixtures.status({ apps: [fixtures.app({ mark })] });
+  await show(page, answers);
+  await expect(loud).toHaveText(['Keep 1 h']);
+  await expect(panel).toContainText(
+    'The fleet\'s rule "nights" shuts this down at 12:05 PM.'
+  );
+  // As long as the administrator allows: a press adds nothing, and says why.
+  answers.settings = fixtures.settings({ max_keep_alive: 4 * 3600 });
+  answers.status = fixtures.status({ apps: [fixtures.keptApp] });
+  await page.reload();
+  await whenUp(page);
+  await openPanel(page);
+  await show(page, answers);
+  const card = panel.locator('.jp-AutoShutdown-app');
+  const more = card.getByRole('button', { name: 'another hour' });
+  await expect(more).toHaveAttribute('aria-disabled', 'true');
+  await expect(more).toHaveAttribute(
+    'title',
+    /your administrator allows: 4\sh/
+  );
+  await expect(card).not.toContainText(/left|\d:\d\d:?\d* left|Stops/);
+  await expect(panel.getByRole('timer')).toHaveCount(0);
+});
 
 test('colours that are forced hide neither icons nor what the chart means', async ({
   page
