@@ -127,12 +127,13 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(INSTALLED)
+bench: $(INSTALLED) $(BROWSER_INSTALLED) system-packages
 	$(BIN)/python -m tests.benchmarks
 	$(BIN)/python -m tests.benchmarks.bench_costs
 	$(BIN)/python -m tests.benchmarks.bench_fleet
 	$(BIN)/python -m tests.benchmarks.bench_rollout
 	$(BIN)/python -m tests.e2e.situations
+	cd $(BROWSER) && $(JLPM) bench
 
 wheel: $(PANEL_INSTALLED)
 	rm -rf dist
