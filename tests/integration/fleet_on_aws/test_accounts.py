@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import boto3
 import pytest
@@ -32,16 +33,21 @@ role_arn = "arn:aws:iam::333333333333:role/sagemaker-autoshutdown-fleet-reader"
 """
 
 
-def member_roles(engines: Ministack, account: str = MEMBER) -> None:
-    """The roles of ``fleet-member.yaml``, as far as STS checks them."""
-    iam = boto3.session.Session().client(
-        "iam",
+def in_account(engines: Ministack, account: str, service: str) -> Any:
+    """A client of boto3 for the root of an account."""
+    return boto3.session.Session().client(
+        service,
         region_name=REGION,
         endpoint_url=engines.url,
         verify=str(engines.ca),
         aws_access_key_id=account,
         aws_secret_access_key="test",  # noqa: S106
     )
+
+
+def member_roles(engines: Ministack, account: str) -> None:
+    """The roles of ``fleet-member.yaml``, as far as STS checks them."""
+    iam = in_account(engines, account, "iam")
     trusted = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
     statement = {"Effect": "Allow", "Principal": trusted, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
@@ -65,7 +71,7 @@ def room(
 def test_an_account_that_lets_nobody_in_leaves_the_two_others_working(
     engines: Ministack, room: EngineRoom, caplog: pytest.LogCaptureFixture
 ) -> None:
-    member_roles(engines)
+    member_roles(engines, MEMBER)
     assert room.call(handlers.sweep, [room.planned()]) == []
     messages = room.received(room.sweeps)
     bodies = [json.loads(each["body"]) for each in messages]

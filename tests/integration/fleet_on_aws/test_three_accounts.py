@@ -1,11 +1,14 @@
 """The stack that users deploy, over three accounts: one is denied, one is throttled, and an app is
-started again under its old name between its mark and its shutdown."""
+started again under its old name between its mark and its shutdown. The roles of the others are
+those of the template for member accounts, with an external id.
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ import pytest
 from sagemaker_autoshutdown.aws import Aws
 from sagemaker_autoshutdown.clock import to_iso
 from sagemaker_autoshutdown.fleet.model import Scope
-from sagemaker_autoshutdown.fleet.on_aws import bundle
+from sagemaker_autoshutdown.fleet.on_aws import bundle, files
 from sagemaker_autoshutdown.fleet.on_aws.table import Table
 from sagemaker_autoshutdown.hosts.marks import MARK_TAG
 from tests.localstudio import Fault
@@ -28,13 +31,15 @@ from tests.unit.fleet.scenes import NOON
 
 from .conftest import Fleet
 from .engine_room import enter_editors
-from .test_accounts import CLOSED, MEMBER, member_roles
+from .test_accounts import CLOSED, MEMBER, in_account
 
 WARNING = 30
 #: Some rounds, a warning and a pause after a failure, on a machine that does other things too.
 LIMIT = 400.0
 #: Each account has a region of its own, by which the two Studios are told apart.
 MEMBERS, DENIED = "eu-central-1", "us-west-2"
+#: What both member accounts demand to hear.
+HANDSHAKE = "handshake-5512"
 CONFIG = f"""
 [prices]
 price_list_api = false
@@ -53,10 +58,12 @@ regions = ["{REGION}"]
 [[accounts]]
 name = "member"
 role_arn = "arn:aws:iam::{MEMBER}:role/sagemaker-autoshutdown-fleet-reader"
+external_id = "{HANDSHAKE}"
 regions = ["{MEMBERS}"]
 [[accounts]]
 name = "closed"
 role_arn = "arn:aws:iam::{CLOSED}:role/sagemaker-autoshutdown-fleet-reader"
+external_id = "another"
 regions = ["{DENIED}"]
 """
 
@@ -69,17 +76,22 @@ def studios(tmp_path: Path) -> Iterator[dict[str, BlockingStudio]]:
 
 
 @pytest.fixture
-def gate(studios: dict[str, BlockingStudio]) -> Iterator[str]:
-    """The endpoint of SageMaker: the account of a request's region answers, or denies."""
+def signers() -> dict[tuple[str, str], set[str]]:
+    """The access keys that calls of SageMaker were signed with, by region and operation."""
+    return defaultdict(set)
+
+
+@pytest.fixture
+def gate(
+    studios: dict[str, BlockingStudio], signers: dict[tuple[str, str], set[str]]
+) -> Iterator[str]:
+    """The endpoint of SageMaker: the account of a request's region answers."""
 
     class Handler(Gate):
         def respond(self, body: bytes) -> None:
-            studio = studios.get(self.signer[1])
-            if studio is None:
-                denied = {"__type": "AccessDeniedException", "Message": "not in this account"}
-                self.answer(400, json.dumps(denied).encode(), "application/x-amz-json-1.1")
-                return
-            self.forward(studio.endpoint_url, body)
+            key, region = self.signer
+            signers[region, self.headers["X-Amz-Target"].partition(".")[2]].add(key)
+            self.forward(studios[region].endpoint_url, body)
 
     with serving(Handler) as url:
         yield url
@@ -96,6 +108,29 @@ def fleet(
         fleet = Fleet(engines, code)
         yield fleet
         fleet.deployment.remove()
+
+
+def _enter_member(engines: Ministack, account: str, outputs: Mapping[str, str]) -> None:
+    """Deploys the template for member accounts there."""
+    cloudformation = in_account(engines, account, "cloudformation")
+    given = {
+        "SweeperRoleArn": outputs["SweeperRoleArn"],
+        "ActorRoleArn": outputs["ActorRoleArn"],
+        "ExternalId": HANDSHAKE,
+    }
+    cloudformation.create_stack(
+        StackName="fleet-member",
+        TemplateBody=files.cloudformation_files()["fleet-member.yaml"],
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+        Parameters=[{"ParameterKey": name, "ParameterValue": given[name]} for name in given],
+    )
+
+    def is_made() -> bool:
+        [stack] = cloudformation.describe_stacks(StackName="fleet-member")["Stacks"]
+        assert "ROLLBACK" not in stack["StackStatus"], stack
+        return bool(stack["StackStatus"] == "CREATE_COMPLETE")
+
+    wait_for(is_made, "the roles of a member account")
 
 
 class Rounds:
@@ -159,20 +194,22 @@ def _again(studio: BlockingStudio, key: AppKey) -> float:
 
 @pytest.mark.whole_stack
 def test_an_account_that_denies_and_one_that_throttles_leave_the_rest_as_it_is(
-    fleet: Fleet, studios: dict[str, BlockingStudio]
+    fleet: Fleet,
+    studios: dict[str, BlockingStudio],
+    signers: dict[tuple[str, str], set[str]],
 ) -> None:
     own, member = studios[REGION], studios[MEMBERS]
     _, keys = enter_editors(own, 3)
     domain, editors = enter_editors(member)
     other = _enter_other(member, domain)
-    for account in (MEMBER, CLOSED):
-        member_roles(fleet.engines, account)
     own.do(lambda s: s.faults.on(Fault("ListApps", code="ThrottlingException", times=2)))
     own.do(lambda s: s.faults.on(Fault("DeleteApp", code="ThrottlingException", times=1)))
 
     fleet.deploy(CONFIG, Act="true", IntervalMinutes="60")
 
     outputs = fleet.deployment.outputs()
+    for account in (MEMBER, CLOSED):
+        _enter_member(fleet.engines, account, outputs)
     rounds = Rounds(fleet.engines, outputs["SweepQueueUrl"])
     again = keys[0]
 
@@ -224,3 +261,11 @@ def test_an_account_that_denies_and_one_that_throttles_leave_the_rest_as_it_is(
     wait_for(lambda: audit().get("stopped") == names, "the audit")
     assert again.owner_name in audit()["spared"]
     assert len(audit()["failed"]) == 1, "the one that was throttled"
+
+    sts = fleet.engines.client("sts")
+    for region, account in ((REGION, ACCOUNT), (MEMBERS, MEMBER)):
+        reader, actor = signers[region, "ListApps"], signers[region, "DeleteApp"]
+        assert not reader & actor, "two roles, of which one only reads"
+        accounts = {sts.get_access_key_info(AccessKeyId=key)["Account"] for key in reader | actor}
+        assert accounts == {account}
+    assert not [region for region, _ in signers if region == DENIED], "it gave no credentials"
