@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from datetime import timedelta
 from decimal import Decimal
@@ -11,7 +12,8 @@ import pytest
 
 from sagemaker_autoshutdown.aws import Role
 from sagemaker_autoshutdown.fleet.config import Account, Config, InvalidConfig, read
-from sagemaker_autoshutdown.fleet.tables import line_of
+from sagemaker_autoshutdown.fleet.tables import Table, line_of
+from tests.paths import ROOT
 
 WHOLE = """
 interval = "10m"
@@ -82,6 +84,26 @@ def test_everything_that_can_be_said_is_understood(tmp_path: Path) -> None:
     assert config.price_file == str(tmp_path / "prices.csv")
     assert not config.price_list_api
     assert config.tags == ("team", "cost-center")
+
+
+def test_every_setting_is_in_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "token").write_text("t0ken\n")
+    (tmp_path / "prices.csv").write_text("instance_type,usd_per_hour\nml.x,1\n")
+    path = tmp_path / "fleet.toml"
+    acting = "[act.limits]\n[act.notify]\n[[rules]]\nwhich = {}\nwhen = { up_for = '1h' }\n"
+    path.write_text(WHOLE + acting)
+    names: set[str] = set()
+    original = Table.end
+
+    def end(table: Table, known: str) -> None:
+        names.update(re.findall(r"\w+", known))
+        original(table, known)
+
+    monkeypatch.setattr(Table, "end", end)
+    read(path)
+    assert {"lookback", "cloudtrail", "max_keep", "webhook_format", "coverage"} <= names
+    docs = "".join((ROOT / "docs" / f"{name}.md").read_text() for name in ("fleet", "fleet-on-aws"))
+    assert not names - {"and"} - set(re.findall(r"\w+", docs))
 
 
 def test_an_empty_file_is_as_no_file(tmp_path: Path) -> None:

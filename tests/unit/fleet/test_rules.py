@@ -270,6 +270,14 @@ def test_canvas_is_judged_by_what_cloudwatch_measured_lately(
         assert found.grade is Grade.REPORTED
 
 
+def test_a_measurement_of_an_earlier_session_of_canvas_is_not_about_this_one() -> None:
+    """CloudWatch still has it when the user has just started a session again, at noon."""
+    for measured, is_due in ((-5, False), (5, True)):
+        facts = Facts(canvas={CANVAS.key: Idle(3 * HOUR, after(measured))})
+        found = judge(CANVAS, rule(idle_for=2 * HOUR), minutes=10, facts=facts)
+        assert (found is not None) is is_due
+
+
 def test_canvas_without_a_measurement_is_unknown_and_other_apps_are_never_idle() -> None:
     for facts in (Facts(canvas={}), Facts()):
         found = judge(CANVAS, rule(idle_for=HOUR), facts=facts)
