@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 
 from ..aws import Aws, AwsError
 from .model import CANVAS, Key, Sweep
-from .reports import AppReports, apps_of_scope
+from .reports import AppReports, apps_of_scope, span_of
 from .rules.model import Facts, Idle, Rules
 
 NAMESPACE, METRIC = "/aws/sagemaker/Canvas/AppActivity", "TimeSinceLastActive"
@@ -67,7 +67,8 @@ def _newest(times: Iterable[datetime], values: Iterable[float]) -> Idle | None:
     if not pairs:
         return None
     at, seconds = max(pairs)
-    return Idle(timedelta(seconds=seconds), at)
+    idle = span_of(seconds)
+    return None if idle is None else Idle(idle, at)
 
 
 def _query(number: int, key: Key) -> dict[str, object]:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from http.client import HTTPException, IncompleteRead
+from math import isfinite
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -121,6 +122,8 @@ class PrometheusServer:
                 labels, value = series["metric"], float(series["value"][1])
                 name = labels["__name__"][len(PREFIX + "app_") :]
             except (KeyError, IndexError, TypeError, ValueError):
+                continue
+            if not isfinite(value):
                 continue
             key = (
                 str(labels.get("account_id", "")),
@@ -276,10 +279,18 @@ def apps_of_scope(found: AppReports, scope: Scope) -> Mapping[tuple[ReportKey, s
 def _reported(values: Mapping[str, float]) -> Reported:
     idle = values.get(_IDLE)
     return Reported(
-        None if idle is None else timedelta(seconds=idle),
+        None if idle is None else span_of(idle),
         _moment(values.get(_DEADLINE)),
         _moment(values.get(_KEPT)),
     )
+
+
+def span_of(seconds: float) -> timedelta | None:
+    """A measured duration; None if it can't be one. Whoever may write a metric chooses it."""
+    try:
+        return timedelta(seconds=seconds)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _moment(seconds: float | None) -> datetime | None:

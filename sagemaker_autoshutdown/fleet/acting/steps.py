@@ -89,7 +89,8 @@ def kept_until(hold: Hold | None, wanted: datetime, now: datetime, limits: Limit
 
 def exception_of(tag: str | None) -> datetime | None:
     """The end of an exception, from a tag's value such as ``keep-until:2026-12-01T18:00Z``, or
-    ``keep-until:2026-12-01`` for the end of that day in UTC. None for anything else."""
+    ``keep-until:2026-12-01`` for the end of that day in UTC. None for anything else. Whoever may
+    tag an app chooses the value: no value may stop a sweep."""
     name, _, value = (tag or "").strip().partition(":")
     if name.strip().lower() != "keep-until":
         return None
@@ -98,8 +99,11 @@ def exception_of(tag: str | None) -> datetime | None:
         moment = from_iso(value)
     except ValueError:
         return None
-    is_day = re.fullmatch(r"\d{4}-\d\d-\d\d", value) is not None
-    return moment + timedelta(days=1) if is_day else moment
+    is_day = re.fullmatch(r"\d{4}-?\d\d-?\d\d", value) is not None
+    try:
+        return moment + timedelta(days=1) if is_day else moment
+    except OverflowError:  # the last day of the calendar, for "for ever"
+        return moment
 
 
 class Check(str, Enum):

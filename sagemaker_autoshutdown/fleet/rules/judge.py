@@ -124,7 +124,7 @@ class _Judge:
             run.changed_at,
             rule.name,
             met.grade,
-            met.why,
+            met.why + self._unread(line),
             dict(met.evidence),
             self._rules.warning if rule.warning is None else rule.warning,
             rule.acts and met.grade in self._rules.grades,
@@ -197,6 +197,14 @@ class _Judge:
         tag = tags_of(self._sweep, line.resource).get(EXCEPTION_TAG)
         ends = [exception_of(tag), reported.kept_until if reported else None]
         return max((end for end in ends if end is not None), default=None)
+
+    def _unread(self, line: Line) -> str:
+        """For somebody who believes that a tag is an exception."""
+        tag = tags_of(self._sweep, line.resource).get(EXCEPTION_TAG)
+        if tag is None or exception_of(tag) is not None:
+            return ""
+        form = f"keep-until:{self._now:%Y-%m-%d}"
+        return f" (the tag {EXCEPTION_TAG} can't be read; write it as {form})"
 
     # -- conditions
 

@@ -12,6 +12,7 @@ them again. Whatever happens:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -317,6 +318,23 @@ def test_a_message_that_comes_late_is_not_carried_out() -> None:
     other.world.later(FRESH + timedelta(seconds=1))
     other.process(0).run(tasks)
     assert tasks
+    assert not [mark for app in other.world.apps.values() for mark in app.marks]
+
+
+def test_a_message_about_a_run_of_a_dry_run_is_not_carried_out() -> None:
+    """The second check: nobody sends one."""
+    story, tasks = due_story()
+    other = Story((0, 0))
+    first = other.world.sweep_and_plan(other.world.now)
+    for each, found in ((story, tasks), (other, first)):
+        dry = [
+            replace(task, verdict=replace(task.verdict, acts=False))
+            for task in found
+            if task.verdict
+        ]
+        assert dry
+        each.process(0).run(dry)
+    assert story.world.calls == 0
     assert not [mark for app in other.world.apps.values() for mark in app.marks]
 
 

@@ -7,14 +7,16 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 
+from sagemaker_autoshutdown.aws import Aws
 from sagemaker_autoshutdown.fleet import reports
 from sagemaker_autoshutdown.fleet.config import Config
+from sagemaker_autoshutdown.fleet.facts import canvas_idle
 from sagemaker_autoshutdown.fleet.model import JUPYTER_LAB, Coverage, ReportKey, Sweep
 from sagemaker_autoshutdown.fleet.reports import (
     Heard,
@@ -23,6 +25,7 @@ from sagemaker_autoshutdown.fleet.reports import (
     of_scope,
     with_reports,
 )
+from sagemaker_autoshutdown.fleet.rules.model import Idle, Reported
 from sagemaker_autoshutdown.fleet.service import Fleet
 
 from .scenes import NOON, SCOPE, app, sweep
@@ -204,6 +207,40 @@ def test_what_apps_say_is_not_believed_on_an_answer_with_warnings() -> None:
     text = good(series(__name__="sagemaker_autoshutdown_app_idle_seconds"), warnings=["x"])
     with answering(body(text)) as server, pytest.raises(NotAsked, match="warns: x"):
         server.ask_apps()
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf", "1e300", "-1e300"])
+def test_no_value_that_somebody_writes_into_a_metric_stops_the_sweep_of_all_apps(
+    value: str,
+) -> None:
+    written = [
+        {**series(__name__=f"sagemaker_autoshutdown_app_{name}"), "value": [0, value]}
+        for name in reports._OF_APPS
+    ]
+    with answering(body(good(*written))) as server:
+        found = server.ask_apps()
+    assert set(found.values()) <= {Reported()}
+
+
+class _Measured(Aws):
+    """CloudWatch, in which somebody's roles may write as well."""
+
+    def call_blocking(
+        self, service: str, operation: str, parameters: dict[str, Any]
+    ) -> dict[str, Any]:
+        values = {"q0": 7200.0, "q1": 1e108}
+        return {
+            "MetricDataResults": [
+                {"Id": name, "Timestamps": [NOON], "Values": [value]}
+                for name, value in values.items()
+            ]
+        }
+
+
+def test_no_value_in_cloudwatch_stops_the_sweep_of_all_apps() -> None:
+    keys = [app("Canvas", owner=name).key for name in ("ada", "eve")]
+    found = canvas_idle(_Measured("us-east-1"), keys, NOON)
+    assert found == {keys[0]: Idle(timedelta(hours=2), NOON)}
 
 
 def test_hints_about_a_query_are_no_warning() -> None:

@@ -417,8 +417,42 @@ def test_a_file_without_enabled_classes_is_a_dry_run(tmp_path: Path, act: str) -
 def test_exceptions_are_read_and_nothing_else_is_one() -> None:
     assert exception_of("keep-until:2026-09-02T18:00Z") == at("2026-09-02T18:00")
     assert exception_of("keep-until:2026-09-02") == at("2026-09-03T00:00")
+    assert exception_of("keep-until:2026-09-02T18:00:00+02:00") == at("2026-09-02T16:00")
     for other in (None, "", "keep", "keep-until:soon", "keep-for:1h"):
         assert exception_of(other) is None
+
+
+@pytest.mark.parametrize(
+    "until",
+    [
+        "9999-12-31",
+        "9999-12-31T23:59:59Z",
+        "9999-12-31T23:59:59-12:00",
+        "0001-01-01T00:00+12:00",
+        "99999-01-01",
+        "2026-13-01",
+        "-1",
+        "nan",
+        "\u0662\u0660\u0662\u0666-12-01",
+        "x" * 256,
+    ],
+)
+def test_no_value_of_a_users_tag_stops_the_sweep_of_all_apps(until: str) -> None:
+    tags = {"app/d-1/ada/codeeditor/default": {EXCEPTION_TAG: f"keep-until:{until}"}}
+    found = judge(EDITOR, rule(up_for=HOUR), tags=tags)
+    assert found is not None
+    assert from_json(Verdict, to_json(found)) == found
+    (task,) = planned([found], [], Limits())
+    assert task.kind is (Kind.KEEP if found.kept_until else Kind.MARK)
+    if until == "9999-12-31":
+        assert task.kind is Kind.KEEP
+
+
+def test_who_wrote_an_exception_that_can_not_be_read_is_told() -> None:
+    tags = {"app/d-1/ada/codeeditor/default": {EXCEPTION_TAG: "until tomorrow"}}
+    found = judge(EDITOR, rule(up_for=HOUR), tags=tags)
+    assert found is not None
+    assert "sagemaker-autoshutdown can't be read; write it as keep-until:2026-" in found.why
 
 
 def test_a_mark_holds_no_character_that_a_tag_may_not() -> None:
