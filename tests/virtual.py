@@ -426,12 +426,15 @@ class Server:
 def server(data_dir: Path, host: Host = CLASSIC, **traits: Any) -> Iterator[Server]:
     """A server that is not started yet, and empty."""
     made = Server(data_dir, host, **traits)
-    threads.__dict__["Thread"] = _CountedThread
+    # A thread that is kept for the next call would count as being at work for ever.
+    most_idle = threads.MOST_IDLE
+    threads.__dict__.update(Thread=_CountedThread, MOST_IDLE=0)
+    threads._idle.clear()
     try:
         yield made
     finally:
         made.close()
-        threads.__dict__["Thread"] = threading.Thread
+        threads.__dict__.update(Thread=threading.Thread, MOST_IDLE=most_idle)
 
 
 def kernel_model(

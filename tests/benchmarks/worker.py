@@ -25,7 +25,7 @@ from tornado.httpclient import HTTPRequest
 from tornado.ioloop import IOLoop
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
-from sagemaker_autoshutdown.activity.jupyter import server_token
+from sagemaker_autoshutdown.activity.own_api import server_token
 from sagemaker_autoshutdown.api.served import Served
 from sagemaker_autoshutdown.app import SETTINGS_KEY, Running
 from sagemaker_autoshutdown.clock import utcnow
