@@ -38,7 +38,7 @@ class Questions:
 
     def before_warning(self, verdicts: Iterable[Verdict], work: Collection[Work]) -> frozenset[str]:
         """The apps that should get a warning, but whose kernels have not been asked yet."""
-        wanting = {each.app.name: each for each in verdicts if _is_warned_of(each)}
+        wanting = {each.app.name: each for each in verdicts if is_warned_of(each)}
         # An app that is not seen now is not done with.
         unseen = {each.app.name for each in verdicts if each.state is State.UNKNOWN}
         self._confirmed &= wanting.keys() | unseen
@@ -80,5 +80,6 @@ class Questions:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _is_warned_of(verdict: Verdict) -> bool:
+def is_warned_of(verdict: Verdict) -> bool:
+    """Whether users get a warning by this verdict."""
     return verdict.state is State.WARNED and verdict.reason is not Reason.USER_REQUEST

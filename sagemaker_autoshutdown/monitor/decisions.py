@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from ..activity.questions import Questions
+from ..activity.questions import Questions, is_warned_of
 from ..decide import AppMemory, Decision, decide
 from ..model import Holds, Snapshot, Verdict
 from ..settings.user import Settings
@@ -31,8 +31,9 @@ class Decisions:
         #: The apps that get a warning as soon as their kernels have been asked.
         self.unasked: frozenset[str] = frozenset()
 
-    def decide(self, snapshot: Snapshot, now: datetime) -> None:
-        """Turns an observation into verdicts. Acts on nothing."""
+    def decide(self, snapshot: Snapshot, now: datetime, *, is_new: bool) -> None:
+        """Turns an observation into verdicts. Acts on nothing. One that is not new warns of
+        nothing new: the app may have been used since."""
         runs = _runs(snapshot)
         # A request is for the run that the user saw.
         self._requested = {
@@ -40,6 +41,10 @@ class Decisions:
         }
         decision = self._decision(snapshot, self._requested, frozenset(), now)
         self.unasked = self._questions.before_warning(decision.verdicts, snapshot.work)
+        if not is_new:
+            warned = {each.app.name for each in self.verdicts if is_warned_of(each)}
+            wanting = {each.app.name for each in decision.verdicts if is_warned_of(each)}
+            self.unasked |= wanting - warned
         if self.unasked:
             decision = self._decision(snapshot, self._requested, self.unasked, now)
         self._memory = decision.memory

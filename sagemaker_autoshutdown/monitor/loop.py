@@ -179,7 +179,7 @@ class Monitor:
             began_at = asyncio.get_running_loop().time()
             self._note_clock(self.now(), began_at)
             now = await self._observer.observe()
-            self._decide(now)
+            self._decide(now, is_new=True)
             self._problems.check_went_well()
             self._act(now)
             self._announce_check(now, asyncio.get_running_loop().time() - began_at)
@@ -202,7 +202,7 @@ class Monitor:
         async with self._checking:
             self._questions.confirm(app_name)
             now = await self._observer.observe_activity() if asked else self.now()
-            self._decide(now)
+            self._decide(now, is_new=True)
             self._shutdowns.start(self._decisions.of(app_name), now)
             self._announce_check(now, None)
         self.wake()  # deadlines may have changed
@@ -232,10 +232,11 @@ class Monitor:
 
     # ---- decide, and tell what changed ------------------------------------------------------
 
-    def _decide(self, now: datetime) -> None:
-        """Turns the last observations into verdicts. Acts on nothing."""
+    def _decide(self, now: datetime, *, is_new: bool = False) -> None:
+        """Turns the last observations into verdicts: ``is_new`` if they were made just now. Acts on
+        nothing."""
         snapshot, decisions = self._observer.snapshot, self._decisions
-        decisions.decide(snapshot, now)
+        decisions.decide(snapshot, now, is_new=is_new)
         self._shutdowns.follow(decisions.verdicts, now)
         self.announcements.warn(decisions.verdicts, self._shutdowns.progress(), now)
         if not snapshot.apps_error:

@@ -10,13 +10,13 @@ import pytest
 
 from sagemaker_autoshutdown.aws import ErrorKind
 from sagemaker_autoshutdown.errors import Conflict
-from sagemaker_autoshutdown.model import State
+from sagemaker_autoshutdown.model import EventKind, State
 from sagemaker_autoshutdown.settings.admin import SageMakerAutoShutdown
 from sagemaker_autoshutdown.settings.user import Settings
 
 from ..virtual import DENIED, Server, failing, kernel_model
 from ..worlds import at
-from .test_monitor import deleted, make
+from .test_monitor import WARNINGS, deleted, make
 
 __all__ = ["make"]
 
@@ -38,6 +38,31 @@ def test_a_users_shutdown_of_one_app_does_not_act_on_an_old_observation_of_anoth
     one.run(hours=3)
     assert deleted(one) == ["a"]
     assert one.app("b").state is State.BUSY
+
+
+@pytest.mark.parametrize("limit", [60, 3600])
+def test_a_shorter_limit_warns_nobody_before_the_app_was_seen_again(
+    make: Callable[..., Server], limit: int
+) -> None:
+    one = make("a").start()
+    one.run(hours=1, seconds=30)
+    one.jupyter.kernel_models = [busy("a")]
+    one.do(one.commands.change_settings({"idle_timeout": limit}))
+    assert one.app("a").state is not State.WARNED
+    one.run(hours=2)
+    assert one.app("a").state is State.BUSY
+    assert one.told(*WARNINGS) == []
+
+
+def test_a_warning_that_stands_is_not_taken_back_by_a_changed_setting(
+    make: Callable[..., Server],
+) -> None:
+    one = make("a").start()
+    one.run(hours=1, minutes=55)
+    one.do(one.commands.change_settings({"keep_terminals": False}))
+    assert one.app("a").state is State.WARNED
+    one.run(hours=1, minutes=56)
+    assert [event.kind for event in one.told(*WARNINGS)] == [EventKind.WARNING]
 
 
 def test_a_request_that_was_denied_is_not_carried_out_later_unasked(
