@@ -159,6 +159,7 @@ def _background_jobs(config: SageMakerAutoShutdown, readings: Readings) -> Backg
         ignored=config.ignored_programs,
         holding=config.holding_programs,
         ignored_detached=config.ignore_detached_jobs,
+        waiting_for=config.max_waiting_time,
     )
 
 

@@ -26,6 +26,7 @@ class Machine:
         server: int = SERVER,
         ignored: Collection[str] | None = None,
         ignored_detached: Collection[str] = (),
+        waiting_for: float = 0.0,
     ) -> None:
         """``ignored`` is the setting's default if it is not given."""
         self.time = 0.0
@@ -52,6 +53,7 @@ class Machine:
             server=server,
             monotonic=lambda: self.time,
             wait=lambda seconds: self.wait(seconds),
+            waiting_for=waiting_for,
         )
 
     def wait(self, seconds: float) -> None:

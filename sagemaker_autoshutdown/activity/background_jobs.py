@@ -17,7 +17,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Generic, TypeVar
 
@@ -35,7 +35,8 @@ from .process_groups import (
 )
 from .process_table import Process, ProcessTable, Readings, Traffic, below, children_of
 from .programs import Program, is_named, program
-from .terminal_input import asks_for_password, last_input_of
+from .progress import Progress
+from .terminal_input import asks_for_input, last_input_of
 
 K = TypeVar("K", bound=Hashable)
 
@@ -140,14 +141,17 @@ class BackgroundJobs:
         monotonic: Callable[[], float] = time.monotonic,
         wait: Callable[[float], None] = time.sleep,
         readings: Readings | None = None,
+        waiting_for: float = 0.0,
     ) -> None:
         """``readings`` are shared with others; without them, ``table`` is read for each
         observation. ``ignored`` names programs that never count, ``ignored_detached`` those that
         don't once they have left their terminal, ``holding`` those that hold their app (see
-        ``programs``); ``server`` is the Jupyter server's process id, by default this one."""
+        ``programs``); ``server`` is the Jupyter server's process id, by default this one. What
+        only waits counts for ``waiting_for`` seconds (0: for ever)."""
         self._readings = readings or Readings(table, monotonic, shared_for=0.0)
         self._table = self._readings.table
         self._rule = rule or WorkRule()
+        self._progress = Progress(self._rule, waiting_for)
         self.exclude(ignored, holding, ignored_detached)
         self._server = os.getpid() if server is None else server
         self._monotonic = monotonic
@@ -174,11 +178,13 @@ class BackgroundJobs:
         roots: Mapping[K, int],
         rested: Mapping[K, float] = {},
         other_servers: Collection[int] = (),
+        crashing: Collection[K] = (),
     ) -> Jobs:
         """The jobs that hold their app. ``roots`` holds a key for each kernel or terminal, with its
         process id. ``rested`` holds for how many seconds a kernel has run no cell, if known:
         earlier CPU use belongs to the cell. ``other_servers`` holds the process ids of Jupyter
-        servers that have listed their terminals themselves.
+        servers that have listed their terminals themselves. ``crashing`` holds kernels that crash
+        again and again: to start them is no work.
 
         Compares two readings that are at least ``WorkRule.interval`` apart, and waits for the
         second one if it must. Blocks; call it in a thread. Raises ``StillReading``, ``ImportError``
@@ -187,7 +193,7 @@ class BackgroundJobs:
         if not self._read_lock.acquire(blocking=False):
             raise StillReading("the processes of the last check are still being read")
         try:
-            return self._observe(roots, rested, frozenset(other_servers))
+            return self._observe(roots, rested, frozenset(other_servers), crashing)
         finally:
             self._read_lock.release()
 
@@ -198,7 +204,11 @@ class BackgroundJobs:
         return program("a program", self._table.arguments(pid)).label
 
     def _observe(
-        self, roots: Mapping[K, int], rested: Mapping[K, float], other_servers: frozenset[int]
+        self,
+        roots: Mapping[K, int],
+        rested: Mapping[K, float],
+        other_servers: frozenset[int],
+        crashing: Collection[K],
     ) -> Jobs:
         now = self._monotonic()
         ran_until = {key: now - rested[key] for key in roots if key in rested}
@@ -217,7 +227,8 @@ class BackgroundJobs:
         found: dict[Hashable, Finding] = {}
         for key, pids in grouped.below.items():
             since = ran_until.get(key, _NEVER)
-            finding = self._finding(pids, grouped, before[since], roots[key])
+            counted = pids - {roots[key]} if key in crashing else pids
+            finding = self._finding(counted, grouped, before[since], roots[key])
             if finding is not None:
                 found[key] = finding
         outside = (
@@ -285,6 +296,7 @@ class BackgroundJobs:
             del self._samples[0]
         there = {(pid, process.started) for pid, process in sample.processes.items()}
         self._ours &= there
+        self._progress.forget_all_but(there)
         for key in self._facts.keys() - there:
             del self._facts[key]
 
@@ -360,6 +372,9 @@ class BackgroundJobs:
         counted = self._counted(pids, processes, is_detached=pids is grouped.detached)
         network = self._network(before, grouped.sample, counted)
         used = uses(before, grouped.sample, counted, network)
+        for pid, use in used.items():
+            if use.blocked and self._has_hung(pid, [pid], grouped.sample):
+                used[pid] = replace(use, blocked=False)
         busy = workers(
             tuple(used.values()),
             self._rule,
@@ -378,7 +393,7 @@ class BackgroundJobs:
             holding = sorted(
                 pid
                 for pid, facts in counted.items()
-                if facts.holds and self._is_at_it(processes[pid])
+                if facts.holds and self._is_at_it(pid, grouped.sample)
             )
             if not holding:
                 return None
@@ -404,14 +419,27 @@ class BackgroundJobs:
             pid: sum(grown.get(inode, 0) for inode in {*self._table.sockets(pid)}) for pid in pids
         }
 
-    def _is_at_it(self, process: Process) -> bool:
-        """Whether a program that holds its app does more than ask for something in passing, or for
-        a password."""
-        return (
-            not process.ended
-            and not process.stopped
-            and self._table.age(process) >= self._rule.interval
-            and (process.terminal is None or not asks_for_password(process.terminal))
+    def _is_at_it(self, pid: int, sample: Sample) -> bool:
+        """Whether a program that holds its app does more than ask for something in passing, or wait
+        for an answer of the user's, or for one that never comes."""
+        process = sample.processes[pid]
+        if process.ended or process.stopped or self._table.age(process) < self._rule.interval:
+            return False
+        its_own = [pid, *below([pid], children_of(sample.processes))]
+        if process.terminal is not None and asks_for_input(process.terminal, its_own):
+            return False
+        return not self._has_hung(pid, its_own, sample)
+
+    def _has_hung(self, pid: int, its_own: Collection[int], sample: Sample) -> bool:
+        """Whether the process, with all that is ``its_own``, has only waited for too long."""
+        moved = (sample.traffic[each] for each in its_own if each in sample.traffic)
+        sockets = {inode for each in its_own for inode in self._table.sockets(each)}
+        return self._progress.has_hung(
+            (pid, sample.processes[pid].started),
+            sample.at,
+            sum(sample.processes[each].cpu for each in its_own),
+            sum(each.written + each.read for each in moved)
+            + sum(sample.connections.get(inode, 0) for inode in sockets),
         )
 
     def _counted(
@@ -444,4 +472,6 @@ def describe(use: Use) -> str:
         parts.append(f"{speed / 1e6:.0f} MB/s")
     elif speed >= 1e3:
         parts.append(f"{speed / 1e3:.0f} kB/s")
+    if use.blocked:
+        parts.append("waits for a disk")
     return ", ".join(parts)

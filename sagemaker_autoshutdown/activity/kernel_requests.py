@@ -56,8 +56,8 @@ SHORT = timedelta(seconds=1)
 #: So many executions in a row that are silent, or in no history, count as use. Further ones are a
 #: client's polling (a variable inspector): people see the code that they run, and find it again.
 SILENT_IN_A_ROW = 2
-#: So many restarts in a row without a request in between, and a kernel crashes again and again. One
-#: restart may be heard of three times.
+#: So many restarts in a row without use in between, and a kernel crashes again and again. One
+#: restart may be heard of three times. A tab that connects to the new process asks it something.
 RESTARTS_IN_A_ROW = 6
 #: How long a forwarded request counts before its kernel begins with it.
 BEGINS_WITHIN = timedelta(seconds=10)
@@ -79,7 +79,7 @@ class KernelUse:
     message of the kernel. ``from_start`` says that nothing was missed: this server listened when
     the kernel started. ``silent_since`` is when this server found the kernel, if it was at work
     then and has not answered since. ``has_started`` says that it has answered since it was started.
-    ``crashes`` says that it restarted again and again, without a request in between.
+    ``crashes`` says that it restarted again and again, without use in between.
     """
 
     running: str
@@ -131,6 +131,10 @@ class _Kernel:
     session: str = ""
     heard: int = 0
     has_started: bool = False
+    #: It has begun to answer a question, and has said at least once that it was done. Some kernels
+    #: never do.
+    was_asked: bool = False
+    says_idle: bool = False
     silent_in_a_row: int = 0
     restarts_in_a_row: int = 0
     #: When it was last heard from, by the monotonic clock, and how often since when.
@@ -196,12 +200,16 @@ class KernelRequests:
         )
 
     def _doubts(self, kernel: _Kernel, now: float) -> list[_ClockTime]:
-        """Since when there is doubt about requests whose end may have been lost."""
+        """Since when there is doubt about requests whose end may have been lost, or is never
+        told."""
         is_quiet = now - kernel.last_heard >= QUIET.total_seconds()
         for request in kernel.running.values():
-            if request.is_overtaken or not request.is_flooding:
+            if request.is_overtaken:
                 continue
-            if not is_quiet:
+            if not request.is_flooding:
+                never_ends = kernel.was_asked and not kernel.says_idle
+                request.doubt = request.opened if never_ends else None
+            elif not is_quiet:
                 request.doubt = None
             elif request.doubt is None or request.doubt.monotonic != kernel.last_heard:
                 ago = timedelta(seconds=now - kernel.last_heard)
@@ -227,7 +235,7 @@ class KernelRequests:
         for request_id, request in list(kernel.running.items()):
             if request.doubt is not None:
                 del kernel.running[request_id]
-                kernel.used = request.doubt
+                kernel.used = request.doubt if kernel.says_idle else self._clock_time()
 
     def restarted(self, kernel_id: str) -> None:
         """Its process is gone, and so are its requests. A person restarts a kernel; one that
@@ -235,7 +243,9 @@ class KernelRequests:
         kernel = self._kernels.get(kernel_id)
         if kernel is not None:
             kernel.restarts_in_a_row += 1
-            is_use = bool(kernel.running) or kernel.restarts_in_a_row <= RESTARTS_IN_A_ROW
+            is_use = kernel.restarts_in_a_row <= RESTARTS_IN_A_ROW or any(
+                request.type not in COMING_AND_GOING for request in kernel.running.values()
+            )
             kernel.running.clear()
             kernel.queued.clear()
             kernel.unanswered.clear()
@@ -297,6 +307,7 @@ class KernelRequests:
         if header["msg_type"] == "execute_input":
             if request_id in kernel.running:
                 kernel.running[request_id].is_shown = True
+                kernel.restarts_in_a_row = 0
             return
         if header["msg_type"] != "status":
             return
@@ -307,6 +318,8 @@ class KernelRequests:
         if session != parent.get("session"):
             kernel.session = session
         kernel.has_started = state != "starting"
+        kernel.says_idle |= state == "idle"
+        kernel.was_asked |= request_type == "kernel_info_request"
         if state == "idle" and request_id in kernel.unanswered:
             # It was at work until now, on an unknown request.
             kernel.unanswered.clear()
@@ -316,7 +329,6 @@ class KernelRequests:
         if state == "starting" or request_type in NO_WORK:
             return
         kernel.heard += 1
-        kernel.restarts_in_a_row = 0
         if state == "busy":
             request = kernel.queued.pop(request_id, None) or _Request(
                 request_type, self._clock_time()
@@ -366,6 +378,7 @@ class KernelRequests:
             if kernel.silent_in_a_row > SILENT_IN_A_ROW:
                 return
         kernel.used = ended
+        kernel.restarts_in_a_row = 0
 
     def hear_passed_on(self, kernel_id: str, message: list[Any]) -> None:
         """Takes note of a message that this server forwards to the kernel's shell channel.

@@ -61,6 +61,9 @@ class Use:
     written: float = 0.0
     read: float = 0.0
     network: float = 0.0
+    #: Both samples found it waiting for a disk. Reading from a network file system shows nowhere
+    #: else.
+    blocked: bool = False
 
     @property
     def bytes_per_second(self) -> float:
@@ -132,6 +135,7 @@ def uses(
             max(0, written) / traffic_seconds,
             max(0, read) / traffic_seconds,
             network.get(pid, 0) / traffic_seconds,
+            now.blocked and then is not None and is_same and then.blocked,
         )
     return found
 
@@ -191,7 +195,8 @@ def workers(
     single = [
         use
         for use in group
-        if use.bytes_per_second >= rule.bytes_per_second
+        if use.blocked
+        or use.bytes_per_second >= rule.bytes_per_second
         or (
             use.cpu >= rule.cpu
             and use.cpu - _cpu(_cluster_of(use.pid, group, parents, is_clusters)) >= rule.cpu

@@ -45,6 +45,8 @@ class Process:
     terminal: int | None = None
     stopped: bool = False
     """Whether a signal has stopped it."""
+    blocked: bool = False
+    """Whether it waits for a disk or a network file system, which nothing can interrupt."""
 
     @property
     def cpu(self) -> float:
@@ -157,6 +159,7 @@ class ProcFs:
             values[0] in (b"Z", b"X"),
             _pseudoterminal(int(values[4])),
             values[0] in (b"T", b"t"),
+            values[0] == b"D",
         )
 
     def environment(self, pid: int) -> Mapping[str, str]:

@@ -366,9 +366,11 @@ class ActivityReader:
             for item in work
             if item.kind is WorkKind.KERNEL and item.last_activity is not None
         }
+        uses = ((item, self.source.use_of(item.id)) for item in work)
+        crashing = {(item.kind.value, item.id) for item, use in uses if use and use.crashes}
         try:
             observe = self.jobs.observe
-            return await in_thread(lambda: observe(roots, rested, elsewhere.asked)), ()
+            return await in_thread(lambda: observe(roots, rested, elsewhere.asked, crashing)), ()
         except ImportError:
             return Jobs(), ("psutil is not installed, so jobs in the background can't be seen",)
         except Exception as error:

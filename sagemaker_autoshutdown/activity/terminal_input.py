@@ -10,8 +10,10 @@ that answers by itself, when a program asks for the cursor's position, looks lik
 from __future__ import annotations
 
 import os
+import platform
 import struct
 import sys
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from pathlib import Path
 EXACT_TO = timedelta(seconds=8)
 #: ``TIOCGPTN`` of Linux: the number of the terminal behind the server's end.
 _GET_NUMBER = 0x80045430
+#: The system call by which programs read, by the machine's kind.
+_READ = {"x86_64": "0", "aarch64": "63"}
 
 
 def last_input(descriptor: int) -> datetime | None:
@@ -45,8 +49,9 @@ def last_input_of(number: int) -> datetime | None:
     return datetime.fromtimestamp(read_at, timezone.utc) + EXACT_TO
 
 
-def asks_for_password(number: int) -> bool:
-    """Whether a program waits for a line in this terminal that is not to be shown."""
+def asks_for_input(number: int, pids: Iterable[int]) -> bool:
+    """Whether a program waits for a line in this terminal that is not to be shown (a password), or
+    one of ``pids`` for a line that is."""
     try:
         import termios
 
@@ -59,4 +64,21 @@ def asks_for_password(number: int) -> bool:
         return False
     finally:
         os.close(terminal)
-    return bool(modes & termios.ICANON) and not modes & termios.ECHO
+    # An editor, a shell or a container takes keys, not lines, and may work meanwhile.
+    takes_lines = bool(modes & termios.ICANON)
+    return takes_lines and (not modes & termios.ECHO or any(map(_reads_terminal, pids)))
+
+
+def _reads_terminal(pid: int) -> bool:
+    """Whether one of its threads waits for input from a terminal, as far as that may be read."""
+    number = _READ.get(platform.machine())
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
+            call = Path(f"/proc/{pid}/task/{thread}/syscall").read_text(encoding="ascii").split()
+            if call[0] == number:
+                file = os.readlink(f"/proc/{pid}/fd/{int(call[1], 16)}")  # noqa: PTH115
+                if file == "/dev/tty" or file.startswith("/dev/pts/"):
+                    return True
+    except (OSError, ValueError, IndexError):
+        pass
+    return False

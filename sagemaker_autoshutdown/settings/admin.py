@@ -234,13 +234,14 @@ class SageMakerAutoShutdown(LoggingConfigurable):
     ignored_programs: List[str] = List(
         Unicode(),
         default_value=[
-            *("amazon-*-agent", "atop", "btop", "dbus-*", "docker*", "glances", "gpg-agent"),
+            *("amazon-*-agent", "atop", "btop", "dbus-*", "docker logs", "docker stats"),
+            *("docker-proxy", "dockerd", "glances", "gpg-agent"),
             *("gpustat", "htop", "iostat", "iotop", "less", "mlflow", "more", "nvidia-smi"),
             *("nvitop", "nvtop", "ssh-agent", "ssm-*", "tail", "tensorboard", "top", "vmstat"),
             *("watch", "*/tensorboard_data_server/*"),
             *("code-server", "*/code-server*/lib/*", "*/code-server*/out/*"),
-            *("*/share/code-server/*", "*/ms-python.vscode-pylance-*", "*-langserver*"),
-            *("*-language-server*", "pylsp", "texlab"),
+            *("*/share/code-server/*", "*/.*-server*/out/*", "*/ms-python.vscode-pylance-*"),
+            *("*-langserver*", "*-language-server*", "aws-lsp-*", "lsp_server*", "pylsp", "texlab"),
         ],
         help="Programs that never count as work, wherever they run and whatever they use: "
         "monitors, services that never rest, language servers. Each entry is a shell-style "
@@ -252,13 +253,23 @@ class SageMakerAutoShutdown(LoggingConfigurable):
     holding_programs: List[str] = List(
         Unicode(),
         default_value=[
-            *("aria2c", "aws s3", "azcopy", "curl", "git-lfs", "gsutil", "jupyter-execute"),
+            *("aria2c", "aws s3", "azcopy", "curl", "docker build", "docker buildx"),
+            *("docker pull", "docker push", "docker run", "docker up", "docker-compose up"),
+            *("git-lfs", "gsutil", "jupyter-execute"),
             *("jupyter-nbconvert", "nbconvert", "papermill", "rclone", "rsync", "s5cmd", "scp"),
             *("sftp", "wget"),
         ],
-        help="Programs that hold their app for as long as they run, even while they only wait. "
-        "A program that asks for a password does not. The patterns are as in ignored_programs.",
+        help="Programs that hold their app for as long as they run, even while they only wait "
+        "(see max_waiting_time). A program that asks the user for something does not. The "
+        "patterns are as in ignored_programs.",
     ).tag(config=True, live=True)
+
+    max_waiting_time = Number(
+        14400.0,
+        help="Seconds for which a program that only waits may hold its app: one of "
+        "holding_programs that uses hardly any CPU and moves hardly any bytes, or one that is "
+        "blocked in I/O. 0: no limit.",
+    ).tag(config=True)
 
     ignore_detached_jobs: List[str] = List(
         Unicode(),
@@ -476,7 +487,10 @@ class SageMakerAutoShutdown(LoggingConfigurable):
             )
         return cast(float, proposal.value)
 
-    @validate("max_busy_time", "max_keep_alive", "avoided_cost_cap", "max_unknown_gpu_time")
+    @validate(
+        *("max_busy_time", "max_keep_alive", "avoided_cost_cap"),
+        *("max_unknown_gpu_time", "max_waiting_time"),
+    )
     def _validate_seconds_or_off(self, proposal: Bunch) -> float:
         _check_seconds(proposal.trait.name, proposal.value, zero_is_off=True)
         return cast(float, proposal.value)

@@ -30,12 +30,13 @@ from ..worlds import START
 
 KERNEL, SHELL, JOB, CHILD = 8, 10, 11, 12
 MB = 10**6
+VS_CODE = "/root/.vscode-server/cli/servers/Stable-1/server"
 ROOTS = {"kernel": KERNEL, "terminal": SHELL}
 
 
-def machine(job: str = "python", *runs: str) -> Machine:
+def machine(job: str = "python", *runs: str, waiting_for: float = 0.0) -> Machine:
     """A machine with a kernel, and with a terminal in which a job runs; it was observed once."""
-    made = Machine()
+    made = Machine(waiting_for=waiting_for)
     made.add(KERNEL, SERVER, "python", session=KERNEL, runs=["python", "-m", "ipykernel_launcher"])
     made.add(SHELL, SERVER, "bash", session=SHELL, runs=["-bash"])
     made.add(JOB, SHELL, job, runs=runs)
@@ -101,6 +102,18 @@ class TestOneProcess:
         one.bytes_sent[7] = 600 * MB
         assert holds(one)
         assert not holds(one)
+
+    def test_waiting_for_a_slow_disk_is_work_for_a_limited_time(self) -> None:
+        one = machine("python", "python", "train.py", waiting_for=3600)
+        assert not holds(one)
+        one.processes[JOB] = replace(one.processes[JOB], blocked=True)
+        assert not holds(one)  # it may have waited for a moment
+        assert observed(one) == {"terminal": ["train.py: 0 % of a CPU, waits for a disk"]}
+        for _ in range(58):
+            assert holds(one)
+        assert not holds(one, 120)
+        one.use(JOB, 1.0)
+        assert holds(one)
 
     def test_reading_from_a_disk_is_work(self) -> None:
         one = machine("sha256sum")
@@ -333,6 +346,9 @@ class TestPrograms:
                 "node",
                 ["node", "/root/.vscode-server/extensions/ms-python.vscode-pylance-1/dist/x.js"],
             ),
+            ("node", ["node", f"{VS_CODE}/out/bootstrap-fork", "--type=extensionHost"]),
+            ("node", ["node", "/opt/amazon-q/aws-lsp-codewhisperer.js", "--stdio"]),
+            ("docker", ["docker", "stats"]),
         ],
     )
     def test_monitors_and_services_that_never_rest_never_count(
@@ -409,7 +425,7 @@ class TestPrograms:
         one.processes[CHILD] = replace(one.processes[CHILD], ended=True)
         assert not holds(one)
 
-    def test_one_that_is_stopped_or_asks_for_a_password_does_not(
+    def test_one_that_is_stopped_or_asks_the_user_for_something_does_not(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         one = machine()
@@ -419,7 +435,52 @@ class TestPrograms:
         assert not holds(one)
         one.processes[CHILD] = replace(one.processes[CHILD], stopped=False, terminal=3)
         assert holds(one)
-        monkeypatch.setattr(background_jobs, "asks_for_password", lambda number: number == 3)
+        monkeypatch.setattr(background_jobs, "asks_for_input", lambda number, pids: number == 3)
+        assert not holds(one)
+
+    def test_one_whose_child_asks_the_user_for_something_does_not(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one = machine()
+        one.add(CHILD, JOB, "scp")
+        one.add(13, CHILD, "ssh")
+        one.processes[CHILD] = replace(one.processes[CHILD], terminal=3)
+        asked = []
+        monkeypatch.setattr(
+            background_jobs, "asks_for_input", lambda number, pids: asked.append((number, pids))
+        )
+        assert holds(one)
+        assert asked == [(3, [CHILD, 13])]
+
+    def test_one_that_makes_no_progress_holds_for_a_limited_time(self) -> None:
+        one = machine(waiting_for=3600)
+        one.add(CHILD, JOB, "curl")
+        for _ in range(60):
+            assert holds(one)
+            one.write(CHILD, 60 * 100)  # a progress bar
+            one.use(CHILD, 0.1)
+        assert not holds(one)
+
+    @pytest.mark.parametrize("what", ["cpu", "writes", "network", "child"])
+    def test_one_that_makes_slow_progress_holds_for_as_long_as_it_runs(self, what: str) -> None:
+        one = machine(waiting_for=3600)
+        one.add(CHILD, JOB, "rsync")
+        one.add(13, CHILD, "ssh")
+        one.open_sockets[13] = [7]
+        for _ in range(200):
+            assert holds(one)
+            one.use(CHILD, 1.0 * (what == "cpu"))
+            one.write(CHILD, 120_000 * (what == "writes"))
+            one.write(13, 120_000 * (what == "child"))
+            one.bytes_sent[7] = one.bytes_sent.get(7, 0) + 120_000 * (what == "network")
+
+    def test_time_in_which_nobody_looked_is_no_time_without_progress(self) -> None:
+        one = machine(waiting_for=3600)
+        one.add(CHILD, JOB, "rsync")
+        assert holds(one)
+        one.write(CHILD, 600 * MB)
+        assert holds(one, 4 * 3600)
+        assert holds(one, 3590)
         assert not holds(one)
 
     def test_a_loop_that_asks_a_bucket_in_passing_does_not(self) -> None:

@@ -46,6 +46,27 @@ def test_a_process_is_told_by_its_parent_start_cpu_time_and_program(
 
 
 @linux
+def test_a_process_that_waits_for_a_disk_is_told_from_one_that_sleeps(tmp_path: Path) -> None:
+    # A process that starts another waits like that, until its child has opened all files: here a
+    # pipe that nobody writes to.
+    program = (
+        "import os; os.mkfifo('pipe'); opens = (os.POSIX_SPAWN_OPEN, 0, 'pipe', os.O_RDONLY, 0); "
+        "os.posix_spawn('/bin/true', ['true'], {}, file_actions=[opens])"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], cwd=tmp_path) as child:
+        table, end = ProcFs(), time.monotonic() + 60
+        while not ((one := table.one(child.pid)) and one.blocked):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        # Its own child lets it go on.
+        with (tmp_path / "pipe").open("w"):
+            child.wait(60)
+    one = table.one(os.getpid())
+    assert one is not None
+    assert not one.blocked
+
+
+@linux
 def test_a_process_that_cleared_its_environment_is_told_from_one_that_is_gone() -> None:
     """It waits: such a process that works would be a job of every server on this machine, also of
     the tests that run beside this one."""

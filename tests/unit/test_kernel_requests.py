@@ -249,6 +249,46 @@ class TestWhatRuns:
         kernel.say("status", None, execution_state="starting")
         assert kernel.use.used_at == kernel.now()
 
+    def test_a_tab_that_connects_to_each_new_process_does_not_use_it(self) -> None:
+        kernel = Kernel()
+        for _ in range(20):
+            kernel.wait(minutes=1)
+            kernel.restart()
+            kernel.say("status", None, execution_state="starting")
+            for question in ("kernel_info_request", "comm_info_request", "history_request"):
+                kernel.end(kernel.begin(question))
+        kernel.begin("history_request")  # it crashes meanwhile
+        kernel.wait(minutes=1)
+        kernel.restart()
+        kernel.say("status", None, execution_state="starting")
+        assert kernel.use.crashes
+        assert kernel.use.used_at == at(minutes=RESTARTS_IN_A_ROW)
+
+    def test_somebody_whose_cell_crashes_the_kernel_each_time_uses_it(self) -> None:
+        kernel = Kernel()
+        for _ in range(20):
+            kernel.wait(minutes=1)
+            kernel.begin()
+            kernel.restart()
+            kernel.say("status", None, execution_state="starting")
+        assert not kernel.use.crashes
+        assert kernel.use.used_at == at(minutes=20)
+
+    def test_a_kernel_that_never_says_that_it_is_done_is_in_doubt_until_it_answers(self) -> None:
+        kernel = Kernel()
+        kernel.begin("kernel_info_request")
+        kernel.wait(minutes=1)
+        kernel.begin()
+        kernel.wait(minutes=5)
+        assert not kernel.is_running
+        assert kernel.use.silent_since == at(minutes=1)
+        kernel.requests.answered("k")
+        # It may have worked until now.
+        answered = kernel.use
+        assert (answered.silent_since, answered.used_at) == (None, at(minutes=6))
+        kernel.begin()
+        assert kernel.use.silent_since == at(minutes=6)
+
     def test_a_restart_is_noticed_though_its_first_words_were_lost(self) -> None:
         kernel = Kernel()
         kernel.begin()

@@ -45,6 +45,29 @@ pathlib.Path("sent").touch()
 time.sleep(1000)
 """
 
+#: A kernel's program.
+NEVER_IDLE = """
+from ipykernel.ipkernel import IPythonKernel
+from ipykernel.kernelapp import IPKernelApp
+
+class NeverIdle(IPythonKernel):
+    def _publish_status(self, status, *more, **named):
+        if status != "idle":
+            super()._publish_status(status, *more, **named)
+
+IPKernelApp.launch_instance(kernel_class=NeverIdle)
+"""
+
+
+def _never_idle(here: Space) -> str:
+    """A kernel of a kind that says when it begins, and never when it is done."""
+    folder = Path(here.launch.env["JUPYTER_DATA_DIR"]) / "kernels" / "never-idle"
+    folder.mkdir(parents=True)
+    command = [*here.python(NEVER_IDLE, "never_idle.py"), "-f", "{connection_file}"]
+    spec = {"argv": command, "display_name": "never idle", "language": "python"}
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    return str(here.request("POST", "api/kernels", {"name": "never-idle"})["id"])
+
 
 def _comm_opened(here: Space, kernel: str, handler: str, target: str = "slow") -> None:
     """Opens a comm whose handler in the kernel is ``handler``."""
@@ -211,6 +234,34 @@ def _(here: Space) -> None:
     kernel = here.kernel()
     here.run(kernel, SILENT_CELL, wait=False)
     here.request("POST", f"api/kernels/{kernel}/interrupt")
+
+
+@situation("a kernel that never says that it is done", in_use=False)
+def _(here: Space) -> None:
+    here.run(_never_idle(here), "1", wait=False)
+
+
+@situation("a silent cell in a kernel that never says that it is done", in_use=True)
+def _(here: Space) -> None:
+    kernel = _never_idle(here)
+    here.run(kernel, "1", wait=False)
+    here.run(kernel, SILENT_CELL, wait=False)
+
+
+@situation("a kernel that crashes again and again, and a tab that connects to it", in_use=False)
+def _(here: Space) -> None:
+    startup = here.home / ".ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "crash.py").write_text(
+        "import os, threading; threading.Timer(12, os._exit, (1,)).start()"
+    )
+    kernel = here.kernel()
+
+    def connect() -> None:
+        for kind in ("kernel_info_request", "comm_info_request", "history_request"):
+            here.send(kernel, kind, {})
+
+    here.again_and_again(connect, 3)
 
 
 # -- who merely connects

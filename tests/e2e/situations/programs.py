@@ -36,6 +36,21 @@ class Bucket(http.server.BaseHTTPRequestHandler):
             time.sleep(0.2)
 http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Bucket).serve_forever()
 """
+#: Accepts connections, and never answers.
+HUNG_BUCKET = """
+import socket, sys
+bucket = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+open("begun", "w").close()
+accepted = []
+while True: accepted.append(bucket.accept())
+"""
+#: Waits as for a disk: its child holds it up until it has opened a pipe that nobody writes to.
+SLOW_DISK = """
+import os
+os.mkfifo("pipe")
+opens = (os.POSIX_SPAWN_OPEN, 0, "pipe", os.O_RDONLY, 0)
+os.posix_spawn("/bin/true", ["true"], {}, file_actions=[opens])
+"""
 #: Takes what a bucket gives, and writes nothing.
 STREAM = """
 import sys, urllib.request
@@ -152,6 +167,56 @@ def _(here: Space) -> None:
     here.type(here.terminal(), _line(here.python("import getpass; getpass.getpass()", "scp")))
 
 
+@situation("a copy that asks whether to go on", in_use=False)
+def _(here: Space) -> None:
+    # As scp does of its ssh, which asks the terminal.
+    ask = here.python("open('/dev/tty', 'rb', buffering=0).read(1)", "ssh")
+    copy = here.python(f"import subprocess; subprocess.run({ask!r})", "scp")
+    here.type(here.terminal(), _line(copy))
+
+
+def _hung(here: Space) -> None:
+    """A download from a place that accepts the connection and never answers."""
+    port = free_port()
+    here.start(*here.python(HUNG_BUCKET, "bucket.py"), str(port))
+    _begun(here, "begun")
+    here.type(here.terminal(), f"curl -o model.bin http://127.0.0.1:{port}/ &")
+
+
+@situation("a download whose other side says nothing", in_use=True)
+def _(here: Space) -> None:
+    _hung(here)
+
+
+@situation(
+    "a download whose other side says nothing, for longer than the admin allows",
+    in_use=False,
+    max_waiting_time=15,
+)
+def _(here: Space) -> None:
+    _hung(here)
+
+
+@situation("a program that waits for a slow disk", in_use=True)
+def _(here: Space) -> None:
+    here.type(here.terminal(), f"{_line(here.python(SLOW_DISK, 'train.py'))} &")
+
+
+@situation(
+    "a program that waits for a dead disk, for longer than the admin allows",
+    in_use=False,
+    max_waiting_time=15,
+)
+def _(here: Space) -> None:
+    here.type(here.terminal(), f"{_line(here.python(SLOW_DISK, 'train.py'))} &")
+
+
+@situation("a build by Docker, whose daemon works elsewhere", in_use=True)
+def _(here: Space) -> None:
+    docker = here.python("import time; time.sleep(1000)", "docker")
+    here.type(here.terminal(), f"{_line(docker)} build . &")
+
+
 @situation("a job of cron", in_use=True)
 def _(here: Space) -> None:
     bash = shutil.which("bash")
@@ -223,6 +288,16 @@ def _(here: Space) -> None:
     script.parent.mkdir()
     script.write_text(BURN)
     here.type(here.terminal(), f"./node {script} &")
+
+
+@situation("an extension of a remote VS Code that never rests", in_use=False)
+def _(here: Space) -> None:
+    server = here.home / ".vscode-server" / "cli" / "servers" / "Stable-1" / "server"
+    (server / "out").mkdir(parents=True)
+    (server / "node").symlink_to(Path(here.interpreter))
+    (server / "out" / "bootstrap-fork").write_text(BURN)
+    host = f"{server}/node {server}/out/bootstrap-fork --type=extensionHost"
+    here.type(here.terminal(), f"{host} &")
 
 
 @situation("a TensorBoard that never rests", in_use=False)
