@@ -15,11 +15,12 @@ import pytest
 import yaml
 
 from sagemaker_autoshutdown.aws import Aws, AwsError, ErrorKind
-from sagemaker_autoshutdown.fleet.acting.model import Kind, RunId, Task
+from sagemaker_autoshutdown.fleet.acting.model import ENDED, Hold, Kind, Phase, RunId, Task
 from sagemaker_autoshutdown.fleet.advance import Charge
 from sagemaker_autoshutdown.fleet.config import Config
 from sagemaker_autoshutdown.fleet.on_aws import bundle, files, messages, template
 from sagemaker_autoshutdown.fleet.on_aws.deploy import DEFAULT_NAME, MOST_TEMPLATE, Deployment
+from sagemaker_autoshutdown.fleet.on_aws.holds import DynamoHolds
 from sagemaker_autoshutdown.fleet.on_aws.pack import Book, Payer, pack_book, unpack_book
 from sagemaker_autoshutdown.fleet.on_aws.table import MOST_DAYS, _spread
 from sagemaker_autoshutdown.fleet.policy import act_policy
@@ -77,6 +78,17 @@ def test_who_sweeps_can_shut_nothing_down() -> None:
     assert needed <= _allowed("ActorRole")
     for role in ("SweeperRole", "ActorRole", "ScheduleRole"):
         assert not [each for each in _allowed(role) if "*" in each]
+
+
+def test_the_schedule_may_send_to_its_queue_and_to_where_it_puts_what_it_could_not() -> None:
+    """The stand-in of AWS sends without asking whether it may."""
+    resources = template.stack()["Resources"]
+    target = resources["Schedule"]["Properties"]["Target"]
+    assert target["RoleArn"] == {"Fn::GetAtt": ["ScheduleRole", "Arn"]}
+    [policy] = resources["ScheduleRole"]["Properties"]["Policies"]
+    [statement] = policy["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Action"]) == ("Allow", ["sqs:SendMessage"])
+    assert statement["Resource"] == [target["Arn"], target["DeadLetterConfig"]["Arn"]]
 
 
 def test_a_dry_run_has_no_function_that_acts() -> None:
@@ -199,6 +211,32 @@ def test_tasks_survive_the_queue_in_their_order() -> None:
     assert [len(json.loads(body)["tasks"]) for body in bodies] == [20, 20, 10]
     read = [task for body in bodies for task in messages.read_tasks({"body": body})]
     assert read == tasks
+
+
+class _Written(Aws):
+    """DynamoDB, which accepts everything."""
+
+    def __init__(self) -> None:
+        super().__init__("us-east-1")
+        self.items: list[dict[str, Any]] = []
+
+    def call_blocking(
+        self, service: str, operation: str, parameters: dict[str, Any]
+    ) -> dict[str, Any]:
+        self.items.append(parameters["Item"])
+        return {}
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_only_holds_that_have_ended_expire(phase: Phase) -> None:
+    """An exception is bounded by the time since it first held a run, which its hold knows."""
+    run = RunId(SCOPE, app("CodeEditor").key, NOON)
+    aws = _Written()
+    assert DynamoHolds(aws, "table").replace(Hold(run, phase, 2, NOON, NOON))
+    [item] = aws.items
+    expires = item.get("expires", {}).get("N")
+    week_later = str(int((NOON + timedelta(days=7)).timestamp()))
+    assert expires == (week_later if phase in ENDED else None)
 
 
 def test_batches_are_no_more_than_sqs_takes() -> None:

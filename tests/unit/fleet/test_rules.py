@@ -233,6 +233,13 @@ def test_silence_is_a_guess_and_begins_with_the_last_report() -> None:
     assert judge(EDITOR, rule(silent_for=HOUR), facts=facts, asked=True) is None
 
 
+def test_a_keep_alive_that_a_silent_extension_reported_last_still_holds() -> None:
+    facts = reported(kept_until=after(900))
+    found = judge(LAB, rule(silent_for=2 * HOUR), facts=facts, reported_at=400)
+    assert found is not None
+    assert found.kept_until == after(900)
+
+
 def test_what_is_up_again_after_a_deletion_has_not_been_up_since_before_it() -> None:
     """Started again between two sweeps, with the CreationTime that it had."""
     run = RunId(SCOPE, EDITOR.key, NOON)
