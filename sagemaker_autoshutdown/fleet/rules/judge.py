@@ -12,6 +12,7 @@ type that is new to this package: nobody knows what depends on them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -199,9 +200,10 @@ class _Judge:
         return max((end for end in ends if end is not None), default=None)
 
     def _unread(self, line: Line) -> str:
-        """For somebody who believes that a tag is an exception."""
-        tag = tags_of(self._sweep, line.resource).get(EXCEPTION_TAG)
-        if tag is None or exception_of(tag) is not None:
+        """For somebody who believes that a tag is an exception. On notebook instances the tag has
+        other values, too, which let them stop themselves."""
+        tag = tags_of(self._sweep, line.resource).get(EXCEPTION_TAG, "")
+        if exception_of(tag) is not None or not re.search("keep|until", tag, re.IGNORECASE):
             return ""
         form = f"keep-until:{self._now:%Y-%m-%d}"
         return f" (the tag {EXCEPTION_TAG} can't be read; write it as {form})"

@@ -460,6 +460,10 @@ def test_who_wrote_an_exception_that_can_not_be_read_is_told() -> None:
     found = judge(EDITOR, rule(up_for=HOUR), tags=tags)
     assert found is not None
     assert "sagemaker-autoshutdown can't be read; write it as keep-until:2026-" in found.why
+    allowed = {"app/d-1/ada/codeeditor/default": {EXCEPTION_TAG: "true"}}
+    found = judge(EDITOR, rule(up_for=HOUR), tags=allowed)
+    assert found is not None
+    assert found.why == "up for 10 h", "the tag by which a notebook instance may stop itself"
 
 
 def test_a_mark_holds_no_character_that_a_tag_may_not() -> None:
