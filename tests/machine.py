@@ -34,6 +34,8 @@ class Machine:
         self.waited = 0.0
         self.traffics: dict[int, Traffic] = {}
         self.gpu_users: set[int] = set()
+        #: The seconds that processes have waited for a CPU.
+        self.starved: dict[int, float] = {}
         #: By inode and by process id.
         self.bytes_sent: dict[int, int] = {1: 0}
         self.open_sockets: dict[int, list[int]] = {}
@@ -75,6 +77,9 @@ class Machine:
 
     def traffic(self, pid: int) -> Traffic | None:
         return self.traffics.get(pid)
+
+    def cpu_wait(self, pid: int) -> float | None:
+        return self.starved.get(pid)
 
     def connections(self) -> Mapping[int, int]:
         return dict(self.bytes_sent)

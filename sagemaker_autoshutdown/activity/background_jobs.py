@@ -34,7 +34,7 @@ from .process_groups import (
     workers,
 )
 from .process_table import Process, ProcessTable, Readings, Traffic, below, children_of
-from .programs import Program, is_named, program
+from .programs import SHELLS, Program, is_named, program
 from .progress import Progress
 from .terminal_input import asks_for_input, last_input_of
 
@@ -46,6 +46,8 @@ CLUSTERS = ("dask", "dask-*", "distributed.cli", "gcs_server", "ray::*", "raylet
 DASK_MARK = "__DASK_PARENT_PID"
 #: These repeat the arguments of the programs that they run.
 REPEATERS = ("watch",)
+#: They say nothing about what a shell's loop is for: it pauses, and formats what it shows.
+PAUSES = ("sleep", "date", "clear", "grep", "head", "column")
 #: Variables that jupyter_server (1.x) and jupyter_server_terminals set in every terminal,
 #: jupyter_client in every kernel that it starts, and sshd in every login. Child processes inherit
 #: them.
@@ -108,6 +110,8 @@ class _Facts:
     is_ignored_detached: bool
     holds: bool
     repeats: bool
+    is_shell: bool
+    pauses: bool
     is_ours: bool | None = None
     is_cluster: bool | None = None
 
@@ -160,6 +164,8 @@ class BackgroundJobs:
         self._facts: dict[tuple[int, float], _Facts] = {}
         # Processes seen below a kernel, a terminal or the server: a process id and its start.
         self._ours: set[tuple[int, float]] = set()
+        #: Shells, and whether every program that was seen below them is ignored.
+        self._only_shows: dict[tuple[int, float], bool] = {}
         self._read_lock = threading.Lock()
 
     def exclude(
@@ -224,6 +230,8 @@ class BackgroundJobs:
         if missing > 0:
             self._wait(missing)
             grouped = self._read(roots, grouped.sample.at + missing)
+        for pids in (*grouped.below.values(), grouped.servers, grouped.detached):
+            self._learn_from(pids, grouped.sample.processes)
         found: dict[Hashable, Finding] = {}
         for key, pids in grouped.below.items():
             since = ran_until.get(key, _NEVER)
@@ -274,13 +282,20 @@ class BackgroundJobs:
         processes = reading.processes
         below, servers, detached = self._members(processes, roots)
         traffic: dict[int, Traffic] = {}
+        waited: dict[int, float] = {}
         for pids in (*below.values(), servers, detached):
             for pid in pids:
                 found = self._table.traffic(pid)
                 if found is not None:
                     traffic[pid] = found
+                if processes[pid].runnable:
+                    seconds = self._table.cpu_wait(pid)
+                    if seconds is not None:
+                        waited[pid] = seconds
         connections = self._table.connections()
-        sample = Sample(reading.at, processes, traffic, connections, self._monotonic())
+        sample = Sample(
+            reading.at, processes, traffic, waited, connections, traffic_at=self._monotonic()
+        )
         self._samples.append(sample)
         return _GroupedSample(sample, below, servers, detached)
 
@@ -297,6 +312,8 @@ class BackgroundJobs:
         there = {(pid, process.started) for pid, process in sample.processes.items()}
         self._ours &= there
         self._progress.forget_all_but(there)
+        for key in self._only_shows.keys() - there:
+            del self._only_shows[key]
         for key in self._facts.keys() - there:
             del self._facts[key]
 
@@ -358,8 +375,23 @@ class BackgroundJobs:
                 is_ignored_detached=is_named(what, self._ignored_detached),
                 holds=is_named(what, self._holding),
                 repeats=is_named(what, REPEATERS),
+                is_shell=is_named(what, SHELLS),
+                pauses=is_named(what, PAUSES),
             )
         return facts
+
+    def _learn_from(self, pids: Collection[int], processes: Mapping[int, Process]) -> None:
+        """Takes note of what shells run. A loop that runs a monitor again and again only shows
+        something, though its ended monitors have used CPU."""
+        for pid in pids:
+            facts = self._facts_of(pid, processes[pid])
+            above = processes[pid].parent
+            if facts.is_shell or facts.pauses or above not in pids:
+                continue
+            for shell in ancestors(above, processes):
+                if shell in pids and self._facts_of(shell, processes[shell]).is_shell:
+                    key = (shell, processes[shell].started)
+                    self._only_shows[key] = facts.is_ignored and self._only_shows.get(key, True)
 
     # ---- what they do --------------------------------------------------------------------------
 
@@ -375,6 +407,8 @@ class BackgroundJobs:
         for pid, use in used.items():
             if use.blocked and self._has_hung(pid, [pid], grouped.sample):
                 used[pid] = replace(use, blocked=False)
+            if use.ended_cpu and self._only_shows.get((pid, processes[pid].started)):
+                used[pid] = replace(use, cpu=use.cpu - use.ended_cpu)
         busy = workers(
             tuple(used.values()),
             self._rule,
@@ -472,6 +506,8 @@ def describe(use: Use) -> str:
         parts.append(f"{speed / 1e6:.0f} MB/s")
     elif speed >= 1e3:
         parts.append(f"{speed / 1e3:.0f} kB/s")
+    if use.is_starved:
+        parts.append("waits for a CPU")
     if use.blocked:
         parts.append("waits for a disk")
     return ", ".join(parts)

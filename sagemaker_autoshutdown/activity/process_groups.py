@@ -21,6 +21,10 @@ from .process_table import Process, Traffic, below
 K = TypeVar("K", bound=Hashable)
 
 
+#: A process that would use this much of a CPU, and gets less, works.
+STARVED = 0.5
+
+
 @dataclass(frozen=True)
 class WorkRule:
     """The thresholds: CPU as a share of one CPU, for one process and for a whole group; bytes
@@ -41,6 +45,8 @@ class Sample:
     at: float
     processes: Mapping[int, Process]
     traffic: Mapping[int, Traffic] = field(default_factory=dict)
+    #: The seconds for which each that is runnable has waited for a CPU so far.
+    waited: Mapping[int, float] = field(default_factory=dict)
     #: The bytes over each TCP connection so far, by its inode.
     connections: Mapping[int, int] = field(default_factory=dict)
     traffic_at: float | None = None
@@ -61,9 +67,18 @@ class Use:
     written: float = 0.0
     read: float = 0.0
     network: float = 0.0
+    #: The part of ``cpu`` that its ended children have used.
+    ended_cpu: float = 0.0
+    #: It waited for a CPU while it was runnable in both samples: the share of that time.
+    waited: float = 0.0
     #: Both samples found it waiting for a disk. Reading from a network file system shows nowhere
     #: else.
     blocked: bool = False
+
+    @property
+    def is_starved(self) -> bool:
+        """Whether others leave it hardly any CPU."""
+        return self.waited > self.cpu and self.cpu + self.waited >= STARVED
 
     @property
     def bytes_per_second(self) -> float:
@@ -135,9 +150,17 @@ def uses(
             max(0, written) / traffic_seconds,
             max(0, read) / traffic_seconds,
             network.get(pid, 0) / traffic_seconds,
+            max(0.0, ended_cpu) / seconds,
+            _waited(pid, before, after) / traffic_seconds if is_same else 0.0,
             now.blocked and then is not None and is_same and then.blocked,
         )
     return found
+
+
+def _waited(pid: int, before: Sample, after: Sample) -> float:
+    if pid not in before.waited or pid not in after.waited:
+        return 0.0
+    return after.waited[pid] - before.waited[pid]
 
 
 def _traffic(
@@ -196,6 +219,7 @@ def workers(
         use
         for use in group
         if use.blocked
+        or use.is_starved
         or use.bytes_per_second >= rule.bytes_per_second
         or (
             use.cpu >= rule.cpu

@@ -45,6 +45,8 @@ class Process:
     terminal: int | None = None
     stopped: bool = False
     """Whether a signal has stopped it."""
+    runnable: bool = False
+    """Whether it runs, or would if it got a CPU."""
     blocked: bool = False
     """Whether it waits for a disk or a network file system, which nothing can interrupt."""
 
@@ -80,6 +82,10 @@ class ProcessTable(Protocol):
 
     def traffic(self, pid: int) -> Traffic | None:
         """The bytes that it has read and written; None if it is gone or may not be read."""
+        ...
+
+    def cpu_wait(self, pid: int) -> float | None:
+        """The seconds for which it has waited for a CPU so far; None if that may not be read."""
         ...
 
     def connections(self) -> Mapping[int, int]:
@@ -159,6 +165,7 @@ class ProcFs:
             values[0] in (b"Z", b"X"),
             _pseudoterminal(int(values[4])),
             values[0] in (b"T", b"t"),
+            values[0] == b"R",
             values[0] == b"D",
         )
 
@@ -180,6 +187,11 @@ class ProcFs:
         if not found:
             return None
         return Traffic(found.get(b"wchar", 0), found.get(b"read_bytes", 0))
+
+    def cpu_wait(self, pid: int) -> float | None:
+        """The seconds for which its first thread has waited for a CPU so far."""
+        values = self._bytes(pid, "schedstat").split()
+        return int(values[1]) / 1e9 if len(values) > 1 else None
 
     def connections(self) -> Mapping[int, int]:
         """The bytes over each TCP connection so far, by its inode; empty if that may not be
@@ -292,6 +304,10 @@ class Psutil:
 
     def traffic(self, pid: int) -> Traffic | None:
         """None: psutil's figures differ from system to system."""
+        return None
+
+    def cpu_wait(self, pid: int) -> float | None:
+        """None: unknown."""
         return None
 
     def connections(self) -> Mapping[int, int]:

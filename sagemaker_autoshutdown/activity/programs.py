@@ -63,12 +63,14 @@ _NODE = _Interpreter(
     frozenset({"r", "--require", "--import", "--loader", "C"}),
     frozenset({"e", "p", "--eval", "--print"}),
 )
+#: Shells, by the names of their programs.
+SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "fish")
 _INTERPRETERS: tuple[tuple[str, _Interpreter], ...] = (
     ("python*", _PYTHON),
     ("pypy*", _PYTHON),
     ("node", _NODE),
     ("nodejs", _NODE),
-    *((shell, _SHELL) for shell in ("sh", "bash", "dash", "zsh", "ksh", "fish")),
+    *((shell, _SHELL) for shell in SHELLS),
     ("Rscript", _Interpreter(frozenset(), frozenset("e"))),
     ("julia*", _Interpreter(frozenset("LJHptC"), frozenset("eE"))),
     ("perl*", _Interpreter(frozenset("I"), frozenset("eE"))),

@@ -115,6 +115,23 @@ class TestOneProcess:
         one.use(JOB, 1.0)
         assert holds(one)
 
+    @pytest.mark.parametrize(("seconds", "works"), [(57.0, True), (20.0, False)])
+    def test_a_job_that_others_leave_hardly_any_cpu_is_work(
+        self, seconds: float, works: bool
+    ) -> None:
+        one = machine("python", "python", "train.py")
+        one.processes[JOB] = replace(one.processes[JOB], runnable=True)
+        one.starved[JOB] = 100.0
+        assert not holds(one)
+        one.use(JOB, 2.4)
+        one.starved[JOB] += seconds
+        shown = {"terminal": ["train.py: 4 % of a CPU, waits for a CPU"]}
+        assert observed(one) == (shown if works else {})
+        # What rests when it is seen has what it needs.
+        one.starved[JOB] += seconds
+        one.processes[JOB] = replace(one.processes[JOB], runnable=False)
+        assert not holds(one)
+
     def test_reading_from_a_disk_is_work(self) -> None:
         one = machine("sha256sum")
         one.write(JOB, 0, read=60 * MB)
@@ -358,6 +375,29 @@ class TestPrograms:
         one.use(JOB, 30)
         one.write(JOB, 600 * MB)
         assert not holds(one)
+
+    def test_a_shell_s_loop_that_runs_a_monitor_only_shows_something(self) -> None:
+        one = machine("bash", "bash")
+        for _ in range(3):
+            one.add(CHILD, JOB, "nvidia-smi")
+            one.use(CHILD, 30)
+            assert not holds(one, 1)
+            one.end(CHILD)
+            one.add(CHILD, JOB, "sleep")
+            assert not holds(one, 59)
+            one.end(CHILD)
+
+    def test_a_shell_that_runs_something_else_as_well_works(self) -> None:
+        one = machine("bash", "bash")
+        one.add(CHILD, JOB, "htop")
+        assert not holds(one)
+        one.end(CHILD)
+        one.add(CHILD, JOB, "bash")  # of which a loop is made
+        one.add(13, CHILD, "convert")
+        assert not holds(one, 1)
+        one.use(13, 30)
+        one.end(13)
+        assert holds(one, 59)
 
     def test_what_watch_repeats_does_not_count_either(self) -> None:
         one = machine("watch", "watch", "-n1", "du -sh /data")

@@ -46,6 +46,17 @@ def test_a_process_is_told_by_its_parent_start_cpu_time_and_program(
 
 
 @linux
+def test_what_waits_for_a_cpu_is_runnable_and_waits_for_longer_and_longer() -> None:
+    me = ProcFs().one(os.getpid())
+    assert me is not None
+    assert me.runnable
+    waited = ProcFs().cpu_wait(os.getpid())
+    assert waited is not None
+    assert 0 <= waited < time.monotonic()
+    assert ProcFs().cpu_wait(999_999_999) is None
+
+
+@linux
 def test_a_process_that_waits_for_a_disk_is_told_from_one_that_sleeps(tmp_path: Path) -> None:
     # A process that starts another waits like that, until its child has opened all files: here a
     # pipe that nobody writes to.

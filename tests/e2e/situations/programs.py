@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 from pathlib import Path
@@ -266,6 +267,13 @@ def _(here: Space) -> None:
     here.type(here.terminal(), "watch -n 0.5 ps")
 
 
+@situation("a loop that shows a monitor again and again", in_use=False)
+def _(here: Space) -> None:
+    code = "import time\nwhile time.process_time() < 0.2: pass"
+    monitor = _line(here.python(code, "nvidia-smi"))
+    here.type(here.terminal(), f"while :; do {monitor}; sleep 1; done")
+
+
 @situation("tail -f of a log that grows", in_use=False)
 def _(here: Space) -> None:
     log = here.home / "app.log"
@@ -323,6 +331,17 @@ def _(here: Space) -> None:
 @situation("a loop of programs that each take no time", in_use=True, work_cpu_percent=1)
 def _(here: Space) -> None:
     here.type(here.terminal(), f"while :; do {here.interpreter} -c pass; sleep 0.3; done")
+
+
+@situation("a job to which services that never rest leave hardly any CPU", in_use=True)
+def _(here: Space) -> None:
+    terminal = here.terminal()
+    service = here.python(BURN, "tensorboard")
+    for _ in range(os.cpu_count() or 1):
+        here.type(terminal, f"{_line(service)} &")
+    job = here.python(f"open('begun', 'w').close()\n{BURN}", "train.py")
+    here.type(terminal, f"nice -n 19 {_line(job)} &")
+    _begun(here, "begun")
 
 
 @situation("a job that was stopped", in_use=False)
