@@ -307,6 +307,28 @@ def test_a_deletion_that_sagemaker_says_is_needless_is_not_believed_without_anot
     assert told == recorded
 
 
+@pytest.mark.parametrize("why", ["used", "kept"])
+def test_an_app_that_is_not_shut_down_after_all_loses_its_mark(why: str) -> None:
+    """Even if SageMaker can't be reached at first."""
+    story, _ = due_story()
+    world, app = story.world, story.world.apps[ONE]
+    assert "mark" in app.tags
+    if why == "used":
+        world.due.discard(ONE)
+    else:
+        app.tags[EXCEPTION_TAG] = "keep-until:2026-09-03"
+    world.later(_FIVE)
+    process = story.process(0)
+    tasks = world.sweep_and_plan(world.now)
+    world.fault = "throttled" if why == "used" else ""
+    process.run([task for task in tasks if task.run.key == ONE])
+    world.fault = ""
+    world.later(_FIVE)
+    story.round(0)
+    assert "mark" not in app.tags
+    assert not app.accepted
+
+
 def test_a_message_that_comes_late_is_not_carried_out() -> None:
     """Somebody may have used the app since its sweep."""
     story, tasks = due_story()
