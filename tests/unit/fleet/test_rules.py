@@ -492,6 +492,16 @@ def test_more_than_its_share_of_a_fleet_is_not_touched_at_once() -> None:
     assert len(planned(few, [], Limits(share=0.2), up=5)) == 5, "small fleets have few"
 
 
+def test_apps_that_an_exception_keeps_do_not_halt_the_others() -> None:
+    kept = [made(number, kept_until=after(600)) for number in range(30)]
+    due = [made(30), made(31)]
+    found = planned(kept + due, [], Limits(share=0.2))
+    assert sorted(task.run.key.name for task in found if task.kind is Kind.MARK) == [
+        "app-30",
+        "app-31",
+    ]
+
+
 def test_a_sweep_shuts_down_no_more_than_its_limit_and_the_longest_due_first() -> None:
     said = [made(number) for number in range(9)]
     holds = [
