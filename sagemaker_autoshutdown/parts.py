@@ -16,6 +16,7 @@ from .activity.browser_requests import BrowserRequests
 from .activity.gpu_watch import GpuWatch
 from .activity.ide_saves import last_save
 from .activity.jupyter import InProcessSource, RestSource
+from .activity.kernel_answers import KernelAnswers
 from .activity.other_servers import OtherServers
 from .activity.process_groups import WorkRule
 from .activity.process_table import Readings, machine_started_at
@@ -113,6 +114,7 @@ def build(serverapp: ServerApp) -> Parts:
             ide_save=last_save,
             is_held=lambda apps, work, now: is_held(apps, work, settings.policy, now),
             readings=readings,
+            answers=KernelAnswers(config.work_cpu_percent / 100),
         ),
         settings=settings,
         config=config,

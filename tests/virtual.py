@@ -124,6 +124,8 @@ class Jupyter:
         #: slower ones.
         self.answers: dict[str, Answer] | None = None
         self.answering = 0.1
+        #: The CPUs that kernels say their processes use.
+        self.cpu: dict[str, float] = {}
         self.slow: dict[str, float] = {}
         self.asked: list[set[str]] = []
         #: Observed requests of kernels, by id.
@@ -154,7 +156,10 @@ class Jupyter:
         self.asked.append(set(kernel_ids))
         await asyncio.sleep(max(self.slow.get(each, self.answering) for each in kernel_ids))
         took = timedelta(seconds=self.answering)
-        return {each: Told(self.answers.get(each, Answer.IDLE), took) for each in kernel_ids}
+        return {
+            each: Told(self.answers.get(each, Answer.IDLE), took, cpu=self.cpu.get(each))
+            for each in kernel_ids
+        }
 
     def use_of(self, kernel_id: str) -> KernelUse | None:
         return self.uses.get(kernel_id)

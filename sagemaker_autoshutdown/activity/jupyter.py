@@ -26,7 +26,7 @@ from tornado.httpclient import HTTPRequest
 from ..clock import to_iso
 from ..threads import in_thread
 from . import kernel_probe, own_api
-from .kernel_probe import Answer, Told
+from .kernel_probe import Answer, CpuMeter, Told
 from .kernel_requests import KernelRequests, KernelUse, listen
 from .other_kernels import OtherKernels
 from .own_api import REQUEST_TIMEOUT, Refused, Unreadable, server_token
@@ -73,7 +73,7 @@ class Source(Protocol):
 
     async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Told]:
         """Asks these kernels, which claim to be idle, whether they are. Kernels that can't be
-        asked are left out. Takes ``kernel_probe.PATIENCE`` seconds at most, and raises nothing."""
+        asked are left out. Takes as long as ``kernel_probe.ask``, and raises nothing."""
         ...
 
     def use_of(self, kernel_id: str) -> KernelUse | None:
@@ -261,11 +261,17 @@ class RestSource:
         self._serverapp = serverapp
         self._monotonic = monotonic
         self._sessions_at = float("-inf")
+        #: Their processes are elsewhere, so only the kernels themselves can tell what these use.
+        self._meters: dict[str, CpuMeter] = {}
 
     async def kernels(self) -> Models:
         if _gateway_enabled():
-            return await _gateway_kernels()
-        return _models("kernels", await own_api.get(self._serverapp, "api/kernels"))
+            found = await _gateway_kernels()
+        else:
+            found = _models("kernels", await own_api.get(self._serverapp, "api/kernels"))
+        there = {str(model.get("id")) for model in found}
+        self._meters = {each: meter for each, meter in self._meters.items() if each in there}
+        return found
 
     async def other_kernels(self, listed: Collection[str] | None) -> Models:
         """None: what runs on the free server is in no app."""
@@ -292,7 +298,8 @@ class RestSource:
 
     async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Told]:
         """On their channels, as a browser does, or the gateway's own."""
-        return await _ask_all(kernel_ids, self._channels)
+        meters = {each: self._meters.setdefault(each, CpuMeter()) for each in kernel_ids}
+        return await _ask_all(kernel_ids, self._channels, meters)
 
     def use_of(self, kernel_id: str) -> None:
         """None: to listen to kernels in apps elsewhere, one must be a client of theirs."""
@@ -357,9 +364,14 @@ def _channels_of(kernel_id: str) -> str:
 
 
 async def _ask_all(
-    kernel_ids: Collection[str], channels: Callable[[str], HTTPRequest]
+    kernel_ids: Collection[str],
+    channels: Callable[[str], HTTPRequest],
+    meters: Mapping[str, CpuMeter] | None = None,
 ) -> Mapping[str, Told]:
-    questions = (kernel_probe.ask(channels(each), kernel_probe.PATIENCE) for each in kernel_ids)
+    questions = (
+        kernel_probe.ask(channels(each), kernel_probe.PATIENCE, (meters or {}).get(each))
+        for each in kernel_ids
+    )
     answers = await asyncio.gather(*questions)
     return dict(zip(kernel_ids, answers))
 

@@ -2,7 +2,8 @@
 
 An answer counts until the kernel is heard from again. Asking must leave no trace: a gateway records
 our question as if somebody used the kernel. A silent kernel counts as busy. It is asked again at
-the deadline that follows, so one lost answer does not make an idle kernel busy for ever.
+the deadline that follows, so one lost answer does not make an idle kernel busy for ever. A kernel
+that waits while its processes work counts as used until it was asked.
 """
 
 from __future__ import annotations
@@ -11,13 +12,18 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from ..clock import to_iso
 from ..model import Evidence, EvidenceKind
 from ..text import milliseconds, span
 from .kernel_probe import Answer, Told
+from .process_groups import WorkRule
 
 #: For so long after its end, a question may still count among a kernel's connections and work.
 LINGERS = timedelta(seconds=5)
 
+#: A kernel tells only the sum of its processes, and several that rest (Dask's workers) may use more
+#: together than one that works: so the sum must be this many times as much.
+SUM_COUNTS = 3
 #: Anybody's claim about a kernel's last activity. It is only compared, never interpreted.
 Claim = object
 
@@ -53,6 +59,8 @@ class _Asked:
 class KernelAnswers:
     """Remembers questions and answers, kernel by kernel."""
 
+    #: The CPUs that a process uses if it is at work.
+    work_cpu: float = WorkRule.cpu
     _claims: dict[str, Claim] = field(default_factory=dict)
     _asked: dict[str, _Asked] = field(default_factory=dict)
     #: The claims about kernels that are being asked at present.
@@ -112,7 +120,9 @@ class KernelAnswers:
         if asked is None:
             return Standing(None, claim)
         if asked.told.answer is Answer.IDLE:
-            self._claims[kernel_id] = claim = asked.before
+            works = (asked.told.cpu or 0.0) >= SUM_COUNTS * self.work_cpu
+            claim = to_iso(asked.ended) if works else asked.before
+            self._claims[kernel_id] = claim
         silent_since = asked.ended if asked.told.answer is Answer.SILENT else None
         return Standing(asked.told.answer, claim, silent_since, _evidence(asked))
 
@@ -143,5 +153,7 @@ def _evidence(asked: _Asked) -> tuple[Evidence, ...]:
         Answer.SILENT: f"no answer in {span(took.total_seconds())}",
         Answer.UNKNOWN: "the connection broke",
     }.get(answer, f"answered in {milliseconds(took)}")
-    text = f"asked at {asked.at:%H:%M} UTC, {outcome}"
+    cpu = asked.told.cpu
+    used = "" if cpu is None else f"; its processes use {cpu * 100:.0f} % of a CPU"
+    text = f"asked at {asked.at:%H:%M} UTC, {outcome}{used}"
     return (Evidence(EvidenceKind.ANSWER, text, asked.at),)

@@ -7,7 +7,9 @@ such a gateway with `idle` for as long as the cell goes on. Later versions, and 
 may have missed messages. Requests on the shell channel wait for the cell, so a kernel that does not
 answer there runs one.
 
-Kernels behind a server are asked through its websocket, kernels of this machine directly.
+Kernels behind a server are asked through its websocket, kernels of this machine directly. A kernel
+on another machine is also asked how much CPU its processes use: a thread or a program that a cell
+has left behind is at work although the kernel waits.
 """
 
 from __future__ import annotations
@@ -38,6 +40,14 @@ SETTLES = 0.2
 AGAIN = 2.0
 
 QUESTION = "kernel_info_request"
+#: ipykernel 6.11 and later answer with the CPU that the kernel and its children used since the last
+#: such question, and run no code for it (``ipykernel.kernelbase.Kernel.usage_request``). Others do
+#: not answer.
+USAGE_QUESTION = "usage_request"
+#: Seconds for that answer; a kernel whose threads are at work takes a part of one.
+USAGE_PATIENCE = 3.0
+#: Seconds between the first two such questions: the first answer tells nothing.
+MEASURED_FOR = 2.0
 
 
 class Answer(Enum):
@@ -58,38 +68,45 @@ class Answer(Enum):
 @dataclass(frozen=True)
 class Told:
     """The result of asking a kernel, and how long that took. ``question_id`` is the message that
-    identifies a late answer, if one can still be heard."""
+    identifies a late answer, if one can still be heard. ``cpu`` is what the kernel and its children
+    use, in CPUs; None if that is not known."""
 
     answer: Answer
     took: timedelta = timedelta(0)
     question_id: str = ""
+    cpu: float | None = None
 
 
-async def ask(channels: HTTPRequest, patience: float) -> Told:
+@dataclass
+class CpuMeter:
+    """Whether a kernel tells how much CPU it uses; None until it was asked."""
+
+    tells: bool | None = None
+
+
+async def ask(channels: HTTPRequest, patience: float, meter: CpuMeter | None = None) -> Told:
     """Asks the kernel behind ``channels``, its websocket. Takes ``patience`` seconds at most,
-    and raises nothing."""
+    and raises nothing. With a ``meter``, an idle kernel is asked for its use of the CPU as well,
+    which takes up to ``USAGE_PATIENCE`` seconds more, and ``MEASURED_FOR`` at the first time."""
     asked_at = time.monotonic()
-    answer, waited = await _ask_within(channels, patience)
-    return Told(answer, timedelta(seconds=time.monotonic() - asked_at - waited))
-
-
-async def _ask_within(channels: HTTPRequest, patience: float) -> tuple[Answer, float]:
-    """The answer, and how many seconds were waited after it came."""
     connecting = asyncio.ensure_future(websocket_connect(channels))
     question = asyncio.ensure_future(_ask(connecting))
     try:
         await asyncio.wait({question}, timeout=patience)
+        took = timedelta(seconds=time.monotonic() - asked_at)
         if not question.done():
-            return Answer.SILENT, 0.0
+            return Told(Answer.SILENT, took)
         answer = question.result()
-        if answer is not Answer.IDLE:
-            return answer, 0.0
-        await asyncio.sleep(SETTLES)
-        return answer, SETTLES
-    except HTTPClientError as error:
-        return (Answer.REFUSED if 400 <= error.code < 500 else Answer.UNKNOWN), 0.0
-    except Exception:  # the network, or an invalid message
-        return Answer.UNKNOWN, 0.0
+        cpu = None
+        if answer is Answer.IDLE:
+            if meter is not None:
+                cpu = await _cpu(connecting.result(), meter)
+            await asyncio.sleep(SETTLES)
+        return Told(answer, took, cpu=cpu)
+    except Exception as error:  # the network, or an invalid message
+        refused = isinstance(error, HTTPClientError) and 400 <= error.code < 500
+        took = timedelta(seconds=time.monotonic() - asked_at)
+        return Told(Answer.REFUSED if refused else Answer.UNKNOWN, took)
     finally:
         question.cancel()
         # It may open later.
@@ -98,12 +115,43 @@ async def _ask_within(channels: HTTPRequest, patience: float) -> tuple[Answer, f
 
 async def _ask(connecting: asyncio.Future[WebSocketClientConnection]) -> Answer:
     connection = await asyncio.shield(connecting)
-    question = _question()
+    question = _question(QUESTION, "shell")
     putting = asyncio.ensure_future(_put(connection, json.dumps(question)))
     try:
         return await _answer(connection, question["header"]["msg_id"])
     finally:
         putting.cancel()
+
+
+async def _cpu(connection: WebSocketClientConnection, meter: CpuMeter) -> float | None:
+    """The CPUs that an idle kernel and its children use; None if it does not tell."""
+    if meter.tells is False:
+        return None
+    used = await _usage(connection)
+    if meter.tells is None and used is not None:
+        await asyncio.sleep(MEASURED_FOR)
+        used = await _usage(connection)
+    meter.tells = used is not None
+    return used
+
+
+async def _usage(connection: WebSocketClientConnection) -> float | None:
+    question = _question(USAGE_QUESTION, "control")
+    with contextlib.suppress(asyncio.TimeoutError, WebSocketClosedError):
+        await connection.write_message(json.dumps(question))
+        reply = _usage_reply(connection, question["header"]["msg_id"])
+        return await asyncio.wait_for(reply, USAGE_PATIENCE)
+    return None
+
+
+async def _usage_reply(connection: WebSocketClientConnection, question_id: str) -> float | None:
+    while (raw := await connection.read_message()) is not None:
+        message = json.loads(raw)
+        is_ours = message["parent_header"].get("msg_id") == question_id
+        if is_ours and message.get("channel") == "control":
+            percent = message["content"].get("kernel_cpu")
+            return percent / 100 if isinstance(percent, (int, float)) else None
+    return None
 
 
 async def _put(connection: WebSocketClientConnection, question: str) -> None:
@@ -127,10 +175,10 @@ async def _answer(connection: WebSocketClientConnection, question_id: str) -> An
     return Answer.UNKNOWN
 
 
-def _question() -> dict[str, Any]:
+def _question(message_type: str, channel: str) -> dict[str, Any]:
     header = {
         "msg_id": uuid.uuid4().hex,
-        "msg_type": QUESTION,
+        "msg_type": message_type,
         "session": uuid.uuid4().hex,
         "username": "",
         "date": datetime.now(timezone.utc).isoformat(),
@@ -142,7 +190,7 @@ def _question() -> dict[str, Any]:
         "metadata": {},
         "content": {},
         "buffers": [],
-        "channel": "shell",
+        "channel": channel,
     }
 
 

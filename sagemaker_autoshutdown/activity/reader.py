@@ -117,12 +117,12 @@ class ActivityReader:
     is_held: Callable[[tuple[App, ...], Collection[Work], datetime], bool] = lambda *_: False
     #: Shared by all that look at processes.
     readings: Readings | None = None
+    answers: KernelAnswers = field(default_factory=KernelAnswers)
     monotonic: Callable[[], float] = time.monotonic
     _seen: dict[tuple[str, str], _Seen] = field(default_factory=dict)
     _labels: dict[str, str] = field(default_factory=dict)
     _waiting_sessions: list[dict[str, Any]] = field(default_factory=list)
     _observations: int = 0
-    _answers: KernelAnswers = field(default_factory=KernelAnswers)
     _elsewhere: _Elsewhere = field(default_factory=_Elsewhere)
 
     async def read(self, apps: tuple[App, ...], now: datetime) -> ObservedActivity:
@@ -135,7 +135,7 @@ class ActivityReader:
             own = await self._own_kernels(now)
             waiting_sessions = await self._sessions(own)
             self._observations += 1
-            self._answers.begin_observation()
+            self.answers.begin_observation()
             work = await self._kernels(own, apps, now)
             other_work = [self._session(session, apps, now) for session in waiting_sessions]
             other_work += self._browser_use(own, apps, now)
@@ -177,8 +177,8 @@ class ActivityReader:
             key: seen for key, seen in self._seen.items() if seen.observation == self._observations
         }
         there = {key[1] for key in self._seen if key[0] == "kernel"}
-        self._answers.forget_all_but(there)
-        asked = _NOT_ASKED if self._answers.is_refused else ()
+        self.answers.forget_all_but(there)
+        asked = _NOT_ASKED if self.answers.is_refused else ()
         return ObservedActivity(tuple(work), "", (*notes, *asked, *self._gpu_notes), presence)
 
     async def _own_kernels(self, now: datetime) -> list[dict[str, Any]]:
@@ -198,14 +198,14 @@ class ActivityReader:
         return (
             model.get("execution_state") == "busy"
             and self.source.use_of(kernel_id) is None
-            and self._answers.was_asked_lately(kernel_id, now)
+            and self.answers.was_asked_lately(kernel_id, now)
         )
 
     def _people_connected(self, work: Iterable[Work], now: datetime) -> int:
         """How many connections are those of tabs; a tab that is not counted for a few seconds has
         not left."""
         return sum(
-            item.connections for item in work if not self._answers.was_asked_lately(item.id, now)
+            item.connections for item in work if not self.answers.was_asked_lately(item.id, now)
         )
 
     def _seen_lately(self, monotonic: float) -> bool:
@@ -219,7 +219,7 @@ class ActivityReader:
     async def ask(self, kernel_ids: Collection[str], now: datetime) -> bool:
         """Asks these kernels, which are not known to be at work, whether they are. The next
         observation uses their answers. Returns whether there was anything to ask."""
-        self._answers.begin(kernel_ids)
+        self.answers.begin(kernel_ids)
         answers: dict[str, Told] = {}
         try:
             own = [each for each in kernel_ids if "/" not in each]
@@ -227,14 +227,14 @@ class ActivityReader:
             if self.other_servers is not None:
                 answers.update(await self.other_servers.ask(kernel_ids))
         finally:
-            self._answers.end(kernel_ids, answers, now)
+            self.answers.end(kernel_ids, answers, now)
         return bool(answers)
 
     def clock_jumped(self, jump: timedelta) -> None:
         """The wall clock was set: shift remembered times, so that nothing seems older or younger
         than it is."""
         self.source.clock_jumped()
-        self._answers.clock_jumped(jump)
+        self.answers.clock_jumped(jump)
         self.presence.clock_jumped(jump)
         for remembering in (self.browsers, self.gpus):
             if remembering is not None:
@@ -439,9 +439,9 @@ class ActivityReader:
         last_activity = model.get("last_activity")
         claim = last_activity if use is None else use.heard
         if model.get("execution_state") != "idle":
-            self._answers.said_otherwise(kernel_id, claim)
+            self.answers.said_otherwise(kernel_id, claim)
             return model, None, ()
-        standing = self._answers.standing(kernel_id, claim)
+        standing = self.answers.standing(kernel_id, claim)
         states = {Answer.SILENT: "busy", Answer.UNKNOWN: "unknown"}
         corrected = {
             **model,

@@ -92,3 +92,21 @@ async def test_a_server_that_refuses_is_not_taken_for_a_cell(
     kernel_id = str(await jp_serverapp.kernel_manager.start_kernel(kernel_name="python3"))
     told = answers(await RestSource(jp_serverapp).ask([kernel_id]))
     assert told == {kernel_id: Answer.REFUSED}
+
+
+async def test_a_kernel_that_waits_tells_what_its_threads_use(
+    jp_serverapp: ServerApp, http_server: Any
+) -> None:
+    manager = jp_serverapp.kernel_manager
+    source = RestSource(jp_serverapp)
+    rests, works = [str(await manager.start_kernel(kernel_name="python3")) for _ in range(2)]
+    client = manager.get_kernel(works).client()
+    client.start_channels()
+    code = "import threading\ndef work():\n    while True: sum(range(10**5))\n"
+    client.execute(f"{code}threading.Thread(target=work, daemon=True).start()")
+    told = await source.ask([rests, works])
+    while (told[works].cpu or 0.0) < 0.1:  # on a machine that is busy with something else
+        told = await source.ask([rests, works])
+    assert told[works].answer is Answer.IDLE
+    assert told[rests].cpu is not None, "one that rests tells it as well"
+    client.stop_channels()

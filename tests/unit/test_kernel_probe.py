@@ -15,7 +15,7 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
 from sagemaker_autoshutdown.activity import kernel_probe
-from sagemaker_autoshutdown.activity.kernel_probe import Answer, ask
+from sagemaker_autoshutdown.activity.kernel_probe import Answer, CpuMeter, ask
 from sagemaker_autoshutdown.model import EventKind, Reason, State
 
 from ..virtual import DENIED, Server, kernel_model
@@ -35,7 +35,12 @@ def say(handler: websocket.WebSocketHandler, parent: dict[str, str], state: str)
 class TestOddServers:
     """Other outcomes of a question."""
 
-    async def asked(self, on_message: Callable[..., None], patience: float = 20.0) -> Answer:
+    async def asked(
+        self,
+        on_message: Callable[..., None],
+        patience: float = 20.0,
+        meter: CpuMeter | None = None,
+    ) -> Answer:
         class Channels(websocket.WebSocketHandler):
             def on_message(self, message: str | bytes) -> None:
                 on_message(self, message)
@@ -44,7 +49,8 @@ class TestOddServers:
         socket, port = bind_unused_port()
         server.add_socket(socket)
         try:
-            return (await ask(HTTPRequest(f"ws://127.0.0.1:{port}/channels"), patience)).answer
+            url = HTTPRequest(f"ws://127.0.0.1:{port}/channels")
+            return (await ask(url, patience, meter)).answer
         finally:
             server.stop()
             await server.close_all_connections()
@@ -86,6 +92,23 @@ class TestOddServers:
                 say(handler, parent, state)
 
         assert await self.asked(busy) is Answer.USED
+
+    async def test_a_kernel_that_does_not_tell_its_use_of_the_cpu_is_asked_for_it_once(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(kernel_probe, "USAGE_PATIENCE", 0.1)
+        heard: list[str] = []
+
+        def old(handler: websocket.WebSocketHandler, message: str | bytes) -> None:
+            header = json.loads(message)["header"]
+            heard.append(header["msg_type"])
+            if header["msg_type"] == kernel_probe.QUESTION:
+                say(handler, header, "idle")
+
+        meter = CpuMeter()
+        answers = [await self.asked(old, meter=meter) for _ in range(2)]
+        assert answers == [Answer.IDLE] * 2
+        assert heard.count(kernel_probe.USAGE_QUESTION) == 1
 
 
 class TestWhatIsMadeOfIt:
@@ -138,6 +161,21 @@ class TestWhatIsMadeOfIt:
         work = await reader.one(kernel_model(last=at(hours=2)), at(hours=2))
         assert (work.state, work.last_activity) == ("idle", at(hours=2))
 
+    async def test_a_kernel_whose_processes_work_was_used_when_it_was_asked(self) -> None:
+        reader = Reader()
+        await reader.one(kernel_model(last=START), at(hours=2))
+        reader.jupyter.answers, reader.jupyter.cpu = {}, {"kernel-of-a": 0.97}
+        await reader.reader.ask(["kernel-of-a"], at(hours=2))
+        work = await reader.one(kernel_model(last=START), at(hours=3))
+        asked = at(hours=2, seconds=reader.jupyter.answering)
+        assert (work.state, work.last_activity) == ("idle", asked)
+        assert "its processes use 97 % of a CPU" in work.evidence[0].text
+        # The next answer does not undo that.
+        reader.jupyter.cpu = {"kernel-of-a": 0.01}
+        await reader.reader.ask(["kernel-of-a"], at(hours=3))
+        work = await reader.one(kernel_model(last=START), at(hours=4))
+        assert work.last_activity == asked
+
     async def test_a_kernel_that_is_silent_is_busy_until_it_says_anything_else(self) -> None:
         reader = await self.observed(Answer.SILENT)
         for hours in (2, 9):
@@ -170,6 +208,15 @@ class TestBeforeAShutdown:
         one.jupyter.kernel_models = [kernel_model("a"), kernel_model("b")]
         one.jupyter.answers = {}
         return one.start()
+
+    def test_processes_that_work_are_neither_warned_of_nor_killed(self, one: Server) -> None:
+        one.jupyter.cpu = {"kernel-of-a": 0.97, "kernel-of-b": 0.14}
+        one.run(hours=9)
+        assert {event.app_name for event in one.told(*WARNINGS)} == {"b"}
+        assert deleted(one) == ["b"]
+        one.jupyter.cpu = {}
+        one.run(hours=11, minutes=30)
+        assert deleted(one) == ["b", "a"]
 
     def test_a_cell_of_which_its_server_does_not_know_is_not_killed(self, one: Server) -> None:
         one.jupyter.answers = {"kernel-of-a": Answer.SILENT}

@@ -9,6 +9,12 @@ from .people import notebook
 from .table import CLASSIC, situation
 from .world import Space
 
+#: A cell that leaves threads behind.
+_THREADS = """import hashlib, threading, time
+def work():
+    while True: {}
+for _ in range({}): threading.Thread(target=work, daemon=True).start()"""
+
 
 def _classic(here: Space) -> Classic:
     assert isinstance(here, Classic)
@@ -60,6 +66,28 @@ def _(here: Space) -> None:
 def _(here: Space) -> None:
     here.run(here.kernel(), "1")
     _classic(here).lose_answers(here.app_name, times=1)
+
+
+# -- processes of kernels, which are out of sight: their kernels tell what CPU they use
+
+
+# On a busy machine a single one would get too little of a CPU to count.
+
+
+@situation("threads that work in an app's idle kernel", in_use=True, only=(CLASSIC,))
+def _(here: Space) -> None:
+    here.run(here.kernel(), _THREADS.format("hashlib.sha256(bytes(10**7))", 4))
+
+
+@situation("programs that an app's kernel left at work", in_use=True, only=(CLASSIC,))
+def _(here: Space) -> None:
+    start = "subprocess.Popen([sys.executable, '-c', 'while True: pass'])"
+    here.run(here.kernel(), f"import subprocess, sys; jobs = [{start} for _ in range(3)]")
+
+
+@situation("a thread that only beats in an app's idle kernel", in_use=False, only=(CLASSIC,))
+def _(here: Space) -> None:
+    here.run(here.kernel(), _THREADS.format("time.sleep(0.1)", 1))
 
 
 @situation("a kernel that never answers", in_use=True, only=(CLASSIC,))
