@@ -87,6 +87,8 @@ class World:
     unknown: set[Key] = field(default_factory=set)
     store_is_up: bool = True
     fault: str = ""
+    #: Tags of the user profiles that own spaces.
+    profile_tags: dict[str, dict[str, str]] = field(default_factory=dict)
     limits: Limits = field(default_factory=lambda: Limits(share=1.0))
     warning: timedelta = WARNING
     started: int = 0
@@ -159,6 +161,7 @@ class World:
             warning=self.warning,
             acts=True,
             owner="ada",
+            profile="ada",
         )
 
     def _apply(self, step: Step, before: str) -> bool:
@@ -275,6 +278,7 @@ class Process:
         status = "Deleting" if each.deleting_since else "InService"
         mark = each.tags.get("mark", "")
         tags = {name: value for name, value in each.tags.items() if name != "mark"}
+        tags = {**self.world.profile_tags.get(profile, {}), **tags}
         found = Present(status, each.created_at, self.world.now, "arn", tags, mark, asked)
         self.point()
         return found

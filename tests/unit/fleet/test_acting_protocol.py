@@ -307,6 +307,14 @@ def test_a_deletion_that_sagemaker_says_is_needless_is_not_believed_without_anot
     assert told == recorded
 
 
+def test_an_exception_on_the_profile_of_a_space_counts_until_the_last_moment() -> None:
+    story, tasks = due_story()
+    story.world.profile_tags["ada"] = {EXCEPTION_TAG: "keep-until:2026-09-03"}
+    story.process(0).run(tasks)
+    assert story.world.calls == 0
+    assert not [app for app in story.world.apps.values() if "mark" in app.tags]
+
+
 @pytest.mark.parametrize("why", ["used", "kept"])
 def test_an_app_that_is_not_shut_down_after_all_loses_its_mark(why: str) -> None:
     """Even if SageMaker can't be reached at first."""
