@@ -65,6 +65,8 @@ class KernelAnswers:
     _asked: dict[str, _Asked] = field(default_factory=dict)
     #: The claims about kernels that are being asked at present.
     _claims_when_asked: dict[str, Claim] = field(default_factory=dict)
+    #: Kernels that were to be asked, but to which no connection could be made.
+    _unreachable: set[str] = field(default_factory=set)
     #: When each last question ended.
     _ended: dict[str, datetime] = field(default_factory=dict)
     _observation: int = 0
@@ -83,13 +85,19 @@ class KernelAnswers:
         for kernel_id in kernel_ids:
             self._claims_when_asked.setdefault(kernel_id, self._claims.get(kernel_id))
 
-    def end(self, kernel_ids: Collection[str], answers: Mapping[str, Told], now: datetime) -> None:
-        """These kernels have been asked; ``answers`` holds those that answered."""
+    def end(self, kernel_ids: Collection[str], answers: Mapping[str, Told], now: datetime) -> bool:
+        """These kernels have been asked; ``answers`` holds those that answered. Returns whether
+        that tells anything new."""
+        is_news = bool(answers) or not self._unreachable.issuperset(kernel_ids)
         for kernel_id in kernel_ids:
             before = self._claims_when_asked.pop(kernel_id, self._claims.get(kernel_id))
-            if kernel_id in answers:
+            if kernel_id not in answers:
+                self._unreachable.add(kernel_id)
+            else:
+                self._unreachable.discard(kernel_id)
                 asked = self._asked[kernel_id] = _Asked(answers[kernel_id], now, before)
                 self._ended[kernel_id] = asked.ended
+        return is_news
 
     def was_asked_lately(self, kernel_id: str, now: datetime) -> bool:
         """Whether a connection to the kernel, or work in it, may be that of our own question."""
@@ -97,8 +105,13 @@ class KernelAnswers:
         is_fresh = ended is not None and now - ended < LINGERS
         return is_fresh or kernel_id in self._claims_when_asked
 
+    def may_tell(self, kernel_id: str) -> bool:
+        """Whether a question may yet tell what the kernel does."""
+        return kernel_id not in self._asked and kernel_id not in self._unreachable
+
     def standing(self, kernel_id: str, claim: Claim) -> Standing:
-        """The facts about a kernel that claims to be idle, with this claim of its activity."""
+        """The facts about a kernel that claims to be idle, or nothing that is known, with this
+        claim of its activity."""
         asked = self._asked.get(kernel_id)
         if kernel_id in self._claims_when_asked:
             # Our own question may have changed the claim. An earlier silence lasts until the
@@ -133,6 +146,7 @@ class KernelAnswers:
 
     def forget_all_but(self, kernel_ids: Collection[str]) -> None:
         """Forgets kernels that are gone."""
+        self._unreachable &= set(kernel_ids)
         for remembered in (self._claims, self._asked, self._ended):
             for kernel_id in remembered.keys() - set(kernel_ids):
                 del remembered[kernel_id]

@@ -47,6 +47,8 @@ LISTED_AGAIN_AFTER = 0.2
 SEEN_AGAIN_AFTER = 300.0
 #: States of a kernel in which no request is open any more, whatever was heard before.
 _PAST_RUNNING = frozenset({"dead", "terminating", "restarting", "autorestarting"})
+#: In any other state, a kernel may be at work: it is asked.
+_KNOWN = frozenset({"idle", "busy"}) | _PAST_RUNNING | TRANSIENT_STATES
 #: Part of the names of kernels that Studio Classic runs in an app.
 INTERNAL = "__SAGEMAKER_INTERNAL__"
 #: The number of models turned into Work before the event loop gets its turn.
@@ -218,7 +220,8 @@ class ActivityReader:
 
     async def ask(self, kernel_ids: Collection[str], now: datetime) -> bool:
         """Asks these kernels, which are not known to be at work, whether they are. The next
-        observation uses their answers. Returns whether there was anything to ask."""
+        observation uses their answers. Returns whether it is needed: not if no kernel could be
+        reached, as before."""
         self.answers.begin(kernel_ids)
         answers: dict[str, Told] = {}
         try:
@@ -227,8 +230,8 @@ class ActivityReader:
             if self.other_servers is not None:
                 answers.update(await self.other_servers.ask(kernel_ids))
         finally:
-            self.answers.end(kernel_ids, answers, now)
-        return bool(answers)
+            is_news = self.answers.end(kernel_ids, answers, now)
+        return is_news
 
     def clock_jumped(self, jump: timedelta) -> None:
         """The wall clock was set: shift remembered times, so that nothing seems older or younger
@@ -413,6 +416,8 @@ class ActivityReader:
         since = self._since(key, state, now)
         if state == "busy" and use is not None and use.running_since is not None:
             since = min(use.running_since, now)
+        if state not in _KNOWN and self.answers.may_tell(kernel_id):
+            silent_since = since
         last_activity = self._last_activity(key, model, now)
         # A passing state at the first observation may have lasted for weeks.
         if self._observations == 1 and state in TRANSIENT_STATES and last_activity is not None:
@@ -436,18 +441,23 @@ class ActivityReader:
     ) -> tuple[dict[str, Any], datetime | None, tuple[Evidence, ...]]:
         """The model, corrected by the kernel's own answers; since when it is silent; and the
         evidence."""
-        last_activity = model.get("last_activity")
+        last_activity, state = model.get("last_activity"), model.get("execution_state")
         claim = last_activity if use is None else use.heard
-        if model.get("execution_state") != "idle":
+        if state != "idle" and state in _KNOWN:
             self.answers.said_otherwise(kernel_id, claim)
             return model, None, ()
         standing = self.answers.standing(kernel_id, claim)
-        states = {Answer.SILENT: "busy", Answer.UNKNOWN: "unknown"}
+        states = {
+            Answer.IDLE: "idle",
+            Answer.USED: "idle",
+            Answer.SILENT: "busy",
+            Answer.UNKNOWN: "unknown",
+        }
         corrected = {
             **model,
-            "execution_state": "idle"
+            "execution_state": state
             if standing.answer is None
-            else states.get(standing.answer, "idle"),
+            else states.get(standing.answer, state),
             # Our question changes a server's claim, but not our own observations.
             "last_activity": standing.claim if use is None else last_activity,
         }

@@ -193,6 +193,28 @@ class TestWhatIsMadeOfIt:
         assert (await reader.one(kernel_model(), at(hours=2))).state == "unknown"
         assert (await reader.one(kernel_model(), at(hours=3))).state == "idle"
 
+    @pytest.mark.parametrize(
+        ("answer", "state", "is_presumed"),
+        [
+            (Answer.IDLE, "idle", False),
+            (Answer.USED, "idle", False),
+            (Answer.SILENT, "busy", True),
+            (Answer.UNKNOWN, "unknown", False),
+            (Answer.REFUSED, "odd", False),
+            (None, "odd", False),
+        ],
+    )
+    async def test_a_kernel_in_an_odd_state_may_be_at_work_until_it_answers(
+        self, answer: Answer | None, state: str, is_presumed: bool
+    ) -> None:
+        reader = Reader()
+        work = await reader.one(kernel_model(state="odd", last=START), at(hours=1))
+        assert (work.state, work.silent_since) == ("odd", at(hours=1))
+        reader.jupyter.answers = None if answer is None else {"kernel-of-a": answer}
+        await reader.reader.ask(["kernel-of-a"], at(hours=2))
+        work = await reader.one(kernel_model(state="odd", last=START), at(hours=2))
+        assert (work.state, work.silent_since is not None) == (state, is_presumed)
+
     async def test_what_may_not_be_asked_is_taken_at_its_word_and_that_is_said(self) -> None:
         reader = await self.observed(Answer.REFUSED)
         assert (await reader.one(kernel_model(), at(hours=2))).state == "idle"
@@ -217,6 +239,28 @@ class TestBeforeAShutdown:
         one.jupyter.cpu = {}
         one.run(hours=11, minutes=30)
         assert deleted(one) == ["b", "a"]
+
+    def test_an_idle_kernel_in_an_odd_state_does_not_hold_its_app_for_ever(
+        self, one: Server
+    ) -> None:
+        one.jupyter.kernel_models = [kernel_model("a", "odd"), kernel_model("b", "unknown")]
+        one.jupyter.answers = {"kernel-of-a": Answer.IDLE, "kernel-of-b": Answer.SILENT}
+        one.run(hours=1)
+        assert one.app("b").reason is Reason.KERNEL_STATE_UNKNOWN
+        one.run(hours=9)
+        assert deleted(one) == ["a"]
+        assert one.app("b").reason is Reason.KERNEL_BUSY
+
+    @pytest.mark.parametrize(
+        "answers", [dict.fromkeys(("kernel-of-a", "kernel-of-b"), Answer.REFUSED), None]
+    )
+    def test_a_kernel_in_an_odd_state_that_can_not_be_asked_holds_its_app(
+        self, one: Server, answers: dict[str, Answer] | None
+    ) -> None:
+        one.jupyter.kernel_models = [kernel_model("a", "odd"), kernel_model("b", "odd")]
+        one.jupyter.answers = answers
+        one.run(hours=9)
+        assert deleted(one) == []
 
     def test_a_cell_of_which_its_server_does_not_know_is_not_killed(self, one: Server) -> None:
         one.jupyter.answers = {"kernel-of-a": Answer.SILENT}

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from itertools import count
 
+from tests.e2e.conftest import SILENT_CELL
+from tests.localstudio import KernelOverride
+
 from .classic import Classic
 from .people import notebook
 from .table import CLASSIC, situation
@@ -105,6 +108,20 @@ def _(here: Space) -> None:
 def _(here: Space) -> None:
     here.run(here.kernel(), "1")
     _classic(here).lose_answers(here.app_name)
+
+
+@situation("an idle kernel in a state that nobody knows", in_use=False, only=(CLASSIC,))
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    here.run(kernel, "1")
+    here.studio.override_kernels(KernelOverride(kernel, changes={"execution_state": "unknown"}))
+
+
+@situation("a silent cell in a kernel in a state that nobody knows", in_use=True, only=(CLASSIC,))
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    here.run(kernel, SILENT_CELL, wait=False)
+    here.studio.override_kernels(KernelOverride(kernel, changes={"execution_state": "unknown"}))
 
 
 @situation("an idle app, and another whose kernel never answers", in_use=False, only=(CLASSIC,))
