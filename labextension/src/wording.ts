@@ -165,7 +165,7 @@ export function reasonSentence(
         : trans.__('A program that keeps this app up is running.');
     case 'server_unseen':
       return about
-        ? trans.__('%1 did not answer, so this app is not shut down.', about)
+        ? trans.__('%1 did not answer, so it stays up.', about)
         : trans.__(
             'Another Jupyter server did not answer, so this app is not shut down.'
           );

@@ -32,7 +32,7 @@ const APPS = [
 /** How long the apps look to have been up, in seconds. */
 const AGE = 69 * MINUTE;
 
-test.use({ deviceScaleFactor: 2, viewport: { width: 1120, height: 920 } });
+test.use({ deviceScaleFactor: 2, viewport: { width: 1120, height: 960 } });
 
 /** Give the server a past of 30 days: while it is down, as it keeps its record open. */
 async function addRecord(studio: Studio): Promise<void> {
@@ -93,6 +93,15 @@ async function take(page: Page, name: string): Promise<void> {
     await page.locator('#jupyterlab-splash').waitFor({ state: 'detached' });
     await page.mouse.move(0, 0);
     await page.evaluate(() => (document.activeElement as HTMLElement).blur());
+    // A notification slides in.
+    await page.waitForFunction(() =>
+      [...document.querySelectorAll('.Toastify__toast')].every(
+        toast =>
+          !toast
+            .getAnimations({ subtree: true })
+            .some(({ playState }) => playState === 'running')
+      )
+    );
     await page.screenshot({ path: join(FOLDER, `${name}${suffix}.png`) });
   }
 }
@@ -158,8 +167,10 @@ test('pictures', async ({ page }) => {
     const idle = apps.find(app => app.state === 'idle')?.idle_since ?? now;
     const past = (Date.parse(now) - Date.parse(idle)) / 1000;
     const ROUND = 5 * MINUTE;
-    const limit = Math.floor((past + 9.7 * MINUTE) / ROUND) * ROUND;
-    await change(studio, { idle_timeout: limit });
+    const limit = Math.ceil(past / ROUND + 1) * ROUND;
+    // With more warning, the deadline would be later than the limit says.
+    const left = Math.ceil(limit - past);
+    await change(studio, { idle_timeout: limit, warning_time: left });
     const toast = page.locator('.Toastify__toast');
     await expect(toast).toHaveCount(1);
     await expect(panel.getByRole('timer')).toHaveText(/Shuts down in \d:\d\d/);

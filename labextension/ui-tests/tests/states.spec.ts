@@ -51,6 +51,34 @@ const mark = {
   why: 'idle for 1 h after 20:00'
 };
 
+const gpu = fixtures.work({
+  kind: 'gpu',
+  id: '0',
+  label: 'GPU 0 (Tesla T4)',
+  state: '',
+  last_activity: fixtures.at(-20),
+  connections: 0,
+  background_job: true,
+  evidence: [{ kind: 'gpu', text: 'GPU 0 at 93 % (python3)', at: null }]
+});
+
+/** Of the same user, on the same machine. */
+const secondServer = fixtures.work({
+  kind: 'server',
+  id: '4711',
+  label: 'Jupyter server on port 8889',
+  state: 'unknown',
+  last_activity: null,
+  connections: 0,
+  evidence: [
+    {
+      kind: 'server',
+      text: 'Jupyter server on port 8889 did not answer',
+      at: fixtures.at(-20)
+    }
+  ]
+});
+
 const STATES: Record<string, IAnswers> = {
   'busy and warned': {
     status: fixtures.status({ apps: [fixtures.busyApp, fixtures.warnedApp] })
@@ -105,6 +133,30 @@ const STATES: Record<string, IAnswers> = {
   'busy and kept': {
     status: fixtures.status({
       apps: [{ ...fixtures.busyApp, kept_until: fixtures.at(3600) }]
+    })
+  },
+  'a GPU works': {
+    status: fixtures.status({
+      apps: [
+        {
+          ...fixtures.busyApp,
+          reason: 'gpu_busy',
+          subject: gpu.label,
+          work: [gpu]
+        }
+      ]
+    })
+  },
+  'a second server does not answer': {
+    status: fixtures.status({
+      apps: [
+        {
+          ...fixtures.unseenApp,
+          reason: 'server_unseen',
+          subject: secondServer.label,
+          work: [secondServer]
+        }
+      ]
     })
   },
   'no browser open': {
@@ -224,6 +276,8 @@ const SHORT = [
   'active',
   'kept',
   'busy and kept',
+  'a GPU works',
+  'a second server does not answer',
   'marked',
   'starting',
   'shutting down',
@@ -273,6 +327,16 @@ const ANSWERS: Record<string, ISaid> = {
     top: /^Dry run: nothing is shut down/,
     bar: /^Dry run · /,
     badges: ['Overdue']
+  },
+  'a GPU works': {
+    top: /^Busy: GPU 0 \(Tesla T4\)/,
+    bar: /^Busy · \$0\.05\/h$/,
+    badges: ['Busy']
+  },
+  'a second server does not answer': {
+    top: /^Activity unknown: not shut down/,
+    bar: /^Activity unknown · \$0\.05\/h$/,
+    badges: ['Unknown']
   },
   'nothing runs': {
     top: /^Nothing running ?\$3\.50 today$/,
@@ -544,7 +608,13 @@ for (const { theme, forcedColors } of LOOKS) {
     await page.setViewportSize({ width: 1100, height: 1900 });
     await answerWith(page, {
       status: fixtures.status({
-        apps: [{ ...fixtures.busyApp, mark }]
+        apps: [
+          {
+            ...fixtures.busyApp,
+            mark,
+            work: [...fixtures.busyApp.work, gpu, secondServer]
+          }
+        ]
       }),
       settings: fixtures.settings({
         max_keep_alive: 7200,
