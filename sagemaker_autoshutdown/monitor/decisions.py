@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from ..activity.questions import Questions, is_warned_of
 from ..decide import AppMemory, Decision, decide
-from ..model import Holds, Snapshot, Verdict
+from ..model import Holds, Snapshot, State, Verdict
 from ..settings.user import Settings
 
 
@@ -49,6 +49,15 @@ class Decisions:
             decision = self._decision(snapshot, self._requested, self.unasked, now)
         self._memory = decision.memory
         self.verdicts = decision.verdicts
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether a verdict may change by now, or users were warned: what is observed next may be
+        acted on."""
+        return any(
+            verdict.state is State.WARNED
+            or (verdict.next_at is not None and verdict.next_at <= now)
+            for verdict in self.verdicts
+        )
 
     def if_requested(self, app_name: str, snapshot: Snapshot, now: datetime) -> Verdict:
         """The verdict if a user wanted this app to be shut down."""

@@ -178,7 +178,7 @@ class Monitor:
         async with self._checking:
             began_at = asyncio.get_running_loop().time()
             self._note_clock(self.now(), began_at)
-            now = await self._observer.observe()
+            now = await self._observer.observe(afresh=self._decisions.is_due(self.now()))
             self._decide(now, is_new=True)
             self._problems.check_went_well()
             self._act(now)

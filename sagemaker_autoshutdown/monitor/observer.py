@@ -42,9 +42,10 @@ class Observer:
         #: When everything was last seen.
         self.complete_at: datetime | None = None
 
-    async def observe(self) -> datetime:
-        """Sees everything; returns the time of the observation."""
-        apps, apps_error = await self._list_apps()
+    async def observe(self, *, afresh: bool = True) -> datetime:
+        """Sees everything; returns the time of the observation. Unless ``afresh``, a recent answer
+        of SageMaker about the app that this server runs in will do."""
+        apps, apps_error = await self._list_apps(afresh)
         # Kernels last: their state changes by the second.
         activity = ObservedActivity()
         if any(app.status is AppStatus.IN_SERVICE for app in apps):
@@ -73,11 +74,11 @@ class Observer:
         """The clock was set: shift the times of earlier use with it."""
         self._reader.clock_jumped(jump)
 
-    async def _list_apps(self) -> tuple[tuple[App, ...], str]:
+    async def _list_apps(self, afresh: bool) -> tuple[tuple[App, ...], str]:
         """The apps, and the error that kept them from being listed; then the apps are the last
         seen ones."""
         try:
-            apps = await self._adapter.list_apps(self._now())
+            apps = await self._adapter.list_apps(self._now(), afresh=afresh)
         except AwsError as error:
             self._problems.apps_unseen(error)
             return self.snapshot.apps, str(error)

@@ -91,6 +91,33 @@ class TestDeadlines:
         one.run(hours=2, minutes=1)
         assert one.sagemaker.deletions == [(host.app_name, at(hours=2))]
 
+    def test_the_last_answer_about_its_own_app_will_do_until_something_is_due(
+        self, make: Callable[..., Server]
+    ) -> None:
+        # Two minutes after an answer that would otherwise be good for five.
+        one = make(NOTEBOOK_INSTANCE.app_name, host=NOTEBOOK_INSTANCE, idle_timeout=7320).start()
+        one.run(hours=1)
+        asked = one.sagemaker.of("DescribeNotebookInstance")
+        assert len(asked) <= 13
+        one.run(hours=1, minutes=51, seconds=59)
+        one.sagemaker.apps[0].status = "Stopping"
+        one.run(hours=1, minutes=52, seconds=1)
+        # It is seen at the moment of the warning, and nobody is warned.
+        (app,) = one.status.apps
+        assert app.state is State.SHUTTING_DOWN
+        one.run(hours=2, minutes=3)
+        assert one.sagemaker.deletions == []
+
+    def test_a_stop_after_the_warning_is_seen_at_the_next_check(
+        self, make: Callable[..., Server]
+    ) -> None:
+        one = make(NOTEBOOK_INSTANCE.app_name, host=NOTEBOOK_INSTANCE, idle_timeout=7320).start()
+        one.run(hours=1, minutes=54, seconds=30)
+        one.sagemaker.apps[0].status = "Stopping"
+        one.run(hours=1, minutes=55, seconds=1)
+        (app,) = one.status.apps
+        assert app.state is State.SHUTTING_DOWN
+
     def test_a_new_app_is_seen_within_the_poll_interval(self, make: Callable[..., Server]) -> None:
         one = make("a", poll_interval=60).start()
         one.run(minutes=30, seconds=1)
