@@ -10,6 +10,7 @@ import axe from 'axe-core';
 import * as fixtures from '../../src/testing/fixtures';
 import { answerWith, type IAnswers } from '../helpers/answers';
 import {
+  declineKernels,
   openLab,
   openPanel,
   PANEL,
@@ -727,6 +728,32 @@ test('what happened is told with its day and what it saved', async ({
   ]);
   await panel.getByRole('button', { name: 'Show more' }).click();
   await expect(lines).toHaveCount(4);
+});
+
+test("a kernel's name opens its notebook, and the header leads to settings and help", async ({
+  page
+}) => {
+  const content = { cells: [], metadata: {}, nbformat: 4, nbformat_minor: 5 };
+  const model = { type: 'notebook', format: 'json', content };
+  await studio.jupyter('PUT', 'api/contents/train.ipynb', model);
+  await answerWith(page, { status: fixtures.status() });
+  await openLab(page, studio.labUrl);
+  await declineKernels(page);
+  const panel = await openPanel(page);
+  await panel.getByRole('button', { name: 'How it works' }).click();
+  const dialog = page.locator('.jp-Dialog');
+  await expect(dialog).toContainText('An app whose activity is unknown');
+  await dialog.getByRole('button', { name: 'Close' }).click();
+  await expect(dialog).toHaveCount(0);
+  await panel.getByRole('button', { name: 'Details of' }).click();
+  await panel.getByRole('button', { name: 'train.ipynb' }).click();
+  await expect(page.locator('.jp-NotebookPanel')).toBeVisible();
+  await panel.getByRole('button', { name: 'Display settings' }).click();
+  await expect(
+    page
+      .locator('.jp-PluginList')
+      .getByText('SageMaker AutoShutdown', { exact: true })
+  ).toBeVisible();
 });
 
 test('only what is about to go has a loud button, and what is kept counts down nowhere', async ({
