@@ -112,6 +112,8 @@ class _Facts:
     repeats: bool
     is_shell: bool
     pauses: bool
+    #: Whether the shells above it have taken note of it.
+    is_known_to_shells: bool = False
     is_ours: bool | None = None
     is_cluster: bool | None = None
 
@@ -385,10 +387,12 @@ class BackgroundJobs:
         something, though its ended monitors have used CPU."""
         for pid in pids:
             facts = self._facts_of(pid, processes[pid])
-            above = processes[pid].parent
-            if facts.is_shell or facts.pauses or above not in pids:
+            if facts.is_known_to_shells:
                 continue
-            for shell in ancestors(above, processes):
+            facts.is_known_to_shells = True
+            if facts.is_shell or facts.pauses or processes[pid].parent not in pids:
+                continue
+            for shell in ancestors(pid, processes)[1:]:
                 if shell in pids and self._facts_of(shell, processes[shell]).is_shell:
                     key = (shell, processes[shell].started)
                     self._only_shows[key] = facts.is_ignored and self._only_shows.get(key, True)
