@@ -516,6 +516,22 @@ def test_a_sweep_shuts_down_no_more_than_its_limit_and_the_longest_due_first() -
     ]
 
 
+def test_a_sweep_warns_of_no_more_than_its_limit() -> None:
+    said = [made(number) for number in range(9)]
+    assert len(planned(said, [], Limits(marks=3))) == 3
+
+
+@pytest.mark.parametrize(("minutes", "is_due"), [(59, False), (60, True)])
+def test_an_app_that_is_still_up_after_its_deletion_is_due_again_in_an_hour(
+    minutes: float, is_due: bool
+) -> None:
+    """SageMaker may take a while, in which the app may still be listed as in service."""
+    said = made(1)
+    done = Hold(said.run, Phase.DONE, 5, NOON, after(60 - minutes))
+    found = planned([said], [done], Limits())
+    assert [task.kind for task in found] == ([Kind.MARK] if is_due else [])
+
+
 def test_an_exception_without_end_ends_all_the_same() -> None:
     said = [made(1, kept_until=after(10**6))]
     (task,) = planned(said, [], Limits())
