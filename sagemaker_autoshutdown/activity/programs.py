@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
-#: The word that a pattern may have after its program: ``aws s3``, not a training run's arguments.
-_MAX_WORDS = 40
+#: The words after a program among which a pattern's is sought: ``aws s3``.
+_MAX_WORDS = 500
 #: Looks like a script, and not like a password.
 _SCRIPT_SUFFIXES = frozenset(
     {
@@ -122,8 +122,12 @@ def program(name: str, arguments: Sequence[str]) -> Program:
 
 def is_named(program: Program, patterns: Collection[str]) -> bool:
     """Whether one of the patterns (shell-style, case-sensitive) names it. A pattern with a slash
-    is a path; one with a blank is a program and a word after it, such as ``aws s3``."""
-    return any(_matches(program, pattern) for pattern in patterns)
+    is a path; one with a blank is a program and a word after it, such as ``aws s3``. None does if
+    one that begins with ``!`` fits as well."""
+    excepted = [pattern[1:] for pattern in patterns if pattern.startswith("!")]
+    return any(_matches(program, pattern) for pattern in patterns) and not any(
+        _matches(program, pattern) for pattern in excepted
+    )
 
 
 def _matches(program: Program, pattern: str) -> bool:

@@ -247,6 +247,7 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         "monitors, services that never rest, language servers. Each entry is a shell-style "
         "pattern. It names a program, or the script or module that an interpreter runs. A pattern "
         "with a slash is a path; one with a blank is a program and a word after it ('aws s3'). "
+        "A pattern that begins with '!' takes a program off the list again. "
         "Child processes count by themselves.",
     ).tag(config=True, live=True)
 
@@ -256,11 +257,17 @@ class SageMakerAutoShutdown(LoggingConfigurable):
             *("aria2c", "aws s3", "azcopy", "curl", "docker build", "docker buildx"),
             *("docker pull", "docker push", "docker run", "docker up", "docker-compose up"),
             *("git-lfs", "gsutil", "jupyter-execute"),
-            *("jupyter-nbconvert", "nbconvert", "papermill", "rclone", "rsync", "s5cmd", "scp"),
+            *("jupyter-nbconvert", "nbconvert", "papermill", "rsync", "s5cmd", "scp"),
             *("sftp", "wget"),
+            # Of rclone, what ends by itself: not mount, not serve.
+            *("rclone bisync", "rclone cat", "rclone check*", "rclone copy*", "rclone cryptcheck"),
+            *("rclone delete*", "rclone *sum", "rclone move*", "rclone purge", "rclone rcat"),
+            *("rclone sync", "!*nbconvert --*post*=*serve*", "!*nbconvert serve"),
+            *("!aria2c --enable-rpc*", "!rsync --daemon"),
         ],
         help="Programs that hold their app for as long as they run, even while they only wait "
-        "(see max_waiting_time). A program that asks the user for something does not. The "
+        "(see max_waiting_time). A program that asks the user for something does not. Do not "
+        "list programs that serve or mount until somebody ends them ('!rsync --daemon'). The "
         "patterns are as in ignored_programs.",
     ).tag(config=True, live=True)
 

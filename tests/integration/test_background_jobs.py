@@ -443,6 +443,9 @@ class TestPrograms:
             ("python", ["python", "-m", "papermill", "a.ipynb"], "papermill"),
             ("rsync", ["rsync", "-a", "x", "y"], "rsync"),
             ("jupyter-nbconve", ["/opt/python", "/opt/bin/jupyter-nbconvert"], "jupyter-nbconvert"),
+            ("rclone", ["rclone", "--fast-list", "copy", "mount", "s3:x"], "rclone"),
+            ("rclone", ["rclone", "sync", "serve", "s3:x", "--transfers", "8"], "rclone"),
+            ("aria2c", ["aria2c", "-x", "16", "https://x/y"], "aria2c"),
         ],
     )
     def test_programs_that_wait_for_others_hold_their_app(
@@ -457,6 +460,35 @@ class TestPrograms:
 
     def test_other_commands_of_the_same_program_do_not(self) -> None:
         assert not holds(machine("aws", "/usr/bin/aws", "sso", "login"))
+
+    @pytest.mark.parametrize(
+        "runs",
+        [
+            ["/opt/python", "/opt/bin/jupyter-nbconvert", "a.ipynb", "--post", "serve"],
+            ["jupyter-nbconvert", "--to", "slides", "a.ipynb", "--post=serve"],
+            ["jupyter-nbconvert", "a.ipynb", "--NbConvertApp.postprocessor_class=serve"],
+            ["python", "-m", "nbconvert", "a.ipynb", "--to", "slides", "--post", "serve"],
+            ["python", "-m", "nbconvert", *map(str, range(60)), "--post", "serve"],
+            ["rclone", "mount", "s3:bucket", "mnt", "--daemon"],
+            ["rclone", "--vfs-cache-mode", "writes", "mount", "s3:bucket", "mnt"],
+            ["rclone", "nfsmount", "s3:bucket", "mnt"],
+            ["rclone", "serve", "http", "s3:bucket"],
+            ["rclone", "rcd", "--rc-no-auth"],
+            ["rclone", "config"],
+            ["aria2c", "--enable-rpc", "-D"],
+            ["aria2c", "--enable-rpc=true"],
+            ["rsync", "--daemon", "--no-detach"],
+        ],
+        ids=" ".join,
+    )
+    def test_one_that_serves_until_somebody_ends_it_does_not_but_counts_by_its_work(
+        self, runs: list[str]
+    ) -> None:
+        one = machine()
+        one.add(CHILD, JOB, runs[0].rpartition("/")[2][:15], runs=runs)
+        assert not holds(one)
+        one.use(CHILD, 30)
+        assert holds(one)
 
     def test_one_that_has_ended_does_not_though_nobody_took_note(self) -> None:
         one = machine()

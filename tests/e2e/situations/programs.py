@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -129,13 +130,13 @@ def _bucket(here: Space, bytes_per_second: int) -> str:
     """A place from which data comes slowly; gives its address."""
     port = free_port()
     here.start(*here.python(SLOW_BUCKET, "bucket.py"), str(port), str(bytes_per_second // 5))
-
-    def answers() -> bool:
-        with socket.socket() as connection:
-            return connection.connect_ex(("127.0.0.1", port)) == 0
-
-    until(answers, "the bucket answers", 60)
+    until(lambda: _answers(port), "the bucket answers", 60)
     return f"http://127.0.0.1:{port}/"
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
 @situation("a slow download by curl", in_use=True)
@@ -255,6 +256,19 @@ def _(here: Space) -> None:
     assert sleep is not None
     shutil.copy(sleep, here.home / "rsync")
     here.type(here.terminal(), "./rsync 10000 &")
+
+
+@situation("slides that nbconvert serves until somebody ends it", in_use=False)
+def _(here: Space) -> None:
+    text = {"cell_type": "markdown", "metadata": {}, "source": "# Results"}
+    notebook = {"cells": [text], "metadata": {}, "nbformat": 4, "nbformat_minor": 4}
+    (here.home / "a.ipynb").write_text(json.dumps(notebook))
+    port = free_port()
+    serve = f"--post serve --ServePostProcessor.port={port}"
+    quiet = "--ServePostProcessor.open_in_browser=False"
+    nbconvert = f"{here.interpreter} -m nbconvert a.ipynb --to slides {serve} {quiet}"
+    here.type(here.terminal(), f"nohup {nbconvert} > /dev/null 2>&1 &")
+    until(lambda: _answers(port), "nbconvert serves", 60)
 
 
 @situation("a monitor in a terminal", in_use=False)
