@@ -51,7 +51,7 @@ def last_input_of(number: int) -> datetime | None:
 
 def asks_for_input(number: int, pids: Iterable[int]) -> bool:
     """Whether a program waits for a line in this terminal that is not to be shown (a password), or
-    one of ``pids`` for a line that is."""
+    one of ``pids`` for a line that is, or for keys, as at the prompt of ``sftp``."""
     try:
         import termios
 
@@ -64,16 +64,19 @@ def asks_for_input(number: int, pids: Iterable[int]) -> bool:
         return False
     finally:
         os.close(terminal)
-    # An editor, a shell or a container takes keys, not lines, and may work meanwhile.
     takes_lines = bool(modes & termios.ICANON)
-    return takes_lines and (not modes & termios.ECHO or any(map(_reads_terminal, pids)))
+    if takes_lines and not modes & termios.ECHO:
+        return True
+    return any(_reads_terminal(pid, takes_lines) for pid in pids)
 
 
-def _reads_terminal(pid: int) -> bool:
-    """Whether one of its threads waits for input from a terminal, as far as that may be read."""
+def _reads_terminal(pid: int, takes_lines: bool) -> bool:
+    """Whether one of its threads waits for input from a terminal, as far as that may be read. One
+    of many that takes keys, not lines, does so while the others work: ``docker run -it``."""
     number = _READ.get(platform.machine())
     try:
-        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
+        threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
+        for thread in threads if takes_lines or len(threads) == 1 else ():
             call = Path(f"/proc/{pid}/task/{thread}/syscall").read_text(encoding="ascii").split()
             if call[0] == number:
                 file = os.readlink(f"/proc/{pid}/fd/{int(call[1], 16)}")  # noqa: PTH115

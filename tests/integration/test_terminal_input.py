@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import shlex
 import signal
 import sys
 import time
@@ -17,6 +18,13 @@ from sagemaker_autoshutdown.activity.terminal_input import _GET_NUMBER, asks_for
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="as Studio")
 
+#: One thread takes keys while another works.
+CONTAINER = """
+import sys, threading, time
+threading.Thread(target=time.sleep, args=(1000,)).start()
+open("/proc/self/comm", "w").write("docker")
+sys.stdin.buffer.raw.read(1)
+"""
 
 Begin = Callable[[str], "tuple[int, int]"]
 
@@ -50,8 +58,10 @@ def begin() -> Iterator[Begin]:
         ("exec sleep 1000", False),
         # It is no user who answers.
         ("mkfifo $$.pipe; exec head -1 $$.pipe", False),
+        # The prompt of sftp takes keys.
+        ("stty raw -echo; exec head -1", True),
         # A container takes keys at any time, and works.
-        ("stty -icanon; exec head -1", False),
+        (f"stty raw -echo; exec {sys.executable} -c {shlex.quote(CONTAINER)}", False),
     ],
 )
 def test_who_waits_for_a_line_from_the_user(
@@ -61,7 +71,7 @@ def test_who_waits_for_a_line_from_the_user(
     pid, number = begin(command)
     end = time.monotonic() + 60
     # It reads, or sleeps, once it is the last program of the command.
-    while Path(f"/proc/{pid}/comm").read_text().strip() not in ("head", "sleep"):
+    while Path(f"/proc/{pid}/comm").read_text().strip() not in ("head", "sleep", "docker"):
         assert time.monotonic() < end
         time.sleep(0.05)
     while asks and not asks_for_input(number, [pid]):

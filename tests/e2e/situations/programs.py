@@ -12,7 +12,7 @@ from tests.e2e.conftest import until
 from tests.localstudio.processes import free_port
 
 from .table import SMD_1, SMD_2, SMD_4, situation
-from .world import Space
+from .world import LackingError, Space
 
 BURN = "while True: pass"
 #: Writes 1 MB a second and rests in between, as a download does.
@@ -45,6 +45,20 @@ bucket = socket.create_server(("127.0.0.1", int(sys.argv[1])))
 open("begun", "w").close()
 accepted = []
 while True: accepted.append(bucket.accept())
+"""
+#: Answers an sftp client until that has its prompt: its version, and where it is.
+SFTP_SERVER = """
+import sys
+from struct import pack, unpack
+asks, answers = sys.stdin.buffer, sys.stdout.buffer
+while length := asks.read(4):
+    asked = asks.read(*unpack(">I", length))
+    is_first = asked[0] == 1
+    place = pack(">IIcIcI", 1, 1, b"/", 1, b"/", 0)
+    answer = pack(">BI", 2, 3) if is_first else b"h" + asked[1:5] + place
+    answers.write(pack(">I", len(answer)) + answer)
+    answers.flush()
+    if not is_first: open("begun", "w").close()
 """
 #: Waits as for a disk: its child holds it up until it has opened a pipe that nobody writes to.
 SLOW_DISK = """
@@ -175,6 +189,15 @@ def _(here: Space) -> None:
     ask = here.python("open('/dev/tty', 'rb', buffering=0).read(1)", "ssh")
     copy = here.python(f"import subprocess; subprocess.run({ask!r})", "scp")
     here.type(here.terminal(), _line(copy))
+
+
+@situation("an sftp at its prompt", in_use=False)
+def _(here: Space) -> None:
+    if shutil.which("sftp") is None:
+        raise LackingError("sftp")
+    server = here.python(SFTP_SERVER, "server.py")
+    here.type(here.terminal(), f"sftp -D '{_line(server)}'")
+    _begun(here, "begun")
 
 
 def _hung(here: Space) -> None:
