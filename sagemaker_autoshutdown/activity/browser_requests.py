@@ -153,6 +153,8 @@ class BrowserRequests:
 
         if told is not None:  # without it, tornado would not log any more
             web_app.settings["log_function"] = log_function
+        # A download may begin before the first check.
+        self._listen_to_handlers()
 
     def clock_jumped(self, jump: timedelta) -> None:
         """The wall clock was set: shift the times, so that a minute ago stays a minute ago.
@@ -163,12 +165,16 @@ class BrowserRequests:
             self.web_app = replace(self.web_app, at=self.web_app.at + jump)
 
     def observe(self) -> None:
-        """Takes note of downloads that go on. Listens to the websockets of extensions, and to
-        new downloads, once their handlers are loaded."""
+        """Takes note of downloads that go on. Listens to handlers that were loaded meanwhile."""
         self._downloads = [each for each in self._downloads if each.goes_on]
         for each in self._downloads:
             if each.has_moved():
                 self.document = Use(self._file_of(each.handler.request), self._now(), "downloaded")
+        self._listen_to_handlers()
+
+    def _listen_to_handlers(self) -> None:
+        """Listens to the websockets of extensions, and to new downloads, once their handlers are
+        loaded."""
         for module, name, hear in (
             (f"{_PROXY}.handlers", "ProxyHandler", self._web_message),
             (f"{_PROXY}.rawsocket", "RawSocketHandler", self._web_message),

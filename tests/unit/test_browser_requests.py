@@ -190,6 +190,34 @@ async def test_a_long_download_is_use_until_its_end(
     assert here.heard.document == browser_requests.Use("big.bin", at(minutes=20), "downloaded")
 
 
+async def test_a_download_that_begins_before_the_first_check_is_use(
+    here: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class AuthenticatedFileHandler:
+        _finished = False
+        request: Any
+
+        def set_headers(self) -> None:
+            """As Jupyter's does before it sends a file."""
+
+        def get_status(self) -> int:
+            return 200
+
+    module = SimpleNamespace(AuthenticatedFileHandler=AuthenticatedFileHandler)
+    monkeypatch.setitem(sys.modules, "jupyter_server.base.handlers", module)
+    here.heard.listen_to(SimpleNamespace(settings={"log_function": lambda handler: None}))
+    handler = AuthenticatedFileHandler()
+    stream = SimpleNamespace(closed=lambda: False, writing=lambda: True)
+    handler.request = SimpleNamespace(
+        method="GET",
+        path="/jupyterlab/default/files/big.bin",
+        connection=SimpleNamespace(stream=stream),
+    )
+    handler.set_headers()
+    here.heard.observe()
+    assert here.heard.document == browser_requests.Use("big.bin", START, "downloaded")
+
+
 async def test_listening_to_downloads_hides_no_decorator_from_jupyter(here: Listening) -> None:
     """When it starts, it warns of handlers without the decorator that requires a login."""
     get = AuthenticatedFileHandler.get
