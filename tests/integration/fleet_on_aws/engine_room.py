@@ -105,7 +105,12 @@ class EngineRoom:
         def call(aws: Aws, service: str, operation: str, parameters: Any) -> Any:
             room.point(service, operation, False)
             answer = original(aws, service, operation, parameters)
-            room.point(service, operation, True)
+            try:
+                room.point(service, operation, True)
+            except Killed:
+                if "Body" in answer:
+                    answer["Body"].close()  # as the end of a process does
+                raise
             return answer
 
         monkeypatch.setattr(Aws, "call_blocking", call)
