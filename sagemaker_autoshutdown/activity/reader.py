@@ -52,7 +52,7 @@ _KNOWN = frozenset({"idle", "busy"}) | _PAST_RUNNING | TRANSIENT_STATES
 #: Part of the names of kernels that Studio Classic runs in an app.
 INTERNAL = "__SAGEMAKER_INTERNAL__"
 #: The number of models turned into Work before the event loop gets its turn.
-_CHUNK = 50
+_CHUNK = 25
 
 
 @dataclass(frozen=True)
@@ -397,7 +397,7 @@ class ActivityReader:
     ) -> list[Work]:
         work = []
         for index, model in enumerate(models):
-            if index % _CHUNK == _CHUNK - 1:
+            if index % _CHUNK == 0:
                 await asyncio.sleep(0)
             work.append(self._kernel(model, apps, now))
         return work
