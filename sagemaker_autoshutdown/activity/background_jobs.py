@@ -121,9 +121,11 @@ class _Facts:
 @dataclass(frozen=True)
 class _GroupedSample(Generic[K]):
     """A sample with its groups: processes below each kernel or terminal, below the server
-    itself, and without any process of Jupyter above them."""
+    itself, and without any process of Jupyter above them. ``children`` are those of each
+    process."""
 
     sample: Sample
+    children: Mapping[int, list[int]]
     below: Mapping[K, frozenset[int]]
     servers: frozenset[int]
     detached: frozenset[int]
@@ -282,7 +284,8 @@ class BackgroundJobs:
         young = self._monotonic() - self._rule.interval / 4
         reading = self._readings.take(max(not_before, young))
         processes = reading.processes
-        below, servers, detached = self._members(processes, roots)
+        children = children_of(processes)
+        below, servers, detached = self._members(processes, children, roots)
         traffic: dict[int, Traffic] = {}
         waited: dict[int, float] = {}
         for pids in (*below.values(), servers, detached):
@@ -299,7 +302,7 @@ class BackgroundJobs:
             reading.at, processes, traffic, waited, connections, traffic_at=self._monotonic()
         )
         self._samples.append(sample)
-        return _GroupedSample(sample, below, servers, detached)
+        return _GroupedSample(sample, children, below, servers, detached)
 
     def _young_enough(self, since: float) -> list[Sample]:
         """The readings since then that can be compared with, the last one included."""
@@ -322,9 +325,11 @@ class BackgroundJobs:
     # ---- who belongs where ---------------------------------------------------------------------
 
     def _members(
-        self, processes: Mapping[int, Process], roots: Mapping[K, int]
+        self,
+        processes: Mapping[int, Process],
+        children: Mapping[int, list[int]],
+        roots: Mapping[K, int],
     ) -> tuple[dict[K, frozenset[int]], frozenset[int], frozenset[int]]:
-        children = children_of(processes)
         found = groups(processes, children, roots, self._server)
         taken = {pid for pids in found.values() for pid in pids}
         taken.update(ancestors(self._server, processes))
@@ -431,7 +436,7 @@ class BackgroundJobs:
             holding = sorted(
                 pid
                 for pid, facts in counted.items()
-                if facts.holds and self._is_at_it(pid, grouped.sample)
+                if facts.holds and self._is_at_it(pid, grouped)
             )
             if not holding:
                 return None
@@ -457,16 +462,16 @@ class BackgroundJobs:
             pid: sum(grown.get(inode, 0) for inode in {*self._table.sockets(pid)}) for pid in pids
         }
 
-    def _is_at_it(self, pid: int, sample: Sample) -> bool:
+    def _is_at_it(self, pid: int, grouped: _GroupedSample[K]) -> bool:
         """Whether a program that holds its app does more than ask for something in passing, or wait
         for an answer of the user's, or for one that never comes."""
-        process = sample.processes[pid]
+        process = grouped.sample.processes[pid]
         if process.ended or process.stopped or self._table.age(process) < self._rule.interval:
             return False
-        its_own = [pid, *below([pid], children_of(sample.processes))]
+        its_own = [pid, *below([pid], grouped.children)]
         if process.terminal is not None and asks_for_input(process.terminal, its_own):
             return False
-        return not self._has_hung(pid, its_own, sample)
+        return not self._has_hung(pid, its_own, grouped.sample)
 
     def _has_hung(self, pid: int, its_own: Collection[int], sample: Sample) -> bool:
         """Whether the process, with all that is ``its_own``, has only waited for too long."""
