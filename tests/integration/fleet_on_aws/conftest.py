@@ -18,6 +18,16 @@ from tests.localstudio.testing import BlockingStudio, running_studio
 from tests.ministack import REGION, Ministack, environment, running_ministack
 
 
+def endpoints_of(studio: BlockingStudio) -> dict[str, str]:
+    """The variables that lead calls of SageMaker to the local Studio; all others go to
+    ministack."""
+    return {
+        name: value
+        for name, value in studio.aws_environment().items()
+        if name in ("AWS_ENDPOINT_URL_SAGEMAKER", "AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API")
+    }
+
+
 @pytest.fixture(scope="session")
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BlockingStudio]:
     """The SageMaker of all functions of a worker."""
@@ -30,11 +40,7 @@ def ministack(
     studio: BlockingStudio, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Ministack]:
     """One for all tests of a worker: each takes names of its own."""
-    elsewhere = {
-        name: value
-        for name, value in studio.aws_environment().items()
-        if name in ("AWS_ENDPOINT_URL_SAGEMAKER", "AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API")
-    }
+    elsewhere = endpoints_of(studio)
     elsewhere["PYTHONTZPATH"] = ""  # as on Lambda, whose machines have no time zones
     folder = tmp_path_factory.mktemp("engines") / "ministack"
     with running_ministack(folder, elsewhere) as running:

@@ -23,6 +23,7 @@ from tests.localstudio.testing import BlockingStudio
 from tests.ministack import ACCOUNT, REGION, Ministack
 from tests.unit.fleet.scenes import NOON
 
+from .conftest import endpoints_of
 from .test_table import Place
 
 Record = dict[str, Any]
@@ -71,6 +72,9 @@ class EngineRoom:
         monkeypatch: pytest.MonkeyPatch,
         config: str,
     ) -> None:
+        # The functions run in this process.
+        for name, value in endpoints_of(studio).items():
+            monkeypatch.setenv(name, value)
         self.studio = studio
         self._sqs = engines.client("sqs")
         self._logs = engines.client("logs")

@@ -59,9 +59,6 @@ def member_roles(engines: Ministack, account: str) -> None:
 def room(
     engines: Ministack, studio: BlockingStudio, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[EngineRoom]:
-    for name, value in studio.aws_environment().items():
-        if name in ("AWS_ENDPOINT_URL_SAGEMAKER", "AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API"):
-            monkeypatch.setenv(name, value)
     domain, keys = enter_editors(studio)
     config = EDITORS_RULE.format(domain=domain, warning="20m") + ACCOUNTS
     yield EngineRoom(engines, studio, monkeypatch, config)

@@ -21,9 +21,6 @@ def dry(
     engines: Ministack, studio: BlockingStudio, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[EngineRoom, list[AppKey]]]:
     """Two due apps; the configuration lets their rule act."""
-    for name, value in studio.aws_environment().items():
-        if name in ("AWS_ENDPOINT_URL_SAGEMAKER", "AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API"):
-            monkeypatch.setenv(name, value)
     domain, keys = enter_editors(studio)
     config = EDITORS_RULE.format(domain=domain, warning="0s")
     room = EngineRoom(engines, studio, monkeypatch, config)

@@ -79,9 +79,6 @@ def make(
     engines: Ministack, studio: BlockingStudio, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Make]:
     """Makes cases, each with a table and queues of its own."""
-    for name, value in studio.aws_environment().items():
-        if name in ("AWS_ENDPOINT_URL_SAGEMAKER", "AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API"):
-            monkeypatch.setenv(name, value)
     made: list[Case] = []
 
     def make_one(warning: str = "0s", count: int = 2) -> Case:

@@ -115,9 +115,6 @@ def world(
     engines: Ministack, studio: BlockingStudio, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[EngineRoom, list[AppKey]]]:
     """Two Code Editors, a session of Canvas and a notebook instance, all of which are due."""
-    for name, value in studio.aws_environment().items():
-        if name in ("AWS_ENDPOINT_URL_SAGEMAKER", "AWS_ENDPOINT_URL_RESOURCE_GROUPS_TAGGING_API"):
-            monkeypatch.setenv(name, value)
     domain, keys = enter_editors(studio)
 
     def fill(s: Any) -> AppKey:
