@@ -61,7 +61,14 @@ export class Studio {
     const readyFile = join(folder, 'ready.json');
     // As an administrator sets them, because not every trait can be given on a command line.
     const configFile = join(folder, 'admin_config.json');
-    const config = { SageMakerAutoShutdown: options.traits ?? {} };
+    const config = {
+      SageMakerAutoShutdown: options.traits ?? {},
+      // No toasts that depend on the network and on today's newest release.
+      LabApp: {
+        news_url: null,
+        check_for_updates_class: 'jupyterlab.NeverCheckForUpdate'
+      }
+    };
     writeFileSync(configFile, JSON.stringify(config));
     const child = spawn(
       STUDIO_PYTHON,

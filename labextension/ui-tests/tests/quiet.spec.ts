@@ -152,7 +152,9 @@ test('where a space has ended, its page leads to Studio', async ({ page }) => {
     'href',
     'https://studio-d-abcdefghijkl.studio.us-east-2.sagemaker.aws/jupyterlab'
   );
-  await expect(page.locator('.Toastify__toast')).toContainText(
-    'This JupyterLab was shut down at'
-  );
+  await expect(
+    page
+      .locator('.Toastify__toast')
+      .filter({ hasText: 'This JupyterLab was shut down at' })
+  ).toBeVisible();
 });
