@@ -23,6 +23,8 @@ test.describe.configure({ mode: 'serial' });
 test.beforeAll(async ({ browser }) => {
   studio = await Studio.start({
     apps: ['datascience-1.0,ml.t3.medium'],
+    // The server may have checked before the app was there.
+    traits: { poll_interval: 2 },
     serverArguments: ['--LabApp.expose_app_in_browser=True']
   });
   page = await browser.newPage();
