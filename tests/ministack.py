@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.localstudio import names
+from tests.localstudio.processes import free_port
 from tests.programs import installed
 
 #: Seconds for it to start, and for anything to happen in it.
@@ -116,9 +116,7 @@ def running_ministack(
     """A ministack until the block ends; ``functions`` are variables that its Lambda functions get
     beside their own."""
     folder.mkdir(parents=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     url = f"https://127.0.0.1:{port}"
     ca = folder / "ca.pem"
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.localstudio.processes import free_port
 
 #: Seconds for it to start, and for any sample to show.
 LIMIT = 180.0
@@ -94,9 +95,7 @@ def running_prometheus(
         (folder / "rules.yml").write_text(yaml.safe_dump({"groups": groups}))
         config["rule_files"] = ["rules.yml"]
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     command = [
         program,
         f"--config.file={folder / 'prometheus.yml'}",

@@ -12,7 +12,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -30,6 +29,7 @@ from tests.prometheus import running_prometheus
 from tests.reporters import Reporters, serving
 
 from . import fleet, fleet_demo_rules
+from .processes import free_port
 from .state import AppKey
 from .testing import BlockingStudio, running_studio
 
@@ -139,7 +139,7 @@ def _watch(studio: BlockingStudio, folder: Path, ends: float | None) -> int:
     reporters.set(frozenset(_servers(made, made.domains[1])[1:]))
     with ExitStack() as stack:
         config = folder / "fleet.toml"
-        port = _free_port()
+        port = free_port()
         text = f'interval = "{INTERVAL}s"\nlisten = "127.0.0.1:{port}"\ndata_dir = "record"\n'
         text += "[prices]\nprice_list_api = false\n"
         has_prometheus = shutil.which("prometheus") is not None
@@ -477,12 +477,6 @@ def _fleet_run(config: Path, environment: dict[str, str]) -> Iterator[None]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def say(*lines: str) -> None:

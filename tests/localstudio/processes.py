@@ -150,7 +150,15 @@ class Process:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that is free now."""
+    """A TCP port of 127.0.0.1 for a server that starts soon.
+
+    For a minute Linux gives it to nobody who asks for any port: the server's end of a connection
+    that was closed on this port is remembered. A server that names the port may have it.
+    """
     with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", 0))
+        probe.listen(1)
+        with socket.create_connection(probe.getsockname()):
+            probe.accept()[0].close()
         return int(probe.getsockname()[1])

@@ -25,6 +25,7 @@ from sagemaker_autoshutdown.fleet.model import ReportKey
 from tests.generators.build_fleet_dashboard import DASHBOARD
 from tests.localstudio import Fault
 from tests.localstudio.fleet import Fleet
+from tests.localstudio.processes import free_port
 from tests.localstudio.testing import BlockingStudio, running_studio
 from tests.prometheus import Prometheus, running_prometheus, wait_for
 from tests.reporters import Reporters, serving
@@ -36,12 +37,6 @@ pytestmark = pytest.mark.timeout(600)
 RULES = DASHBOARD.with_name("fleet-rules.yml")
 P = "sagemaker_autoshutdown_fleet_"
 FLEET = [sys.executable, "-m", "sagemaker_autoshutdown.cli", "fleet"]
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def environment_of(studio: BlockingStudio, folder: Path) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ import psutil
 import pytest
 
 from tests.localstudio.errors import LocalStudioError
-from tests.localstudio.processes import Process
+from tests.localstudio.processes import Process, free_port
 from tests.paths import ROOT
 
 #: A server with a child in a session of its own whose parent has ended.
@@ -112,7 +113,7 @@ def test_an_event_loop_that_ends_in_the_middle_leaves_nothing(tmp_path: Path) ->
 def test_processes_end_even_when_the_one_that_started_them_is_killed(tmp_path: Path) -> None:
     script = f"""
 import asyncio, os, pathlib
-from tests.localstudio.processes import Process
+from tests.localstudio.processes import Process, free_port
 async def main():
     folder = pathlib.Path({str(tmp_path)!r})
     process = await Process.start(["sh", "-c", {RUNAWAY!r}], env=dict(os.environ), cwd=folder,
@@ -132,3 +133,12 @@ asyncio.run(main())
         assert all(lives(pid) for pid in pids)
         killed.kill()
     wait_until(lambda: not any(lives(pid) for pid in pids), "all gone")
+
+
+def test_a_port_that_was_chosen_for_a_server_goes_to_nobody_else_by_chance() -> None:
+    port = free_port()
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", port))
+    # As servers do, which may start again and again.
+    with socket.create_server(("127.0.0.1", port)) as server:
+        assert server.getsockname()[1] == port
