@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
+import fcntl
 import os
 import pty
+import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 from sagemaker_autoshutdown.activity.background_jobs import BackgroundJobs
+from sagemaker_autoshutdown.activity.terminal_input import _GET_NUMBER
 from sagemaker_autoshutdown.model import Reason
+from tests.localstudio.processes import Process
 
 from ..machine import FROM_A_KERNEL, FROM_A_TERMINAL, INIT, SERVER, Machine
 from ..worlds import START
@@ -260,45 +265,41 @@ def test_arguments_are_not_shown_since_they_may_hold_secrets(
 BURN = "import os, sys; open(sys.argv[1], 'w').write(str(os.getpid()))\nwhile True: pass\n"
 
 
-@pytest.fixture
-def pid_of(tmp_path: Path) -> Iterator[Callable[[], int]]:
-    """The process id of the script ``burn.py``, once it runs; it is ended in the end."""
-    (tmp_path / "burn.py").write_text(BURN)
-    file = tmp_path / "pid"
+@contextmanager
+def server_after(folder: Path, command: str, script: str = BURN) -> Iterator[int]:
+    """The process id of a server. A terminal of its own has run a command, and has ended.
 
-    def wait() -> int:
-        deadline = time.monotonic() + 120
-        while not (file.exists() and file.read_text()):
-            assert time.monotonic() < deadline, "the job did not start"
-            time.sleep(0.05)
-        return int(file.read_text())
-
-    yield wait
-    if file.exists():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(wait(), signal.SIGKILL)
-
-
-def shell(tmp_path: Path, command: str) -> None:
-    """Runs a command in a shell of its own session, like a terminal's, which then ends."""
-    script = f"cd {tmp_path} && burn='{sys.executable} burn.py pid' && {command}"
+    As in Studio, a process above the server adopts what is left behind, and ends it at the end. The
+    machine's first process must not: each server on this machine, also of the tests that run beside
+    this one, would take it for a job of its own.
+    """
+    (folder / "burn.py").write_text(script)
+    terminal = f"burn='{sys.executable} burn.py pid' && {command}"
     env = {**os.environ, **FROM_A_TERMINAL}
     env.pop("TMUX", None)
-    null = subprocess.DEVNULL
-    subprocess.run(
-        ["/bin/sh", "-c", script],
-        env=env,
-        start_new_session=True,
-        check=True,
-        stdin=null,
-        stdout=null,
-        stderr=null,
-    )
+    with asyncio.Runner() as runner:
+        line = f"setsid -w sh -c {shlex.quote(terminal)} < /dev/null; exec sleep 1000"
+        process = runner.run(
+            Process.start(["sh", "-c", line], env=env, cwd=folder, log_path=folder / "log")
+        )
+        try:
+            yield process.pid
+        finally:
+            runner.run(process.stop(0.1))
 
 
-def is_seen(pid: int, program: str) -> bool:
+def pid_of_job(folder: Path) -> int:
+    """The process id of the script ``burn.py``, once it runs."""
+    file, deadline = folder / "pid", time.monotonic() + 120
+    while not (file.exists() and file.read_text()):
+        assert time.monotonic() < deadline, "the job did not start"
+        time.sleep(0.05)
+    return int(file.read_text())
+
+
+def is_seen(server: int, program: str) -> bool:
     """Whether the job is seen within a time, and by which name."""
-    jobs = BackgroundJobs()
+    jobs = BackgroundJobs(server=server)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         for job in jobs.observe({}).outside:
@@ -310,36 +311,28 @@ def is_seen(pid: int, program: str) -> bool:
 
 @pytest.mark.parametrize(
     "command",
-    ["nohup $burn &", "setsid $burn &", '(setsid sh -c "$burn & exit" &)'],
-    ids=["nohup", "setsid", "double fork"],
+    [
+        "nohup $burn &",
+        "setsid $burn &",
+        '(setsid sh -c "$burn & exit" &)',
+        'tmux -S $PWD/tmux new-session -d "$burn"',
+    ],
+    ids=["nohup", "setsid", "double fork", "tmux"],
 )
-def test_a_real_job_that_left_its_shell_is_seen(
-    tmp_path: Path, pid_of: Callable[[], int], command: str
-) -> None:
-    shell(tmp_path, command)
-    assert is_seen(pid_of(), "burn.py")
+def test_a_real_job_that_left_its_shell_is_seen(tmp_path: Path, command: str) -> None:
+    assert shutil.which("tmux"), "tests/install-system-packages.sh installs tmux"
+    with server_after(tmp_path, command) as server:
+        pid_of_job(tmp_path)
+        assert is_seen(server, "burn.py")
 
 
-def test_a_real_job_in_tmux_is_seen(tmp_path: Path, pid_of: Callable[[], int]) -> None:
-    tmux = shutil.which("tmux")
-    assert tmux, "tests/install-system-packages.sh installs tmux"
-    socket = tmp_path / "tmux"
-    try:
-        shell(tmp_path, f'tmux -S {socket} new-session -d "$burn"')
-        assert is_seen(pid_of(), "burn.py")
-    finally:
-        subprocess.run([tmux, "-S", str(socket), "kill-server"], check=False)
-
-
-def test_a_real_job_that_waits_is_not_seen(tmp_path: Path, pid_of: Callable[[], int]) -> None:
-    (tmp_path / "burn.py").write_text(
-        BURN.replace("while True: pass", "import time; time.sleep(99)")
-    )
-    shell(tmp_path, "nohup $burn &")
-    pid = pid_of()
-    jobs = BackgroundJobs()
-    for _ in range(2):
-        assert [job for job in jobs.observe({}).outside if job.pid == pid] == []
+def test_a_real_job_that_waits_is_not_seen(tmp_path: Path) -> None:
+    waits = BURN.replace("while True: pass", "import time; time.sleep(1000)")
+    with server_after(tmp_path, "nohup $burn &", waits) as server:
+        pid = pid_of_job(tmp_path)
+        jobs = BackgroundJobs(server=server)
+        for _ in range(2):
+            assert [job for job in jobs.observe({}).outside if job.pid == pid] == []
 
 
 def test_a_terminal_of_another_program_tells_when_somebody_typed_into_it() -> None:
@@ -347,23 +340,32 @@ def test_a_terminal_of_another_program_tells_when_somebody_typed_into_it() -> No
     pid, terminal = pty.fork()
     if pid == 0:
         os.execv("/bin/cat", ["cat"])  # noqa: S606
+    number = int.from_bytes(fcntl.ioctl(terminal, _GET_NUMBER, bytes(4)), sys.byteorder)
+    device = Path(f"/dev/pts/{number}")
+    jobs = BackgroundJobs()
+
+    def typed_at() -> datetime:
+        """An earlier test may have left a terminal of its own."""
+        (found,) = (each for each in jobs.observe({}).terminals if each.number == number)
+        assert found.program
+        return found.typed_at
+
     try:
-        jobs = BackgroundJobs()
-        (before,) = (each for each in jobs.observe({}).terminals if each.program)
-        device = Path(f"/dev/pts/{before.number}")
+        before = typed_at()
         past = time.time() - 3600
         os.utime(device, (past, past))
-        (quiet,) = jobs.observe({}).terminals
-        assert quiet.typed_at < before.typed_at
+        quiet = typed_at()
+        assert quiet < before
         os.write(terminal, b"x\r")
-        # The terminal's own echo comes first: only the second `x` says that the program has read the first.
+        # The terminal's own echo comes first: only the second `x` says that the program has read
+        # the first.
         shown = b""
         while shown.count(b"x") < 2:
             shown += os.read(terminal, 100)
-        (typed,) = jobs.observe({}).terminals
-        assert typed.typed_at > quiet.typed_at
+        assert typed_at() > quiet
         # A terminal of Jupyter's counts as such, and not again.
-        assert jobs.observe({"terminal": pid}).terminals == ()
+        others = jobs.observe({"terminal": pid}).terminals
+        assert number not in {each.number for each in others}
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
