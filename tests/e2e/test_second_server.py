@@ -45,7 +45,7 @@ def test_a_second_server_takes_over_with_what_was_set_when_the_first_one_is_kill
                 other.get(f"{API}/status")
         finally:
             os.kill(pid, signal.SIGKILL)
-        until(lambda: answers(other), "the second server acts", 60)
+        until(lambda: answers(other), "the second server acts")
         assert other.get(f"{API}/settings")["idle_timeout"]["user"] == 1234
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.paths import ROOT
 
@@ -13,7 +14,7 @@ from .images import Environment
 UI_TESTS = ROOT / "labextension" / "ui-tests"
 
 
-def test_the_panel_opens_warns_and_keeps_an_app_running(image: Environment) -> None:
+def test_the_panel_opens_warns_and_keeps_an_app_running(image: Environment, tmp_path: Path) -> None:
     playwright = UI_TESTS / "node_modules" / ".bin" / "playwright"
     assert playwright.exists(), "install the browser tests: cd labextension/ui-tests && jlpm"
     env = {
@@ -23,7 +24,8 @@ def test_the_panel_opens_warns_and_keeps_an_app_running(image: Environment) -> N
         "SERVER_HOST": "classic" if image.image.is_classic else "space",
     }
     done = subprocess.run(
-        [str(playwright), "test", "smoke"],
+        # Each run empties its folder of results first: another may be writing into the default one.
+        [str(playwright), "test", "smoke", f"--output={tmp_path}"],
         cwd=UI_TESTS,
         env=env,
         capture_output=True,

@@ -7,6 +7,7 @@ import http.server
 import json
 import os
 import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -255,9 +256,9 @@ def test_a_server_without_token_takes_changes(
         enter(place, monkeypatch)
         assert client.find(None, None).token == ""
         assert terminal.json("settings", "--idle-timeout", "1h")["idle_timeout"]["user"] == 3600
-        for _ in range(50):  # until its first check
-            if terminal.json("status")["apps"]:
-                break
+        end = time.monotonic() + 120
+        while not terminal.json("status")["apps"]:  # until its first check
+            assert time.monotonic() < end
         assert terminal.json("keep-alive")["app_name"] == "default"
         assert terminal.json("keep-alive", "--end")["kept_until"] is None
 

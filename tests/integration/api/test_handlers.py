@@ -76,7 +76,7 @@ async def test_a_page_that_asks_gets_a_check_at_once_however_long_the_interval(
     reply = await checked("POST", "check")
     assert reply.status == 202
     spec.check("Check", reply.body)
-    for _ in range(200):
+    for _ in range(2400):
         if (await checked("GET", "status")).body["checked_at"] > before:
             return
         await asyncio.sleep(0.05)
@@ -224,7 +224,7 @@ async def test_f25_a_shutdown_that_is_denied_is_explained(
 ) -> None:
     studio.fault(Fault("DeleteApp", code="AccessDeniedException"))
     await checked("DELETE", f"apps/{GPU_APP}")
-    for _ in range(200):
+    for _ in range(2400):
         status = (await checked("GET", "status")).body
         if app_of(status, GPU_APP)["error"]:
             break

@@ -135,10 +135,16 @@ def test_what_a_rule_finds_is_marked_told_of_and_gone_and_nothing_else_is_touche
     )
     planned = document(run("plan", "--config", str(config), "--json"))
     assert planned["due"] == [], "nobody has watched it for a second yet"
+
+    def stopped() -> set[str]:
+        notices = (notice for each in messages[1] for notice in each["notices"])
+        return {notice["space"] for notice in notices if notice["event"] == "stopped"}
+
     with running(config, environment):
         until(lambda: all(tags(studio, key).get(MARK_TAG) for key in due), "the marks")
         assert due <= up(studio), "marked, and still there"
         until(lambda: not due & up(studio), "their end")
+        until(lambda: stopped() == {key.owner_name for key in due}, "the messages of their end")
     assert up(studio) == set(made.apps) - due
     assert MARK_TAG not in tags(studio, kept)
     calls = [call for call in studio.calls() if call.operation == "DeleteApp"]
@@ -172,14 +178,18 @@ def test_without_enabled_classes_it_only_says_what_it_would_do(
         rows: list[dict[str, Any]] = document(run("plan", "--config", str(config), "--json"))["due"]
         return rows
 
+    def events() -> set[str]:
+        done = document(run("history", "--config", str(config), "--json"))
+        return {event["event"] for event in done["events"]}
+
     with running(config, environment):
         until(lambda: bool(due()), "a verdict")
         rows = due()
+        until(lambda: bool(events()), "a note")
     assert {row["now"] for row in rows} == {"nothing: dry run"}
     assert up(studio) == set(made.apps)
     assert {call.operation for call in studio.calls()}.isdisjoint({"AddTags", "DeleteApp"})
-    events = document(run("history", "--config", str(config), "--json"))["events"]
-    assert {event["event"] for event in events} == {"noted"}
+    assert events() == {"noted"}
 
 
 def test_an_app_whose_tags_may_not_be_read_is_left_alone_and_the_missing_right_is_told(
