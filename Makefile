@@ -129,6 +129,7 @@ format: $(INSTALLED)
 
 bench: $(INSTALLED) $(BROWSER_INSTALLED) system-packages
 	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks.bench_space
 	$(BIN)/python -m tests.benchmarks.bench_costs
 	$(BIN)/python -m tests.benchmarks.bench_fleet
 	$(BIN)/python -m tests.benchmarks.bench_rollout

@@ -12,6 +12,8 @@ from typing import Any
 
 #: Between two beats of the heart, in seconds.
 BEAT = 0.001
+#: Seconds after which work that was handed to a thread has ended.
+SETTLED = 0.05
 
 
 @dataclass
@@ -20,13 +22,15 @@ class Cost:
 
     ``stall`` is the longest that one callback held the loop, ``stall_cpu`` the most CPU time that
     one took (on a machine that others use, the part that is its own), ``held`` all callbacks
-    together, ``cpu`` the process's CPU time (all threads), ``lag`` how late the latest heartbeat
-    was, which also shows other threads that hold the interpreter; ``wall`` from begin to end.
+    together and ``held_cpu`` their CPU time, ``cpu`` the process's CPU time (all threads), ``lag``
+    how late the latest heartbeat was, which also shows other threads that hold the interpreter;
+    ``wall`` from begin to end.
     """
 
     stall: float = 0.0
     stall_cpu: float = 0.0
     held: float = 0.0
+    held_cpu: float = 0.0
     cpu: float = 0.0
     lag: float = 0.0
     wall: float = 0.0
@@ -56,6 +60,7 @@ def timed_callbacks(cost: Cost) -> Iterator[None]:
         took = time.perf_counter() - begun
         cost.stall_cpu = max(cost.stall_cpu, took_cpu)
         cost.held += took
+        cost.held_cpu += took_cpu
         if took > cost.stall:
             cost.stall, cost.longest = took, repr(handle)[:300]
 
@@ -84,11 +89,16 @@ async def heartbeat(cost: Cost) -> AsyncIterator[None]:
 
 
 async def measure(
-    work: Callable[[], Awaitable[Any]], times: int, pause: float = 0.05, warm_up: int = 3
+    work: Callable[[], Awaitable[Any]],
+    times: int,
+    pause: float = SETTLED,
+    warm_up: int = 3,
+    beats: int | None = None,
 ) -> Costs:
-    """Does it this many times: for callbacks and CPU alone, then as often again with a
-    heartbeat."""
+    """Does it this many times, after a pause each: for callbacks and CPU alone, then ``beats``
+    times (by default as often) with a heartbeat."""
     for _ in range(warm_up):
+        await asyncio.sleep(pause)
         await work()
     costs = Costs()
     for _ in range(times):
@@ -99,10 +109,10 @@ async def measure(
             await work()
         cost.wall = time.perf_counter() - wall
         # Work handed to a thread (the ledger's) belongs to it.
-        await asyncio.sleep(pause)
+        await asyncio.sleep(SETTLED)
         cost.cpu = time.process_time() - cpu
         costs.each.append(cost)
-    for cost in costs.each:
+    for cost in costs.each[:beats]:
         await asyncio.sleep(pause)
         async with heartbeat(cost):
             await work()

@@ -9,47 +9,46 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.localstudio import AppKey, user
+from tests.localstudio import AppKey, space, user
 from tests.localstudio.processes import free_port
 from tests.localstudio.servers import NOT_INHERITED
 from tests.localstudio.testing import BlockingStudio, enter_app
 from tests.paths import ROOT
 
-from .worker import MARK
+from .worker import MARK, SMALL_KERNEL
 
+#: Seconds for one server and all that it measures.
+LONGEST = 240
 INSTANCE_TYPES = ("ml.t3.medium", "ml.m5.large", "ml.g4dn.xlarge")
 
 
 @dataclass
 class Scene:
-    """A user with apps in service for the API, and kernels that are models."""
+    """Apps in service for the API; in Classic, kernels that are models."""
 
     studio: BlockingStudio
     folder: Path
     apps: list[AppKey]
     kernels: list[dict[str, Any]]
+    #: In which the measured server runs.
+    server_app: dict[str, str]
 
     def environment(self) -> dict[str, str]:
-        """Of the user's JupyterServer app."""
+        """The measured server's."""
         inherited = {
             name: value
             for name, value in os.environ.items()
             if not name.upper().startswith(NOT_INHERITED)
         }
         metadata = self.folder / "resource-metadata.json"
-        domain_id = self.apps[0].domain_id
-        document = {
-            "AppType": "JupyterServer",
-            "DomainId": domain_id,
-            "UserProfileName": "ada",
-            "ResourceName": "default",
-        }
-        metadata.write_text(json.dumps(document))
+        document = {"DomainId": self.apps[0].domain_id, "ResourceName": "default"}
+        metadata.write_text(json.dumps({**document, **self.server_app}))
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
         return {
@@ -88,7 +87,21 @@ def scene(
         }
         for number in range(kernels)
     ]
-    return Scene(studio, folder, keys, models)
+    server_app = {"AppType": "JupyterServer", "UserProfileName": "ada"}
+    return Scene(studio, folder, keys, models, server_app)
+
+
+def space_scene(studio: BlockingStudio, folder: Path) -> Scene:
+    """A JupyterLab space. The measured server starts its kernels itself."""
+    studio.create_domain()
+    owner = studio.create_owner(space("team-a"))
+    key = enter_app(studio, "default", owner, app_type="JupyterLab")
+    kernels = folder / "home" / "data" / "kernels" / SMALL_KERNEL
+    kernels.mkdir(parents=True)
+    module = [sys.executable, "-m", "tests.benchmarks.small_kernel", "{connection_file}"]
+    spec = {"argv": module, "display_name": "small", "language": "none"}
+    (kernels / "kernel.json").write_text(json.dumps(spec))
+    return Scene(studio, folder, [key], [], {"AppType": "JupyterLab", "SpaceName": "team-a"})
 
 
 @contextlib.contextmanager
@@ -108,7 +121,7 @@ def gateway(kernels: list[dict[str, Any]]) -> Iterator[str]:
 @contextlib.contextmanager
 def server(
     scene: Scene,
-    gateway_url: str,
+    gateway_url: str | None,
     plan: Mapping[str, Any],
     *,
     extension: bool = True,
@@ -126,7 +139,7 @@ def server(
         f"--ServerApp.port={free_port()}",
         f"--ServerApp.jpserver_extensions={extensions}",
         f"--ServerApp.root_dir={scene.folder / 'home'}",
-        f"--gateway-url={gateway_url}",
+        *([] if gateway_url is None else [f"--gateway-url={gateway_url}"]),
         "--SageMakerAutoShutdown.price_list_api=False",
         *(f"--SageMakerAutoShutdown.{name}={value}" for name, value in (traits or {}).items()),
     ]
@@ -149,17 +162,27 @@ def server(
 
 
 def run(scene: Scene, plan: Mapping[str, Any], **options: Any) -> dict[str, Any]:
-    """The server's own measurements."""
+    """The server's own measurements. Raises ``RuntimeError`` if they take longer than
+    ``LONGEST``."""
     plan = {"kernels": len(scene.kernels), **plan}
-    with gateway(scene.kernels) as url, server(scene, url, plan, **options) as process:
+    behind = gateway(scene.kernels) if scene.kernels else contextlib.nullcontext()
+    with behind as url, server(scene, url, plan, **options) as process:
         assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith(MARK):
-                result: dict[str, Any] = json.loads(line[len(MARK) :])
-                if "error" in result:
-                    raise RuntimeError(f"{result['error']}; see {scene.folder / 'server.log'}")
-                return result
-    raise RuntimeError(f"nothing was measured; see {scene.folder / 'server.log'}")
+        late = threading.Timer(LONGEST, process.kill)
+        late.start()
+        try:
+            for line in process.stdout:
+                if line.startswith(MARK):
+                    result: dict[str, Any] = json.loads(line[len(MARK) :])
+                    break
+            else:
+                result = {"error": f"nothing was measured in {LONGEST} s"}
+        finally:
+            late.cancel()
+    if "error" in result:
+        log = (scene.folder / "server.log").read_text()
+        raise RuntimeError(f"{result['error']}. The server's log ends:\n{log[-3000:]}")
+    return result
 
 
 @contextlib.contextmanager

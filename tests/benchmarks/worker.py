@@ -26,6 +26,7 @@ from tornado.ioloop import IOLoop
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from sagemaker_autoshutdown.activity.own_api import server_token
+from sagemaker_autoshutdown.activity.process_table import ProcFs, children_of
 from sagemaker_autoshutdown.api.served import Served
 from sagemaker_autoshutdown.app import SETTINGS_KEY, Running
 from sagemaker_autoshutdown.clock import utcnow
@@ -36,6 +37,11 @@ from .gateway import SPEC
 from .probe import measure
 
 MARK = "BENCHMARK-RESULT "
+#: The kernelspec of ``small_kernel``.
+SMALL_KERNEL = "small"
+#: Seconds between two checks in a space, so that none of them has to wait for its second reading
+#: of the processes: in a check a minute, none does.
+APART = 2.5
 #: The assumed requests of the Classic extension, each over HTTP.
 QUESTIONS = ("api/sessions", "api/kernels", "api/terminals", "api/status")
 
@@ -80,22 +86,78 @@ class Worker:
             "problems": [problem.message for problem in monitor.status().problems],
         }
 
-    async def profile(self) -> dict[str, Any]:
-        """Where the event loop's time of our checks goes, for making them cheaper."""
+    async def space(self) -> dict[str, Any]:
+        """Our own check in a space, with real kernels and processes; and the CPU of the server
+        itself, which looks after its kernels."""
+        await self._start_kernels("python3", self.plan["ipykernels"])
+        await self._start_kernels(SMALL_KERNEL, self.plan["small_kernels"])
+        if self.plan["processes"]:
+            await self._start_processes(self.plan["processes"])
         monitor = self.monitor
-        await monitor.stop()
+        idle = await self.idle()
         await monitor.check()
-        profiler = cProfile.Profile()
-        profiler.enable()
+        costs = await measure(monitor.check, self.plan["times"], pause=APART, warm_up=2, beats=0)
+        adapter = monitor._observer._adapter
+        describing = await measure(lambda: adapter.list_apps(utcnow()), self.plan["times"])
+        (app,) = monitor.status().apps
+        return {
+            **costs.as_dict(),
+            **idle,
+            "describing": statistics.mean(cost.cpu for cost in describing.each),
+            "processes": len(ProcFs().read()),
+            "state": app.state.value,
+            "work": len(app.work),
+            "problems": [problem.message for problem in monitor.status().problems],
+        }
+
+    async def _start_kernels(self, name: str, count: int) -> None:
+        manager = self.server.kernel_manager
+        for number in range(count):
+            path = f"{name}-{number}.ipynb"
+            body = {"path": path, "name": path, "type": "notebook", "kernel": {"name": name}}
+            session = json.loads(
+                await self._get("api/sessions", method="POST", body=json.dumps(body))
+            )
+            client: Any = manager.get_kernel(session["kernel"]["id"]).client()
+            client.start_channels()
+            await client.wait_for_ready(timeout=60)
+            client.stop_channels()
+
+    async def _start_processes(self, count: int) -> None:
+        """In a terminal, as a user starts them; they end with it."""
+        terminal = json.loads(await self._get("api/terminals", method="POST", body="{}"))
+        opened = self.server.web_app.settings["terminal_manager"].terminals[terminal["name"]]
+        opened.ptyproc.write(f"for each in $(seq {count}); do sleep 3600 & done\n")
+        end = time.monotonic() + 60
+        while len(children_of(ProcFs().read()).get(opened.ptyproc.pid, ())) < count:
+            if time.monotonic() > end:
+                raise TimeoutError("the processes did not start")
+            await asyncio.sleep(0.5)
+
+    async def profile(self) -> dict[str, Any]:
+        """Where the event loop's CPU time goes in one of the parts of our checks."""
+        part = (await self._parts())[self.plan["part"]]
+        profiler = cProfile.Profile(time.thread_time)
         for _ in range(self.plan["times"]):
-            await monitor.check()
-        profiler.disable()
+            await asyncio.sleep(self.plan.get("pause", 0))
+            profiler.enable()
+            await part()
+            profiler.disable()
         text = io.StringIO()
-        pstats.Stats(profiler, stream=text).sort_stats("cumulative").print_stats(70)
+        pstats.Stats(profiler, stream=text).sort_stats("tottime").print_stats(60)
+        pstats.Stats(profiler, stream=text).sort_stats("cumulative").print_stats(120)
         return {"profile": text.getvalue()}
 
     async def parts(self) -> dict[str, Any]:
         """CPU milliseconds of the parts of a check, and of nothing at all."""
+        return {
+            name: statistics.mean(
+                cost.cpu * 1000 for cost in (await measure(part, self.plan["times"])).each
+            )
+            for name, part in (await self._parts()).items()
+        }
+
+    async def _parts(self) -> dict[str, Callable[[], Awaitable[Any]]]:
         monitor = self.monitor
         await monitor.stop()
         await monitor.check()
@@ -107,7 +169,7 @@ class Worker:
             verdicts = monitor._decisions.verdicts
             monitor.announcements.checked(Check(utcnow(), timedelta(0), verdicts, True))
 
-        parts: dict[str, Callable[[], Awaitable[Any]]] = {
+        return {
             "nothing": lambda: asyncio.sleep(0),
             "AWS: ListApps": lambda: observer._adapter.list_apps(utcnow()),
             "kernels": source.kernels,
@@ -116,18 +178,12 @@ class Worker:
             "listeners": listeners,
             "the whole check": monitor.check,
         }
-        return {
-            name: statistics.mean(
-                cost.cpu * 1000 for cost in (await measure(part, self.plan["times"])).each
-            )
-            for name, part in parts.items()
-        }
 
     async def idle(self) -> dict[str, Any]:
         """The CPU of the server while the loop sleeps, or without our extension."""
         if self.served is not None:
             await self.monitor.stop()
-        await asyncio.sleep(1)
+        await asyncio.sleep(5)  # until what was started sleeps
         cpu, wall = time.process_time(), time.perf_counter()
         await asyncio.sleep(self.plan["seconds"])
         return {"cpu_per_second": (time.process_time() - cpu) / (time.perf_counter() - wall)}

@@ -271,11 +271,12 @@ def enter_app(
     name: str,
     owner: Owner | None = None,
     instance_type: str = "ml.t3.medium",
+    app_type: str = "KernelGateway",
 ) -> AppKey:
     """An app that is in service for the API, without a process."""
     owner = owner or user("ada")
     domain_id = studio.do(lambda s: next(iter(s.account.domains)))
-    key = AppKey(domain_id, owner.kind, owner.name, "KernelGateway", name)
+    key = AppKey(domain_id, owner.kind, owner.name, app_type, name)
 
     def enter() -> App:
         account, now = studio.studio.account, studio.studio.now()
