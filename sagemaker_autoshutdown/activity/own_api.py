@@ -52,16 +52,8 @@ async def get(serverapp: ServerApp, path: str) -> Any:
     """The answer to a GET, read as JSON. Raises ``Unreadable``, and ``ValueError`` for an answer
     that is not JSON."""
     path = url_path_join("/", serverapp.base_url, path)
-    token = server_token(serverapp)
     answer = _Answer()
-    request = HTTPServerRequest(
-        headers=HTTPHeaders(
-            {"Host": "127.0.0.1", **({"Authorization": f"token {token}"} if token else {})}
-        ),
-        connection=answer,
-        start_line=RequestStartLine("GET", f"{path}?no_track_activity=1", "HTTP/1.1"),
-    )
-    serverapp.web_app.find_handler(request).execute()
+    serverapp.web_app.find_handler(_request(serverapp, path, answer)).execute()
     try:
         await asyncio.wait_for(answer.is_complete, REQUEST_TIMEOUT)
     except asyncio.TimeoutError:
@@ -70,6 +62,25 @@ async def get(serverapp: ServerApp, path: str) -> Any:
     if answer.status != 200:
         raise Refused(path, answer.status)
     return json.loads(b"".join(answer.parts))
+
+
+def handler_of(serverapp: ServerApp, path: str) -> str:
+    """The class that answers a GET, with its module. Extensions may have put theirs first."""
+    path = url_path_join("/", serverapp.base_url, path)
+    found = serverapp.web_app.find_handler(_request(serverapp, path, _Answer()))
+    handler = getattr(found, "handler_class", None)
+    return f"{getattr(handler, '__module__', '')}.{getattr(handler, '__qualname__', '')}"
+
+
+def _request(serverapp: ServerApp, path: str, answer: _Answer) -> HTTPServerRequest:
+    token = server_token(serverapp)
+    return HTTPServerRequest(
+        headers=HTTPHeaders(
+            {"Host": "127.0.0.1", **({"Authorization": f"token {token}"} if token else {})}
+        ),
+        connection=answer,
+        start_line=RequestStartLine("GET", f"{path}?no_track_activity=1", "HTTP/1.1"),
+    )
 
 
 class _Answer(HTTPConnection):

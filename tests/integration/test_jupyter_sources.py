@@ -14,6 +14,7 @@ from jupyter_server.serverapp import ServerApp
 from jupyter_server.utils import ensure_async
 from tornado import web
 from tornado.httpserver import HTTPServer
+from tornado.routing import PathMatches, Rule
 from tornado.testing import bind_unused_port
 
 from sagemaker_autoshutdown.activity import jupyter as sources
@@ -125,6 +126,32 @@ async def test_terminals_are_listed(
     assert [each["name"] for each in await source.terminals()] == [model["name"]]
 
 
+async def test_in_classic_terminals_that_an_extension_lists_are_not_missed(
+    jp_serverapp: ServerApp, jp_base_url: str
+) -> None:
+    """Studio may list its own terminals in place of Jupyter's."""
+    image = "arn:aws:sagemaker:us-east-2:429704687514:image/datascience-1.0__1__ml.t3.medium"
+    source = RestSource(jp_serverapp)
+    jp_serverapp.web_app.settings["terminal_manager"].create()
+
+    class Terminals(web.RequestHandler):
+        def get(self) -> None:
+            self.finish(json.dumps([{"name": image}]))
+
+    assert [each["name"] for each in await source.terminals()] == ["1"]
+    theirs = Rule(PathMatches(f"{jp_base_url}api/terminals"), Terminals)
+    jp_serverapp.web_app.default_router.rules.insert(0, theirs)
+    assert [each["name"] for each in await source.terminals()] == [image]
+
+
+async def test_in_classic_jupyters_own_terminals_take_no_request(
+    jp_serverapp: ServerApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request takes ten times the CPU."""
+    monkeypatch.setattr(own_api, "get", None)
+    assert await RestSource(jp_serverapp).terminals() == []
+
+
 class TestWithoutTerminals:
     @pytest.fixture
     def jp_server_config(self) -> dict[str, Any]:
@@ -185,10 +212,8 @@ async def test_a_wrong_token_is_an_error_not_an_empty_list(
     jp_serverapp: ServerApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(own_api, "server_token", lambda _: "wrong")
-    source = RestSource(jp_serverapp)
-    for observe in (source.kernels, source.terminals):
-        with pytest.raises(Unreadable, match="HTTP 403"):
-            await observe()
+    with pytest.raises(Unreadable, match="HTTP 403"):
+        await RestSource(jp_serverapp).kernels()
 
 
 class OwnApi:
