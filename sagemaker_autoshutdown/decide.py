@@ -375,11 +375,10 @@ def _may_run(item: Work) -> bool:
     counts as work."""
     if item.kind is WorkKind.TERMINAL:
         return item.state == "unknown"
-    return (
-        item.kind is WorkKind.KERNEL
-        and item.state not in _IDLE_STATES
-        and item.state not in TRANSIENT_STATES
-    )
+    if item.kind is not WorkKind.KERNEL or item.state in _IDLE_STATES:
+        return False
+    # A kernel that starts has nothing to do yet, unless it was asked and did not answer.
+    return item.state not in TRANSIENT_STATES or item.silent_since is not None
 
 
 def _held_too_long(item: Work, policy: Policy, now: datetime) -> bool:
@@ -393,9 +392,9 @@ def _held_too_long(item: Work, policy: Policy, now: datetime) -> bool:
 
 def _last_active(item: Work, policy: Policy, now: datetime) -> datetime:
     """When ``item`` was last active, given that it does not hold its app now."""
-    if item.kind is WorkKind.KERNEL and item.state in TRANSIENT_STATES:
-        return item.state_since
-    last_active = item.state_since if item.last_activity is None else item.last_activity
+    is_passing = item.kind is WorkKind.KERNEL and item.state in TRANSIENT_STATES
+    is_untold = is_passing or item.last_activity is None
+    last_active = item.state_since if is_untold else item.last_activity
     if item.silent_since is None or _held_too_long(item, policy, now):
         return last_active
     return max(last_active, item.silent_since)

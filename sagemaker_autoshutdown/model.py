@@ -278,7 +278,8 @@ class Work:
     ``hold`` says why it holds its app right now, whatever its state: processes below it that work,
     a GPU, a server that does not answer. ``evidence`` supports that. ``silent_since`` is when a
     kernel was asked and did not answer: it counts as busy until the deadline that follows from
-    then, when it is asked again.
+    then, when it is asked again. ``claimed_since`` is when a kernel was last active or asked, if
+    only its server's word is known about it since; None if its messages are heard.
     """
 
     kind: WorkKind
@@ -292,6 +293,7 @@ class Work:
     hold: Reason | None = None
     evidence: tuple[Evidence, ...] = ()
     silent_since: datetime | None = None
+    claimed_since: datetime | None = None
     #: A GPU's utilisation, if it reports one.
     gpu_percent: float | None = None
 

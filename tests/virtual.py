@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from sagemaker_autoshutdown import aws, threads
 from sagemaker_autoshutdown.activity.jupyter import Models
+from sagemaker_autoshutdown.activity.kernel_answers import KernelAnswers
 from sagemaker_autoshutdown.activity.kernel_probe import Answer, Told
 from sagemaker_autoshutdown.activity.kernel_requests import KernelUse
 from sagemaker_autoshutdown.activity.own_api import Unreadable
@@ -127,6 +128,8 @@ class Jupyter:
         #: The CPUs that kernels say their processes use.
         self.cpu: dict[str, float] = {}
         self.slow: dict[str, float] = {}
+        #: Kernels that, though silent, say something else.
+        self.alive: set[str] = set()
         self.asked: list[set[str]] = []
         #: Observed requests of kernels, by id.
         self.uses: dict[str, KernelUse] = {}
@@ -150,15 +153,20 @@ class Jupyter:
     async def sessions(self, *, names_needed: bool) -> Models | None:
         return None if isinstance(self.session_models, Exception) else self.session_models
 
-    async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Told]:
+    async def ask(self, kernels: Mapping[str, str]) -> Mapping[str, Told]:
         if self.answers is None:
             return {}
-        self.asked.append(set(kernel_ids))
-        await asyncio.sleep(max(self.slow.get(each, self.answering) for each in kernel_ids))
+        self.asked.append(set(kernels))
+        await asyncio.sleep(max(self.slow.get(each, self.answering) for each in kernels))
         took = timedelta(seconds=self.answering)
         return {
-            each: Told(self.answers.get(each, Answer.IDLE), took, cpu=self.cpu.get(each))
-            for each in kernel_ids
+            each: Told(
+                self.answers.get(each, Answer.IDLE),
+                took,
+                cpu=self.cpu.get(each),
+                is_alive=each in self.alive,
+            )
+            for each in kernels
         }
 
     def use_of(self, kernel_id: str) -> KernelUse | None:
@@ -371,9 +379,10 @@ class Server:
             settings.follow(SettingsSource(config, lambda: self.admin_document, self.now))
         log = logging.getLogger("sagemaker_autoshutdown.tests")
         every = timedelta(seconds=config.poll_interval * MARKS_EVERY)
+        answers = KernelAnswers(waiting_for=config.max_waiting_time)
         self.monitor = Monitor(
             adapter=adapter,
-            reader=ActivityReader(self.jupyter, adapter),
+            reader=ActivityReader(self.jupyter, adapter, answers=answers),
             settings=settings,
             config=config,
             costs=self.notebook,

@@ -79,9 +79,10 @@ class Source(Protocol):
         """Sessions, or None if they were not read. Raises nothing: kernels count without them."""
         ...
 
-    async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Told]:
-        """Asks these kernels, which claim to be idle, whether they are. Kernels that can't be
-        asked are left out. Takes as long as ``kernel_probe.ask``, and raises nothing."""
+    async def ask(self, kernels: Mapping[str, str]) -> Mapping[str, Told]:
+        """Asks these kernels whether they are idle; ``kernels`` holds their states by their
+        server's word. Kernels that can't be asked are left out. Takes as long as
+        ``kernel_probe.ask``, and raises nothing."""
         ...
 
     def use_of(self, kernel_id: str) -> KernelUse | None:
@@ -185,12 +186,14 @@ class InProcessSource:
             for row in rows
         ]
 
-    async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Told]:
+    async def ask(self, kernels: Mapping[str, str]) -> Mapping[str, Told]:
         """Directly, unless the kernels are behind a gateway. A late answer is still heard."""
         if _gateway_enabled():
-            return await _ask_all(kernel_ids, _gateway_channels)
+            return await _ask_all(kernels, _gateway_channels)
         connections = {}
-        for kernel_id in kernel_ids:
+        for kernel_id, claimed in kernels.items():
+            if claimed == "busy":  # nobody listens to it, and this question may do harm
+                continue
             try:
                 kernel = self._serverapp.kernel_manager.get_kernel(kernel_id)
                 connections[kernel_id] = kernel.get_connection_info()
@@ -199,7 +202,7 @@ class InProcessSource:
         patience = kernel_probe.PATIENCE
         own, from_others = await asyncio.gather(
             in_thread(lambda: kernel_probe.ask_here(connections, patience)),
-            self._other_kernels.ask(kernel_ids, patience),
+            self._other_kernels.ask(kernels, patience),
         )
         told = {**own, **from_others}
         for kernel_id, answer in told.items():
@@ -310,10 +313,10 @@ class RestSource:
         self._sessions_at = self._monotonic()
         return sessions
 
-    async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Told]:
+    async def ask(self, kernels: Mapping[str, str]) -> Mapping[str, Told]:
         """On their channels, as a browser does, or the gateway's own."""
-        meters = {each: self._meters.setdefault(each, CpuMeter()) for each in kernel_ids}
-        return await _ask_all(kernel_ids, self._channels, meters)
+        meters = {each: self._meters.setdefault(each, CpuMeter()) for each in kernels}
+        return await _ask_all(kernels, self._channels, meters)
 
     def use_of(self, kernel_id: str) -> None:
         """None: to listen to kernels in apps elsewhere, one must be a client of theirs."""
@@ -378,16 +381,16 @@ def _channels_of(kernel_id: str) -> str:
 
 
 async def _ask_all(
-    kernel_ids: Collection[str],
+    kernels: Mapping[str, str],
     channels: Callable[[str], HTTPRequest],
     meters: Mapping[str, CpuMeter] | None = None,
 ) -> Mapping[str, Told]:
     questions = (
-        kernel_probe.ask(channels(each), kernel_probe.PATIENCE, (meters or {}).get(each))
-        for each in kernel_ids
+        kernel_probe.ask(channels(each), kernel_probe.PATIENCE, (meters or {}).get(each), claimed)
+        for each, claimed in kernels.items()
     )
     answers = await asyncio.gather(*questions)
-    return dict(zip(kernel_ids, answers))
+    return dict(zip(kernels, answers))
 
 
 def _models(what: str, models: Any) -> Models:

@@ -31,12 +31,14 @@ Claim = object
 @dataclass(frozen=True)
 class Standing:
     """The present value of the last question to a kernel: its answer, None if there is none; the
-    claim that counts as its last activity; and since when it is silent."""
+    claim that counts as its last activity; since when it is silent; and whether it has said
+    anything else since then."""
 
     answer: Answer | None
     claim: Claim
     silent_since: datetime | None = None
     evidence: tuple[Evidence, ...] = ()
+    is_alive: bool = False
 
 
 @dataclass
@@ -45,6 +47,8 @@ class _Asked:
     at: datetime
     #: The claims before the question and after it.
     before: Claim
+    #: Its state then, by its server's word.
+    claimed: str
     after: Claim = None
     #: The observation that first took it into account.
     observation: int = 0
@@ -61,14 +65,20 @@ class KernelAnswers:
 
     #: The CPUs that a process uses if it is at work.
     work_cpu: float = WorkRule.cpu
+    #: Seconds for which a kernel that hangs in its start, and says nothing at all, counts; 0: for
+    #: ever.
+    waiting_for: float = 0.0
+    #: The states of the kernels that nobody listens to, by their server's word.
+    _states: dict[str, str] = field(default_factory=dict)
     _claims: dict[str, Claim] = field(default_factory=dict)
     _asked: dict[str, _Asked] = field(default_factory=dict)
     #: The claims about kernels that are being asked at present.
     _claims_when_asked: dict[str, Claim] = field(default_factory=dict)
     #: Kernels that were to be asked, but to which no connection could be made.
     _unreachable: set[str] = field(default_factory=set)
-    #: When each last question ended.
+    #: When each last question ended, and each last attempt to ask.
     _ended: dict[str, datetime] = field(default_factory=dict)
+    _tried: dict[str, datetime] = field(default_factory=dict)
     _observation: int = 0
 
     @property
@@ -80,23 +90,30 @@ class KernelAnswers:
         """What is asked for from now on belongs to one observation."""
         self._observation += 1
 
-    def begin(self, kernel_ids: Collection[str]) -> None:
-        """These kernels are about to be asked."""
+    def server_says(self, kernel_id: str, state: str) -> None:
+        """Nobody listens to the kernel; this is its state by its server's word."""
+        self._states[kernel_id] = state
+
+    def begin(self, kernel_ids: Collection[str]) -> dict[str, str]:
+        """These kernels are about to be asked. Returns them with their states by their server's
+        word."""
         for kernel_id in kernel_ids:
             self._claims_when_asked.setdefault(kernel_id, self._claims.get(kernel_id))
+        return {kernel_id: self._states.get(kernel_id, "idle") for kernel_id in kernel_ids}
 
-    def end(self, kernel_ids: Collection[str], answers: Mapping[str, Told], now: datetime) -> bool:
-        """These kernels have been asked; ``answers`` holds those that answered. Returns whether
-        that tells anything new."""
-        is_news = bool(answers) or not self._unreachable.issuperset(kernel_ids)
-        for kernel_id in kernel_ids:
+    def end(self, kernels: Mapping[str, str], answers: Mapping[str, Told], now: datetime) -> bool:
+        """These kernels have been asked, each with the state that its server claimed; ``answers``
+        holds those that answered. Returns whether that tells anything new."""
+        is_news = bool(answers) or not self._unreachable.issuperset(kernels)
+        for kernel_id, claimed in kernels.items():
             before = self._claims_when_asked.pop(kernel_id, self._claims.get(kernel_id))
+            self._tried[kernel_id] = now
             if kernel_id not in answers:
                 self._unreachable.add(kernel_id)
             else:
                 self._unreachable.discard(kernel_id)
-                asked = self._asked[kernel_id] = _Asked(answers[kernel_id], now, before)
-                self._ended[kernel_id] = asked.ended
+                asked = self._asked[kernel_id] = _Asked(answers[kernel_id], now, before, claimed)
+                self._ended[kernel_id] = self._tried[kernel_id] = asked.ended
         return is_news
 
     def was_asked_lately(self, kernel_id: str, now: datetime) -> bool:
@@ -105,13 +122,17 @@ class KernelAnswers:
         is_fresh = ended is not None and now - ended < LINGERS
         return is_fresh or kernel_id in self._claims_when_asked
 
+    def tried(self, kernel_id: str) -> datetime | None:
+        """When the kernel was last asked, or could not be."""
+        return self._tried.get(kernel_id)
+
     def may_tell(self, kernel_id: str) -> bool:
         """Whether a question may yet tell what the kernel does."""
         return kernel_id not in self._asked and kernel_id not in self._unreachable
 
     def standing(self, kernel_id: str, claim: Claim) -> Standing:
-        """The facts about a kernel that claims to be idle, or nothing that is known, with this
-        claim of its activity."""
+        """The facts about a kernel that claims nothing certain, with this claim of its
+        activity."""
         asked = self._asked.get(kernel_id)
         if kernel_id in self._claims_when_asked:
             # Our own question may have changed the claim. An earlier silence lasts until the
@@ -137,17 +158,38 @@ class KernelAnswers:
             claim = to_iso(asked.ended) if works else asked.before
             self._claims[kernel_id] = claim
         silent_since = asked.ended if asked.told.answer is Answer.SILENT else None
-        return Standing(asked.told.answer, claim, silent_since, _evidence(asked))
+        return Standing(
+            asked.told.answer, claim, silent_since, _evidence(asked), asked.told.is_alive
+        )
+
+    def standing_of_busy(self, kernel_id: str, claim: Claim) -> Standing:
+        """The facts about a kernel that claims to be busy. Only a question that was asked since
+        tells whether it is."""
+        asked = self._asked.get(kernel_id)
+        if asked is not None and asked.claimed != "busy":
+            self.said_otherwise(kernel_id, claim)
+            return Standing(None, claim)
+        return self.standing(kernel_id, claim)
 
     def said_otherwise(self, kernel_id: str, claim: Claim) -> None:
-        """The kernel does not claim to be idle, so its answer no longer counts."""
+        """The kernel claims something else than before, so its answer no longer counts."""
         self._asked.pop(kernel_id, None)
         self._claims[kernel_id] = claim
+
+    def is_too_long(self, silence: timedelta) -> bool:
+        """Whether a kernel that starts, and has said nothing for so long, no longer counts."""
+        return bool(self.waiting_for) and silence.total_seconds() >= self.waiting_for
 
     def forget_all_but(self, kernel_ids: Collection[str]) -> None:
         """Forgets kernels that are gone."""
         self._unreachable &= set(kernel_ids)
-        for remembered in (self._claims, self._asked, self._ended):
+        for remembered in (
+            self._states,
+            self._claims,
+            self._asked,
+            self._ended,
+            self._tried,
+        ):
             for kernel_id in remembered.keys() - set(kernel_ids):
                 del remembered[kernel_id]
 
@@ -156,7 +198,8 @@ class KernelAnswers:
         ago."""
         for asked in self._asked.values():
             asked.at += jump
-        self._ended = {kernel_id: ended + jump for kernel_id, ended in self._ended.items()}
+        for times in (self._ended, self._tried):
+            times.update({kernel_id: moment + jump for kernel_id, moment in times.items()})
 
 
 def _evidence(asked: _Asked) -> tuple[Evidence, ...]:

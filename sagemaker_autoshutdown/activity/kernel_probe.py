@@ -10,6 +10,10 @@ answer there runs one.
 Kernels behind a server are asked through its websocket, kernels of this machine directly. A kernel
 on another machine is also asked how much CPU its processes use: a thread or a program that a cell
 has left behind is at work although the kernel waits.
+
+A server that missed a kernel's last message calls it ``busy`` for ever. Such a kernel is asked to
+execute nothing. Any other question would do harm while a cell runs: some kernels answer others in
+the middle of a cell, and an old gateway takes that for the cell's end.
 """
 
 from __future__ import annotations
@@ -30,6 +34,8 @@ from jupyter_client.connect import ConnectionFileMixin
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
 
+from ..model import TRANSIENT_STATES
+
 #: Seconds that a kernel has for its answer; an idle one takes milliseconds.
 PATIENCE = 10.0
 #: Seconds after an answer within which the gateway records it as well.
@@ -40,6 +46,16 @@ SETTLES = 0.2
 AGAIN = 2.0
 
 QUESTION = "kernel_info_request"
+#: Executes no code. Every kernel puts it behind the cells that were sent before.
+EXECUTE_NOTHING = "execute_request"
+_NOTHING: Mapping[str, object] = {
+    "code": "",
+    "silent": True,
+    "store_history": False,
+    "user_expressions": {},
+    "allow_stdin": False,
+    "stop_on_error": False,
+}
 #: ipykernel 6.11 and later answer with the CPU that the kernel and its children used since the last
 #: such question, and run no code for it (``ipykernel.kernelbase.Kernel.usage_request``). Others do
 #: not answer.
@@ -69,12 +85,14 @@ class Answer(Enum):
 class Told:
     """The result of asking a kernel, and how long that took. ``question_id`` is the message that
     identifies a late answer, if one can still be heard. ``cpu`` is what the kernel and its children
-    use, in CPUs; None if that is not known."""
+    use, in CPUs; None if that is not known. ``is_alive``: a silent kernel said something else
+    meanwhile, so it has started."""
 
     answer: Answer
     took: timedelta = timedelta(0)
     question_id: str = ""
     cpu: float | None = None
+    is_alive: bool = False
 
 
 @dataclass
@@ -84,18 +102,23 @@ class CpuMeter:
     tells: bool | None = None
 
 
-async def ask(channels: HTTPRequest, patience: float, meter: CpuMeter | None = None) -> Told:
-    """Asks the kernel behind ``channels``, its websocket. Takes ``patience`` seconds at most,
-    and raises nothing. With a ``meter``, an idle kernel is asked for its use of the CPU as well,
-    which takes up to ``USAGE_PATIENCE`` seconds more, and ``MEASURED_FOR`` at the first time."""
+async def ask(
+    channels: HTTPRequest, patience: float, meter: CpuMeter | None = None, claimed: str = "idle"
+) -> Told:
+    """Asks the kernel behind ``channels``, its websocket; ``claimed`` is its state by its server's
+    word. Takes ``patience`` seconds at most, and raises nothing. With a ``meter``, an idle kernel
+    is asked for its use of the CPU as well, which takes up to ``USAGE_PATIENCE`` seconds more, and
+    ``MEASURED_FOR`` at the first time."""
     asked_at = time.monotonic()
     connecting = asyncio.ensure_future(websocket_connect(channels))
-    question = asyncio.ensure_future(_ask(connecting))
+    questions = _questions(claimed)
+    heard = _Heard()
+    question = asyncio.ensure_future(_ask(connecting, questions, heard))
     try:
         await asyncio.wait({question}, timeout=patience)
         took = timedelta(seconds=time.monotonic() - asked_at)
         if not question.done():
-            return Told(Answer.SILENT, took)
+            return Told(Answer.SILENT, took, is_alive=heard.anything)
         answer = question.result()
         cpu = None
         if answer is Answer.IDLE:
@@ -113,12 +136,32 @@ async def ask(channels: HTTPRequest, patience: float, meter: CpuMeter | None = N
         connecting.add_done_callback(_close)
 
 
-async def _ask(connecting: asyncio.Future[WebSocketClientConnection]) -> Answer:
-    connection = await asyncio.shield(connecting)
+@dataclass
+class _Heard:
+    """Whether the kernel said anything while it was asked."""
+
+    anything: bool = False
+
+
+def _questions(claimed: str) -> list[dict[str, Any]]:
+    """The question on the shell channel; for a kernel that may have hung in its start, also one on
+    the control channel, which most kernels answer in the middle of a cell."""
+    if claimed == "busy":
+        return [_question(EXECUTE_NOTHING, "shell", _NOTHING)]
     question = _question(QUESTION, "shell")
-    putting = asyncio.ensure_future(_put(connection, json.dumps(question)))
+    return [question, _question(QUESTION, "control")] if claimed in TRANSIENT_STATES else [question]
+
+
+async def _ask(
+    connecting: asyncio.Future[WebSocketClientConnection],
+    questions: list[dict[str, Any]],
+    heard: _Heard,
+) -> Answer:
+    connection = await asyncio.shield(connecting)
+    putting = asyncio.ensure_future(_put(connection, [json.dumps(each) for each in questions]))
     try:
-        return await _answer(connection, question["header"]["msg_id"])
+        ids = [each["header"]["msg_id"] for each in questions]
+        return await _answer(connection, ids, heard)
     finally:
         putting.cancel()
 
@@ -154,20 +197,26 @@ async def _usage_reply(connection: WebSocketClientConnection, question_id: str) 
     return None
 
 
-async def _put(connection: WebSocketClientConnection, question: str) -> None:
+async def _put(connection: WebSocketClientConnection, questions: Collection[str]) -> None:
     # Everybody who waits for the answer sees it too
     with contextlib.suppress(WebSocketClosedError):
         while True:
-            await connection.write_message(question)
+            for question in questions:
+                await connection.write_message(question)
             await asyncio.sleep(AGAIN)
 
 
-async def _answer(connection: WebSocketClientConnection, question_id: str) -> Answer:
+async def _answer(
+    connection: WebSocketClientConnection, question_ids: list[str], heard: _Heard
+) -> Answer:
+    """The answer to the first question."""
     used = False
     while (raw := await connection.read_message()) is not None:
         message = json.loads(raw)
         parent = message["parent_header"]
-        if parent.get("msg_id") == question_id:
+        # The server's own words, such as that a kernel is being restarted, answer nothing.
+        heard.anything |= bool(parent.get("msg_id"))
+        if parent.get("msg_id") == question_ids[0]:
             if message["content"].get("execution_state") == "idle":
                 return Answer.USED if used else Answer.IDLE
         elif message.get("channel") == "iopub" and parent.get("msg_type") != QUESTION:
@@ -175,7 +224,9 @@ async def _answer(connection: WebSocketClientConnection, question_id: str) -> An
     return Answer.UNKNOWN
 
 
-def _question(message_type: str, channel: str) -> dict[str, Any]:
+def _question(
+    message_type: str, channel: str, content: Mapping[str, object] | None = None
+) -> dict[str, Any]:
     header = {
         "msg_id": uuid.uuid4().hex,
         "msg_type": message_type,
@@ -188,7 +239,7 @@ def _question(message_type: str, channel: str) -> dict[str, Any]:
         "header": header,
         "parent_header": {},
         "metadata": {},
-        "content": {},
+        "content": dict(content or {}),
         "buffers": [],
         "channel": channel,
     }

@@ -91,7 +91,9 @@ class KernelWork:
         use = self.use_of(kernel_id)
         if use is not None:
             model = _as_heard(model, use)
-        model, silent_since, evidence = self._as_answered(kernel_id, model, use)
+        else:
+            self.answers.server_says(kernel_id, str(model.get("execution_state") or ""))
+        model, silent_since, evidence = self._as_answered(kernel_id, model, use, now)
         if use is not None:
             evidence = (*_evidence(use, label, now), *evidence)
         state = str(model.get("execution_state") or "")
@@ -104,6 +106,8 @@ class KernelWork:
         # A passing state at the first observation may have lasted for weeks.
         if self.times.is_first and state in TRANSIENT_STATES and last_activity is not None:
             since = self.times.began_before(key, last_activity)
+        claimed_since = last_activity or since
+        claimed_since = max(claimed_since, self.answers.tried(kernel_id) or claimed_since)
         connections = model.get("connections")
         return Work(
             kind=WorkKind.KERNEL,
@@ -116,19 +120,30 @@ class KernelWork:
             connections=connections if isinstance(connections, int) else 0,
             evidence=evidence,
             silent_since=silent_since,
+            claimed_since=claimed_since if use is None else None,
         )
 
     def _as_answered(
-        self, kernel_id: str, model: dict[str, Any], use: KernelUse | None
+        self, kernel_id: str, model: dict[str, Any], use: KernelUse | None, now: datetime
     ) -> tuple[dict[str, Any], datetime | None, tuple[Evidence, ...]]:
         """The model, corrected by the kernel's own answers; since when it is silent; and the
         evidence."""
         last_activity, state = model.get("last_activity"), model.get("execution_state")
         claim = last_activity if use is None else use.heard
-        if state != "idle" and state in _KNOWN:
+        if use is None and state == "busy":
+            standing = self.answers.standing_of_busy(kernel_id, claim)
+            is_done = standing.answer is Answer.IDLE
+            done = {"execution_state": "idle", "last_activity": standing.claim} if is_done else {}
+            return {**model, **done}, None, standing.evidence
+        is_starting = use is None and state in TRANSIENT_STATES
+        if state != "idle" and state in _KNOWN and not is_starting:
             self.answers.said_otherwise(kernel_id, claim)
             return model, None, ()
         standing = self.answers.standing(kernel_id, claim)
+        if is_starting and standing.answer is Answer.SILENT:
+            since = self.times.since((WorkKind.KERNEL.value, kernel_id), str(state), now)
+            has_hung = not standing.is_alive and self.answers.is_too_long(now - since)
+            return model, None if has_hung else standing.silent_since, standing.evidence
         corrected = {
             **model,
             "execution_state": state

@@ -19,7 +19,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -133,17 +133,21 @@ class OtherServers:
         terminals = tuple({**model, "last_input": to_iso(moment)} for model, moment in models)
         return replace(seen, terminals=terminals)
 
-    async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Told]:
-        """Asks these servers' kernels whether they are as idle as their server says. Takes
-        ``kernel_probe.PATIENCE`` seconds at most, and raises nothing."""
+    async def ask(self, kernels: Mapping[str, str]) -> Mapping[str, Told]:
+        """Asks these servers' kernels whether they are idle; ``kernels`` holds their states by
+        their server's word. Takes ``kernel_probe.PATIENCE`` seconds at most, and raises
+        nothing."""
         channels = {
             kernel_id: _channels(server, kernel_id.partition("/")[2])
             for server in self._servers
-            for kernel_id in kernel_ids
+            for kernel_id in kernels
             if server.url and kernel_id.startswith(f"{server.port}/")
         }
-        answers = await asyncio.gather(*(ask(each, PATIENCE) for each in channels.values()))
-        return dict(zip(channels, answers))
+        questions = (
+            ask(channel, PATIENCE, claimed=kernels[kernel_id])
+            for kernel_id, channel in channels.items()
+        )
+        return dict(zip(channels, await asyncio.gather(*questions)))
 
     async def with_pid(self, pid: int) -> OtherServer | None:
         """The server that this process is; None if it is not one on this app."""

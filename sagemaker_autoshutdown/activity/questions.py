@@ -9,21 +9,41 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from ..model import Reason, State, Verdict, Work, WorkKind
+from ..model import TRANSIENT_STATES, Reason, State, Verdict, Work, WorkKind
 
 
 def unsure_kernels(verdict: Verdict, work: Iterable[Work]) -> list[str]:
-    """The kernels of an app that claim to be idle, or did not answer the last question. Kernels
-    that have been silent for longer than the admin allows are not asked again."""
+    """The kernels of an app that claim to be idle or to start, or did not answer the last question.
+    Kernels that have been silent for longer than the admin allows are not asked again."""
     is_over = verdict.reason is Reason.BUSY_TOO_LONG
     return [
         item.id
-        for item in work
-        if item.kind is WorkKind.KERNEL
-        and verdict.app.name in item.apps
-        and (item.state == "idle" or (item.silent_since is not None and not is_over))
+        for item in _kernels(verdict, work)
+        if item.state == "idle"
+        or (item.state in TRANSIENT_STATES and item.claimed_since is not None)
+        or (item.silent_since is not None and not is_over)
     ]
+
+
+def doubtful_kernels(verdict: Verdict, work: Iterable[Work], now: datetime) -> list[str]:
+    """The kernels that hold an app only by their server's word, and have done and answered nothing
+    for as long as its idle limit. The server may have missed that they are done."""
+    if verdict.reason is not Reason.KERNEL_BUSY:
+        return []
+    return [
+        item.id
+        for item in _kernels(verdict, work)
+        if item.state == "busy"
+        and item.silent_since is None
+        and item.claimed_since is not None
+        and now - item.claimed_since >= verdict.idle_timeout
+    ]
+
+
+def _kernels(verdict: Verdict, work: Iterable[Work]) -> Iterable[Work]:
+    return (item for item in work if item.kind is WorkKind.KERNEL and verdict.app.name in item.apps)
 
 
 @dataclass
@@ -35,6 +55,8 @@ class Questions:
     #: Apps whose kernels were asked before the warning that stands.
     _confirmed: set[str] = field(default_factory=set)
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    #: Apps of which only doubtful kernels were asked.
+    _in_doubt: set[str] = field(default_factory=set)
 
     def before_warning(self, verdicts: Iterable[Verdict], work: Collection[Work]) -> frozenset[str]:
         """The apps that should get a warning, but whose kernels have not been asked yet."""
@@ -57,20 +79,35 @@ class Questions:
             task = self._tasks.get(name)
             if task is not None and not task.done():
                 continue
+            self._in_doubt.discard(name)
             kernels = unsure_kernels(verdict, work)
             if kernels:
-                question = self._ask(name, kernels)
-                self._tasks[name] = asyncio.get_running_loop().create_task(question)
+                self._begin(name, kernels)
             else:
                 free.append(verdict)
         return free
+
+    def doubt(self, verdicts: Iterable[Verdict], work: Collection[Work], now: datetime) -> None:
+        """Asks the kernels that have been busy for so long that their server may be wrong."""
+        for verdict in verdicts:
+            name = verdict.app.name
+            task = self._tasks.get(name)
+            kernels = doubtful_kernels(verdict, work, now)
+            if kernels and (task is None or task.done()):
+                self._in_doubt.add(name)
+                self._begin(name, kernels)
+
+    def _begin(self, name: str, kernels: list[str]) -> None:
+        question = self._ask(name, kernels)
+        self._tasks[name] = asyncio.get_running_loop().create_task(question)
 
     async def _ask(self, name: str, kernels: list[str]) -> None:
         await self.ask(name, kernels)
 
     def confirm(self, app_name: str) -> None:
         """Its kernels have been asked."""
-        self._confirmed.add(app_name)
+        if app_name not in self._in_doubt:
+            self._confirmed.add(app_name)
 
     async def stop(self) -> None:
         """Stops waiting for answers."""

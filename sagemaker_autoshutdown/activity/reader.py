@@ -197,15 +197,15 @@ class ActivityReader:
         """Asks these kernels, which are not known to be at work, whether they are. The next
         observation uses their answers. Returns whether it is needed: not if no kernel could be
         reached, as before."""
-        self.answers.begin(kernel_ids)
+        kernels = self.answers.begin(kernel_ids)
         answers: dict[str, Told] = {}
         try:
-            own = [each for each in kernel_ids if "/" not in each]
+            own = {each: state for each, state in kernels.items() if "/" not in each}
             answers = dict(await self.source.ask(own))
             if self.other_servers is not None:
-                answers.update(await self.other_servers.ask(kernel_ids))
+                answers.update(await self.other_servers.ask(kernels))
         finally:
-            is_news = self.answers.end(kernel_ids, answers, now)
+            is_news = self.answers.end(kernels, answers, now)
         return is_news
 
     def clock_jumped(self, jump: timedelta) -> None:

@@ -192,6 +192,7 @@ class Monitor:
         work, verdicts = self._observer.snapshot.work, self._decisions.verdicts
         unasked = self._decisions.unasked
         self._questions.begin([v for v in verdicts if v.app.name in unasked], work)
+        self._questions.doubt(verdicts, work, now)
         due = self._shutdowns.due(verdicts, now)
         self._shutdowns.start(self._questions.begin(due, work), now)
 

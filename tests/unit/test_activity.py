@@ -59,6 +59,7 @@ class TestKernels:
             last_activity=START,
             apps=frozenset({"a"}),
             connections=2,
+            claimed_since=START,
         )
 
     @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
 from sagemaker_autoshutdown.activity import kernel_probe
-from sagemaker_autoshutdown.activity.kernel_probe import Answer, CpuMeter, ask
+from sagemaker_autoshutdown.activity.kernel_probe import Answer, CpuMeter, Told, ask
 from sagemaker_autoshutdown.model import EventKind, Reason, State
 
 from ..virtual import DENIED, Server, kernel_model
@@ -32,6 +32,29 @@ def say(handler: websocket.WebSocketHandler, parent: dict[str, str], state: str)
     handler.write_message({"channel": "iopub", "parent_header": parent, "content": content})
 
 
+async def told_by(
+    on_message: Callable[..., None],
+    patience: float = 20.0,
+    meter: CpuMeter | None = None,
+    claimed: str = "idle",
+) -> Told:
+    """What comes of asking a kernel whose server does this with each message."""
+
+    class Channels(websocket.WebSocketHandler):
+        def on_message(self, message: str | bytes) -> None:
+            on_message(self, message)
+
+    server = HTTPServer(web.Application([(r"/channels", Channels)]))
+    socket, port = bind_unused_port()
+    server.add_socket(socket)
+    try:
+        url = HTTPRequest(f"ws://127.0.0.1:{port}/channels")
+        return await ask(url, patience, meter, claimed)
+    finally:
+        server.stop()
+        await server.close_all_connections()
+
+
 class TestOddServers:
     """Other outcomes of a question."""
 
@@ -41,19 +64,7 @@ class TestOddServers:
         patience: float = 20.0,
         meter: CpuMeter | None = None,
     ) -> Answer:
-        class Channels(websocket.WebSocketHandler):
-            def on_message(self, message: str | bytes) -> None:
-                on_message(self, message)
-
-        server = HTTPServer(web.Application([(r"/channels", Channels)]))
-        socket, port = bind_unused_port()
-        server.add_socket(socket)
-        try:
-            url = HTTPRequest(f"ws://127.0.0.1:{port}/channels")
-            return (await ask(url, patience, meter)).answer
-        finally:
-            server.stop()
-            await server.close_all_connections()
+        return (await told_by(on_message, patience, meter)).answer
 
     async def test_a_connection_that_breaks_tells_nothing(self) -> None:
         assert await self.asked(lambda handler, _: handler.close()) is Answer.UNKNOWN
@@ -109,6 +120,60 @@ class TestOddServers:
         answers = [await self.asked(old, meter=meter) for _ in range(2)]
         assert answers == [Answer.IDLE] * 2
         assert heard.count(kernel_probe.USAGE_QUESTION) == 1
+
+
+class TestKernelsThatMayWork:
+    """Kernels that do not claim to be idle, on a server whose word may be wrong."""
+
+    async def asked_for(
+        self, claimed: str, answered: set[tuple[str, str]]
+    ) -> tuple[Told, list[str]]:
+        """What comes of asking a kernel that answers only these types on these channels, and the
+        types that it was asked."""
+        heard: list[str] = []
+
+        def answer(handler: websocket.WebSocketHandler, text: str | bytes) -> None:
+            message = json.loads(text)
+            header = message["header"]
+            heard.append(header["msg_type"])
+            if (message["channel"], header["msg_type"]) in answered:
+                say(handler, header, "busy")
+                say(handler, header, "idle")
+            else:
+                # The server's own word.
+                say(handler, {}, "restarting")
+
+        told = await told_by(answer, patience=0.4, claimed=claimed)
+        return told, heard
+
+    async def test_a_busy_one_is_asked_nothing_that_it_may_answer_in_the_middle_of_a_cell(
+        self,
+    ) -> None:
+        answered = {("shell", "kernel_info_request"), ("control", "kernel_info_request")}
+        told, heard = await self.asked_for("busy", answered)
+        assert told.answer is Answer.SILENT
+        assert set(heard) == {"execute_request"}
+
+    async def test_a_busy_one_that_has_nothing_to_do_says_so(self) -> None:
+        told, _ = await self.asked_for("busy", {("shell", "execute_request")})
+        assert told.answer is Answer.IDLE
+
+    async def test_one_that_starts_and_is_silent_in_a_cell_is_told_from_one_that_has_hung(
+        self,
+    ) -> None:
+        told, _ = await self.asked_for("starting", {("control", "kernel_info_request")})
+        assert (told.answer, told.is_alive) == (Answer.SILENT, True)
+        told, _ = await self.asked_for("starting", set())
+        assert (told.answer, told.is_alive) == (Answer.SILENT, False)
+
+    async def test_one_that_starts_but_waits_says_so(self) -> None:
+        answered = {("shell", "kernel_info_request"), ("control", "kernel_info_request")}
+        told, _ = await self.asked_for("starting", answered)
+        assert told.answer is Answer.IDLE
+
+    async def test_an_idle_one_is_not_asked_on_its_control_channel(self) -> None:
+        told, heard = await self.asked_for("idle", {("control", "kernel_info_request")})
+        assert (told.answer, heard) == (Answer.SILENT, ["kernel_info_request"])
 
 
 class TestWhatIsMadeOfIt:
@@ -183,6 +248,38 @@ class TestWhatIsMadeOfIt:
             assert (work.state, work.state_since) == ("busy", at(hours=2))
         work = await reader.one(kernel_model(last=at(hours=10)), at(hours=11))
         assert (work.state, work.last_activity) == ("idle", at(hours=10))
+
+    async def test_an_answer_does_not_outlast_the_next_cell(self) -> None:
+        """Its server may tell no new time for it."""
+        reader = await self.observed(Answer.IDLE)
+        await reader.one(kernel_model(last=START), at(hours=2))
+        assert (await reader.one(kernel_model(state="busy"), at(hours=2))).state == "busy"
+
+    async def test_a_busy_kernel_that_answers_is_idle_since_its_last_message(self) -> None:
+        reader = Reader()
+        busy = kernel_model(state="busy", last=at(hours=1))
+        assert (await reader.one(busy, at(hours=3))).claimed_since == at(hours=1)
+        reader.jupyter.answers = {"kernel-of-a": Answer.IDLE}
+        await reader.reader.ask(["kernel-of-a"], at(hours=3))
+        for model in (busy, busy, kernel_model(state="idle", last=at(hours=1))):
+            work = await reader.one(model, at(hours=3))
+            assert (work.state, work.last_activity) == ("idle", at(hours=1))
+        work = await reader.one(kernel_model(state="busy", last=at(hours=4)), at(hours=4))
+        assert work.state == "busy"
+
+    @pytest.mark.parametrize("answer", set(Answer) - {Answer.IDLE})
+    async def test_a_busy_kernel_that_does_not_answer_stays_busy(self, answer: Answer) -> None:
+        reader = Reader()
+        busy = kernel_model(state="busy", last=at(hours=1))
+        await reader.one(busy, at(hours=3))
+        reader.jupyter.answers = {"kernel-of-a": answer}
+        await reader.reader.ask(["kernel-of-a"], at(hours=4))
+        for _ in range(2):
+            work = await reader.one(busy, at(hours=4))
+            assert (work.state, work.silent_since) == ("busy", None)
+            assert work.state_since == at(hours=3)
+            # It is asked again after another limit.
+            assert work.claimed_since == at(hours=4, seconds=reader.jupyter.answering)
 
     async def test_a_kernel_that_died_meanwhile_is_not_taken_for_busy(self) -> None:
         reader = await self.observed(Answer.SILENT)
@@ -261,6 +358,61 @@ class TestBeforeAShutdown:
         one.jupyter.answers = answers
         one.run(hours=9)
         assert deleted(one) == []
+
+    @pytest.mark.parametrize("state", ["starting", "restarting", "autorestarting"])
+    def test_a_cell_in_a_kernel_that_seems_to_start_is_not_killed(
+        self, one: Server, state: str
+    ) -> None:
+        one.jupyter.kernel_models = [kernel_model("a", state), kernel_model("b", state)]
+        one.jupyter.answers = {"kernel-of-a": Answer.SILENT}
+        one.jupyter.alive = {"kernel-of-a"}
+        one.run(hours=19)
+        assert deleted(one) == ["b"]
+        app = one.app("a")
+        assert (app.state, app.reason) == (State.BUSY, Reason.KERNEL_STATE_UNKNOWN)
+        assert {event.app_name for event in one.told(*WARNINGS)} == {"b"}
+
+    def test_f2_a_kernel_that_hangs_in_starting_holds_its_app_for_a_limited_time(
+        self, make: Callable[..., Server]
+    ) -> None:
+        one = make("a")
+        one.jupyter.kernel_models = [kernel_model("a", "starting")]
+        one.jupyter.answers = {"kernel-of-a": Answer.SILENT}
+        one.start().run(hours=4)
+        assert deleted(one) == []
+        one.run(hours=6)
+        assert deleted(one) == ["a"]
+
+    def test_an_idle_kernel_whose_server_missed_that_its_cell_has_ended_is_asked(
+        self, one: Server
+    ) -> None:
+        one.jupyter.kernel_models[0]["execution_state"] = "busy"
+        one.run(hours=1, minutes=59)
+        assert one.app("a").reason is Reason.KERNEL_BUSY
+        assert {"kernel-of-a"} not in one.jupyter.asked
+        # It may have been at work until it was asked.
+        one.run(hours=3, minutes=55)
+        assert (one.app("a").state, deleted(one)) == (State.WARNED, ["b"])
+        one.run(hours=5)
+        assert deleted(one) == ["b", "a"]
+
+    def test_a_busy_kernel_that_can_not_be_asked_is_not_asked_again_at_once(
+        self, one: Server
+    ) -> None:
+        one.jupyter.kernel_models = [kernel_model("a", "busy")]
+        one.jupyter.answers = None
+        one.run(hours=1)
+        observations = one.jupyter.observations
+        one.run(hours=3)
+        assert one.jupyter.observations - observations < 2 * 60 + 10
+
+    def test_a_busy_kernel_is_asked_once_in_a_limit_and_never_warned_of(self, one: Server) -> None:
+        one.jupyter.kernel_models[0]["execution_state"] = "busy"
+        one.jupyter.answers = {"kernel-of-a": Answer.SILENT}
+        one.run(hours=9)
+        assert one.jupyter.asked.count({"kernel-of-a"}) == 4
+        assert {event.app_name for event in one.told(*WARNINGS)} == {"b"}
+        assert (deleted(one), one.app("a").reason) == (["b"], Reason.KERNEL_BUSY)
 
     def test_a_cell_of_which_its_server_does_not_know_is_not_killed(self, one: Server) -> None:
         one.jupyter.answers = {"kernel-of-a": Answer.SILENT}
@@ -341,9 +493,10 @@ class TestBeforeAShutdown:
         ((name, when),) = one.sagemaker.deletions
         assert (name, when - at(hours=2) < timedelta(seconds=1)) == ("b", True)
 
-    def test_a_kernel_that_is_known_to_be_busy_is_not_asked(self, one: Server) -> None:
-        one.jupyter.kernel_models[0]["execution_state"] = "busy"
-        one.run(hours=3)
+    def test_a_kernel_that_was_busy_just_now_is_not_asked(self, one: Server) -> None:
+        one.run(hours=1)
+        one.jupyter.kernel_models[0].update(kernel_model("a", "busy", last=at(hours=1)))
+        one.run(hours=2, minutes=59)
         assert one.jupyter.asked == [{"kernel-of-b"}, {"kernel-of-b"}]
 
     def test_an_app_without_kernels_does_not_wait_for_the_answers(self, one: Server) -> None:
@@ -381,8 +534,8 @@ class TestBeforeAShutdown:
     def test_a_cell_that_starts_while_the_others_are_asked_is_seen(self, one: Server) -> None:
         ask_others = one.jupyter.ask
 
-        async def asked(kernel_ids: Any) -> Any:
-            answers = await ask_others(kernel_ids)
+        async def asked(kernels: Any) -> Any:
+            answers = await ask_others(kernels)
             one.jupyter.kernel_models[0]["execution_state"] = "busy"
             return answers
 
@@ -394,10 +547,10 @@ class TestBeforeAShutdown:
         one.sagemaker.errors["DeleteApp"] = DENIED
         ask_kernels = one.jupyter.ask
 
-        async def asked(kernel_ids: Any) -> Any:
-            answers = await ask_kernels(kernel_ids)
+        async def asked(kernels: Any) -> Any:
+            answers = await ask_kernels(kernels)
             for model in one.jupyter.kernel_models:
-                if model["id"] in kernel_ids:
+                if model["id"] in kernels:
                     model.update(kernel_model(model["app_name"], last=one.now()))
             return answers
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -52,7 +52,7 @@ class SecondServer:
         self.readings.take()  # as to find them
         return (self.seen,)
 
-    async def ask(self, kernel_ids: Collection[str]) -> Mapping[str, Told]:
+    async def ask(self, kernels: Mapping[str, str]) -> Mapping[str, Told]:
         return {}
 
 

@@ -17,6 +17,18 @@ _THREADS = """import hashlib, threading, time
 def work():
     while True: {}
 for _ in range({}): threading.Thread(target=work, daemon=True).start()"""
+#: A cell during which its kernel answers everything but executions.
+_ANSWERS_MEANWHILE = """import asyncio
+kernel = get_ipython().kernel
+cells, handle = [], kernel.shell_handlers["execute_request"]
+async def later(*request): cells.append(request)
+kernel.shell_handlers["execute_request"] = later
+while True:
+    while not kernel.msg_queue.empty():
+        _, dispatch, request = kernel.msg_queue.get_nowait()
+        await dispatch(*request)
+    await asyncio.sleep(0.1)
+"""
 
 
 def _classic(here: Space) -> Classic:
@@ -122,6 +134,48 @@ def _(here: Space) -> None:
     kernel = here.kernel()
     here.run(kernel, SILENT_CELL, wait=False)
     here.studio.override_kernels(KernelOverride(kernel, changes={"execution_state": "unknown"}))
+
+
+def _seems(here: Space, kernel: str, state: str) -> None:
+    here.studio.override_kernels(KernelOverride(kernel, changes={"execution_state": state}))
+
+
+@situation("an idle kernel that seems to start", in_use=False, only=(CLASSIC,))
+def _(here: Space) -> None:
+    _seems(here, here.kernel(), "starting")
+
+
+@situation("a silent cell in a kernel that seems to start", in_use=True, only=(CLASSIC,))
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    here.run(kernel, SILENT_CELL, wait=False)
+    _seems(here, kernel, "starting")
+
+
+@situation(
+    "a kernel that hangs in its start for too long",
+    in_use=False,
+    only=(CLASSIC,),
+    max_waiting_time=15,
+)
+def _(here: Space) -> None:
+    _seems(here, here.kernel(), "starting")
+    _classic(here).lose_answers(here.app_name)
+
+
+@situation("an idle kernel whose gateway missed the end of its cell", in_use=False, only=(CLASSIC,))
+def _(here: Space) -> None:
+    kernel = here.kernel()
+    here.run(kernel, "1")
+    _seems(here, kernel, "busy")
+
+
+@situation(
+    "a cell that lets its app's kernel answer others meanwhile", in_use=True, only=(CLASSIC,)
+)
+def _(here: Space) -> None:
+    # As jupyter_ui_poll does.
+    here.run(here.kernel(), _ANSWERS_MEANWHILE, wait=False)
 
 
 @situation("an idle app, and another whose kernel never answers", in_use=False, only=(CLASSIC,))
