@@ -393,8 +393,8 @@ def _held_too_long(item: Work, policy: Policy, now: datetime) -> bool:
 def _last_active(item: Work, policy: Policy, now: datetime) -> datetime:
     """When ``item`` was last active, given that it does not hold its app now."""
     is_passing = item.kind is WorkKind.KERNEL and item.state in TRANSIENT_STATES
-    is_untold = is_passing or item.last_activity is None
-    last_active = item.state_since if is_untold else item.last_activity
+    claimed = None if is_passing else item.last_activity
+    last_active = item.state_since if claimed is None else claimed
     if item.silent_since is None or _held_too_long(item, policy, now):
         return last_active
     return max(last_active, item.silent_since)

@@ -31,13 +31,21 @@ async def started(server: ServerApp) -> str:
     return kernel_id
 
 
+def idle_ones(*kernel_ids: str) -> dict[str, str]:
+    """Kernels that are idle by their server's word."""
+    return dict.fromkeys(kernel_ids, "idle")
+
+
 async def test_one_that_waits_answers_and_one_in_a_cell_does_not(
     jp_serverapp: ServerApp, http_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manager = jp_serverapp.kernel_manager
     source = RestSource(jp_serverapp)
     idle, busy = [await started(jp_serverapp) for _ in range(2)]
-    assert answers(await source.ask([idle, busy])) == {idle: Answer.IDLE, busy: Answer.IDLE}
+    assert answers(await source.ask(idle_ones(idle, busy))) == {
+        idle: Answer.IDLE,
+        busy: Answer.IDLE,
+    }
     client = manager.get_kernel(busy).client()
     client.start_channels()
     client.execute("import time; time.sleep(1000)")
@@ -46,7 +54,14 @@ async def test_one_that_waits_answers_and_one_in_a_cell_does_not(
         await asyncio.sleep(0.05)
         states = {model["id"]: model["execution_state"] for model in await source.kernels()}
     monkeypatch.setattr(kernel_probe, "PATIENCE", 4.0)
-    assert answers(await source.ask([idle, busy])) == {idle: Answer.IDLE, busy: Answer.SILENT}
+    assert answers(await source.ask(idle_ones(idle, busy))) == {
+        idle: Answer.IDLE,
+        busy: Answer.SILENT,
+    }
+    for claimed in ("busy", "starting"):
+        told = await source.ask(dict.fromkeys((idle, busy), claimed))
+        assert answers(told) == {idle: Answer.IDLE, busy: Answer.SILENT}
+    assert told[busy].is_alive, "it answers on its control channel"
     client.stop_channels()
 
 
@@ -55,13 +70,13 @@ async def test_one_that_a_signal_has_stopped_is_not_taken_for_busy(
 ) -> None:
     source = InProcessSource(jp_serverapp)
     kernel_id = await started(jp_serverapp)
-    while (await source.ask([kernel_id]))[kernel_id].answer is not Answer.IDLE:
+    while (await source.ask(idle_ones(kernel_id)))[kernel_id].answer is not Answer.IDLE:
         await asyncio.sleep(0.05)
     monkeypatch.setattr(kernel_probe, "PATIENCE", 1.0)
     kernel: Any = jp_serverapp.kernel_manager.get_kernel(kernel_id)
     await kernel.signal_kernel(signal.SIGSTOP)
     try:
-        assert answers(await source.ask([kernel_id])) == {kernel_id: Answer.IDLE}
+        assert answers(await source.ask(idle_ones(kernel_id))) == {kernel_id: Answer.IDLE}
     finally:
         await kernel.signal_kernel(signal.SIGCONT)
 
@@ -69,7 +84,7 @@ async def test_one_that_a_signal_has_stopped_is_not_taken_for_busy(
 async def test_connections_are_closed_again(jp_serverapp: ServerApp, http_server: Any) -> None:
     source = RestSource(jp_serverapp)
     kernel_id = await started(jp_serverapp)
-    await source.ask([kernel_id])
+    await source.ask(idle_ones(kernel_id))
     for _ in range(1200):
         (model,) = await source.kernels()
         if not model["connections"]:
@@ -87,7 +102,7 @@ async def test_a_kernel_that_two_apps_ask_at_once_answers_both(
     url, token = f"http://127.0.0.1:{port}{base_url}", server_token(jp_serverapp)
     others = OtherServers()
     others._servers = (OtherServer(1, port, url, token),)
-    asking = (others.ask([f"{port}/{kernel_id}"]) for _ in range(2))
+    asking = (others.ask({f"{port}/{kernel_id}": "idle"}) for _ in range(2))
     told = [answers(each) for each in await asyncio.gather(*asking)]
     assert told == [{f"{port}/{kernel_id}": Answer.IDLE}] * 2
 
@@ -97,7 +112,7 @@ async def test_a_server_that_refuses_is_not_taken_for_a_cell(
 ) -> None:
     monkeypatch.setattr("sagemaker_autoshutdown.activity.jupyter.server_token", lambda _: "wrong")
     kernel_id = await started(jp_serverapp)
-    told = answers(await RestSource(jp_serverapp).ask([kernel_id]))
+    told = answers(await RestSource(jp_serverapp).ask(idle_ones(kernel_id)))
     assert told == {kernel_id: Answer.REFUSED}
 
 
@@ -112,9 +127,9 @@ async def test_a_kernel_that_waits_tells_what_its_threads_use(
     client.start_channels()
     code = "import threading\ndef work():\n    while True: sum(range(10**5))\n"
     client.execute(f"{code}threading.Thread(target=work, daemon=True).start()")
-    told = await source.ask([rests, works])
+    told = await source.ask(idle_ones(rests, works))
     while (told[works].cpu or 0.0) < 0.1:  # on a machine that is busy with something else
-        told = await source.ask([rests, works])
+        told = await source.ask(idle_ones(rests, works))
     assert told[works].answer is Answer.IDLE
     assert told[rests].cpu is not None, "one that rests tells it as well"
     client.stop_channels()
