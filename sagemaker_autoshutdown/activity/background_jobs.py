@@ -22,8 +22,8 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from ..model import Evidence, EvidenceKind, Reason
-from . import tcp
 from .process_groups import (
+    Interval,
     Sample,
     Use,
     WorkRule,
@@ -236,15 +236,18 @@ class BackgroundJobs:
             grouped = self._read(roots, grouped.sample.at + missing)
         for pids in (*grouped.below.values(), grouped.servers, grouped.detached):
             self._learn_from(pids, grouped.sample.processes)
+        # Many groups are compared with the same few readings.
+        intervals = {id(each): Interval(each, grouped.sample) for each in before.values()}
+        compared = {since: intervals[id(each)] for since, each in before.items()}
         found: dict[Hashable, Finding] = {}
         for key, pids in grouped.below.items():
             since = ran_until.get(key, _NEVER)
             counted = pids - {roots[key]} if key in crashing else pids
-            finding = self._finding(counted, grouped, before[since], roots[key])
+            finding = self._finding(counted, grouped, compared[since], roots[key])
             if finding is not None:
                 found[key] = finding
         outside = (
-            self._finding(pids, grouped, before[_NEVER])
+            self._finding(pids, grouped, compared[_NEVER])
             for pids in (grouped.servers, grouped.detached)
         )
         holding = tuple(each for each in outside if each is not None)
@@ -405,14 +408,13 @@ class BackgroundJobs:
     # ---- what they do --------------------------------------------------------------------------
 
     def _finding(
-        self, pids: frozenset[int], grouped: _GroupedSample[K], before: Sample, root: int = 0
+        self, pids: frozenset[int], grouped: _GroupedSample[K], interval: Interval, root: int = 0
     ) -> Finding | None:
         """The processes of a group that hold the app, if any; ``root`` is their kernel or
         terminal."""
         processes = grouped.sample.processes
         counted = self._counted(pids, processes, is_detached=pids is grouped.detached)
-        network = self._network(before, grouped.sample, counted)
-        used = uses(before, grouped.sample, counted, network)
+        used = uses(interval, counted, self._network(interval, counted))
         for pid, use in used.items():
             if use.blocked and self._has_hung(pid, [pid], grouped.sample):
                 used[pid] = replace(use, blocked=False)
@@ -451,12 +453,12 @@ class BackgroundJobs:
             self._table.started_at(processes[first]),
         )
 
-    def _network(self, before: Sample, after: Sample, pids: Iterable[int]) -> Mapping[int, int]:
+    def _network(self, interval: Interval, pids: Iterable[int]) -> Mapping[int, int]:
         """The bytes that each process sent and received; none where all together are too few to
         count, so that sockets need not be read."""
-        grown = tcp.grown(before.connections, after.connections)
-        least = self._rule.bytes_per_second * after.traffic_seconds_since(before)
-        if not before.connections or sum(grown.values()) < least:
+        before, grown = interval.before, interval.grown
+        least = self._rule.bytes_per_second * interval.after.traffic_seconds_since(before)
+        if not before.connections or interval.network_bytes < least:
             return {}
         return {
             pid: sum(grown.get(inode, 0) for inode in {*self._table.sockets(pid)}) for pid in pids

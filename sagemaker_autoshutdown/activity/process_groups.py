@@ -14,8 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeVar
 
+from . import tcp
 from .process_table import Process, Traffic, below
 
 K = TypeVar("K", bound=Hashable)
@@ -55,6 +57,31 @@ class Sample:
         """Seconds between what both say of reading and writing."""
         then = before.at if before.traffic_at is None else before.traffic_at
         return (self.at if self.traffic_at is None else self.traffic_at) - then
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The time between two samples. What is the same for all groups is found once, and only if
+    needed."""
+
+    before: Sample
+    after: Sample
+
+    @cached_property
+    def of_the_ended(self) -> tuple[Mapping[int, float], Mapping[int, Traffic]]:
+        """The earlier use of processes that have ended since, CPU seconds and bytes, by the nearest
+        living ancestor: Linux has added it there."""
+        return _of_the_ended(self.before, self.after)
+
+    @cached_property
+    def grown(self) -> Mapping[int, int]:
+        """The bytes over each TCP connection, by its inode."""
+        return tcp.grown(self.before.connections, self.after.connections)
+
+    @cached_property
+    def network_bytes(self) -> int:
+        """The bytes over all of them."""
+        return sum(self.grown.values())
 
 
 @dataclass(frozen=True)
@@ -129,12 +156,13 @@ def orphans(
 
 
 def uses(
-    before: Sample, after: Sample, pids: Iterable[int], network: Mapping[int, int] = {}
+    interval: Interval, pids: Iterable[int], network: Mapping[int, int] = {}
 ) -> dict[int, Use]:
-    """The use of each of ``pids`` between ``before`` and ``after``. All use of a new process
-    falls between them. ``network`` has the bytes that each sent and received in between."""
+    """The use of each of ``pids`` in this time. All use of a new process falls into it.
+    ``network`` has the bytes that each sent and received."""
+    before, after = interval.before, interval.after
     seconds, traffic_seconds = after.at - before.at, after.traffic_seconds_since(before)
-    known_cpu, known_traffic = _known_of_the_ended(before, after)
+    known_cpu, known_traffic = interval.of_the_ended
     found = {}
     for pid in pids:
         now, then = after.processes[pid], before.processes.get(pid)
@@ -176,11 +204,9 @@ def _traffic(
     return written, read
 
 
-def _known_of_the_ended(
+def _of_the_ended(
     before: Sample, after: Sample
 ) -> tuple[Mapping[int, float], Mapping[int, Traffic]]:
-    """The earlier use of processes that have ended since, by the nearest living ancestor: Linux
-    has added it there."""
     cpu: dict[int, float] = {}
     traffic: dict[int, Traffic] = {}
     for pid, process in before.processes.items():

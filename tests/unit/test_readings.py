@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from sagemaker_autoshutdown.activity.process_groups import Sample, uses
+from sagemaker_autoshutdown.activity import process_groups
+from sagemaker_autoshutdown.activity.process_groups import Interval, Sample, uses
 from sagemaker_autoshutdown.activity.process_table import SHARED_FOR, ProcFs, Readings, Traffic
 
-from ..machine import INIT, Machine
+from ..machine import INIT, SERVER, Machine
 
 
 def readings(machine: Machine) -> Readings:
@@ -49,7 +50,31 @@ def test_traffic_is_measured_over_its_own_time_and_cpu_over_its_own() -> None:
     processes = Machine().processes
     before = Sample(0, processes, {INIT: Traffic(0, 0)}, traffic_at=0.5)
     after = Sample(2, processes, {INIT: Traffic(150_000, 0)}, traffic_at=2.0)
-    assert uses(before, after, [INIT])[INIT].written == pytest.approx(100_000)
+    assert uses(Interval(before, after), [INIT])[INIT].written == pytest.approx(100_000)
+
+
+def test_what_has_ended_is_searched_for_once_not_for_each_kernel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With 100 kernels and 500 processes it took most of a check."""
+    searches = []
+    search = process_groups._of_the_ended
+
+    def counted(before: Sample, after: Sample) -> object:
+        searches.append(before)
+        return search(before, after)
+
+    monkeypatch.setattr(process_groups, "_of_the_ended", counted)
+    machine = Machine()
+    roots = {("kernel", f"k{number}"): 100 + number for number in range(20)}
+    for pid in roots.values():
+        machine.add(pid, SERVER, "python")
+    rested = {key: float(10 + number) for number, key in enumerate(roots)}
+    machine.jobs.observe(roots, rested)
+    machine.wait(60)
+    searches.clear()
+    machine.jobs.observe(roots, {key: seconds + 60 for key, seconds in rested.items()})
+    assert len(searches) == 1
 
 
 def test_a_process_that_has_worked_or_become_another_is_read_anew(tmp_path: Path) -> None:
