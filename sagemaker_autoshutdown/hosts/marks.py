@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,6 +26,9 @@ _TEXT = re.compile(r"at=(?P<at>\S+) rule=(?P<rule>\S*) n=\d+(?: why=(?P<why>.*))
 
 #: The wait after a refusal; somebody may grant the right while the server runs.
 REFUSED_FOR = timedelta(hours=1)
+#: A mark that is this long past its time is left over: a fleet sweeps more often than that, and one
+#: that was removed leaves its marks behind.
+LEFT_OVER_AFTER = timedelta(days=1)
 
 
 def mark_text(due_at: datetime, rule: str, number: int, why: str) -> str:
@@ -69,20 +72,24 @@ class Marks:
         self._was_refused = False
         self._task: asyncio.Task[None] | None = None
 
-    def of(self, apps: Iterable[App]) -> Mapping[str, Mark]:
+    def of(self, apps: Iterable[App], now: datetime) -> Mapping[str, Mark]:
         """The marks of these runs, by the app's name."""
-        keys = [(app.name, app.run_started_at) for app in apps]
-        return {name: self._marks[name, at] for name, at in keys if (name, at) in self._marks}
+        marks = {app.name: self._marks.get((app.name, app.run_started_at)) for app in apps}
+        return {
+            name: mark
+            for name, mark in marks.items()
+            if mark is not None and now - mark.shutdown_at < LEFT_OVER_AFTER
+        }
 
-    def begin(self, apps: Iterable[App], changed: Callable[[], None]) -> None:
-        """Reads them if it is time, while the caller goes on. Calls ``changed`` if they changed."""
+    def begin(self, apps: Iterable[App]) -> None:
+        """Reads them if it is time, while the caller goes on."""
         up = [app for app in apps if app.status is AppStatus.IN_SERVICE]
         loop = asyncio.get_running_loop()
         is_busy = self._task is not None and not self._task.done()
         if not up or is_busy or loop.time() < self._not_before:
             return
         self._not_before = loop.time() + self._interval * EARLY
-        self._task = loop.create_task(self._read(up, changed))
+        self._task = loop.create_task(self._read(up))
 
     async def stop(self) -> None:
         """Ends a reading that is under way."""
@@ -90,11 +97,10 @@ class Marks:
             self._task.cancel()
             await asyncio.wait({self._task})
 
-    async def _read(self, apps: list[App], changed: Callable[[], None]) -> None:
-        before = self._marks
+    async def _read(self, apps: list[App]) -> None:
         keys = {(app.name, app.run_started_at) for app in apps}
         self._arns = {key: arn for key, arn in self._arns.items() if key in keys}
-        found = {key: mark for key, mark in before.items() if key in keys}
+        found = {key: mark for key, mark in self._marks.items() if key in keys}
         try:
             for app in apps:
                 key = (app.name, app.run_started_at)
@@ -112,8 +118,6 @@ class Marks:
         except Exception:  # the checks go on, however odd a tag is
             self._log.debug("sagemaker_autoshutdown: tags could not be read", exc_info=True)
         self._marks = found
-        if found != before:
-            changed()
 
     def _refused(self, error: AwsError) -> None:
         self._not_before += REFUSED_FOR.total_seconds()

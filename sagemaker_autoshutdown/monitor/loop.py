@@ -184,7 +184,7 @@ class Monitor:
             self._act(now)
             self._announce_check(now, asyncio.get_running_loop().time() - began_at)
             if self._marks is not None:
-                self._marks.begin(self._observer.snapshot.apps, self._announce_status)
+                self._marks.begin(self._observer.snapshot.apps)
 
     def _act(self, now: datetime) -> None:
         """Begins everything that is due: questions to kernels before a warning and before a
@@ -323,7 +323,7 @@ class Monitor:
                 verdicts,
                 seen.work,
                 self._shutdowns.progress(),
-                self._marks.of(seen.apps) if self._marks is not None else {},
+                self._marks.of(seen.apps, now) if self._marks is not None else {},
             ),
             instances=status_module.instance_views(
                 self.host, verdicts, self._costs.price, self._costs.instance_cost

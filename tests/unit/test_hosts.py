@@ -335,6 +335,16 @@ class TestOneAppInWhichTheServerRuns:
             await adapter.list_apps(at(minutes=minute), afresh=False)
         assert len(aws.asked) == len(statuses)
 
+    @pytest.mark.parametrize("status", ["Deleting", "Resting"])
+    async def test_an_app_that_has_left_service_is_not_taken_for_what_it_was(
+        self, status: str
+    ) -> None:
+        adapter, aws = self.adapter(IN_SERVICE, {**IN_SERVICE, "Status": status}, IN_SERVICE)
+        await adapter.list_apps(START, afresh=False)
+        await adapter.list_apps(at(minutes=1), afresh=True)
+        await adapter.list_apps(at(minutes=2), afresh=False)
+        assert len(aws.asked) == 3
+
     async def test_a_clock_that_was_set_back_does_not_make_an_answer_good_for_longer(self) -> None:
         adapter, aws = self.adapter(IN_SERVICE, IN_SERVICE)
         await adapter.list_apps(at(hours=5), afresh=False)

@@ -13,7 +13,16 @@ from sagemaker_autoshutdown.hosts.marks import MARK_TAG, mark_of, mark_text
 from sagemaker_autoshutdown.model import Host, Mark, State
 from sagemaker_autoshutdown.status import to_json
 
-from ..virtual import BROKEN, CLASSIC, NOTEBOOK_INSTANCE, SPACE, SageMakerApp, Server, server
+from ..virtual import (
+    BROKEN,
+    CLASSIC,
+    NOTEBOOK_INSTANCE,
+    SPACE,
+    SageMakerApp,
+    Server,
+    kernel_model,
+    server,
+)
 from ..virtual import DENIED as DENIED_DELETION
 from ..worlds import START, at
 
@@ -86,16 +95,23 @@ def test_a_role_that_may_not_read_tags_is_no_problem_and_asked_again_after_an_ho
     one: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
+    one.jupyter.kernel_models = [kernel_model(name_of(one), "busy")]
     one.sagemaker.errors["ListTags"] = DENIED_DELETION
     one.run(minutes=59)
     assert len(one.sagemaker.of("ListTags")) == 1
     assert one.app(name_of(one)).mark is None
     assert not one.problems()
     assert "mark" in caplog.text
+    one.run(minutes=66)
+    assert len(one.sagemaker.of("ListTags")) == 2
     one.sagemaker.errors.clear()
-    one.run(minutes=70)
+    one.run(minutes=135)
     assert one.app(name_of(one)).mark == MARK
     assert caplog.text.count("fleet's mark") == 1
+    one.sagemaker.errors["ListTags"] = DENIED_DELETION
+    one.run(minutes=140)
+    assert one.app(name_of(one)).mark is None
+    assert caplog.text.count("fleet's mark") == 2
 
 
 def test_an_answer_that_fails_or_hangs_holds_up_no_check_and_forgets_no_mark(one: Server) -> None:
@@ -110,6 +126,41 @@ def test_an_answer_that_fails_or_hangs_holds_up_no_check_and_forgets_no_mark(one
     assert one.app(name_of(one)).mark == MARK
 
 
+def test_no_reading_begins_before_the_one_before_it_has_ended(tmp_path: Path) -> None:
+    with server(tmp_path / "data") as one:
+        one.sagemaker.apps = [SageMakerApp(name) for name in "abcdefghij"]
+        one.sagemaker.tags = {"a": {MARK_TAG: TAG}}
+        one.sagemaker.errors["ListTags"] = 50.0
+        one.start()
+        one.run(minutes=60)
+        asked = [call.at for call in one.sagemaker.of("ListTags")]
+        assert len(asked) > 40
+        assert min(b - a for a, b in zip(asked, asked[1:])) >= timedelta(seconds=50)
+
+
+def test_an_app_that_starts_is_read_at_once_and_one_that_is_gone_is_forgotten(one: Server) -> None:
+    name = name_of(one)
+    one.sagemaker.apps = [SageMakerApp(name, status="Pending")]
+    one.run(minutes=1.5)
+    one.sagemaker.apps = [SageMakerApp(name)]
+    one.run(minutes=2.5)
+    assert one.app(name).mark == MARK
+    one.sagemaker.apps = [SageMakerApp(name, created_at=at(minutes=3))]
+    one.run(minutes=12)
+    assert one.app(name).mark == MARK
+    marks = one.monitor._marks
+    assert marks is not None
+    assert (len(marks._arns), len(marks._marks)) == (1, 1)
+
+
+def test_the_server_s_end_does_not_wait_for_an_answer(one: Server) -> None:
+    one.sagemaker.errors["ListTags"] = 50.0
+    one.run(seconds=5)
+    assert len(one.sagemaker.of("ListTags")) == 1
+    one.do(one.monitor.stop())
+    assert one.loop.time() < 10
+
+
 def test_what_an_earlier_run_was_marked_with_is_not_shown(tmp_path: Path) -> None:
     """A name is reused."""
     with server(tmp_path / "data") as one:
@@ -119,6 +170,19 @@ def test_what_an_earlier_run_was_marked_with_is_not_shown(tmp_path: Path) -> Non
         one.start()
         one.run(minutes=2)
         assert one.app("a").mark is None
+
+
+def test_the_mark_of_a_fleet_that_was_taken_away_does_not_announce_a_shutdown_for_ever(
+    one: Server,
+) -> None:
+    name = name_of(one)
+    one.jupyter.kernel_models = [kernel_model(name, "busy")]
+    one.sagemaker.apps = [SageMakerApp(name, created_at=at(days=-2))]
+    one.sagemaker.tags = {name: {MARK_TAG: mark_text(at(hours=-23), "gpus", 3, "up for 9 h")}}
+    one.run(minutes=59)
+    assert one.app(name).mark is not None, "the fleet may be about to sweep again"
+    one.run(minutes=61)
+    assert one.app(name).mark is None
 
 
 @pytest.mark.parametrize(
@@ -135,3 +199,12 @@ def test_a_mark_that_was_cut_to_a_tags_length_is_still_one() -> None:
     assert found is not None
     assert (found.shutdown_at, found.rule) == (START, "r" * 40)
     assert found.why.startswith("up for a long time")
+
+
+def test_a_mark_is_what_a_tag_can_hold_and_differs_from_every_other_mark_of_its_run() -> None:
+    due = START + timedelta(microseconds=1)
+    assert mark_text(due, "r", 1, "up for 9 h") == mark_text(START, "r", 1, "up for 9 h")
+    assert mark_text(due, "r", 1, "up for 9 h") != mark_text(START, "r", 2, "up for 9 h")
+    cut = 256 - len(mark_text(due, "r", 1, "x")) + 1
+    # A store may drop the blanks at the end, and a changed mark is not acted on.
+    assert not mark_text(due, "r", 1, "x" * (cut - 1) + " why").endswith(" ")

@@ -12,7 +12,15 @@ from sagemaker_autoshutdown import threads
 from sagemaker_autoshutdown.threads import MOST_IDLE, in_thread
 
 
+@pytest.fixture(autouse=True)
+def no_idle_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of other tests serve no test here."""
+    monkeypatch.setattr(threads, "_idle", [])
+
+
 async def test_a_result_that_nobody_waits_for_any_more_is_dropped_in_silence() -> None:
+    said: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
     may_end = threading.Event()
     task = asyncio.ensure_future(in_thread(may_end.wait))
     await asyncio.sleep(0)
@@ -20,7 +28,9 @@ async def test_a_result_that_nobody_waits_for_any_more_is_dropped_in_silence() -
     with pytest.raises(asyncio.CancelledError):
         await task
     may_end.set()
-    await in_thread(lambda: None)
+    await _until_one_is_idle()
+    await asyncio.sleep(0)
+    assert not said
 
 
 def test_a_thread_that_outlives_the_server_ends_in_silence_and_serves_the_next(
@@ -43,14 +53,25 @@ def test_a_thread_that_outlives_the_server_ends_in_silence_and_serves_the_next(
     assert capfd.readouterr().err == ""
 
 
-async def test_what_goes_wrong_is_handed_on_and_the_thread_goes_on() -> None:
+class _OddError(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("error", [KeyError, _OddError])
+async def test_what_goes_wrong_is_handed_on_and_the_thread_goes_on(
+    error: type[BaseException],
+) -> None:
     def fail() -> None:
-        raise KeyError("x")
+        raise error
 
     for _ in range(3):
-        with pytest.raises(KeyError):
-            await in_thread(fail)
+        with pytest.raises(error):
+            await asyncio.wait_for(in_thread(fail), 10)
     assert await in_thread(lambda: 1) == 1
+
+
+async def test_a_call_that_hangs_does_not_keep_the_process() -> None:
+    assert (await in_thread(threading.current_thread)).daemon
 
 
 async def test_a_call_that_hangs_holds_up_no_other() -> None:
