@@ -10,8 +10,9 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -61,13 +62,28 @@ def _judge(situation: Situation) -> dict[str, bool]:
         folder = Path(held.enter_context(tempfile.TemporaryDirectory()))
         here = held.enter_context(stage(situation, situation.places[0], folder))
         situation.arrange(here)
+        seen = _see(here)
         here.set_limit()
-        time.sleep(TRIED_AT)
-        seen = Seen(
-            here.request("GET", "api/sessions"), here.request("GET", "api/terminals"), utcnow()
-        )
+        seen = last_seen(seen, lambda: _see(here), TRIED_AT)
         judged = {name: rule(seen, THEIR_LIMIT) for name, rule in TOOLS.items()}
         return {"this product": not _is_shut_down(here, situation.in_use), **judged}
+
+
+def _see(here: Space) -> Seen:
+    return Seen(here.request("GET", "api/sessions"), here.request("GET", "api/terminals"), utcnow())
+
+
+def last_seen(seen: Seen, see: Callable[[], Seen], seconds: float, every: float = 1.0) -> Seen:
+    """What an app's API tells after so many seconds; ``seen`` is what it told before. If the app is
+    gone sooner, it is what it told last."""
+    began, moment = utcnow(), time.monotonic()
+    while (left := seconds - (time.monotonic() - moment)) > 0:
+        time.sleep(min(every, left))
+        try:
+            seen = see()
+        except Exception:  # it is being shut down, so it may answer anything or nothing
+            break
+    return replace(seen, now=began + timedelta(seconds=seconds))
 
 
 def _is_shut_down(here: Space, in_use: bool) -> bool:
