@@ -131,6 +131,8 @@ class Jupyter:
         #: Kernels that, though silent, say something else.
         self.alive: set[str] = set()
         self.asked: list[set[str]] = []
+        #: The kernels' states, as the last question had them.
+        self.claimed: Mapping[str, str] = {}
         #: Observed requests of kernels, by id.
         self.uses: dict[str, KernelUse] = {}
         #: Process ids of kernels and terminals; None if they are on other machines.
@@ -157,6 +159,7 @@ class Jupyter:
         if self.answers is None:
             return {}
         self.asked.append(set(kernels))
+        self.claimed = kernels
         await asyncio.sleep(max(self.slow.get(each, self.answering) for each in kernels))
         took = timedelta(seconds=self.answering)
         return {

@@ -96,10 +96,17 @@ class KernelAnswers:
 
     def begin(self, kernel_ids: Collection[str]) -> dict[str, str]:
         """These kernels are about to be asked. Returns them with their states by their server's
-        word."""
+        word. One that was busy when it was silent still is: our question may have changed its
+        server's mind."""
         for kernel_id in kernel_ids:
             self._claims_when_asked.setdefault(kernel_id, self._claims.get(kernel_id))
-        return {kernel_id: self._states.get(kernel_id, "idle") for kernel_id in kernel_ids}
+        return {each: self._claimed_state(each) for each in kernel_ids}
+
+    def _claimed_state(self, kernel_id: str) -> str:
+        asked = self._asked.get(kernel_id)
+        if asked is not None and asked.told.answer is Answer.SILENT:
+            return asked.claimed
+        return self._states.get(kernel_id, "idle")
 
     def end(self, kernels: Mapping[str, str], answers: Mapping[str, Told], now: datetime) -> bool:
         """These kernels have been asked, each with the state that its server claimed; ``answers``

@@ -160,8 +160,7 @@ async def _ask(
     connection = await asyncio.shield(connecting)
     putting = asyncio.ensure_future(_put(connection, [json.dumps(each) for each in questions]))
     try:
-        ids = [each["header"]["msg_id"] for each in questions]
-        return await _answer(connection, ids, heard)
+        return await _answer(connection, questions[0]["header"], heard)
     finally:
         putting.cancel()
 
@@ -207,17 +206,19 @@ async def _put(connection: WebSocketClientConnection, questions: Collection[str]
 
 
 async def _answer(
-    connection: WebSocketClientConnection, question_ids: list[str], heard: _Heard
+    connection: WebSocketClientConnection, question: Mapping[str, str], heard: _Heard
 ) -> Answer:
-    """The answer to the first question."""
     used = False
+    # A cell that lets its kernel answer meanwhile puts executions off, but they seem to be done.
+    by_reply = question["msg_type"] == EXECUTE_NOTHING
     while (raw := await connection.read_message()) is not None:
         message = json.loads(raw)
         parent = message["parent_header"]
         # The server's own words, such as that a kernel is being restarted, answer nothing.
         heard.anything |= bool(parent.get("msg_id"))
-        if parent.get("msg_id") == question_ids[0]:
-            if message["content"].get("execution_state") == "idle":
+        if parent.get("msg_id") == question["msg_id"]:
+            is_idle = message["content"].get("execution_state") == "idle"
+            if message.get("channel") == "shell" if by_reply else is_idle:
                 return Answer.USED if used else Answer.IDLE
         elif message.get("channel") == "iopub" and parent.get("msg_type") != QUESTION:
             used = True

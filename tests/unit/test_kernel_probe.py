@@ -126,7 +126,7 @@ class TestKernelsThatMayWork:
     """Kernels that do not claim to be idle, on a server whose word may be wrong."""
 
     async def asked_for(
-        self, claimed: str, answered: set[tuple[str, str]]
+        self, claimed: str, answered: set[tuple[str, str]], *, with_reply: bool = True
     ) -> tuple[Told, list[str]]:
         """What comes of asking a kernel that answers only these types on these channels, and the
         types that it was asked."""
@@ -139,6 +139,9 @@ class TestKernelsThatMayWork:
             if (message["channel"], header["msg_type"]) in answered:
                 say(handler, header, "busy")
                 say(handler, header, "idle")
+                if with_reply:
+                    reply = {"channel": "shell", "parent_header": header, "content": {}}
+                    handler.write_message(reply)
             else:
                 # The server's own word.
                 say(handler, {}, "restarting")
@@ -157,6 +160,12 @@ class TestKernelsThatMayWork:
     async def test_a_busy_one_that_has_nothing_to_do_says_so(self) -> None:
         told, _ = await self.asked_for("busy", {("shell", "execute_request")})
         assert told.answer is Answer.IDLE
+
+    async def test_a_busy_one_that_puts_executions_off_is_in_a_cell(self) -> None:
+        """As jupyter_ui_poll does: the kernel is done with the message, but has not executed it."""
+        executions = {("shell", "execute_request")}
+        told, _ = await self.asked_for("busy", executions, with_reply=False)
+        assert told.answer is Answer.SILENT
 
     async def test_one_that_starts_and_is_silent_in_a_cell_is_told_from_one_that_has_hung(
         self,
@@ -280,6 +289,23 @@ class TestWhatIsMadeOfIt:
             assert work.state_since == at(hours=3)
             # It is asked again after another limit.
             assert work.claimed_since == at(hours=4, seconds=reader.jupyter.answering)
+
+    async def test_a_busy_kernel_that_was_silent_is_asked_again_as_a_busy_one(self) -> None:
+        """Our question has made its server believe that it is idle."""
+        reader = Reader()
+        await reader.one(kernel_model(state="busy", last=START), at(hours=3))
+        reader.jupyter.answers = {"kernel-of-a": Answer.SILENT}
+        await reader.reader.ask(["kernel-of-a"], at(hours=3))
+        for hours in (3, 5):
+            work = await reader.one(kernel_model(last=at(hours=3)), at(hours=hours))
+            assert (work.state, work.silent_since is not None) == ("busy", True)
+        await reader.reader.ask(["kernel-of-a"], at(hours=5))
+        assert reader.jupyter.claimed == {"kernel-of-a": "busy"}
+        await reader.one(kernel_model(last=at(hours=3)), at(hours=5))
+        # A later cell is another matter.
+        await reader.one(kernel_model(last=at(hours=6)), at(hours=6))
+        await reader.reader.ask(["kernel-of-a"], at(hours=8))
+        assert reader.jupyter.claimed == {"kernel-of-a": "idle"}
 
     async def test_a_kernel_that_died_meanwhile_is_not_taken_for_busy(self) -> None:
         reader = await self.observed(Answer.SILENT)
