@@ -127,7 +127,7 @@ class CostTracker(Listener):
         if self._thread is not None:
             self._thread.join(timeout)
 
-    def flush(self, timeout: float = CLOSE_TIMEOUT) -> None:
+    def flush(self, timeout: float = 60) -> None:
         """Waits until the thread has handled everything that it got so far. For tests."""
         done = threading.Event()
         self._let_go()

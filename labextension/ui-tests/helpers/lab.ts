@@ -15,6 +15,26 @@ export async function openLab(page: Page, url: string): Promise<void> {
   await whenUp(page);
 }
 
+/** What goes wrong in our code from now on: the list grows. */
+export function faultsOf(page: Page): string[] {
+  const faults: string[] = [];
+  page.on('pageerror', ({ stack = '' }) => {
+    if (/autoshutdown/.test(stack)) {
+      faults.push(stack);
+    }
+  });
+  page.on('console', message => {
+    const text = message.text();
+    // JupyterLab warns of that on a busy machine.
+    const isSlow = /took [\d.]+ms to activate/.test(text);
+    const isOurs = /autoshutdown|shared module/i.test(text);
+    if (isOurs && !isSlow && message.type() !== 'log') {
+      faults.push(text);
+    }
+  });
+  return faults;
+}
+
 /** Open notebooks without a kernel from now on, when asked which. */
 export async function declineKernels(page: Page): Promise<void> {
   const question = page

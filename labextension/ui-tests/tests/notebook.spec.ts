@@ -5,25 +5,13 @@
 import { expect, test } from '@playwright/test';
 
 import { change } from '../helpers/api';
-import { declineKernels, PANEL } from '../helpers/lab';
+import { declineKernels, faultsOf, PANEL } from '../helpers/lab';
 import { Studio } from '../helpers/studio';
 
 test('in Notebook 7 the palette opens the panel, and a warning keeps the app', async ({
   page
 }) => {
-  const faults: string[] = [];
-  // Notebook has some of its own.
-  page.on('pageerror', ({ stack = '' }) => {
-    if (/autoshutdown/.test(stack)) {
-      faults.push(stack);
-    }
-  });
-  page.on('console', message => {
-    const isOurs = /autoshutdown|shared module/i.test(message.text());
-    if (isOurs && message.type() !== 'log') {
-      faults.push(message.text());
-    }
-  });
+  const faults = faultsOf(page);
   const studio = await Studio.start({
     apps: ['datascience-1.0,ml.t3.medium'],
     traits: { active_time: 1, poll_interval: 2 }

@@ -5,19 +5,13 @@
 import { expect, test } from '@playwright/test';
 
 import { change } from '../helpers/api';
-import { openLab, openPanel } from '../helpers/lab';
+import { faultsOf, openLab, openPanel } from '../helpers/lab';
 import { Studio } from '../helpers/studio';
 
 const host = process.env.SERVER_HOST === 'space' ? 'space' : 'classic';
 
 test('the panel opens, warns, and keeps an app', async ({ page }) => {
-  const faults: string[] = [];
-  page.on('pageerror', error => faults.push(String(error)));
-  page.on('console', message => {
-    if (/autoshutdown/i.test(message.text()) && message.type() !== 'log') {
-      faults.push(message.text());
-    }
-  });
+  const faults = faultsOf(page);
   const studio = await Studio.start({
     host,
     ...(host === 'classic' && { apps: ['datascience-1.0,ml.t3.medium'] }),
