@@ -29,6 +29,12 @@ log = logging.getLogger(__name__)
 CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 CONTENTS = "/api/contents/"
 FILES = "/files/"
+#: A person opens and closes these. One that is gone at the next check has left nothing else behind.
+_OPENED_AND_CLOSED = {
+    "/api/terminals": "a terminal",
+    "/api/sessions": "a kernel",
+    "/api/kernels": "a kernel",
+}
 #: A person opens these. A file browser asks for folders by itself.
 _OPENED = frozenset({b"file", b"notebook"})
 #: A reloaded page of JupyterLab or Notebook opens its documents by itself, within this time.
@@ -123,7 +129,7 @@ class BrowserRequests:
     """
 
     def __init__(self, base_url: str, now: Callable[[], datetime] = utcnow) -> None:
-        base_url = base_url.rstrip("/")
+        base_url = self._base = base_url.rstrip("/")
         self._contents, self._files = base_url + CONTENTS, base_url + FILES
         self._pages = tuple(base_url + page for page in _PAGES)
         self._page_loaded_at: datetime | None = None
@@ -134,8 +140,8 @@ class BrowserRequests:
         self._periodic = Periodic()
         self._tasks: set[asyncio.Task[None]] = set()
         self._heard: set[tuple[str, str]] = set()
-        #: The document last saved, uploaded, opened or downloaded, and the web app last used; None
-        #: if there is none.
+        #: The document last saved, uploaded, opened or downloaded, and the web app last used, or
+        #: the terminal or kernel last opened or closed; None if there is none.
         self.document: Use | None = None
         self.web_app: Use | None = None
 
@@ -217,6 +223,14 @@ class BrowserRequests:
             self._saved(path[len(self._contents) :], request)
         elif _is_proxied(handler):
             self._web_request(f"{request.method} {request.path}")
+        elif not self._is_restoring:
+            self._opened_or_closed(request.method, path.removeprefix(self._base))
+
+    def _opened_or_closed(self, method: str, path: str) -> None:
+        for beginning, label in _OPENED_AND_CLOSED.items():
+            recurs = self._periodic.recurs
+            if path.startswith(beginning) and not recurs((method, beginning), self._now()):
+                self.web_app = Use(label, self._now())
 
     def _read(self, path: str, handler: Any) -> None:
         """Takes note of a person who opens or downloads a file, or goes to a page of a web app.

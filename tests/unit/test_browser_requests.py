@@ -383,3 +383,41 @@ def test_what_people_edit_together_is_use_and_their_cursors_are_not(
         handler.on_message(b"\x00\x02\x08printed")
         used_at.append(here.heard.document.at)
     assert max(used_at) <= at(minutes=3)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "label"),
+    [
+        ("POST", "/api/terminals", "a terminal"),
+        ("DELETE", "/api/terminals/1", "a terminal"),
+        ("POST", "/api/sessions", "a kernel"),
+        ("POST", "/api/kernels/a/interrupt", "a kernel"),
+        ("DELETE", "/api/kernels/a", "a kernel"),
+    ],
+)
+async def test_a_terminal_or_kernel_that_is_gone_at_the_next_check_was_used(
+    here: Listening, method: str, path: str, label: str
+) -> None:
+    await here.request("GET", path)
+    await here.request(method, path, status=404)
+    assert here.heard.web_app is None
+    await here.request(method, path)
+    assert here.heard.web_app is not None
+    assert (here.heard.web_app.label, here.heard.web_app.at) == (label, START)
+
+
+async def test_a_page_that_opens_its_terminals_again_is_nobody_at_work(here: Listening) -> None:
+    await here.request("GET", "/lab")
+    here.now = at(seconds=5)
+    await here.request("POST", "/api/terminals")
+    assert here.heard.web_app is None
+
+
+async def test_a_program_that_opens_terminals_at_a_fixed_interval_is_no_person(
+    here: Listening,
+) -> None:
+    for minute in range(10):
+        here.now = at(minutes=minute)
+        await here.request("POST", "/api/terminals")
+    assert here.heard.web_app is not None
+    assert here.heard.web_app.at < at(minutes=5)
