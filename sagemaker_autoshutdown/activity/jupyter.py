@@ -117,6 +117,7 @@ class InProcessSource:
             return await _gateway_kernels()
         manager = self._serverapp.kernel_manager
         own = _models("kernels", await ensure_async(manager.list_kernels()))
+        await asyncio.sleep(0)  # the loop's turn: that was the longest step
         own_ids = {str(model.get("id")) for model in own}
         for model in own:
             use = self._requests.use_of(str(model.get("id")))

@@ -176,13 +176,14 @@ class KernelRequests:
         now = self._monotonic()
         # A request that its kernel has not begun by now was lost, or waits for the running cell, or
         # the kernel does not answer at all. A question tells which.
-        kernel.queued = {
-            message_id: request
-            for message_id, request in kernel.queued.items()
-            if (kernel.running and request.type == EXECUTE)
-            or now - request.opened.monotonic < BEGINS_WITHIN.total_seconds()
-        }
-        doubts = self._doubts(kernel, now)
+        if kernel.queued:
+            kernel.queued = {
+                message_id: request
+                for message_id, request in kernel.queued.items()
+                if (kernel.running and request.type == EXECUTE)
+                or now - request.opened.monotonic < BEGINS_WITHIN.total_seconds()
+            }
+        doubts = self._doubts(kernel, now) if kernel.running else []
         running = [request for request in kernel.running.values() if request.doubt is None]
         requests = [*running, *kernel.queued.values()]
         oldest = requests[0] if requests else None

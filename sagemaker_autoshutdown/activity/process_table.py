@@ -124,6 +124,7 @@ class ProcFs:
         self._ticks = float(os.sysconf("SC_CLK_TCK")) if hasattr(os, "sysconf") else 100.0
         # What each process's file held last, and what that means: most processes sleep.
         self._last: dict[int, tuple[bytes, Process]] = {}
+        self._last_io: dict[int, tuple[bytes, Traffic]] = {}
 
     def read(self) -> dict[int, Process]:
         """All processes by id; those that end meanwhile are left out."""
@@ -141,6 +142,7 @@ class ProcFs:
             if process is not None:
                 found[pid] = stat, process
         self._last = found
+        self._last_io = {pid: io for pid, io in self._last_io.items() if pid in found}
         return {pid: process for pid, (_, process) in found.items()}
 
     def one(self, pid: int) -> Process | None:
@@ -180,13 +182,17 @@ class ProcFs:
 
     def traffic(self, pid: int) -> Traffic | None:
         """The bytes that it has read and written; None if it is gone or may not be read."""
-        found = {}
-        for line in self._bytes(pid, "io").splitlines():
-            name, _, value = line.partition(b": ")
-            found[name] = int(value)
-        if not found:
+        io = self._bytes(pid, "io")
+        before = self._last_io.get(pid)
+        if before is not None and before[0] == io:
+            return before[1]
+        words = io.split()
+        if not words:
             return None
-        return Traffic(found.get(b"wchar", 0), found.get(b"read_bytes", 0))
+        found = dict(zip(words[::2], words[1::2]))
+        traffic = Traffic(int(found.get(b"wchar:", 0)), int(found.get(b"read_bytes:", 0)))
+        self._last_io[pid] = io, traffic
+        return traffic
 
     def cpu_wait(self, pid: int) -> float | None:
         """The seconds for which its first thread has waited for a CPU so far."""

@@ -118,6 +118,7 @@ class ActivityReader:
             terminals = await self.source.terminals()
             began = self.monotonic()
             own = await self._own_kernels(now)
+            await self._turn()
             waiting_sessions = await self._sessions(own)
             self._times.begin_observation()
             self.answers.begin_observation()
@@ -286,6 +287,7 @@ class ActivityReader:
             return Jobs(), ()
         unasked = [seen.server.pid for seen in elsewhere.servers if seen.is_locked]
         roots = {**self.source.processes(), **{("server", str(pid)): pid for pid in unasked}}
+        await self._turn()
         # A kernel's use until its last message belongs to its cell.
         rested = {
             (item.kind.value, item.id): max(0.0, (now - item.last_activity).total_seconds())
@@ -311,6 +313,11 @@ class ActivityReader:
             return ()
         return await self.gpus.observe(apps, now)
 
+    @staticmethod
+    async def _turn() -> None:
+        """Gives the event loop its turn, between two steps that take time with many kernels."""
+        await asyncio.sleep(0)
+
     @property
     def _gpu_notes(self) -> tuple[str, ...]:
         return () if self.gpus is None else self.gpus.notes
@@ -321,7 +328,7 @@ class ActivityReader:
         work = []
         for index, model in enumerate(models):
             if index % _CHUNK == 0:
-                await asyncio.sleep(0)
+                await self._turn()
             work.append(self._kernels.work(model, apps, now))
         return work
 

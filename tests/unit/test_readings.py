@@ -92,3 +92,19 @@ def test_a_process_that_has_worked_or_become_another_is_read_anew(tmp_path: Path
     stat.unlink()
     stat.parent.rmdir()
     assert table.read() == {}
+
+
+def test_a_process_that_has_written_is_measured_anew_and_one_that_has_not_is_not(
+    tmp_path: Path,
+) -> None:
+    io = tmp_path / "7" / "io"
+    io.parent.mkdir()
+    table = ProcFs(str(tmp_path))
+    seen = []
+    for written in (5, 5, 1_000_005):
+        io.write_text(f"rchar: 9\nwchar: {written}\nsyscr: 2\nread_bytes: 4096\n")
+        seen.append(table.traffic(7))
+    assert seen == [Traffic(5, 4096), Traffic(5, 4096), Traffic(1_000_005, 4096)]
+    assert seen[1] is seen[0]
+    io.unlink()
+    assert table.traffic(7) is None
