@@ -230,8 +230,8 @@ class CostTracker(Listener):
             ).start()
 
     def _take(self, observation: Observation) -> None:
-        written, last = self._written, self._held or self._written
-        if written is not None and last is not None and _is_alike(last, observation):
+        written = self._written
+        if written is not None and _is_alike(written, observation):
             passed = observation.at - written.at
             if passed < self._hold:
                 self._held = observation
@@ -388,7 +388,7 @@ class CostTracker(Listener):
 
 def _is_alike(earlier: Observation, later: Observation) -> bool:
     """Whether the later one says the same, and no clock was set in between."""
-    if earlier.ahead is None or later.ahead is None or later.at <= earlier.at:
+    if earlier.ahead is None or later.ahead is None:
         return False
     is_same = replace(later, at=earlier.at, ahead=earlier.ahead) == earlier
     return is_same and abs(later.ahead - earlier.ahead) < SAME_CLOCK

@@ -107,6 +107,36 @@ def test_what_was_held_is_there_for_whoever_asks_or_stops_the_server(tmp_path: P
     assert made.rows("stretches")[-1][2] == to_us(after(180))
 
 
+def test_what_was_written_is_not_written_again(tmp_path: Path) -> None:
+    with recorder(tmp_path) as made:
+        record, recorded = made.tracker._record, list[int]()
+
+        def counted(ledger: Any, observation: Any) -> None:
+            recorded.append(round((observation.at - T0).total_seconds()))
+            record(ledger, observation)
+
+        made.tracker._record = counted  # type: ignore[method-assign]
+        for seconds in range(600, 1141, 60):
+            made.observe(seconds, IDLE)
+        for _ in range(2):
+            made.tracker.on_event(Event(after(1150), EventKind.WARNING, "soon", "a"))
+        asyncio.run(made._done())
+        assert recorded == [600, 780, 960, 1140]
+        made.observe(1200, IDLE)
+        made.observe(1260, BUSY)
+        made.tracker.on_event(Event(after(1270), EventKind.WARNING, "soon", "a"))
+        asyncio.run(made._done())
+        assert recorded[4:] == [1200, 1260]
+
+
+def test_an_app_that_could_not_be_listed_is_not_recorded_as_running(tmp_path: Path) -> None:
+    with recorder(tmp_path) as made:
+        made.observe(60, IDLE)
+        found = verdicts(after(120), app(), work=BUSY)
+        made.tracker.on_check(Check(after(120), None, found, False, Presence()))
+        assert made.written() == [60]
+
+
 def test_an_event_is_written_after_what_was_seen_before_it(tmp_path: Path) -> None:
     with recorder(tmp_path) as made:
         made.observe(60, IDLE)
