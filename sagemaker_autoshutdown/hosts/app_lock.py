@@ -41,10 +41,10 @@ class AppLock:
             return True
         folder = self._file.parent
         folder.mkdir(mode=0o700, exist_ok=True)
-        about = folder.lstat()
-        if about.st_uid != os.getuid() or folder.is_symlink() or about.st_mode & 0o022:
+        about = folder.lstat()  # everybody may write to a link, by its mode
+        if about.st_uid != os.getuid() or about.st_mode & 0o022:
             raise PermissionError(f"{folder} belongs to somebody else, or others may write to it")
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
         descriptor = os.open(self._file, flags, 0o600)
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -59,8 +59,6 @@ class AppLock:
 
     def holder(self) -> int | None:
         """The holder's process id, as the holder wrote it; None if it can't be read."""
-        if self.is_held:
-            return os.getpid()
         with contextlib.suppress(OSError, ValueError):
             return int(self._file.read_text())
         return None

@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,15 @@ from sagemaker_autoshutdown.model import Host, HostKind
 from tests.paths import ROOT
 
 SPACE = Host(HostKind.SPACE, "us-west-2", "d-1", "team-a", app_name="default")
-OTHER = Host(HostKind.SPACE, "us-west-2", "d-1", "team-b", app_name="default")
+OTHERS = [
+    replace(SPACE, **changes)
+    for changes in (
+        {"kind": HostKind.CLASSIC},
+        {"domain_id": "d-2"},
+        {"owner": "team-b"},
+        {"app_name": "other"},
+    )
+]
 
 HOLD = """
 import os, sys, time
@@ -39,10 +48,12 @@ def holding(folder: Path, then: str = "") -> Iterator[subprocess.Popen[str]]:
     code = textwrap.dedent(HOLD).format(folder=str(folder), then=then)
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        yield process
-        process.kill()
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
 
 
 def test_two_servers_on_one_app_do_not_both_act(tmp_path: Path) -> None:
@@ -51,8 +62,39 @@ def test_two_servers_on_one_app_do_not_both_act(tmp_path: Path) -> None:
         assert not lock.acquire()
         assert not lock.is_held
         assert lock.holder() == other.pid
-        # Another app's servers do not wait.
-        assert AppLock(OTHER, tmp_path / "locks").acquire()
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_another_app_s_server_does_not_wait(tmp_path: Path, other: Host) -> None:
+    with holding(tmp_path / "locks"):
+        lock = AppLock(other, tmp_path / "locks")
+        assert lock.acquire()
+        lock.release()
+
+
+def test_what_is_released_is_free_for_others_and_nothing_is_left_open(tmp_path: Path) -> None:
+    lock = AppLock(SPACE, tmp_path / "locks")
+    opened = len(os.listdir("/proc/self/fd"))
+    for _ in range(2):
+        assert lock.acquire()
+    lock.release()
+    assert not lock.is_held
+    with holding(tmp_path / "locks"):
+        pipes = len(os.listdir("/proc/self/fd"))
+        assert not lock.acquire()
+        assert len(os.listdir("/proc/self/fd")) == pipes
+    assert len(os.listdir("/proc/self/fd")) == opened
+
+
+def test_the_holder_s_number_is_not_mixed_with_a_longer_one_before_it(tmp_path: Path) -> None:
+    lock = AppLock(SPACE, tmp_path / "locks")
+    assert lock.acquire()
+    lock.release()
+    (file,) = (tmp_path / "locks").iterdir()
+    file.write_text("9" * 12)
+    assert lock.acquire()
+    assert lock.holder() == os.getpid()
+    lock.release()
 
 
 def test_a_server_that_was_killed_leaves_its_place_to_the_next(tmp_path: Path) -> None:
@@ -98,3 +140,23 @@ def test_a_link_that_somebody_else_put_there_is_not_followed(tmp_path: Path) -> 
     (tmp_path / "locks").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(PermissionError):
         AppLock(SPACE, tmp_path / "locks").acquire()
+
+
+def test_a_folder_that_belongs_to_somebody_else_is_no_place_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(PermissionError, match="belongs to somebody else"):
+        AppLock(SPACE, tmp_path / "locks").acquire()
+
+
+def test_a_file_is_not_created_elsewhere_through_a_link(tmp_path: Path) -> None:
+    lock = AppLock(SPACE, tmp_path / "locks")
+    assert lock.acquire()
+    lock.release()
+    (file,) = (tmp_path / "locks").iterdir()
+    file.unlink()
+    file.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic links"):
+        lock.acquire()
+    assert not (tmp_path / "elsewhere").exists()
