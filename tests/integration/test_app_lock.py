@@ -56,6 +56,10 @@ def holding(folder: Path, then: str = "") -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def test_two_servers_on_one_app_do_not_both_act(tmp_path: Path) -> None:
     lock = AppLock(SPACE, tmp_path / "locks")
     with holding(tmp_path / "locks") as other:
@@ -74,16 +78,16 @@ def test_another_app_s_server_does_not_wait(tmp_path: Path, other: Host) -> None
 
 def test_what_is_released_is_free_for_others_and_nothing_is_left_open(tmp_path: Path) -> None:
     lock = AppLock(SPACE, tmp_path / "locks")
-    opened = len(os.listdir("/proc/self/fd"))
+    opened = open_files()
     for _ in range(2):
         assert lock.acquire()
     lock.release()
     assert not lock.is_held
     with holding(tmp_path / "locks"):
-        pipes = len(os.listdir("/proc/self/fd"))
+        pipes = open_files()
         assert not lock.acquire()
-        assert len(os.listdir("/proc/self/fd")) == pipes
-    assert len(os.listdir("/proc/self/fd")) == opened
+        assert open_files() == pipes
+    assert open_files() == opened
 
 
 def test_the_holder_s_number_is_not_mixed_with_a_longer_one_before_it(tmp_path: Path) -> None:
