@@ -654,11 +654,10 @@ def test_samples_are_gathered_on_the_loop_and_sent_off_it(receiver: Receiver) ->
         assert writer is not None
         writer.start()
         writer.start()
-        for _ in range(500):
-            if receiver.requests:
-                break
+        while not receiver.requests:
             await asyncio.sleep(0.02)
-        writer.close()
+        # Its last values are gathered by this loop.
+        await asyncio.to_thread(writer.close, 60)
 
     asyncio.run(until_sent())
     assert gathered_in[0] is threading.main_thread()

@@ -92,7 +92,7 @@ def _observe(tracker: CostTracker, seconds: float) -> None:
     now = NOW + timedelta(seconds=seconds)
     tracker.observe(verdicts(now, app(), work=(kernel("busy", now),)), now)
     tracker.on_event(Event(now, EventKind.SETTINGS, "changed"))
-    tracker.flush(20)
+    tracker.flush()
 
 
 async def _ask_all(tracker: CostTracker) -> int:

@@ -110,7 +110,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
     yield build
     for tracker in made:
-        tracker.close()
+        tracker.close(60)
 
 
 # --- verdicts become an observation -----------------------------------------------------------
@@ -272,7 +272,7 @@ def test_f21_a_disk_that_hangs_holds_up_nobody(make: Make, monkeypatch: pytest.M
     with pytest.raises(Unavailable, match="try again later"):
         asyncio.run(tracker.read(1))
     release.set()
-    tracker.flush(10)
+    tracker.flush()
     assert asyncio.run(tracker.read(1))
 
 
@@ -280,7 +280,7 @@ def test_what_was_handed_over_is_written_before_the_server_stops(make: Make) -> 
     first = make()
     for seconds in range(60, 600, 60):
         first.observe(verdicts(after(seconds), app()), after(seconds))
-    first.close()
+    first.close(60)
     second = make()
     second.flush()
     totals = second.totals()
@@ -352,7 +352,7 @@ def test_what_is_spent_is_not_exported_before_an_observation_of_this_server_is_r
     assert second.totals() is not None
     assert second.spent() == ()  # the first one exports it
     assert (first.is_elsewhere, second.is_elsewhere) == (False, True)
-    first.close()
+    first.close(60)
     second.flush()
     assert second.spent() == ()
     second.observe(verdicts(after(180), app()), after(180))
@@ -378,9 +378,9 @@ def test_what_another_server_found_out_later_is_in_the_totals_of_the_next_one(
     second.flush()
     assert "another server" in second.recording_error
     first.observe(seen(400), after(400))  # not used for active_time by now: idle since 30
-    first.close()
+    first.close(60)
     second.observe(seen(430), after(430))
-    second.close()
+    second.close(60)
     totals = second.totals()
     assert totals is not None
     assert totals.today.in_use_usd == Decimal("0.000417")  # 30 s
@@ -464,7 +464,7 @@ def test_totals_that_could_not_be_read_are_whole_once_they_can_be(
     observe(midnight + 360)
     assert left < 0
     shown = tracker.totals()
-    tracker.close()
+    tracker.close(60)
     anew = make(clock=lambda: now)
     anew.flush()
     assert shown == anew.totals()
