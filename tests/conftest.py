@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from pathlib import Path
+from typing import Any
 
+import botocore.loaders
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -20,6 +23,18 @@ settings.load_profile("patient")
 
 # No test asks the real Price List: nothing listens there.
 os.environ.setdefault("AWS_ENDPOINT_URL_PRICING", "http://127.0.0.1:9")
+
+_LOADER: Any = botocore.loaders.JSONFileLoader
+_load_file = _LOADER.load_file
+
+
+@functools.cache
+def _load_once(path: str) -> Any:
+    """Reads a file of botocore's once for all tests: SageMaker's takes longer than most of them."""
+    return _load_file(_LOADER(), path)
+
+
+_LOADER.load_file = lambda _, path: _load_once(path)
 
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
 
