@@ -17,8 +17,9 @@ export default defineConfig({
   fullyParallel: false,
   forbidOnly: Boolean(process.env.CI),
   // A browser, a server and kernels may have to share two cores.
-  timeout: 420_000,
-  expect: { timeout: 60_000 },
+  timeout: 600_000,
+  // Without events the panel asks once a minute, so a minute would be too short for what it shows.
+  expect: { timeout: 150_000 },
   reporter: [['list']],
   use: {
     browserName: 'chromium',
@@ -26,7 +27,7 @@ export default defineConfig({
     timezoneId: 'UTC',
     viewport: { width: 1280, height: 1300 },
     // A click on what never comes says so, instead of the whole test's time going by.
-    actionTimeout: 60_000,
+    actionTimeout: 150_000,
     video: 'off',
     trace: 'off',
     screenshot: 'only-on-failure',

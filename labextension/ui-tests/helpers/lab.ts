@@ -70,6 +70,13 @@ export async function openPanel(page: Page): Promise<Locator> {
   return panel;
 }
 
+/** The seconds that a countdown shows, such as `Shuts down in 1:30`. */
+export async function secondsLeft(timer: Locator): Promise<number> {
+  const [, minutes, seconds] =
+    /(\d+):(\d\d)$/.exec((await timer.textContent()) ?? '') ?? [];
+  return Number(minutes) * 60 + Number(seconds);
+}
+
 /** Make the open panel this wide, as a user does: by its edge. */
 export async function setPanelWidth(page: Page, width: number): Promise<void> {
   const panel = page.locator(PANEL);

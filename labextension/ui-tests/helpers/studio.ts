@@ -41,6 +41,8 @@ export interface IFault {
   code?: string;
   status?: number;
   times?: number;
+  /** No answer until the fault is switched off. */
+  hang?: boolean;
   message?: string;
 }
 

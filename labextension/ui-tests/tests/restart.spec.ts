@@ -5,7 +5,7 @@
 import { expect, test } from '@playwright/test';
 
 import { change, onlyApp } from '../helpers/api';
-import { openLab, openPanel } from '../helpers/lab';
+import { openLab, openPanel, secondsLeft } from '../helpers/lab';
 import { Studio } from '../helpers/studio';
 
 test('the panel recovers by itself from a restart of the server, with the right countdown', async ({
@@ -32,18 +32,21 @@ test('the panel recovers by itself from a restart of the server, with the right 
     await expect(timer).not.toHaveText(before ?? '');
 
     await studio.startServer();
+    // It asks again after as long as the server was away: on a busy machine that is long.
     await expect(panel).not.toContainText('The server does not answer', {
-      timeout: 60_000
+      timeout: 240_000
     });
     // The new server knows no app before its first check.
     await expect(panel).toContainText('datascience-1.0');
     const { shutdown_at, idle_timeout } = await onlyApp(studio);
     expect(idle_timeout).toBe(500);
-    const text = (await timer.textContent()) ?? '';
-    const [minutes, seconds] = text.replace('Shuts down in ', '').split(':');
-    const shown = Number(minutes) * 60 + Number(seconds);
-    const left = (Date.parse(shutdown_at ?? '') - Date.now()) / 1000;
-    expect(Math.abs(shown - left)).toBeLessThan(3);
+    // A busy page counts late, and then right again.
+    await expect
+      .poll(async () => {
+        const left = (Date.parse(shutdown_at ?? '') - Date.now()) / 1000;
+        return Math.abs((await secondsLeft(timer)) - left);
+      })
+      .toBeLessThan(3);
   } finally {
     await page.close();
     await studio.stop();

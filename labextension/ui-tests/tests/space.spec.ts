@@ -75,7 +75,7 @@ test('what was not saved is on disk when the server has ended', async () => {
 
   const said =
     /This JupyterLab was shut down at .* after .* idle\. Documents were saved\./;
-  await expect(panel).toContainText(said, { timeout: 120_000 });
+  await expect(panel).toContainText(said, { timeout: 300_000 });
   // Calmly: no error, no price, and nothing that still shuts down.
   await expect(panel).not.toContainText(/\$|Shutting down|Error/);
   await expect(

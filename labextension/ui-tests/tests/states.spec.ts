@@ -1,16 +1,21 @@
 /**
  * Each state of the panel, in each theme, at both widths: accessible, not cut off, and short.
  *
+ * Where things are does not depend on colours, nor colours on the width: the comfortable width is
+ * looked at in one theme. JupyterLab 3.6 has its own colours, but those of the system are the same.
+ * One page shows it all, because JupyterLab takes long to load.
+ *
  * `PICTURES=1 jlpm test states` leaves a screenshot of each in `test-results`, to look at.
  */
 
-import { expect, test, type Page } from '@playwright/test';
+import { expect, test, type Locator, type Page } from '@playwright/test';
 import axe from 'axe-core';
 
 import * as fixtures from '../../src/testing/fixtures';
 import { answerWith, type IAnswers } from '../helpers/answers';
 import {
   declineKernels,
+  labVersion,
   openLab,
   openPanel,
   PANEL,
@@ -387,27 +392,74 @@ const SAID: Record<number, string> = {
 /** In pixels: as narrow as JupyterLab makes a side panel by itself, and a comfortable one. */
 const WIDTHS = [250, 400];
 
+const API = '**/sagemaker-autoshutdown/api/**';
+
 let studio: Studio;
+let page: Page;
+let panel: Locator;
+let isLab3: boolean;
 /** How many states were shown. */
 let shown = 0;
+/** What the panel is told; each test begins with the same. */
+const answers: IAnswers = { status: fixtures.status() };
 
-test.beforeAll(async () => {
+test.beforeAll(async ({ browser }) => {
   studio = await Studio.start({
     serverArguments: ['--LabApp.expose_app_in_browser=True']
   });
+  page = await browser.newPage();
+  await answerWith(page, answers);
+  await openLab(page, studio.labUrl);
+  isLab3 = (await labVersion(page)).startsWith('3');
+  panel = await openPanel(page);
 });
 
-test.afterAll(() => studio.stop());
+test.beforeEach(async () => {
+  await setLook({ theme: 'JupyterLab Light' });
+  await page.setViewportSize({ width: 1100, height: 1500 });
+  delete answers.settings;
+  answers.status = fixtures.status();
+  await show();
+});
+
+test.afterAll(async () => {
+  await page.close();
+  await studio.stop();
+});
+
+/** Whether JupyterLab has such a theme, and what only this version can show. */
+function isWorthALook({ theme, forcedColors }: ILook): boolean {
+  // The theme came with JupyterLab 4.2.
+  return (
+    !isLab3 || (theme !== 'JupyterLab Dark High Contrast' && !forcedColors)
+  );
+}
+
+function nameOf({ theme, forcedColors }: ILook): string {
+  return forcedColors ? 'forced colours' : theme;
+}
+
+async function setLook({ theme, forcedColors }: ILook): Promise<void> {
+  expect(await setTheme(page, theme)).toBe(true);
+  await page.emulateMedia({ forcedColors: forcedColors ?? null });
+}
+
+/** As for a user who has just come: with nothing opened, and nothing known of before. */
+async function reload(): Promise<void> {
+  await page.reload();
+  await whenUp(page);
+  await openPanel(page);
+}
 
 /** Let the panel ask again. */
-async function ask(page: Page): Promise<void> {
+async function ask(): Promise<void> {
   const answered = page.waitForResponse(/sagemaker-autoshutdown\/api\/status/);
   await page.evaluate(() => window.dispatchEvent(new Event('online')));
   await answered;
 }
 
 /** Let the panel ask again, and wait until it shows the answer: this one, not another like it. */
-async function show(page: Page, answers: IAnswers): Promise<void> {
+async function show(): Promise<void> {
   const { status } = answers;
   let said = '';
   if (typeof status === 'number') {
@@ -419,7 +471,7 @@ async function show(page: Page, answers: IAnswers): Promise<void> {
     said = `0.1.0+${String(shown)}.`;
     answers.status = { ...status, version: said };
   }
-  await ask(page);
+  await ask();
   await page.waitForFunction(
     ([panel, text]) =>
       document.querySelector(panel)?.textContent?.includes(text),
@@ -436,7 +488,7 @@ interface ISeen {
 }
 
 /** What is wrong with the panel and the status bar as they are. */
-async function inspect(page: Page): Promise<ISeen> {
+async function inspect(): Promise<ISeen> {
   const isThere = await page.evaluate(() => 'axe' in globalThis);
   if (!isThere) {
     await page.evaluate(axe.source);
@@ -479,16 +531,11 @@ function anySpaces({ source }: RegExp): RegExp {
 }
 
 /** The answer is right, large and on top, and the cards' words with it. */
-async function answered(
-  page: Page,
-  state: string,
-  width: number
-): Promise<void> {
+async function answered(state: string, width: number): Promise<void> {
   const said = ANSWERS[state];
   if (said === undefined) {
     return;
   }
-  const panel = page.locator(PANEL);
   await expect(panel.locator('.jp-AutoShutdown-answer')).toHaveText(
     anySpaces(said.top)
   );
@@ -518,170 +565,146 @@ async function answered(
   expect.soft(size).toBeGreaterThan(rest * 1.2);
 }
 
-for (const { theme, forcedColors } of LOOKS) {
-  const name = forcedColors ? 'forced colours' : theme;
-  test(`every state is accessible in ${name}, and none is cut off`, async ({
-    page
-  }, info) => {
+/** Assert that nothing is wrong with what is shown. */
+async function look(state: string, width: number, name: string): Promise<void> {
+  const where = `${state} at ${String(width)} px in ${name}`;
+  if (process.env.PICTURES) {
+    const file = `${where}.png`.replace(/[ ,]+/g, '-');
+    await page.screenshot({ path: test.info().outputPath(file) });
+  }
+  const { violations, isCut, heights } = await inspect();
+  expect.soft(isCut, where).toBe(false);
+  expect.soft(violations, where).toEqual([]);
+  if (SHORT.includes(state)) {
+    expect.soft(Math.max(0, ...heights), where).toBeLessThanOrEqual(130);
+  }
+}
+
+/** Look at what is shown, in each theme. */
+async function lookInAll(state: string, width: number): Promise<void> {
+  for (const each of LOOKS.filter(isWorthALook)) {
+    await setLook(each);
+    await look(state, width, nameOf(each));
+  }
+  await setLook({ theme: 'JupyterLab Light' });
+}
+
+for (const each of LOOKS) {
+  const name = nameOf(each);
+  test(`every state is accessible in ${name}, and none is cut off`, async () => {
     test.slow();
-    await page.setViewportSize({ width: 1100, height: 1500 });
-    const answers: IAnswers = { status: fixtures.status() };
-    await answerWith(page, answers);
-    await openLab(page, studio.labUrl);
-    const panel = await openPanel(page);
-    if (!(await setTheme(page, theme))) {
-      // It came with JupyterLab 4.2.
-      expect(theme).toBe('JupyterLab Dark High Contrast');
-      return;
-    }
-    await page.emulateMedia({ forcedColors: forcedColors ?? null });
-
-    const look = async (state: string, width: number): Promise<void> => {
-      const where = `${state} at ${String(width)} px`;
-      if (process.env.PICTURES) {
-        const file = `${where} ${name}.png`.replace(/[ ,]+/g, '-');
-        await page.screenshot({ path: info.outputPath(file) });
-      }
-      const { violations, isCut, heights } = await inspect(page);
-      expect.soft(isCut, where).toBe(false);
-      expect.soft(violations, where).toEqual([]);
-      if (SHORT.includes(state)) {
-        expect.soft(Math.max(0, ...heights), where).toBeLessThanOrEqual(130);
-      }
-    };
-
-    for (const width of WIDTHS) {
+    test.skip(!isWorthALook(each), 'this JupyterLab has nothing else to show');
+    await setLook(each);
+    const isFirst = each === LOOKS[0];
+    for (const width of isFirst ? WIDTHS : WIDTHS.slice(0, 1)) {
       await setPanelWidth(page, width);
       for (const [state, { status }] of Object.entries(STATES)) {
-        await test.step(`${state}, ${width} px`, async () => {
+        await test.step(`${state}, ${String(width)} px`, async () => {
           answers.status = status;
-          await show(page, answers);
+          await show();
           // Words do not depend on colours.
-          if (theme === 'JupyterLab Light') {
-            await answered(page, state, width);
+          if (isFirst) {
+            await answered(state, width);
           }
-          await look(state, width);
+          await look(state, width, name);
         });
       }
-      answers.status = fixtures.status();
-      await show(page, answers);
-    }
-
-    await test.step('the server ended with its app', async () => {
-      const going = { state: 'shutting_down' as const, idle_since: null };
-      answers.status = fixtures.status({
-        host: 'space',
-        apps: [{ ...fixtures.spaceApp, ...going, shutdown_at: null }]
-      });
-      await show(page, answers);
-      answers.status = 502;
-      await ask(page);
-      await expect(panel).toContainText('This JupyterLab was shut down at');
-      // None was open, so nothing is claimed of documents.
-      await expect(panel).not.toContainText(/Documents|\$|Shutting down/);
-      await look('ended', WIDTHS[1] ?? 0);
-    });
-
-    await test.step('no extension on the server, and before any answer', async () => {
-      await page.reload();
-      await whenUp(page);
-      await openPanel(page);
-      await expect(panel).toContainText('The server does not answer');
-      answers.status = 404;
-      await ask(page);
-      await expect(panel).toContainText(SAID[404] ?? '');
-      await look('no extension', WIDTHS[1] ?? 0);
-      await page.route('**/sagemaker-autoshutdown/api/**', () => undefined);
-      await page.reload();
-      await whenUp(page);
-      await openPanel(page);
-      await expect(panel).toContainText('Loading…');
-      await look('loading', WIDTHS[1] ?? 0);
-    });
-  });
-}
-
-for (const { theme, forcedColors } of LOOKS) {
-  const name = forcedColors ? 'forced colours' : theme;
-  test(`what is opened, and what is refused, is accessible in ${name}`, async ({
-    page
-  }, info) => {
-    await page.setViewportSize({ width: 1100, height: 1900 });
-    await answerWith(page, {
-      status: fixtures.status({
-        apps: [
-          {
-            ...fixtures.busyApp,
-            mark,
-            work: [...fixtures.busyApp.work, gpu, secondServer]
-          }
-        ]
-      }),
-      settings: fixtures.settings({
-        max_keep_alive: 7200,
-        saved: false,
-        notes: ['idle_timeout: 60 is below the least that is allowed.']
-      })
-    });
-    await openLab(page, studio.labUrl);
-    const panel = await openPanel(page);
-    if (!(await setTheme(page, theme))) {
-      // It came with JupyterLab 4.2.
-      expect(theme).toBe('JupyterLab Dark High Contrast');
-      return;
-    }
-    await page.emulateMedia({ forcedColors: forcedColors ?? null });
-    await setPanelWidth(page, WIDTHS[0] ?? 0);
-    await panel.getByRole('button', { name: 'Details of' }).click();
-    await panel.getByRole('button', { name: 'About these figures' }).click();
-    await panel.getByRole('button', { name: 'Show more' }).click();
-    const chart = panel.getByRole('slider', { name: 'Cost by day' });
-    await expect(async () => {
-      // JupyterLab may take the focus to its Launcher some time after it was loaded.
-      await chart.press('End');
-      await chart.press('ArrowLeft');
-      await expect(panel).toContainText('Thu, Sep 17: in use', {
-        timeout: 1000
-      });
-    }).toPass();
-    await panel.getByText('Limits', { exact: true }).click();
-    await panel.getByRole('button', { name: 'until a time' }).click();
-    await panel
-      .getByLabel('Keep until', { exact: true })
-      .fill('2099-01-01T10:00');
-    await panel.getByRole('button', { name: 'Keep', exact: true }).click();
-    const limit = 'Idle limit';
-    await panel.getByLabel(limit, { exact: true }).fill('9');
-    await panel
-      .getByRole('button', { name: `Save: ${limit}`, exact: true })
-      .click();
-    const refused = panel.getByRole('alert').filter({ hasText: /./ });
-    await expect(refused).toHaveCount(2);
-    // What is allowed is said once: by the hint, or else by the error.
-    await expect(panel.getByText(/Allowed: 10\smin to 4\sh/)).toHaveCount(1);
-    const long = panel.getByLabel('Warning before a shutdown', { exact: true });
-    await long.fill('9999999');
-    expect(
-      await long.evaluate(input => input.scrollWidth - input.clientWidth)
-    ).toBeLessThanOrEqual(0);
-    for (const width of WIDTHS) {
-      await setPanelWidth(page, width);
-      const path = info.outputPath(`opened-${String(width)}.png`);
-      await panel.screenshot({ path });
-      expect(await inspect(page)).toMatchObject({
-        violations: [],
-        isCut: false
-      });
     }
   });
 }
 
-test('the chart is read by pointer and by focus; its last day is what is said of today', async ({
-  page
-}) => {
-  await answerWith(page, { status: fixtures.status() });
-  await openLab(page, studio.labUrl);
-  const panel = await openPanel(page);
+test('a server that has ended, that lacks the extension, and that has not answered yet', async () => {
+  const width = WIDTHS[1] ?? 0;
+  await setPanelWidth(page, width);
+  const going = { state: 'shutting_down' as const, idle_since: null };
+  answers.status = fixtures.status({
+    host: 'space',
+    apps: [{ ...fixtures.spaceApp, ...going, shutdown_at: null }]
+  });
+  await show();
+  answers.status = 502;
+  await ask();
+  await expect(panel).toContainText('This JupyterLab was shut down at');
+  // None was open, so nothing is claimed of documents.
+  await expect(panel).not.toContainText(/Documents|\$|Shutting down/);
+  await lookInAll('ended', width);
+
+  await reload();
+  await expect(panel).toContainText('The server does not answer');
+  answers.status = 404;
+  await ask();
+  await expect(panel).toContainText(SAID[404] ?? '');
+  await lookInAll('no extension', width);
+
+  const never = (): undefined => undefined;
+  await page.route(API, never);
+  await reload();
+  await expect(panel).toContainText('Loading…');
+  await lookInAll('loading', width);
+  await page.unroute(API, never);
+  answers.status = fixtures.status();
+  await reload();
+});
+
+test('what is opened, and what is refused, is accessible in each theme', async () => {
+  await page.setViewportSize({ width: 1100, height: 1900 });
+  answers.status = fixtures.status({
+    apps: [
+      {
+        ...fixtures.busyApp,
+        mark,
+        work: [...fixtures.busyApp.work, gpu, secondServer]
+      }
+    ]
+  });
+  answers.settings = fixtures.settings({
+    max_keep_alive: 7200,
+    saved: false,
+    notes: ['idle_timeout: 60 is below the least that is allowed.']
+  });
+  await reload();
+  await setPanelWidth(page, WIDTHS[0] ?? 0);
+  await panel.getByRole('button', { name: 'Details of' }).click();
+  await panel.getByRole('button', { name: 'About these figures' }).click();
+  await panel.getByRole('button', { name: 'Show more' }).click();
+  const chart = panel.getByRole('slider', { name: 'Cost by day' });
+  await expect(async () => {
+    // JupyterLab may take the focus to its Launcher some time after it was loaded.
+    await chart.press('End');
+    await chart.press('ArrowLeft');
+    await expect(panel).toContainText('Thu, Sep 17: in use', {
+      timeout: 1000
+    });
+  }).toPass();
+  await panel.getByText('Limits', { exact: true }).click();
+  await panel.getByRole('button', { name: 'until a time' }).click();
+  await panel
+    .getByLabel('Keep until', { exact: true })
+    .fill('2099-01-01T10:00');
+  await panel.getByRole('button', { name: 'Keep', exact: true }).click();
+  const limit = 'Idle limit';
+  await panel.getByLabel(limit, { exact: true }).fill('9');
+  await panel
+    .getByRole('button', { name: `Save: ${limit}`, exact: true })
+    .click();
+  const refused = panel.getByRole('alert').filter({ hasText: /./ });
+  await expect(refused).toHaveCount(2);
+  // What is allowed is said once: by the hint, or else by the error.
+  await expect(panel.getByText(/Allowed: 10\smin to 4\sh/)).toHaveCount(1);
+  const long = panel.getByLabel('Warning before a shutdown', { exact: true });
+  await long.fill('9999999');
+  expect(
+    await long.evaluate(input => input.scrollWidth - input.clientWidth)
+  ).toBeLessThanOrEqual(0);
+  for (const width of WIDTHS) {
+    await setPanelWidth(page, width);
+    await lookInAll('opened', width);
+  }
+  delete answers.settings;
+  await reload();
+});
+
+test('the chart is read by pointer and by focus; its last day is what is said of today', async () => {
   const chart = panel.getByRole('slider', { name: 'Cost by day' });
   const said = panel.locator('figcaption');
   await expect(said).toHaveText(/^In use\s*Idle\s*Weekend$/);
@@ -714,12 +737,7 @@ test('the chart is read by pointer and by focus; its last day is what is said of
   await expect(costs).toContainText('Not included: 1 h 30 min of instances');
 });
 
-test('what happened is told with its day and what it saved', async ({
-  page
-}) => {
-  await answerWith(page, { status: fixtures.status() });
-  await openLab(page, studio.labUrl);
-  const panel = await openPanel(page);
+test('what happened is told with its day and what it saved', async () => {
   const lines = panel.locator('.jp-AutoShutdown-history li');
   await expect(lines).toHaveText([
     '10:00 AM · datascience-1.0 kept until 11:00 AM',
@@ -730,16 +748,11 @@ test('what happened is told with its day and what it saved', async ({
   await expect(lines).toHaveCount(4);
 });
 
-test("a kernel's name opens its notebook, and the header leads to settings and help", async ({
-  page
-}) => {
+test("a kernel's name opens its notebook, and the header leads to settings and help", async () => {
   const content = { cells: [], metadata: {}, nbformat: 4, nbformat_minor: 5 };
   const model = { type: 'notebook', format: 'json', content };
   await studio.jupyter('PUT', 'api/contents/train.ipynb', model);
-  await answerWith(page, { status: fixtures.status() });
-  await openLab(page, studio.labUrl);
   await declineKernels(page);
-  const panel = await openPanel(page);
   await panel.getByRole('button', { name: 'How it works' }).click();
   const dialog = page.locator('.jp-Dialog');
   await expect(dialog).toContainText('An app whose activity is unknown');
@@ -756,25 +769,19 @@ test("a kernel's name opens its notebook, and the header leads to settings and h
   ).toBeVisible();
 });
 
-test('only what is about to go has a loud button, and what is kept counts down nowhere', async ({
-  page
-}) => {
-  const answers: IAnswers = { status: fixtures.status() };
-  await answerWith(page, answers);
-  await openLab(page, studio.labUrl);
-  const panel = await openPanel(page);
+test('only what is about to go has a loud button, and what is kept counts down nowhere', async () => {
   const loud = panel.locator('button.jp-AutoShutdown-main');
   const shutDown = panel.locator('button').filter({ hasText: /^Shut down$/ });
-  await show(page, answers);
+  await show();
   await expect(loud).toHaveCount(0);
   answers.status = fixtures.status({ apps: [fixtures.warnedApp] });
-  await show(page, answers);
+  await show();
   await expect(loud).toHaveText(['Keep 1 h']);
   const colour = (node: Element): string =>
     getComputedStyle(node).backgroundColor;
   expect(await shutDown.evaluate(colour)).toBe('rgba(0, 0, 0, 0)');
   answers.status = fixtures.status({ apps: [fixtures.app({ mark })] });
-  await show(page, answers);
+  await show();
   await expect(loud).toHaveText(['Keep 1 h']);
   await expect(panel).toContainText(
     'The fleet\'s rule "nights" shuts this down at 12:05 PM.'
@@ -782,10 +789,8 @@ test('only what is about to go has a loud button, and what is kept counts down n
   // As long as the administrator allows: a press adds nothing, and says why.
   answers.settings = fixtures.settings({ max_keep_alive: 4 * 3600 });
   answers.status = fixtures.status({ apps: [fixtures.keptApp] });
-  await page.reload();
-  await whenUp(page);
-  await openPanel(page);
-  await show(page, answers);
+  await reload();
+  await show();
   const card = panel.locator('.jp-AutoShutdown-app');
   const more = card.getByRole('button', { name: 'another hour' });
   await expect(more).toHaveAttribute('aria-disabled', 'true');
@@ -797,12 +802,7 @@ test('only what is about to go has a loud button, and what is kept counts down n
   await expect(panel.getByRole('timer')).toHaveCount(0);
 });
 
-test('colours that are forced hide neither icons nor what the chart means', async ({
-  page
-}, info) => {
-  await answerWith(page, { status: fixtures.status() });
-  await openLab(page, studio.labUrl);
-  const panel = await openPanel(page);
+test('colours that are forced hide neither icons nor what the chart means', async () => {
   await expect(panel.getByRole('slider')).toBeVisible();
   // A dark theme under light colours.
   await setTheme(page, 'JupyterLab Dark');
@@ -822,7 +822,7 @@ test('colours that are forced hide neither icons nor what the chart means', asyn
     if (forcedColors === 'active') {
       expect(icon).toBe(text);
     }
-    const path = info.outputPath(`forced-colors-${forcedColors}.png`);
+    const path = test.info().outputPath(`forced-colors-${forcedColors}.png`);
     await panel.screenshot({ path });
   }
 });
