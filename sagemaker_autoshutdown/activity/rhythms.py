@@ -35,8 +35,7 @@ class _Rhythm:
         if not self.times or now - self.times[-1] >= PAUSE:
             self.bursts.append(now)
         self.times.append(now)
-        # A late one makes one interval longer and the next one shorter.
-        if len(self.times) <= STEADY or not _are_equal(_intervals(self.times)[1:-1]):
+        if len(self.times) <= STEADY or not _are_steady(_intervals(self.times)):
             self.steady_since = None
         elif self.steady_since is None:
             self.steady_since = now
@@ -54,6 +53,12 @@ def _intervals(times: Iterable[datetime]) -> list[timedelta]:
     """The lengths of the intervals, the shortest first."""
     ordered = list(times)
     return sorted(after - before for before, after in zip(ordered, ordered[1:]))
+
+
+def _are_steady(intervals: list[timedelta]) -> bool:
+    """A late action makes one interval longer and the next one shorter; a rest is longer still."""
+    rest = max(2 * PAUSE, 4 * intervals[len(intervals) // 2])
+    return _are_equal(intervals[1:-1]) and intervals[-1] < rest
 
 
 def _are_equal(intervals: list[timedelta]) -> bool:

@@ -321,6 +321,8 @@ def test_a_page_that_asks_again_and_again_is_told_at_any_pace(every: float, at_o
         (2.1, 2.8, 3.0, 2.2, 3.4, 2.0, 2.9),
         (0.3, 0.4, 1.2, 0.2, 5.0, 0.7, 0.4),
         (0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1),  # a slider that is dragged, and dragged again
+        (0.1,) * 57,  # and for longer
+        (60.0, 62.0, 60.0, 62.0, 60.0, 62.0),
     ],
 )
 def test_what_people_click_is_not_taken_for_a_program(intervals: tuple[float, ...]) -> None:
@@ -330,6 +332,38 @@ def test_what_people_click_is_not_taken_for_a_program(intervals: tuple[float, ..
             now += interval
             assert not periodic.recurs("a", at(seconds=now))
         now += 37.0 * (1 + now % 1)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        [n * 30.0 + late for n in range(4) for late in (0.0, 1.5)],  # two requests in turn
+        [0.0, 3.2, 6.0, 9.3, 12.0],
+        [n + (0.4 if n == 25 else 0.0) for n in range(40)],
+        [n * 0.3 + (3.0 if n >= 80 else 0.0) for n in range(100)],  # its server hung for a moment
+        [n * 3.0 + (2.0 if n == 35 else 0.0) for n in range(40)],
+    ],
+)
+def test_a_page_that_asks_a_little_late_is_still_a_program(times: list[float]) -> None:
+    periodic = Periodic()
+    found = [periodic.recurs("a", at(seconds=each)) for each in times]
+    assert all(found[-min(15, len(found) // 4) :])
+
+
+def test_somebody_who_goes_on_after_a_page_has_asked_is_seen() -> None:
+    periodic = Periodic()
+    assert [periodic.recurs("a", at(seconds=each)) for each in range(0, 50, 10)][-1]
+    clicks = [periodic.recurs("a", at(seconds=each)) for each in (40.9, 41.8, 42.7)]
+    assert not clicks[-1]
+
+
+def test_a_page_that_goes_on_asking_is_remembered_among_many_others() -> None:
+    periodic, found = Periodic(), []
+    for n in range(20):
+        found.append(periodic.recurs("a", at(seconds=10 * n)))
+        for other in range(MOST_KEYS // 5):
+            periodic.recurs((n, other), at(seconds=10 * n))
+    assert all(found[3:])
 
 
 def test_somebody_who_clicks_is_seen_beside_a_page_that_asks_every_second() -> None:
