@@ -174,6 +174,7 @@ class Worker:
             "AWS: ListApps": lambda: observer._adapter.list_apps(utcnow()),
             "kernels": source.kernels,
             "terminals": source.terminals,
+            "sessions": lambda: source.sessions(names_needed=True),
             "kernels, terminals and their meaning": lambda: reader.read(apps, utcnow()),
             "listeners": listeners,
             "the whole check": monitor.check,
