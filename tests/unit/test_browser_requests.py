@@ -434,10 +434,12 @@ async def test_a_terminal_or_kernel_that_is_gone_at_the_next_check_was_used(
 ) -> None:
     await here.request("GET", path)
     await here.request(method, path, status=404)
-    assert here.heard.web_app is None
+    before = here.heard.web_app
     await here.request(method, path)
-    assert here.heard.web_app is not None
-    assert (here.heard.web_app.label, here.heard.web_app.at) == (label, START)
+    after = here.heard.web_app
+    assert before is None
+    assert after is not None
+    assert (after.label, after.at) == (label, START)
 
 
 async def test_a_page_that_opens_its_terminals_again_is_nobody_at_work(here: Listening) -> None:
