@@ -276,7 +276,7 @@ class TestWhatIsMadeOfIt:
         work = await reader.one(kernel_model(state="busy", last=at(hours=4)), at(hours=4))
         assert work.state == "busy"
 
-    @pytest.mark.parametrize("answer", set(Answer) - {Answer.IDLE})
+    @pytest.mark.parametrize("answer", [each for each in Answer if each is not Answer.IDLE])
     async def test_a_busy_kernel_that_does_not_answer_stays_busy(self, answer: Answer) -> None:
         reader = Reader()
         busy = kernel_model(state="busy", last=at(hours=1))
