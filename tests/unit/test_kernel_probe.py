@@ -104,6 +104,31 @@ class TestOddServers:
 
         assert await self.asked(busy) is Answer.USED
 
+    async def test_another_apps_question_is_not_taken_for_use(self) -> None:
+        def asked_by_two(handler: websocket.WebSocketHandler, message: str | bytes) -> None:
+            header = json.loads(message)["header"]
+            for parent in ({**header, "msg_id": "other"}, header):
+                say(handler, parent, "idle")
+
+        assert await self.asked(asked_by_two) is Answer.IDLE
+
+    async def test_the_first_word_on_the_use_of_the_cpu_tells_nothing(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is the use since the question before, and there was none."""
+        monkeypatch.setattr(kernel_probe, "MEASURED_FOR", 0.01)
+        uses = [0.0, 97.0, 42.0]
+
+        def works(handler: websocket.WebSocketHandler, message: str | bytes) -> None:
+            header = json.loads(message)["header"]
+            say(handler, header, "idle")
+            if header["msg_type"] == kernel_probe.USAGE_QUESTION:
+                reply = {"channel": "control", "parent_header": header}
+                handler.write_message({**reply, "content": {"kernel_cpu": uses.pop(0)}})
+
+        meter = CpuMeter()
+        assert [(await told_by(works, meter=meter)).cpu for _ in range(2)] == [0.97, 0.42]
+
     async def test_a_kernel_that_does_not_tell_its_use_of_the_cpu_is_asked_for_it_once(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
