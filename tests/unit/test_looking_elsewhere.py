@@ -247,6 +247,20 @@ async def test_tabs_at_a_second_server_are_people_too() -> None:
     assert (await scene.observe()).presence.closed_since is None
 
 
+async def test_a_cell_that_starts_while_other_servers_are_asked_for_long_is_seen() -> None:
+    scene = Scene()
+    observe = scene.second.observe
+
+    async def slowly() -> tuple[ServerSeen, ...]:
+        scene.time += STALE_AFTER + 0.1
+        scene.runs_a_cell()
+        return await observe()
+
+    scene.runs_a_cell(runs=False)
+    scene.second.observe = slowly  # type: ignore[method-assign]
+    assert (await scene.work())["kernel-of-a"].state == "busy"
+
+
 async def test_a_broken_connection_counts_for_all_of_one_observation() -> None:
     """Kernels are listed twice in a check that took long, and asked once."""
     scene = Scene()
