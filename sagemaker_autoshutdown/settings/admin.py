@@ -256,9 +256,14 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         default_value=[
             *("aria2c", "aws s3", "azcopy", "curl", "docker build", "docker buildx"),
             *("docker pull", "docker push", "docker run", "docker up", "docker-compose up"),
-            *("git-lfs", "gsutil", "jupyter-execute"),
-            *("jupyter-nbconvert", "nbconvert", "papermill", "rsync", "s5cmd", "scp"),
-            *("sftp", "wget"),
+            *("*conda create", "*conda install", "*conda update"),
+            *("dvc fetch", "dvc pull", "dvc push", "dvc repro"),
+            *("git clone", "git fetch", "git-lfs", "git pull", "git push", "git submodule"),
+            *("gsutil", "hf download", "hf upload*", "huggingface-cli download"),
+            *("huggingface-cli upload*", "jupyter-execute", "jupyter-nbconvert"),
+            *("*mamba create", "*mamba install", "*mamba update", "nbconvert"),
+            *("papermill", "pip* download", "pip* install", "pip* wheel", "rsync", "s5cmd"),
+            *("scp", "sftp", "snakemake", "uv pip", "uv sync", "wget"),
             # Of rclone, what ends by itself: not mount, not serve.
             *("rclone bisync", "rclone cat", "rclone check*", "rclone copy*", "rclone cryptcheck"),
             *("rclone delete*", "rclone *sum", "rclone move*", "rclone purge", "rclone rcat"),

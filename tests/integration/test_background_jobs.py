@@ -446,6 +446,12 @@ class TestPrograms:
             ("rclone", ["rclone", "--fast-list", "copy", "mount", "s3:x"], "rclone"),
             ("rclone", ["rclone", "sync", "serve", "s3:x", "--transfers", "8"], "rclone"),
             ("aria2c", ["aria2c", "-x", "16", "https://x/y"], "aria2c"),
+            ("git", ["git", "-C", "x", "clone", "https://x/y"], "git"),
+            ("pip3", ["/opt/python", "/opt/bin/pip3", "install", "torch"], "pip3"),
+            ("python", ["python", "-m", "pip", "download", "torch"], "pip"),
+            ("micromamba", ["micromamba", "create", "-n", "x"], "micromamba"),
+            ("conda", ["/opt/python", "/opt/bin/conda", "env", "create", "-f", "x"], "conda"),
+            ("hf", ["/opt/python", "/opt/bin/hf", "download", "org/model"], "hf"),
         ],
     )
     def test_programs_that_wait_for_others_hold_their_app(
@@ -458,8 +464,19 @@ class TestPrograms:
         assert finding.reason is Reason.HOLDING_PROGRAM
         assert [each.text for each in finding.evidence] == [f"{shown} is running"]
 
-    def test_other_commands_of_the_same_program_do_not(self) -> None:
-        assert not holds(machine("aws", "/usr/bin/aws", "sso", "login"))
+    @pytest.mark.parametrize(
+        "runs",
+        [
+            ["/usr/bin/aws", "sso", "login"],
+            ["git", "gui"],
+            ["git", "credential-cache--daemon", "socket"],
+            ["/opt/python", "/opt/bin/conda", "run", "-n", "env", "python", "serve.py"],
+            ["uv", "run", "serve.py"],
+        ],
+        ids=" ".join,
+    )
+    def test_other_commands_of_the_same_program_do_not(self, runs: list[str]) -> None:
+        assert not holds(machine(runs[0].rpartition("/")[2], *runs))
 
     @pytest.mark.parametrize(
         "runs",

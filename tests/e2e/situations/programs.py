@@ -158,6 +158,13 @@ def _(here: Space) -> None:
     here.type(here.terminal(), f"curl -s -o model.bin {_bucket(here, 20_000)} &")
 
 
+@situation("a clone by git over a slow line", in_use=True)
+def _(here: Space) -> None:
+    if shutil.which("git") is None:
+        raise LackingError("git")
+    here.type(here.terminal(), f"git clone {_bucket(here, 20_000)} repo &")
+
+
 @situation("a training that streams its data and writes nothing", in_use=True)
 def _(here: Space) -> None:
     train = here.python(STREAM, "train.py")
