@@ -318,7 +318,7 @@ class TestTerminals:
             "terminal 1",
             frozenset({"a"}),
         )
-        assert (work.last_activity, work.state_since) == (None, at(hours=1))
+        assert (work.state, work.last_activity, work.state_since) == ("unknown", None, at(hours=1))
 
     async def test_a_system_terminal_of_classic_holds_nothing(self) -> None:
         reader = Reader()

@@ -222,6 +222,22 @@ async def test_a_second_server_that_asks_for_a_password_is_judged_by_its_process
     assert "password" in work.evidence[0].text
 
 
+async def test_only_a_server_that_lists_its_terminals_is_trusted_with_them() -> None:
+    """Those of one that asks for a password are found by their processes."""
+    scene, listed = Scene(), list[list[int]]()
+    observe = scene.machine.jobs.observe
+
+    def heard(roots: Any, rested: Any, servers: Any, crashing: Any) -> Any:
+        listed.append(list(servers))
+        return observe(roots, rested, servers, crashing)
+
+    scene.machine.jobs.observe = heard  # type: ignore[assignment, method-assign]
+    for is_locked in (False, True):
+        scene.second.seen = ServerSeen(SECOND, is_locked=is_locked)
+        await scene.observe()
+    assert listed == [[77], []]
+
+
 async def test_a_kernel_of_a_gateway_that_two_servers_list_counts_once() -> None:
     scene = Scene()
     scene.jupyter.kernel_models = [kernel_model(id=THEIRS)]
