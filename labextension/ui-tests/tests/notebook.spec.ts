@@ -48,7 +48,7 @@ test('in Notebook 7 the palette opens the panel, and a warning keeps the app', a
     }).toPass();
     await expect(panel).toContainText('datascience-1.0');
 
-    await change(studio, { idle_timeout: 60, warning_time: 60 });
+    await change(studio, { idle_timeout: 120, warning_time: 120 });
     const warning = page
       .locator('.Toastify__toast')
       .filter({ hasText: 'will be shut down' });

@@ -27,7 +27,7 @@ test('the panel opens, warns, and keeps an app', async ({ page }) => {
       page.getByRole('button', { name: /SageMaker AutoShutdown:/ })
     ).toContainText('$0.05/h');
 
-    await change(studio, { idle_timeout: 40, warning_time: 40 });
+    await change(studio, { idle_timeout: 120, warning_time: 120 });
     const warning = page
       .locator('.Toastify__toast')
       .filter({ hasText: 'will be shut down' });
