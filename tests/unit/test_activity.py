@@ -13,6 +13,7 @@ from sagemaker_autoshutdown.activity.background_jobs import BackgroundJobs
 from sagemaker_autoshutdown.activity.browser_requests import BrowserRequests, Use
 from sagemaker_autoshutdown.activity.process_table import Process
 from sagemaker_autoshutdown.activity.reader import ActivityReader, ObservedActivity
+from sagemaker_autoshutdown.activity.work import document
 from sagemaker_autoshutdown.aws import Aws
 from sagemaker_autoshutdown.clock import from_iso
 from sagemaker_autoshutdown.decide import is_held
@@ -305,6 +306,11 @@ class TestSessions:
         reader.jupyter.session_models = OSError("not now")
         (work,) = (await reader.observe(at(hours=1))).work
         assert work.kind is WorkKind.SESSION
+
+
+def test_what_was_saved_by_a_clock_that_is_ahead_is_not_used_in_the_future() -> None:
+    work = document(Use("a.ipynb", at(hours=1)), "saved", frozenset({"a"}), START)
+    assert work.last_activity == work.state_since == START
 
 
 class TestTerminals:

@@ -15,6 +15,7 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 
 from sagemaker_autoshutdown.activity import kernel_probe
+from sagemaker_autoshutdown.activity import reader as reading
 from sagemaker_autoshutdown.activity.kernel_probe import Answer, CpuMeter, Told, ask
 from sagemaker_autoshutdown.model import EventKind, Reason, State
 
@@ -212,6 +213,10 @@ class TestKernelsThatMayWork:
 
 class TestWhatIsMadeOfIt:
     """At the next observation of the kernels."""
+
+    @pytest.fixture(autouse=True)
+    def no_wait(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(reading, "LISTED_AGAIN_AFTER", 0.0)
 
     async def observed(self, answer: Answer) -> Reader:
         reader = Reader()
