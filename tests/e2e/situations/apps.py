@@ -86,15 +86,25 @@ def _(here: Space) -> None:
 # -- processes of kernels, which are out of sight: their kernels tell what CPU they use
 
 
-# On a busy machine a single one would get too little of a CPU to count.
+# On a busy machine they get too little of a CPU to count, so there are several, and less counts.
 
 
-@situation("threads that work in an app's idle kernel", in_use=True, only=(CLASSIC,))
+@situation(
+    "threads that work in an app's idle kernel",
+    in_use=True,
+    only=(CLASSIC,),
+    work_cpu_percent=1,
+)
 def _(here: Space) -> None:
     here.run(here.kernel(), _THREADS.format("hashlib.sha256(bytes(10**7))", 4))
 
 
-@situation("programs that an app's kernel left at work", in_use=True, only=(CLASSIC,))
+@situation(
+    "programs that an app's kernel left at work",
+    in_use=True,
+    only=(CLASSIC,),
+    work_cpu_percent=1,
+)
 def _(here: Space) -> None:
     start = "subprocess.Popen([sys.executable, '-c', 'while True: pass'])"
     here.run(here.kernel(), f"import subprocess, sys; jobs = [{start} for _ in range(3)]")
