@@ -62,6 +62,8 @@ _NOTHING: Mapping[str, object] = {
 USAGE_QUESTION = "usage_request"
 #: Seconds for that answer; a kernel whose threads are at work takes a part of one.
 USAGE_PATIENCE = 3.0
+#: A kernel that has never answered such a question is not asked another after this many.
+USAGE_QUESTIONS = 3
 #: Seconds between the first two such questions: the first answer tells nothing.
 MEASURED_FOR = 2.0
 
@@ -97,9 +99,11 @@ class Told:
 
 @dataclass
 class CpuMeter:
-    """Whether a kernel tells how much CPU it uses; None until it was asked."""
+    """Whether a kernel has ever told how much CPU it uses, and how many such questions in a row it
+    left without an answer."""
 
-    tells: bool | None = None
+    tells: bool = False
+    missed: int = 0
 
 
 async def ask(
@@ -124,6 +128,9 @@ async def ask(
         if answer is Answer.IDLE:
             if meter is not None:
                 cpu = await _cpu(connecting.result(), meter)
+                if cpu is None and meter.tells:
+                    # It can tell, but its work does not let it.
+                    return Told(Answer.SILENT, took, is_alive=True)
             await asyncio.sleep(SETTLES)
         return Told(answer, took, cpu=cpu)
     except Exception as error:  # the network, or an invalid message
@@ -167,13 +174,14 @@ async def _ask(
 
 async def _cpu(connection: WebSocketClientConnection, meter: CpuMeter) -> float | None:
     """The CPUs that an idle kernel and its children use; None if it does not tell."""
-    if meter.tells is False:
+    if not meter.tells and meter.missed >= USAGE_QUESTIONS:
         return None
     used = await _usage(connection)
-    if meter.tells is None and used is not None:
+    if used is not None and not meter.tells:
+        meter.tells = True
         await asyncio.sleep(MEASURED_FOR)
         used = await _usage(connection)
-    meter.tells = used is not None
+    meter.missed = 0 if used is not None else meter.missed + 1
     return used
 
 

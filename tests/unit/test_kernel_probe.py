@@ -130,7 +130,29 @@ class TestOddServers:
         meter = CpuMeter()
         assert [(await told_by(works, meter=meter)).cpu for _ in range(2)] == [0.97, 0.42]
 
-    async def test_a_kernel_that_does_not_tell_its_use_of_the_cpu_is_asked_for_it_once(
+    async def test_a_kernel_that_once_told_its_use_of_the_cpu_and_is_silent_now_may_be_at_work(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One lost answer let a training be shut down: its kernel was never asked again."""
+        monkeypatch.setattr(kernel_probe, "MEASURED_FOR", 0.01)
+        monkeypatch.setattr(kernel_probe, "USAGE_PATIENCE", 0.5)
+        uses = [None, 0.0, 97.0, None, 42.0]
+
+        def works(handler: websocket.WebSocketHandler, message: str | bytes) -> None:
+            header = json.loads(message)["header"]
+            say(handler, header, "idle")
+            used = uses.pop(0) if header["msg_type"] == kernel_probe.USAGE_QUESTION else None
+            if used is not None:
+                reply = {"channel": "control", "parent_header": header}
+                handler.write_message({**reply, "content": {"kernel_cpu": used}})
+
+        meter = CpuMeter()
+        told = [await told_by(works, meter=meter) for _ in range(4)]
+        assert [each.cpu for each in told] == [None, 0.97, None, 0.42]
+        answers = [each.answer for each in told]
+        assert answers == [Answer.IDLE, Answer.IDLE, Answer.SILENT, Answer.IDLE]
+
+    async def test_a_kernel_that_never_tells_its_use_of_the_cpu_is_not_asked_for_it_for_ever(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(kernel_probe, "USAGE_PATIENCE", 0.1)
@@ -143,9 +165,9 @@ class TestOddServers:
                 say(handler, header, "idle")
 
         meter = CpuMeter()
-        answers = [await self.asked(old, meter=meter) for _ in range(2)]
-        assert answers == [Answer.IDLE] * 2
-        assert heard.count(kernel_probe.USAGE_QUESTION) == 1
+        answers = [await self.asked(old, meter=meter) for _ in range(5)]
+        assert answers == [Answer.IDLE] * 5
+        assert heard.count(kernel_probe.USAGE_QUESTION) == kernel_probe.USAGE_QUESTIONS
 
 
 class TestKernelsThatMayWork:
