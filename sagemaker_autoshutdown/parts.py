@@ -114,7 +114,7 @@ def build(serverapp: ServerApp) -> Parts:
             ide_save=last_save,
             is_held=lambda apps, work, now: is_held(apps, work, settings.policy, now),
             readings=readings,
-            answers=KernelAnswers(config.work_cpu_percent / 100, config.max_waiting_time),
+            answers=KernelAnswers(config.work_cpu_percent / 100),
         ),
         settings=settings,
         config=config,

@@ -20,7 +20,6 @@ from typing import Any, TypeVar
 
 from sagemaker_autoshutdown import aws, threads
 from sagemaker_autoshutdown.activity.jupyter import Models
-from sagemaker_autoshutdown.activity.kernel_answers import KernelAnswers
 from sagemaker_autoshutdown.activity.kernel_probe import Answer, Told
 from sagemaker_autoshutdown.activity.kernel_requests import KernelUse
 from sagemaker_autoshutdown.activity.own_api import Unreadable
@@ -382,10 +381,9 @@ class Server:
             settings.follow(SettingsSource(config, lambda: self.admin_document, self.now))
         log = logging.getLogger("sagemaker_autoshutdown.tests")
         every = timedelta(seconds=config.poll_interval * MARKS_EVERY)
-        answers = KernelAnswers(waiting_for=config.max_waiting_time)
         self.monitor = Monitor(
             adapter=adapter,
-            reader=ActivityReader(self.jupyter, adapter, answers=answers),
+            reader=ActivityReader(self.jupyter, adapter),
             settings=settings,
             config=config,
             costs=self.notebook,

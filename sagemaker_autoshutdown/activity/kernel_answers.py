@@ -65,9 +65,6 @@ class KernelAnswers:
 
     #: The CPUs that a process uses if it is at work.
     work_cpu: float = WorkRule.cpu
-    #: Seconds for which a kernel that hangs in its start, and says nothing at all, counts; 0: for
-    #: ever.
-    waiting_for: float = 0.0
     #: The states of the kernels that nobody listens to, by their server's word.
     _states: dict[str, str] = field(default_factory=dict)
     _claims: dict[str, Claim] = field(default_factory=dict)
@@ -182,10 +179,6 @@ class KernelAnswers:
         """The kernel claims something else than before, so its answer no longer counts."""
         self._asked.pop(kernel_id, None)
         self._claims[kernel_id] = claim
-
-    def is_too_long(self, silence: timedelta) -> bool:
-        """Whether a kernel that starts, and has said nothing for so long, no longer counts."""
-        return bool(self.waiting_for) and silence.total_seconds() >= self.waiting_for
 
     def forget_all_but(self, kernel_ids: Collection[str]) -> None:
         """Forgets kernels that are gone."""

@@ -93,7 +93,7 @@ class KernelWork:
             model = _as_heard(model, use)
         else:
             self.answers.server_says(kernel_id, str(model.get("execution_state") or ""))
-        model, silent_since, evidence = self._as_answered(kernel_id, model, use, now)
+        model, silent_since, evidence = self._as_answered(kernel_id, model, use)
         if use is not None:
             evidence = (*_evidence(use, label, now), *evidence)
         state = str(model.get("execution_state") or "")
@@ -124,7 +124,7 @@ class KernelWork:
         )
 
     def _as_answered(
-        self, kernel_id: str, model: dict[str, Any], use: KernelUse | None, now: datetime
+        self, kernel_id: str, model: dict[str, Any], use: KernelUse | None
     ) -> tuple[dict[str, Any], datetime | None, tuple[Evidence, ...]]:
         """The model, corrected by the kernel's own answers; since when it is silent; and the
         evidence."""
@@ -141,9 +141,9 @@ class KernelWork:
             return model, None, ()
         standing = self.answers.standing(kernel_id, claim)
         if is_starting and standing.answer is Answer.SILENT:
-            since = self.times.since((WorkKind.KERNEL.value, kernel_id), str(state), now)
-            has_hung = not standing.is_alive and self.answers.is_too_long(now - since)
-            return model, None if has_hung else standing.silent_since, standing.evidence
+            # One that is silent on every channel has hung, and counts from the start of its state.
+            silent_since = standing.silent_since if standing.is_alive else None
+            return model, silent_since, standing.evidence
         corrected = {
             **model,
             "execution_state": state

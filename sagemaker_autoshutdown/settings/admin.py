@@ -280,7 +280,7 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         14400.0,
         help="Seconds for which a program that only waits may hold its app: one of "
         "holding_programs that uses hardly any CPU and moves hardly any bytes, or one that is "
-        "blocked in I/O. Also for a kernel of Classic that hangs in its start. 0: no limit.",
+        "blocked in I/O. 0: no limit.",
     ).tag(config=True)
 
     ignore_detached_jobs: List[str] = List(

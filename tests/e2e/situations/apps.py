@@ -162,12 +162,7 @@ def _(here: Space) -> None:
     _seems(here, kernel, "starting")
 
 
-@situation(
-    "a kernel that hangs in its start for too long",
-    in_use=False,
-    only=(CLASSIC,),
-    max_waiting_time=15,
-)
+@situation("a kernel that hangs in its start", in_use=False, only=(CLASSIC,))
 def _(here: Space) -> None:
     _seems(here, here.kernel(), "starting")
     _classic(here).lose_answers(here.app_name)
