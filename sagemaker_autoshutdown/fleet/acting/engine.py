@@ -254,9 +254,9 @@ class _Engine:
 
     def _end(self, hold: Hold, what: Happened, verdict: Verdict | None) -> None:
         # The audit first: after a crash here the event comes again, with the same id.
-        self._record(what, hold, verdict)
+        event = self._record(what, hold, verdict)
         if what is Happened.STOPPED:
-            self._notify([_notice(self._events[-1])])
+            self._notify([_notice(event)])
         if hold.mark and hold.run.key.app_type == NOTEBOOK_INSTANCE:
             # A stopped one keeps its tags. Those of an app go with it.
             self._take_off_mark(hold)
@@ -280,9 +280,9 @@ class _Engine:
         if not self._holds.replace(spared):
             return
         if hold.phase in (Phase.MARKED, Phase.ACTING):
-            self._record(Happened.SPARED, hold, None, why=why)
+            event = self._record(Happened.SPARED, hold, None, why=why)
             if hold.told:
-                self._notify([_notice(self._events[-1])])
+                self._notify([_notice(event)])
         self._unmark(spared)
 
     def _keep(self, task: Task, hold: Hold | None, until: datetime | None = None) -> None:
@@ -346,8 +346,10 @@ class _Engine:
     def _failed(self, hold: Hold, verdict: Verdict | None, error: AwsError) -> None:
         self._record(Happened.FAILED, hold, verdict, why=f"{error}. {error.remedy}")
 
-    def _record(self, what: Happened, hold: Hold, verdict: Verdict | None, why: str = "") -> None:
-        self._append(self._event(what, hold, verdict, why=why))
+    def _record(self, what: Happened, hold: Hold, verdict: Verdict | None, why: str = "") -> Event:
+        event = self._event(what, hold, verdict, why=why)
+        self._append(event)
+        return event
 
     def _event(
         self,
