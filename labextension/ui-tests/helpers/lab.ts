@@ -11,6 +11,16 @@ export type Theme =
 
 /** Open JupyterLab with a fresh layout, and wait until it is up. */
 export async function openLab(page: Page, url: string): Promise<void> {
+  // The question covers the panel; in JupyterLab 3 another toast may cover the question.
+  const news = page
+    .locator('.Toastify__toast')
+    .filter({ hasText: 'official Jupyter news' })
+    .first();
+  const no = news.getByRole('button', { name: 'No', exact: true });
+  await page.addLocatorHandler(news, () =>
+    // On a busy machine the question may have gone by itself by now.
+    no.dispatchEvent('click', {}, { timeout: 2000 }).catch(() => undefined)
+  );
   await page.goto(`${url}&reset`);
   await whenUp(page);
 }

@@ -111,6 +111,8 @@ test('with a cell of a notebook selected, keys go to the panel that was opened, 
     await expect(notebook).toHaveClass(/jp-mod-commandMode/);
     await page.keyboard.press('Control+Shift+C');
     await expect(palette).toBeVisible();
+    // It is visible before it has the focus, so keys may go to the notebook.
+    await expect(palette.locator('input')).toBeFocused();
     await page.keyboard.type('Show SageMaker AutoShutdown');
     // Before JupyterLab 3 has filtered its list, Enter runs nothing.
     await expect(async () => {
