@@ -101,10 +101,17 @@ class JupyterClient:
         session = uuid.uuid4().hex
         url = f"{self.url}api/kernels/{quote(kernel_id)}/channels?session_id={session}"
         request = HTTPRequest(url.replace("http", "ws", 1), headers=self.headers)
-        async with connected(request) as connection:
-            message = execute_request(code, session)
-            await connection.write_message(json.dumps(message))
-            return await _follow(connection, message["header"]["msg_id"], wait)
+        message = execute_request(code, session)
+        for is_last in (False, True):
+            async with connected(request) as connection:
+                await connection.write_message(json.dumps(message))
+                try:
+                    return await _follow(connection, message["header"]["msg_id"], wait)
+                except _NotBegunError:
+                    # A busy server may close a connection that is new. JupyterLab connects again.
+                    if is_last:
+                        raise
+        raise AssertionError("the last try returns or raises")
 
 
 @asynccontextmanager
@@ -184,19 +191,25 @@ def execute_request(code: str, session: str) -> dict[str, Any]:
     }
 
 
+class _NotBegunError(LocalStudioError):
+    """The connection was closed before the kernel said anything about the cell."""
+
+
 async def _follow(
     connection: websocket.WebSocketClientConnection, message_id: str, wait: bool
 ) -> Result:
     """Reads the kernel's messages until the cell has begun, or is done."""
     text, status = "", "busy"
-    replied = idle = False
+    begun = replied = idle = False
     while not (replied and idle):
         raw = await connection.read_message()
         if raw is None:
-            raise LocalStudioError("The kernel's connection was closed")
+            error = LocalStudioError if begun else _NotBegunError
+            raise error("The kernel's connection was closed")
         message = json.loads(raw)
         if message.get("parent_header", {}).get("msg_id") != message_id:
             continue
+        begun = True
         content, kind = message["content"], message["header"]["msg_type"]
         if kind == "status" and content["execution_state"] == "busy" and not wait:
             break
