@@ -227,10 +227,10 @@ class BrowserRequests:
             self._opened_or_closed(request.method, path.removeprefix(self._base))
 
     def _opened_or_closed(self, method: str, path: str) -> None:
+        now = self._now()
         for beginning, label in _OPENED_AND_CLOSED.items():
-            recurs = self._periodic.recurs
-            if path.startswith(beginning) and not recurs((method, beginning), self._now()):
-                self.web_app = Use(label, self._now())
+            if path.startswith(beginning) and not self._periodic.recurs((method, beginning), now):
+                self.web_app = Use(label, now)
 
     def _read(self, path: str, handler: Any) -> None:
         """Takes note of a person who opens or downloads a file, or goes to a page of a web app.

@@ -9,7 +9,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -98,20 +98,19 @@ class JupyterClient:
         With `wait`, returns when it is done; else as soon as the kernel is busy with it, and the
         cell runs on with nobody connected.
         """
+        # A busy server may close a connection that is new. JupyterLab connects again.
+        with suppress(_NotBegunError):
+            return await self._execute(kernel_id, code, wait)
+        return await self._execute(kernel_id, code, wait)
+
+    async def _execute(self, kernel_id: str, code: str, wait: bool) -> Result:
         session = uuid.uuid4().hex
         url = f"{self.url}api/kernels/{quote(kernel_id)}/channels?session_id={session}"
         request = HTTPRequest(url.replace("http", "ws", 1), headers=self.headers)
-        message = execute_request(code, session)
-        for is_last in (False, True):
-            async with connected(request) as connection:
-                await connection.write_message(json.dumps(message))
-                try:
-                    return await _follow(connection, message["header"]["msg_id"], wait)
-                except _NotBegunError:
-                    # A busy server may close a connection that is new. JupyterLab connects again.
-                    if is_last:
-                        raise
-        raise AssertionError("the last try returns or raises")
+        async with connected(request) as connection:
+            message = execute_request(code, session)
+            await connection.write_message(json.dumps(message))
+            return await _follow(connection, message["header"]["msg_id"], wait)
 
 
 @asynccontextmanager
