@@ -32,6 +32,7 @@ INSTALLED := $(VENV)/.installed
 JLPM := PATH="$(abspath $(BIN)):$$PATH" jlpm
 PANEL := labextension
 PANEL_INSTALLED := $(PANEL)/node_modules/.installed
+PANEL_BUILT := sagemaker_autoshutdown/labextension/package.json
 BROWSER := $(PANEL)/ui-tests
 BROWSER_INSTALLED := $(BROWSER)/node_modules/.installed
 
@@ -43,7 +44,7 @@ PARTS := test-python test-panel test-browser
 .PHONY: all demo test test-fast test-long test-situations test-stack test-images $(PARTS) pictures lint docs format bench wheel dist \
 	render upgrade clean system-packages
 
-all: $(INSTALLED)
+all: $(PANEL_BUILT)
 
 $(INSTALLED): pyproject.toml requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed to develop: make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
@@ -51,43 +52,43 @@ $(INSTALLED): pyproject.toml requirements-dev.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-dev.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	SKIP_JUPYTER_BUILDER=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	touch $@
 
-demo: $(INSTALLED)
+demo: $(PANEL_BUILT)
 	@$(BIN)/python -m tests.localstudio.demo --host $(HOST) $(if $(FOR),--for $(FOR))
 
 # The parts run side by side, because each of them waits more than it works.
-test: $(INSTALLED) $(PANEL_INSTALLED) $(BROWSER_INSTALLED) system-packages
+test: $(PANEL_BUILT) $(BROWSER_INSTALLED) system-packages
 	@MAKE="$(MAKE)" tests/run-parts.sh $(PARTS)
 
 # In use or not: tries all lines of the table. `make test` tries a sample.
-test-situations: $(INSTALLED)
+test-situations: $(PANEL_BUILT)
 	$(PYTEST) tests/e2e/situations -m ""
 
 # Deploys the fleet's stack, as users do, to a stand-in of AWS on this machine.
-test-stack: $(INSTALLED)
+test-stack: $(PANEL_BUILT)
 	$(PYTEST) tests/integration/fleet_on_aws -m ""
 
 # `make test` tries a sample of this; the full length takes an hour. -rP shows the counts.
-test-long: $(INSTALLED)
+test-long: $(PANEL_BUILT)
 	SAGEMAKER_AUTOSHUTDOWN_FUZZ=2000 SAGEMAKER_AUTOSHUTDOWN_DAMAGES=500 SAGEMAKER_AUTOSHUTDOWN_KILLS=100 \
 		$(PYTEST) -rP --override-ini timeout=0 tests/integration/api/test_fuzz.py \
 		tests/unit/costs/test_damage.py tests/integration/test_ledger_after_a_crash.py
 
 # These tests do not wait: one worker per core, including hyperthreads.
-test-fast: $(INSTALLED)
+test-fast: $(PANEL_BUILT)
 	$(PYTEST) --numprocesses logical tests/unit
 
 # Programs for tests that pip can't install. If root rights are missing, this prints their names instead.
 system-packages:
 	@tests/install-system-packages.sh
 
-test-python: $(INSTALLED) $(BROWSER_INSTALLED) system-packages
+test-python: $(PANEL_BUILT) $(BROWSER_INSTALLED) system-packages
 	$(PYTEST)
 
 # Tries the product in stand-ins of SageMaker's images.
-test-images: $(INSTALLED) $(BROWSER_INSTALLED) system-packages
+test-images: $(PANEL_BUILT) $(BROWSER_INSTALLED) system-packages
 	$(PYTEST) tests/images
 
 $(PANEL_INSTALLED): $(PANEL)/package.json $(PANEL)/yarn.lock $(INSTALLED)
@@ -98,17 +99,24 @@ $(BROWSER_INSTALLED): $(BROWSER)/package.json $(BROWSER)/yarn.lock $(INSTALLED)
 	cd $(BROWSER) && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 $(JLPM) install --immutable
 	touch $@
 
+# The panel that JupyterLab loads. The second line copies it to the environment.
+$(PANEL_BUILT): $(shell find $(PANEL)/src $(PANEL)/style $(PANEL)/schema -type f) \
+		$(PANEL)/package.json $(PANEL)/tsconfig.build.json $(PANEL)/webpack.config.js | $(PANEL_INSTALLED)
+	cd $(PANEL) && $(JLPM) build:prod
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	touch $@
+
 test-panel: $(PANEL_INSTALLED)
 	cd $(PANEL) && $(JLPM) test
 
 # In a real browser, with JupyterLab 4, then with Studio Classic's JupyterLab 3.6.
-test-browser: $(BROWSER_INSTALLED) $(PANEL_INSTALLED) system-packages
+test-browser: $(PANEL_BUILT) $(BROWSER_INSTALLED) system-packages
 	cd $(BROWSER) && $(JLPM) test
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m tests.images studio-classic-jupyterlab3 -- \
 		sh -c 'cd $(BROWSER) && jlpm test'
 
-# Renews the pictures of README and docs. They show the installed panel, so build it first.
-pictures: $(BROWSER_INSTALLED) $(PANEL_INSTALLED) system-packages
+# Renews the pictures of README and docs.
+pictures: $(PANEL_BUILT) $(BROWSER_INSTALLED) system-packages
 	cd $(BROWSER) && $(JLPM) docs
 
 lint: $(INSTALLED) $(PANEL_INSTALLED) $(BROWSER_INSTALLED)
@@ -127,7 +135,7 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(INSTALLED) $(BROWSER_INSTALLED) system-packages
+bench: $(PANEL_BUILT) $(BROWSER_INSTALLED) system-packages
 	$(BIN)/python -m tests.benchmarks
 	$(BIN)/python -m tests.benchmarks.bench_space
 	$(BIN)/python -m tests.benchmarks.bench_costs
@@ -136,13 +144,11 @@ bench: $(INSTALLED) $(BROWSER_INSTALLED) system-packages
 	$(BIN)/python -m tests.e2e.situations
 	cd $(BROWSER) && $(JLPM) bench
 
-wheel: $(PANEL_INSTALLED)
+wheel: $(PANEL_BUILT)
 	rm -rf dist
-	cd $(PANEL) && $(JLPM) build:prod
 	$(BIN)/uv build --wheel --python $(BIN)/python
 
-# A build keeps an existing panel, so run `make clean` before a release.
-dist: $(PANEL_INSTALLED)
+dist: $(PANEL_BUILT)
 	rm -rf dist
 	$(BIN)/uv build --python $(BIN)/python
 
