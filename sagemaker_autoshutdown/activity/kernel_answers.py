@@ -71,6 +71,8 @@ class KernelAnswers:
     _asked: dict[str, _Asked] = field(default_factory=dict)
     #: The claims about kernels that are being asked at present.
     _claims_when_asked: dict[str, Claim] = field(default_factory=dict)
+    #: Kernels that were busy, by their server's word, when they were last asked.
+    _busy_when_asked: set[str] = field(default_factory=set)
     #: Kernels that were to be asked, but to which no connection could be made.
     _unreachable: set[str] = field(default_factory=set)
     #: When each last question ended, and each last attempt to ask.
@@ -97,7 +99,10 @@ class KernelAnswers:
         server's mind."""
         for kernel_id in kernel_ids:
             self._claims_when_asked.setdefault(kernel_id, self._claims.get(kernel_id))
-        return {each: self._claimed_state(each) for each in kernel_ids}
+        states = {each: self._claimed_state(each) for each in kernel_ids}
+        self._busy_when_asked -= states.keys()
+        self._busy_when_asked |= {each for each, state in states.items() if state == "busy"}
+        return states
 
     def _claimed_state(self, kernel_id: str) -> str:
         asked = self._asked.get(kernel_id)
@@ -125,6 +130,10 @@ class KernelAnswers:
         ended = self._ended.get(kernel_id)
         is_fresh = ended is not None and now - ended < LINGERS
         return is_fresh or kernel_id in self._claims_when_asked
+
+    def was_made_busy(self, kernel_id: str, now: datetime) -> bool:
+        """Whether only our question may have made a kernel busy: it was not busy before."""
+        return kernel_id not in self._busy_when_asked and self.was_asked_lately(kernel_id, now)
 
     def tried(self, kernel_id: str) -> datetime | None:
         """When the kernel was last asked, or could not be."""
@@ -183,6 +192,7 @@ class KernelAnswers:
     def forget_all_but(self, kernel_ids: Collection[str]) -> None:
         """Forgets kernels that are gone."""
         self._unreachable &= set(kernel_ids)
+        self._busy_when_asked &= set(kernel_ids)
         for remembered in (
             self._states,
             self._claims,

@@ -45,6 +45,9 @@ SETTLES = 0.2
 #: loses messages until its own connection is open.
 AGAIN = 2.0
 
+#: HTTP statuses of a server that takes no more requests at present: it did not refuse this one.
+_NOT_NOW = frozenset({408, 429})
+
 QUESTION = "kernel_info_request"
 #: Executes no code. Every kernel puts it behind the cells that were sent before.
 EXECUTE_NOTHING = "execute_request"
@@ -116,7 +119,7 @@ async def ask(
     asked_at = time.monotonic()
     connecting = asyncio.ensure_future(websocket_connect(channels))
     questions = _questions(claimed)
-    heard = _Heard()
+    heard = _Heard(frozenset(each["header"]["msg_id"] for each in questions))
     question = asyncio.ensure_future(_ask(connecting, questions, heard))
     try:
         await asyncio.wait({question}, timeout=patience)
@@ -127,14 +130,18 @@ async def ask(
         cpu = None
         if answer is Answer.IDLE:
             if meter is not None:
-                cpu = await _cpu(connecting.result(), meter)
-                if cpu is None and meter.tells:
+                cpu = await _cpu(connecting.result(), meter, heard)
+                if heard.use:
+                    # A cell began, and an old gateway takes our question for its end.
+                    answer = Answer.USED
+                elif cpu is None and meter.tells:
                     # It can tell, but its work does not let it.
                     return Told(Answer.SILENT, took, is_alive=True)
             await asyncio.sleep(SETTLES)
         return Told(answer, took, cpu=cpu)
     except Exception as error:  # the network, or an invalid message
-        refused = isinstance(error, HTTPClientError) and 400 <= error.code < 500
+        status = error.code if isinstance(error, HTTPClientError) else 0
+        refused = 400 <= status < 500 and status not in _NOT_NOW
         took = timedelta(seconds=time.monotonic() - asked_at)
         return Told(Answer.REFUSED if refused else Answer.UNKNOWN, took)
     finally:
@@ -145,9 +152,24 @@ async def ask(
 
 @dataclass
 class _Heard:
-    """Whether the kernel said anything while it was asked."""
+    """What was heard from the kernel while it was asked: whether it said anything, and whether
+    somebody else used it. ``ours`` holds the ids of the questions."""
 
+    ours: frozenset[str]
     anything: bool = False
+    use: bool = False
+
+    def take(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Takes note of a message; returns the header of the request that it belongs to."""
+        parent: Mapping[str, Any] = message.get("parent_header") or {}
+        # The server's own words, such as that a kernel is being restarted, answer nothing.
+        self.anything |= bool(parent.get("msg_id"))
+        is_question = parent.get("msg_id") in self.ours or parent.get("msg_type") in (
+            QUESTION,
+            USAGE_QUESTION,
+        )
+        self.use |= message.get("channel") == "iopub" and not is_question
+        return parent
 
 
 def _questions(claimed: str) -> list[dict[str, Any]]:
@@ -172,32 +194,36 @@ async def _ask(
         putting.cancel()
 
 
-async def _cpu(connection: WebSocketClientConnection, meter: CpuMeter) -> float | None:
+async def _cpu(
+    connection: WebSocketClientConnection, meter: CpuMeter, heard: _Heard
+) -> float | None:
     """The CPUs that an idle kernel and its children use; None if it does not tell."""
     if not meter.tells and meter.missed >= USAGE_QUESTIONS:
         return None
-    used = await _usage(connection)
+    used = await _usage(connection, heard)
     if used is not None and not meter.tells:
         meter.tells = True
         await asyncio.sleep(MEASURED_FOR)
-        used = await _usage(connection)
+        used = await _usage(connection, heard)
     meter.missed = 0 if used is not None else meter.missed + 1
     return used
 
 
-async def _usage(connection: WebSocketClientConnection) -> float | None:
+async def _usage(connection: WebSocketClientConnection, heard: _Heard) -> float | None:
     question = _question(USAGE_QUESTION, "control")
     with contextlib.suppress(asyncio.TimeoutError, WebSocketClosedError):
         await connection.write_message(json.dumps(question))
-        reply = _usage_reply(connection, question["header"]["msg_id"])
+        reply = _usage_reply(connection, question["header"]["msg_id"], heard)
         return await asyncio.wait_for(reply, USAGE_PATIENCE)
     return None
 
 
-async def _usage_reply(connection: WebSocketClientConnection, question_id: str) -> float | None:
+async def _usage_reply(
+    connection: WebSocketClientConnection, question_id: str, heard: _Heard
+) -> float | None:
     while (raw := await connection.read_message()) is not None:
         message = json.loads(raw)
-        is_ours = message["parent_header"].get("msg_id") == question_id
+        is_ours = heard.take(message).get("msg_id") == question_id
         if is_ours and message.get("channel") == "control":
             percent = message["content"].get("kernel_cpu")
             return percent / 100 if isinstance(percent, (int, float)) else None
@@ -216,20 +242,14 @@ async def _put(connection: WebSocketClientConnection, questions: Collection[str]
 async def _answer(
     connection: WebSocketClientConnection, question: Mapping[str, str], heard: _Heard
 ) -> Answer:
-    used = False
     # A cell that lets its kernel answer meanwhile puts executions off, but they seem to be done.
     by_reply = question["msg_type"] == EXECUTE_NOTHING
     while (raw := await connection.read_message()) is not None:
         message = json.loads(raw)
-        parent = message["parent_header"]
-        # The server's own words, such as that a kernel is being restarted, answer nothing.
-        heard.anything |= bool(parent.get("msg_id"))
-        if parent.get("msg_id") == question["msg_id"]:
+        if heard.take(message).get("msg_id") == question["msg_id"]:
             is_idle = message["content"].get("execution_state") == "idle"
             if message.get("channel") == "shell" if by_reply else is_idle:
-                return Answer.USED if used else Answer.IDLE
-        elif message.get("channel") == "iopub" and parent.get("msg_type") != QUESTION:
-            used = True
+                return Answer.USED if heard.use else Answer.IDLE
     return Answer.UNKNOWN
 
 

@@ -80,7 +80,7 @@ class KernelWork:
         return (
             model.get("execution_state") == "busy"
             and self.use_of(kernel_id) is None
-            and self.answers.was_asked_lately(kernel_id, now)
+            and self.answers.was_made_busy(kernel_id, now)
         )
 
     def work(self, model: dict[str, Any], apps: tuple[App, ...], now: datetime) -> Work:

@@ -92,7 +92,7 @@ class Forwarder:
             ) from None
         finally:
             client.close()
-        if answer.code in (401, 403, 599) or 300 <= answer.code < 400:
+        if answer.code in (401, 403) or 300 <= answer.code < 400:
             raise Unavailable(
                 f"The {server.label}, which looks after this app, did not answer ({answer.code}). "
                 "Open that server's page, or end it: this one then takes over."

@@ -105,6 +105,89 @@ class TestOddServers:
 
         assert await self.asked(busy) is Answer.USED
 
+    async def test_a_cell_that_begins_while_the_cpu_is_measured_is_noticed(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An old gateway took the question for the end of that cell, and the app was warned of or
+        shut down."""
+        monkeypatch.setattr(kernel_probe, "MEASURED_FOR", 0.01)
+        cell = {"msg_id": "other", "msg_type": "execute_request"}
+
+        def works(handler: websocket.WebSocketHandler, message: str | bytes) -> None:
+            header = json.loads(message)["header"]
+            if header["msg_type"] == kernel_probe.USAGE_QUESTION:
+                say(handler, cell, "busy")
+                say(handler, header, "idle")
+                reply = {"channel": "control", "parent_header": header}
+                handler.write_message({**reply, "content": {"kernel_cpu": 0.0}})
+            else:
+                say(handler, header, "idle")
+
+        assert await self.asked(works, meter=CpuMeter()) is Answer.USED
+        assert await self.asked(works, meter=CpuMeter(tells=True)) is Answer.USED
+
+    @pytest.mark.parametrize("claimed", ["idle", "busy"])
+    async def test_words_that_belong_to_our_questions_are_not_taken_for_use(
+        self, monkeypatch: pytest.MonkeyPatch, claimed: str
+    ) -> None:
+        """They may come late, and another app's questions may come between."""
+        monkeypatch.setattr(kernel_probe, "MEASURED_FOR", 0.01)
+
+        def waits(handler: websocket.WebSocketHandler, message: str | bytes) -> None:
+            header = json.loads(message)["header"]
+            if header["msg_type"] == kernel_probe.USAGE_QUESTION:
+                say(handler, {**header, "msg_id": "another app's"}, "idle")
+                reply = {"channel": "control", "parent_header": header}
+                handler.write_message({**reply, "content": {"kernel_cpu": 0.0}})
+                return
+            say(handler, {**header, "msg_type": kernel_probe.USAGE_QUESTION}, "idle")
+            reply = {"channel": "shell", "parent_header": header, "content": {}}
+            handler.write_message(reply)
+            for _ in range(2):
+                say(handler, header, "idle")
+
+        told = await told_by(waits, meter=CpuMeter(), claimed=claimed)
+        assert (told.answer, told.cpu) == (Answer.IDLE, 0.0)
+
+    async def test_words_without_a_request_do_not_spoil_an_answer(self) -> None:
+        def odd(handler: websocket.WebSocketHandler, message: str | bytes) -> None:
+            handler.write_message({"channel": "shell", "parent_header": None, "content": {}})
+            say(handler, json.loads(message)["header"], "idle")
+
+        assert await self.asked(odd) is Answer.IDLE
+
+    @pytest.mark.parametrize(
+        ("status", "answer"),
+        [
+            (401, Answer.REFUSED),
+            (403, Answer.REFUSED),
+            (404, Answer.REFUSED),
+            (408, Answer.UNKNOWN),
+            (429, Answer.UNKNOWN),
+            (302, Answer.UNKNOWN),
+            (500, Answer.UNKNOWN),
+            (503, Answer.UNKNOWN),
+        ],
+    )
+    async def test_a_server_that_takes_no_questions_at_present_has_not_refused_them(
+        self, status: int, answer: Answer
+    ) -> None:
+        """A gateway that was asked too often let a silent cell be shut down."""
+
+        class Channels(web.RequestHandler):
+            def get(self) -> None:
+                self.set_status(status)
+
+        server = HTTPServer(web.Application([("/channels", Channels)]))
+        socket, port = bind_unused_port()
+        server.add_socket(socket)
+        url = HTTPRequest(f"ws://127.0.0.1:{port}/channels")
+        try:
+            assert (await ask(url, 20.0)).answer is answer
+        finally:
+            server.stop()
+            await server.close_all_connections()
+
     async def test_another_apps_question_is_not_taken_for_use(self) -> None:
         def asked_by_two(handler: websocket.WebSocketHandler, message: str | bytes) -> None:
             header = json.loads(message)["header"]
@@ -570,6 +653,18 @@ class TestBeforeAShutdown:
         one.run(hours=9)
         ((name, when),) = one.sagemaker.deletions
         assert (name, when - at(hours=2) < timedelta(seconds=1)) == ("b", True)
+
+    def test_an_app_does_not_wait_for_a_cell_of_another_that_is_asked_for_again(
+        self, one: Server
+    ) -> None:
+        """Each check listed the kernels again, since our question could have made it busy."""
+        one.jupyter.kernel_models[0]["execution_state"] = "busy"
+        one.jupyter.answers = {"kernel-of-a": Answer.SILENT}
+        one.jupyter.slow = {"kernel-of-a": kernel_probe.PATIENCE}
+        one.run(hours=3)
+        ((name, when),) = one.sagemaker.deletions
+        assert (name, when - at(hours=2) < timedelta(seconds=0.5)) == ("b", True)
+        assert {"kernel-of-a"} in one.jupyter.asked
 
     def test_a_kernel_that_was_busy_just_now_is_not_asked(self, one: Server) -> None:
         one.run(hours=1)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +21,7 @@ from sagemaker_autoshutdown.activity.other_servers import OtherServer, OtherServ
 from sagemaker_autoshutdown.api.forward import Forwarder
 from sagemaker_autoshutdown.hosts.app_lock import AppLock
 from sagemaker_autoshutdown.monitor import Monitor
+from tests.unit.test_forward import passed_on, request
 
 from .conftest import Call
 
@@ -101,3 +106,18 @@ async def test_tokens_go_by_no_proxy_that_others_have_configured(
         AsyncHTTPClient._restore_configuration(before)
     assert len(asked) == 1
     assert not [url for url in proxied if "/lab/" in url]
+
+
+async def test_a_server_whose_certificate_names_no_address_is_asked(tmp_path: Path) -> None:
+    """As a local server's seldom does."""
+    key, certificate = tmp_path / "key", tmp_path / "certificate"
+    made = await asyncio.create_subprocess_exec(
+        *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=jupyter"),
+        *("-keyout", str(key), "-out", str(certificate)),
+        stderr=subprocess.DEVNULL,
+    )
+    assert await made.wait() == 0
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    told, _ = await passed_on(request(), tls=tls)
+    assert told.status == 200
