@@ -366,6 +366,10 @@ class TestPrograms:
             ("node", ["node", f"{VS_CODE}/out/bootstrap-fork", "--type=extensionHost"]),
             ("node", ["node", "/opt/amazon-q/aws-lsp-codewhisperer.js", "--stdio"]),
             ("docker", ["docker", "stats"]),
+            ("bpytop", ["/opt/python", "/opt/bin/bpytop"]),
+            ("mlflow", ["/opt/python", "/opt/bin/mlflow", "ui", "--port", "5001"]),
+            ("python", ["python", "-m", "mlflow", "server"]),
+            ("python", ["python", "-m", "mlflow.server.jobs._job_runner"]),
         ],
     )
     def test_monitors_and_services_that_never_rest_never_count(
@@ -375,6 +379,12 @@ class TestPrograms:
         one.use(JOB, 30)
         one.write(JOB, 600 * MB)
         assert not holds(one)
+
+    @pytest.mark.parametrize("command", ["artifacts download", "models predict", "gc"])
+    def test_other_commands_of_a_program_that_also_serves_count(self, command: str) -> None:
+        one = machine("mlflow", "/opt/python", "/opt/bin/mlflow", *command.split())
+        one.use(JOB, 30)
+        assert holds(one)
 
     def test_a_shell_s_loop_that_runs_a_monitor_only_shows_something(self) -> None:
         one = machine("bash", "bash")
@@ -452,6 +462,17 @@ class TestPrograms:
             ("micromamba", ["micromamba", "create", "-n", "x"], "micromamba"),
             ("conda", ["/opt/python", "/opt/bin/conda", "env", "create", "-f", "x"], "conda"),
             ("hf", ["/opt/python", "/opt/bin/hf", "download", "org/model"], "hf"),
+            ("apt-get", ["apt-get", "-y", "install", "r-base"], "apt-get"),
+            ("npm install loda", ["npm install lodash"], "npm"),
+            ("node", ["node", "/usr/bin/npm", "ci"], "npm"),
+            ("poetry", ["/opt/python", "/opt/bin/poetry", "install"], "poetry"),
+            ("uv", ["uv", "add", "torch"], "uv"),
+            ("uv", ["uv", "python", "install", "3.12"], "uv"),
+            ("kaggle", ["/opt/python", "/opt/bin/kaggle", "datasets", "download", "x"], "kaggle"),
+            ("gdown", ["/opt/python", "/opt/bin/gdown", "1x"], "gdown"),
+            ("sm-docker", ["/opt/python", "/opt/bin/sm-docker", "build", "."], "sm-docker"),
+            ("dbt", ["/opt/python", "/opt/bin/dbt", "run"], "dbt"),
+            ("aws", ["aws", "sagemaker", "wait", "training-job-completed-or-stopped"], "aws"),
         ],
     )
     def test_programs_that_wait_for_others_hold_their_app(
@@ -472,6 +493,9 @@ class TestPrograms:
             ["git", "credential-cache--daemon", "socket"],
             ["/opt/python", "/opt/bin/conda", "run", "-n", "env", "python", "serve.py"],
             ["uv", "run", "serve.py"],
+            ["npm run dev"],
+            ["/opt/python", "/opt/bin/poetry", "run", "python", "serve.py"],
+            ["/opt/python", "/opt/bin/dbt", "docs", "serve"],
         ],
         ids=" ".join,
     )

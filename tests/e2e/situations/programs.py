@@ -165,6 +165,19 @@ def _(here: Space) -> None:
     here.type(here.terminal(), f"git clone {_bucket(here, 20_000)} repo &")
 
 
+@situation("an installation by npm over a slow line", in_use=True)
+def _(here: Space) -> None:
+    if shutil.which("npm") is None:
+        raise LackingError("npm")
+    here.type(here.terminal(), f"npm install --registry {_bucket(here, 20_000)} lodash &")
+
+
+@situation("a download by a program whose services never count", in_use=True)
+def _(here: Space) -> None:
+    mlflow = _line(here.python(STREAM, "mlflow"))
+    here.type(here.terminal(), f"{mlflow} {_bucket(here, 500_000)} artifacts download &")
+
+
 @situation("a training that streams its data and writes nothing", in_use=True)
 def _(here: Space) -> None:
     train = here.python(STREAM, "train.py")
