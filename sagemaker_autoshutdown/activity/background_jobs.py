@@ -363,7 +363,7 @@ class BackgroundJobs:
             # unrelated processes.
             facts.is_ours = any(
                 environment.get(mark) not in (None, os.environ.get(mark)) for mark in MARKS
-            ) or (not environment and self._table.tells_nothing(pid))
+            ) or self._table.tells_nothing(pid)
         return facts.is_ours
 
     def _is_cluster(self, pid: int, process: Process) -> bool:
@@ -471,8 +471,15 @@ class BackgroundJobs:
         if process.ended or process.stopped or self._table.age(process) < self._rule.interval:
             return False
         its_own = [pid, *below([pid], grouped.children)]
-        if process.terminal is not None and asks_for_input(process.terminal, its_own):
-            return False
+        if process.terminal is not None:
+            # A pager at the end of its pipeline waits for the user, and it for the pager.
+            pipeline = [
+                each
+                for each in grouped.children.get(process.parent, ())
+                if each != pid and grouped.sample.processes[each].group == process.group
+            ]
+            if asks_for_input(process.terminal, [*its_own, *pipeline]):
+                return False
         return not self._has_hung(pid, its_own, grouped.sample)
 
     def _has_hung(self, pid: int, its_own: Collection[int], sample: Sample) -> bool:

@@ -49,6 +49,8 @@ class Process:
     """Whether it runs, or would if it got a CPU."""
     blocked: bool = False
     """Whether it waits for a disk or a network file system, which nothing can interrupt."""
+    group: int = 0
+    """The id of its process group (0 if unknown): a shell's pipeline is one."""
 
     @property
     def cpu(self) -> float:
@@ -169,6 +171,7 @@ class ProcFs:
             values[0] in (b"T", b"t"),
             values[0] == b"R",
             values[0] == b"D",
+            int(values[2]),
         )
 
     def environment(self, pid: int) -> Mapping[str, str]:
@@ -216,7 +219,10 @@ class ProcFs:
         except OSError:
             return False
         # A thread of the system's has neither.
-        return is_own and not any(self.environment(pid)) and bool(self.arguments(pid))
+        arguments, left = self.arguments(pid), self._words(pid, "environ")
+        # The end of a long title lies where the environment was; the rest is wiped.
+        is_title = len(left) == 1 and bool(arguments) and arguments[-1].endswith(left[0])
+        return is_own and bool(arguments) and (is_title or not any(left))
 
     def age(self, process: Process) -> float:
         """The seconds since it began."""

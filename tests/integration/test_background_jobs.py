@@ -565,6 +565,19 @@ class TestPrograms:
         assert holds(one)
         assert asked == [(3, [CHILD, 13])]
 
+    def test_one_whose_pager_waits_for_the_user_does_not(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one = machine()
+        one.add(CHILD, SHELL, "aws", runs=["aws", "s3", "ls"])
+        one.add(13, SHELL, "less")
+        one.processes[CHILD] = replace(one.processes[CHILD], terminal=3, group=CHILD)
+        one.processes[13] = replace(one.processes[13], terminal=3, group=13)
+        monkeypatch.setattr(background_jobs, "asks_for_input", lambda number, pids: 13 in pids)
+        assert holds(one)
+        one.processes[13] = replace(one.processes[13], group=CHILD)
+        assert not holds(one)
+
     def test_one_that_makes_no_progress_holds_for_a_limited_time(self) -> None:
         one = machine(waiting_for=3600)
         one.add(CHILD, JOB, "curl")

@@ -161,3 +161,25 @@ def test_a_program_with_brackets_and_blanks_in_its_name_is_not_misread(tmp_path:
 @linux
 def test_on_linux_psutil_is_not_needed() -> None:
     assert isinstance(this_machine(), ProcFs)
+
+
+@linux
+@pytest.mark.parametrize(
+    ("arguments", "environment", "tells_nothing"),
+    [
+        (b"python\0train.py\0", b"HOME=/root\0X=1\0", False),
+        (b"python\0train.py\0", b"X=1\0", False),
+        (b"python\0train.py\0", b"", True),
+        (b"train: epoch 1\0", bytes(40), True),
+        (b"train: epoch 12 loss=0.12\0", b"12 loss=0.12" + bytes(40), True),
+        (b"", b"", False),
+    ],
+    ids=["several", "one", "cleared", "short title", "long title", "the system's"],
+)
+def test_an_environment_that_a_title_has_overwritten_tells_nothing(
+    tmp_path: Path, arguments: bytes, environment: bytes, tells_nothing: bool
+) -> None:
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "cmdline").write_bytes(arguments)
+    (tmp_path / "7" / "environ").write_bytes(environment)
+    assert ProcFs(str(tmp_path)).tells_nothing(7) is tells_nothing

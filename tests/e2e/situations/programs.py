@@ -82,6 +82,17 @@ for _ in range(2):
 open("begun", "w").close()
 {BURN}
 """
+#: Shows its progress in its title, which takes the place of its arguments and its environment.
+TITLED = f"""
+values = open("/proc/self/stat").read().rpartition(")")[2].split()
+first, last, end = (int(values[n]) for n in (45, 46, 48))
+title = b"train: epoch 1 " + b"." * (last - first) + b" loss=0.1"
+with open("/proc/self/mem", "r+b") as memory:
+    memory.seek(first)
+    memory.write(title.ljust(end - first, bytes(1)))
+open("begun", "w").close()
+{BURN}
+"""
 POOL = (
     "from concurrent.futures import ProcessPoolExecutor; import multiprocessing; "
     "pool = ProcessPoolExecutor(2, multiprocessing.get_context('fork'))"
@@ -211,6 +222,12 @@ def _(here: Space) -> None:
     here.type(here.terminal(), _line(copy))
 
 
+@situation("a list of a bucket that was left open in a pager", in_use=False)
+def _(here: Space) -> None:
+    aws = _line(here.python("while True: print('a line')", "aws"))
+    here.type(here.terminal(), f"{aws} s3 ls --recursive | cat -n | less")
+
+
 @situation("an sftp at its prompt", in_use=False)
 def _(here: Space) -> None:
     if shutil.which("sftp") is None:
@@ -275,6 +292,12 @@ def _(here: Space) -> None:
 @situation("a daemon that has cleared its environment", in_use=True)
 def _(here: Space) -> None:
     here.type(here.terminal(), f"env -i {_line(here.python(DAEMON, 'daemon.py'))}")
+    _begun(here, "begun")
+
+
+@situation("a job without a terminal that shows its progress in its title", in_use=True)
+def _(here: Space) -> None:
+    here.type(here.terminal(), f"setsid -f {_line(here.python(TITLED, 'train.py'))}")
     _begun(here, "begun")
 
 
