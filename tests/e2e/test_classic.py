@@ -252,6 +252,8 @@ def test_users_keep_alive_and_shut_down_and_settings_outlast_a_restart_without_a
 
     assert server.ask("PUT", "apps/kept/keep-alive", {"seconds": 3600})["kept_until"]
     server.limit(2)
+    # Events are recorded after the answer.
+    until(lambda: server.kinds("kept") == ["keep_alive"], "the keep-alive in the history")
     studio.kill(server.target)
     studio.restart_server(server.target)
     studio.wait_for(idle, "Deleted")
