@@ -132,7 +132,7 @@ def test_a_shutdown_that_was_cut_off_by_a_crash_is_made_good(
     server = serve()
     app, other = server.start_apps("cut-off", "lost-answer")
     # The first DeleteApp is refused long after the server died; one is done, its answer lost.
-    studio.fault(Fault("DeleteApp", app_name="cut-off", times=1, delay=4, code="InternalFailure"))
+    studio.fault(Fault("DeleteApp", app_name="cut-off", times=1, delay=60, code="InternalFailure"))
     studio.fault(Fault("DeleteApp", app_name="lost-answer", times=1, drop=True, after=True))
     server.limit(1)
     studio.wait_for_call("DeleteApp", "cut-off")
