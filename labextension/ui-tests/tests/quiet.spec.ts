@@ -124,7 +124,7 @@ test('a tab that is looked at again shows at once what it missed', async ({
   await setHidden(page, false);
   await expect.poll(() => seen).toContain('GET status');
   await expect(page.locator(PANEL).getByRole('timer')).toHaveText(
-    /Shuts down in (2\sh|1\sh \d+\smin)/
+    /Shuts down in (2\sh|1\sh\s\d+\smin)/
   );
 });
 
