@@ -77,7 +77,8 @@ class Gpus:
         self._nvml: Any = None
         #: Why no GPU can be read; empty until that is known.
         self.missing = ""
-        self._is_there = True
+        #: Whether the library is there, as far as is known.
+        self.is_there = True
         self._read_lock = threading.Lock()
 
     def read(self) -> tuple[Gpu, ...]:
@@ -86,7 +87,7 @@ class Gpus:
         Blocks for milliseconds, the first time for up to a second, and for ever if the driver
         hangs: call it in a thread, with a bound. While it hangs, further calls raise ``GpuError``.
         """
-        if not self._is_there:
+        if not self.is_there:
             return ()
         if not self._read_lock.acquire(blocking=False):
             raise GpuError("the driver has not answered the last question yet")
@@ -102,7 +103,7 @@ class Gpus:
             nvml = self._load(self._library)
             code = nvml.nvmlInit_v2()
         except (OSError, AttributeError) as error:
-            self.missing, self._is_there = str(error), False
+            self.missing, self.is_there = str(error), False
             return False
         if code != _SUCCESS:
             # The driver may not be up yet, so the next call asks again.

@@ -63,9 +63,11 @@ class GpuWatch:
 
     async def observe(self, apps: tuple[App, ...], now: datetime) -> tuple[Work, ...]:
         """One piece of work for each device. Each belongs to all of ``apps``."""
+        seen: tuple[tuple[Gpu, str], ...] = ()
+        error = ""
         try:
-            seen = await asyncio.wait_for(in_thread(self._read), self._patience)
-            error = ""
+            if self._gpus.is_there:
+                seen = await asyncio.wait_for(in_thread(self._read), self._patience)
         except (GpuError, asyncio.TimeoutError) as failed:
             seen = self._unreadable()
             error = str(failed) or f"no answer in {self._patience:g} s"

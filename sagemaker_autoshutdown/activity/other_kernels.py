@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ LARGEST_FILE = 16384
 #: The number of observations in which a new process is checked again: it may yet become another.
 FRESH = 2
 _TRANSPORTS = ("tcp", "ipc")
+_NAMED_AFTER_PROCESS = re.compile(r"kernel-([0-9]+)\.json")
 #: Programs that only start another one.
 _WRAPPERS = frozenset(
     {"bash", "sh", "dash", "zsh", "env", "conda", "micromamba", "mamba", "timeout", "nohup", "nice"}
@@ -199,12 +201,12 @@ class OtherKernels:
     @staticmethod
     def _files_named_after_processes() -> dict[int, list[Path]]:
         """Written by a kernel inside another program (``IPython.embed_kernel``)."""
+        folder = jupyter_runtime_dir()
         try:
-            folder = Path(jupyter_runtime_dir())
-            files = [file for file in folder.glob("kernel-*.json") if file.stem[7:].isdigit()]
+            names = [_NAMED_AFTER_PROCESS.fullmatch(name) for name in os.listdir(folder)]  # noqa: PTH208
         except OSError:
             return {}
-        return {int(file.stem[7:]): [file] for file in files}
+        return {int(name[1]): [Path(folder, name[0])] for name in names if name}
 
     def _kernel(
         self, pid: int, process: Process, file: Path, processes: Mapping[int, Process]

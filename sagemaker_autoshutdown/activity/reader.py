@@ -38,6 +38,7 @@ _NOT_ASKED = (
     "the server refuses connections to its kernels' channels, so a cell that the server does not "
     "know about can't be seen",
 )
+_NO_PSUTIL = "psutil is not installed, so jobs in the background can't be seen"
 #: The number of times that kernels are listed again which may be busy with our question, and the
 #: seconds in between.
 LISTED_AGAIN = 5
@@ -142,8 +143,10 @@ class ActivityReader:
             jobs = Jobs()
             notes: tuple[str, ...] = ()
             if not is_enough and not self.is_held(apps, (*work, *other_work), now):
-                other_work += await self._ide_save(apps, now)
-                jobs, notes = await self._background_jobs(work, elsewhere, now)
+                jobs, ide_save, notes = await self._processes(work, elsewhere, now)
+                if ide_save is not None:
+                    held = self.adapter.kernel_apps({}, apps)
+                    other_work.append(document(ide_save, "saved in a remote IDE", held, now))
             gpus = await self._gpus(apps, now)
             # Kernels last: their state changes by the second.
             if self.monotonic() - began > STALE_AFTER:
@@ -270,21 +273,13 @@ class ActivityReader:
         if used is not None and self.source.apps_are_here:
             yield web_app(used, held, now)
 
-    async def _ide_save(self, apps: tuple[App, ...], now: datetime) -> tuple[Work, ...]:
-        """The last file that somebody saved in an IDE on this machine."""
-        last_save = self.ide_save
-        if last_save is None or not self.source.apps_are_here:
-            return ()
-        save = await in_thread(lambda: last_save(now))
-        if save is None:
-            return ()
-        return (document(save, "saved in a remote IDE", self.adapter.kernel_apps({}, apps), now),)
-
-    async def _background_jobs(
+    async def _processes(
         self, work: Collection[Work], elsewhere: _Elsewhere, now: datetime
-    ) -> tuple[Jobs, tuple[str, ...]]:
+    ) -> tuple[Jobs, Use | None, tuple[str, ...]]:
+        """What the processes of this machine do, the last file that somebody saved in an IDE here,
+        and notes."""
         if not self.source.apps_are_here:
-            return Jobs(), ()
+            return Jobs(), None, ()
         unasked = [seen.server.pid for seen in elsewhere.servers if seen.is_locked]
         roots = {**self.source.processes(), **{("server", str(pid)): pid for pid in unasked}}
         await self._turn()
@@ -294,17 +289,26 @@ class ActivityReader:
             for item in work
             if item.kind is WorkKind.KERNEL and item.last_activity is not None
         }
-        uses = ((item, self.source.use_of(item.id)) for item in work)
+        # An idle kernel does not crash.
+        uses = ((item, self.source.use_of(item.id)) for item in work if item.state != "idle")
         crashing = {(item.kind.value, item.id) for item, use in uses if use and use.crashes}
+
+        def observe() -> tuple[Use | None, Jobs | None]:
+            saved = None if self.ide_save is None else self.ide_save(now)
+            try:
+                return saved, self.jobs.observe(roots, rested, elsewhere.asked, crashing)
+            except ImportError:
+                return saved, None
+
         try:
-            observe = self.jobs.observe
-            return await in_thread(lambda: observe(roots, rested, elsewhere.asked, crashing)), ()
-        except ImportError:
-            return Jobs(), ("psutil is not installed, so jobs in the background can't be seen",)
+            saved, jobs = await in_thread(observe)
         except Exception as error:
             # There may be jobs: that is not the same as none.
             log.debug("processes can't be read", exc_info=True)
             raise Unreadable(f"background jobs can't be seen: {error}") from error
+        if jobs is None:
+            return Jobs(), saved, (_NO_PSUTIL,)
+        return jobs, saved, ()
 
     async def _gpus(self, apps: tuple[App, ...], now: datetime) -> tuple[Work, ...]:
         """The GPUs of this machine, also while a cell runs: an instance in use whose GPU does

@@ -424,6 +424,17 @@ class TestBackgroundJobs:
         assert len(reading.work) == 2
         assert "psutil is not installed" in reading.notes[0]
 
+    @pytest.mark.parametrize("table", [Machine(), NoTable(ImportError("psutil"))])
+    async def test_a_file_saved_in_a_remote_ide_is_seen_with_and_without_processes(
+        self, table: Machine
+    ) -> None:
+        reader = self.reader(table)
+        reader.reader.ide_save = lambda now: Use("train.py", now)
+        (saved,) = (w for w in (await reader.observe()).work if w.kind is WorkKind.DOCUMENT)
+        assert (saved.label, saved.last_activity) == ("train.py", START)
+        assert saved.apps == {"a", "b"}
+        assert saved.evidence[0].text == "train.py was saved in a remote IDE"
+
     async def test_processes_that_can_not_be_read_are_unknown_not_idle(self) -> None:
         reading = await self.reader(NoTable(PermissionError("/proc"))).observe()
         assert reading.work == ()
