@@ -11,7 +11,7 @@ import asyncio
 import logging
 import selectors
 import threading
-from collections.abc import Collection, Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -116,8 +116,8 @@ class Jupyter:
         self.terminal_models: Any = []
         self.session_models: Any = []
         self.other_kernel_models: Models = []
-        #: What kernels without a server were looked for with.
-        self.listed: list[Collection[str] | None] = []
+        #: How often the kernels of others were searched for.
+        self.searches = 0
         self.observations = 0
         self.hangs = False
         #: Kernels' answers, by id, if they are asked at all; seconds until the answer, by id for
@@ -137,8 +137,8 @@ class Jupyter:
         #: Process ids of kernels and terminals; None if they are on other machines.
         self.on_this_machine: Mapping[tuple[str, str], int] | None = None
 
-    async def other_kernels(self, listed: Collection[str] | None) -> Models:
-        self.listed.append(listed)
+    async def other_kernels(self, *, search: bool) -> Models:
+        self.searches += search
         return self.other_kernel_models
 
     async def kernels(self) -> Models:

@@ -14,7 +14,7 @@ import logging
 import sys
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -65,10 +65,10 @@ class Source(Protocol):
         """All kernels of this server. Raises if they can't be listed completely."""
         ...
 
-    async def other_kernels(self, listed: Collection[str] | None) -> Models:
-        """The kernels on this machine that no server started. ``listed`` holds the ids of kernels
-        that another server has listed. None: the known ones, without searching for new ones or
-        checking that the known ones are still there. Raises nothing."""
+    async def other_kernels(self, *, search: bool) -> Models:
+        """The kernels on this machine that this server did not start. Without ``search``, the known
+        ones, without searching for new ones or checking that the known ones are still there. Raises
+        nothing."""
         ...
 
     async def terminals(self) -> Models:
@@ -131,12 +131,12 @@ class InProcessSource:
         )
         return own
 
-    async def other_kernels(self, listed: Collection[str] | None) -> Models:
+    async def other_kernels(self, *, search: bool) -> Models:
         if _gateway_enabled():
             return []
-        if listed is not None:
+        if search:
             own = self._serverapp.kernel_manager.list_kernel_ids()
-            await self._other_kernels.observe({*map(str, own), *listed})
+            await self._other_kernels.observe(set(map(str, own)))
         return self._other_kernels.models
 
     def close(self) -> None:
@@ -285,7 +285,7 @@ class RestSource:
         self._meters = {each: meter for each, meter in self._meters.items() if each in there}
         return found
 
-    async def other_kernels(self, listed: Collection[str] | None) -> Models:
+    async def other_kernels(self, *, search: bool) -> Models:
         """None: what runs on the free server is in no app."""
         return []
 

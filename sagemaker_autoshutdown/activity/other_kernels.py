@@ -1,6 +1,7 @@
-"""Kernels on this machine that no Jupyter server started.
+"""Kernels on this machine that this server did not start.
 
-Examples are kernels of papermill, of nbclient, of a scheduler's child processes, of a remote IDE.
+Examples are kernels of papermill, of nbclient, of a scheduler's child processes, of a remote IDE
+and of another Jupyter server.
 
 They are found by their processes: an argument is the connection file, or the file is named after
 the process. On a volume such files outlive their kernels, and process ids recur, so a file counts
@@ -94,7 +95,7 @@ class OtherKernels:
 
     async def observe(self, listed: Collection[str]) -> None:
         """Searches for new kernels and drops those that are gone. ``listed`` holds the ids of
-        kernels of servers that are asked for them. Raises nothing."""
+        this server's own kernels. Raises nothing."""
         if not sys.platform.startswith("linux"):
             return  # Studio runs on Linux; elsewhere there is nothing to shut down
         try:
@@ -117,7 +118,7 @@ class OtherKernels:
                     self._requests.left_unanswered(kernel_id, answer.question_id, is_silent=True)
 
     async def ask(self, kernel_ids: Iterable[str], patience: float) -> Mapping[str, Told]:
-        """Asks those of these kernels that no server started, on their subshells as well."""
+        """Asks those of these kernels that were found, on their subshells as well."""
         asked = {each: self._found[each] for each in kernel_ids if each in self._found}
         return await self._ask(asked, patience) if asked else {}
 
@@ -176,7 +177,7 @@ class OtherKernels:
             if pid in pids:
                 continue
             for file in [*files, *named_after.get(pid, [])]:
-                # Most of them are the servers' own.
+                # Most of them are this server's own.
                 if self._is_listed(_kernel_id(file, pid), listed):
                     continue
                 new = self._kernel(pid, process, file, processes)

@@ -69,11 +69,6 @@ class _Elsewhere:
     monotonic: float = float("-inf")
 
     @property
-    def listed(self) -> list[str]:
-        """The ids of the kernels that are theirs, as they call them."""
-        return [str(m["id"]).partition("/")[2] for seen in self.servers for m in seen.kernels]
-
-    @property
     def asked(self) -> list[int]:
         """The process ids of those that have said what terminals they have."""
         return [seen.server.pid for seen in self.servers if not (seen.error or seen.is_locked)]
@@ -127,12 +122,12 @@ class ActivityReader:
             other_work = [self._others.session(session, apps, now) for session in waiting_sessions]
             other_work += self._browser_use(own, apps, now)
             other_work += self._others.terminals(terminals, apps, now)
-            # What is certain by itself: kernels that no server started may be gone unheard.
+            # What is certain by itself: kernels of others may be gone unheard.
             is_enough = self.is_held(apps, (*work, *other_work), now) and self._seen_lately(began)
             if not is_enough:
                 await self._observe_elsewhere(now)
             elsewhere = self._elsewhere
-            others = await self.source.other_kernels(None if is_enough else elsewhere.listed)
+            others = await self.source.other_kernels(search=not is_enough)
             work += await self._kernel_work(self._not_own(others, own), apps, now)
             other_work += [
                 self._others.server(seen, elsewhere.seen_at, apps, now)
@@ -151,7 +146,7 @@ class ActivityReader:
             # Kernels last: their state changes by the second.
             if self.monotonic() - began > STALE_AFTER:
                 own = await self.source.kernels()
-                others = await self.source.other_kernels(None if is_enough else elsewhere.listed)
+                others = await self.source.other_kernels(search=not is_enough)
                 kernels = [*own, *self._not_own(others, own)]
                 work = await self._kernel_work(kernels, apps, now)
             work = [with_job(item, jobs.below) for item in (*work, *other_work)]
@@ -237,23 +232,30 @@ class ActivityReader:
         return self._waiting_sessions
 
     def _not_own(
-        self, without_server: list[dict[str, Any]], own: list[dict[str, Any]]
-    ) -> list[dict[str, Any]]:
-        """The kernels that no server started, and the kernels of other servers that this server
-        does not list as well (behind a gateway). If apps are elsewhere, kernels on this machine are
-        in none of them."""
+        self, found: list[dict[str, Any]], own: list[dict[str, Any]]
+    ) -> Iterator[dict[str, Any]]:
+        """The kernels that were found on this machine, and the kernels of other servers that this
+        server does not list as well (behind a gateway). If apps are elsewhere, kernels on this
+        machine are in none of them."""
         own_ids = {str(model.get("id")) for model in own}
-        return [*without_server, *self._kernels_elsewhere(own_ids)]
+        theirs = {
+            kernel_id: model
+            for kernel_id, model in self._kernels_elsewhere()
+            if kernel_id not in own_ids
+        }
+        for model in found:
+            # One that another server has as well goes by what is heard from itself.
+            server_model = theirs.pop(str(model["id"]).partition("@")[0], {})
+            yield {**model, **server_model, "id": model["id"]}
+        yield from theirs.values()
 
-    def _kernels_elsewhere(self, own_ids: Collection[str]) -> Iterator[dict[str, Any]]:
+    def _kernels_elsewhere(self) -> Iterator[tuple[str, dict[str, Any]]]:
         for seen in self._elsewhere.servers:
             for model in seen.kernels:
-                if str(model["id"]).partition("/")[2] in own_ids:
-                    continue
                 is_here = self.source.apps_are_here
                 if is_here or model.get("app_name") or INTERNAL in str(model.get("name")):
                     name = f"{kernel_label(model)} on port {seen.server.port}"
-                    yield {**model, "name": name}
+                    yield str(model["id"]).partition("/")[2], {**model, "name": name}
 
     def _browser_use(
         self, kernels: Iterable[dict[str, Any]], apps: tuple[App, ...], now: datetime
@@ -327,7 +329,7 @@ class ActivityReader:
         return () if self.gpus is None else self.gpus.notes
 
     async def _kernel_work(
-        self, models: list[dict[str, Any]], apps: tuple[App, ...], now: datetime
+        self, models: Iterable[dict[str, Any]], apps: tuple[App, ...], now: datetime
     ) -> list[Work]:
         work = []
         for index, model in enumerate(models):

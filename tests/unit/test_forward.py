@@ -28,7 +28,7 @@ def forwarder(acting: OtherServer | None, holder: int | None = 7) -> Forwarder:
     """Of a server that found this one for the lock's holder."""
 
     async def with_pid(pid: int) -> OtherServer | None:
-        assert pid == holder
+        assert pid == holder is not None
         return acting
 
     lock = SimpleNamespace(is_held=False, holder=lambda: holder)
@@ -152,7 +152,7 @@ async def test_its_answers_and_its_refusals_are_passed_on_as_they_are(status: in
         assert told.content_type == "text/x"
 
 
-@pytest.mark.parametrize("status", [301, 302, 399, 401, 403])
+@pytest.mark.parametrize("status", [300, 301, 302, 399, 401, 403])
 async def test_a_server_that_lets_nobody_in_has_not_answered(status: int) -> None:
     """The user is logged in here: this is no answer to him, and nobody follows it to a login
     page."""

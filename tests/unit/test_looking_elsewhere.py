@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sagemaker_autoshutdown.activity.kernel_probe import Answer, Told
+from sagemaker_autoshutdown.activity.kernel_requests import KernelUse
 from sagemaker_autoshutdown.activity.other_servers import OtherServer, ServerSeen
 from sagemaker_autoshutdown.activity.process_table import Readings
 from sagemaker_autoshutdown.activity.reader import (
@@ -95,8 +96,7 @@ class Scene:
     @property
     def looked(self) -> tuple[int, int, int]:
         """How often servers were asked, other kernels looked for and processes read."""
-        listed = [each for each in self.jupyter.listed if each is not None]
-        return self.second.asked, len(listed), self.machine.reads
+        return self.second.asked, self.jupyter.searches, self.machine.reads
 
 
 async def test_while_a_cell_holds_the_app_nobody_looks_elsewhere_and_when_it_ends_all_is_seen() -> (
@@ -184,10 +184,20 @@ async def test_a_kernel_without_a_server_is_not_taken_for_one_that_is_surely_the
     assert scene.looked[2] == before[2] + 1, "its cell holds the app: no job is looked for"
 
 
-async def test_kernels_of_other_servers_are_not_looked_for_as_kernels_without_one() -> None:
+async def test_a_second_servers_kernel_goes_by_what_is_heard_from_itself_and_counts_once() -> None:
+    """Its server may take a request for a subshell for the end of a cell."""
     scene = Scene()
-    await scene.observe()
-    assert scene.jupyter.listed == [[THEIRS]]
+    heard = f"{THEIRS}@12"
+    scene.second.seen = ServerSeen(SECOND, (theirs(state="idle", connections=1),))
+    scene.jupyter.other_kernel_models = [kernel_model("a", id=heard)]
+    scene.jupyter.uses = {heard: KernelUse("a cell", START, 0, None, 1, from_start=False)}
+    work = await scene.work()
+    assert f"8889/{THEIRS}" not in work
+    assert (work[heard].state, work[heard].connections) == ("busy", 1)
+    assert work[heard].label == "python3 on port 8889"
+    # One that was not found goes by its server's word.
+    scene.jupyter.other_kernel_models = []
+    assert (await scene.work())[f"8889/{THEIRS}"].state == "idle"
 
 
 async def test_the_process_table_is_read_once_for_all_who_need_it_in_a_check() -> None:

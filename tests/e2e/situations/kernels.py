@@ -77,12 +77,18 @@ def _comm_opened(here: Space, kernel: str, handler: str, target: str = "slow") -
     here.send(kernel, "comm_open", {"comm_id": "c", "target_name": target, "data": {}})
 
 
-def _console(here: Space, kernel: str, code: str, *options: str) -> None:
-    """A console that is attached to a kernel of the server, and has sent it a cell."""
-    here.run(kernel, "1")
+def send_from_console(here: Space, kernel: str, code: str, *options: str) -> None:
+    """A console that is attached to a server's kernel, and has sent it a cell."""
     file = Path(here.launch.env["JUPYTER_RUNTIME_DIR"]) / f"kernel-{kernel}.json"
     here.start(*here.python(CONSOLE, "console.py"), str(file), code, *options)
     until((here.home / "sent").exists, "the console has sent its cell")
+
+
+def _console(here: Space, code: str, *options: str) -> None:
+    """The same with a kernel of the first server."""
+    kernel = here.kernel()
+    here.run(kernel, "1")
+    send_from_console(here, kernel, code, *options)
 
 
 def _another_program(here: Space, then: str, start: str = "manager = KernelManager()") -> None:
@@ -181,12 +187,12 @@ def _(here: Space) -> None:
 
 @situation("a silent cell on a subshell", in_use=True, on=(SMD_4,))
 def _(here: Space) -> None:
-    _console(here, here.kernel(), SILENT_CELL, "subshell")
+    _console(here, SILENT_CELL, "subshell")
 
 
 @situation("a silent cell from a console that is attached to the kernel", in_use=True, on=(SMD_1,))
 def _(here: Space) -> None:
-    _console(here, here.kernel(), SILENT_CELL)
+    _console(here, SILENT_CELL)
 
 
 @situation("a cell that fails, and those that waited for it", in_use=False)

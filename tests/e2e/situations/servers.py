@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.e2e.conftest import SILENT_CELL, until
 
+from .kernels import send_from_console
 from .table import CLASSIC, SMD_1, SMD_2, SMD_4, situation
 from .world import SecondServer, Space
 
@@ -75,6 +76,14 @@ def _(here: Space) -> None:
 def _(here: Space) -> None:
     other = here.second_server(env={"JUPYTER_RUNTIME_DIR": str(here.home / "elsewhere")})
     other.run(other.kernel(), SILENT_CELL, wait=False)
+
+
+@situation("a silent cell on a subshell in a second server", in_use=True, on=(SMD_4,))
+def _(here: Space) -> None:
+    other = here.second_server()
+    kernel = other.kernel()
+    other.run(kernel, "1")
+    send_from_console(here, kernel, SILENT_CELL, "subshell")
 
 
 @situation("a silent cell in the first server, a second one idle", in_use=True)
