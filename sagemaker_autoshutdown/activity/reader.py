@@ -100,6 +100,8 @@ class ActivityReader:
     monotonic: Callable[[], float] = time.monotonic
     _waiting_sessions: list[dict[str, Any]] = field(default_factory=list)
     _elsewhere: _Elsewhere = field(default_factory=_Elsewhere)
+    #: When other servers' kernels were last used before they were found, by their servers' word.
+    _used_before: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._times = StateTimes()
@@ -161,7 +163,10 @@ class ActivityReader:
             log.debug("kernels and terminals can't be read", exc_info=True)
             return ObservedActivity(error=f"{type(error).__name__}: {error}")
         self._times.forget_gone()
-        self.answers.forget_all_but(self._times.ids(WorkKind.KERNEL.value))
+        seen = self._times.ids(WorkKind.KERNEL.value)
+        self.answers.forget_all_but(seen)
+        for kernel_id in self._used_before.keys() - seen:
+            del self._used_before[kernel_id]
         asked = _NOT_ASKED if self.answers.is_refused else ()
         return ObservedActivity(tuple(work), "", (*notes, *asked, *self._gpu_notes), presence)
 
@@ -245,8 +250,14 @@ class ActivityReader:
         }
         for model in found:
             # One that another server has as well goes by what is heard from itself.
-            server_model = theirs.pop(str(model["id"]).partition("@")[0], {})
-            yield {**model, **server_model, "id": model["id"]}
+            kernel_id = str(model["id"])
+            server_model = theirs.pop(kernel_id.partition("@")[0], None)
+            if server_model is None:
+                yield model
+            else:
+                # Later, our questions move it.
+                claim = self._used_before.setdefault(kernel_id, server_model.get("last_activity"))
+                yield {**model, **server_model, "id": kernel_id, "last_activity": claim}
         yield from theirs.values()
 
     def _kernels_elsewhere(self) -> Iterator[tuple[str, dict[str, Any]]]:

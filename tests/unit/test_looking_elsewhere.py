@@ -195,6 +195,11 @@ async def test_a_second_servers_kernel_goes_by_what_is_heard_from_itself_and_cou
     assert f"8889/{THEIRS}" not in work
     assert (work[heard].state, work[heard].connections) == ("busy", 1)
     assert work[heard].label == "python3 on port 8889"
+    # Our own questions move its server's word, and do not count.
+    scene.jupyter.uses = {heard: KernelUse("", None, 0, None, 1, from_start=False)}
+    scene.second.seen = ServerSeen(SECOND, (theirs(last=at(hours=1)),))
+    work = await scene.work(at(hours=2))
+    assert (work[heard].state, work[heard].last_activity) == ("idle", START)
     # One that was not found goes by its server's word.
     scene.jupyter.other_kernel_models = []
     assert (await scene.work())[f"8889/{THEIRS}"].state == "idle"
