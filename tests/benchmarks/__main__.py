@@ -27,8 +27,9 @@ API_LATENCY = 0.1
 LIMIT, WARNING = 75.0, 5.0
 RUNS_OF_CRON_PER_HOUR = 12
 KERNELS_PER_HOUR_TABLE = 8
-#: Sessions are listed for the names of kernels, and every five minutes.
-SESSIONS_PER_HOUR = 12
+#: Sessions are listed for the names of kernels, and every five minutes; so are each app's tags.
+SESSIONS_PER_HOUR = TAGS_PER_HOUR = 12
+APPS_PER_HOUR_TABLE = 4
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -142,11 +143,12 @@ def hour() -> None:
     """CPU of an hour: this product beside stand-ins of today's tools."""
     kernels = KERNELS_PER_HOUR_TABLE
     say(
-        f"CPU of an hour with {kernels} kernels in 4 apps, at default settings",
+        f"CPU of an hour with {kernels} kernels in {APPS_PER_HOUR_TABLE} apps, at default settings",
         "Measured over some rounds, with pauses between as caches are cold once a minute, and "
-        "extrapolated. The others are stand-ins: their requests, not their code.",
+        "extrapolated; our row has the sessions and each app's tags, read every five minutes. The "
+        "others are stand-ins: their requests, not their code.",
     )
-    with a_scene(kernels, 4) as made:
+    with a_scene(kernels, APPS_PER_HOUR_TABLE) as made:
         idle = run(made, {"job": "idle", "seconds": 20}, extension=False)["cpu_per_second"]
         plan = {"times": 30}
         ours = run(made, {"job": "checks", **plan})["each"]
@@ -160,6 +162,7 @@ def hour() -> None:
 
     nothing = parts.pop("nothing")
     sessions = (parts["sessions"] - nothing) / 1000 * SESSIONS_PER_HOUR
+    tags = (parts.pop("AWS: ListTags") - nothing) / 1000 * TAGS_PER_HOUR * APPS_PER_HOUR_TABLE
 
     def row(
         name: str,
@@ -182,7 +185,7 @@ def hour() -> None:
     table(
         ["", "per hour", "CPU of one", "CPU per hour", "stall p50", "stall max"],
         [
-            row("ours: one check a minute", ours, 60, more_per_hour=sessions),
+            row("ours: one check a minute", ours, 60, more_per_hour=sessions + tags),
             row("AWS's probe: read in process, once a minute", probe, 60),
             row(
                 "AWS's cron script: a process every 5 min", one, RUNS_OF_CRON_PER_HOUR, more=script
@@ -190,7 +193,10 @@ def hour() -> None:
             row("Classic extension: four questions every 10 s", questions, 360),
         ],
     )
-    sys.stdout.write(f"\nThe idle server itself: {idle * 3600:.2f} CPU s an hour.\n")
+    sys.stdout.write(
+        f"\nThe idle server itself: {idle * 3600:.2f} CPU s an hour. Of ours, tags take "
+        f"{tags:.2f} s.\n"
+    )
     table(
         ["of a check", "CPU"],
         [[name, f"{cpu - nothing:.2f} ms"] for name, cpu in parts.items()],

@@ -99,11 +99,13 @@ class Worker:
         costs = await measure(monitor.check, self.plan["times"], pause=APART, warm_up=2, beats=0)
         adapter = monitor._observer._adapter
         describing = await measure(lambda: adapter.list_apps(utcnow()), self.plan["times"])
+        tags = await measure(self._read_tags, self.plan["times"])
         (app,) = monitor.status().apps
         return {
             **costs.as_dict(),
             **idle,
             "describing": statistics.mean(cost.cpu for cost in describing.each),
+            "tags": statistics.mean(cost.cpu for cost in tags.each),
             "processes": len(ProcFs().read()),
             "state": app.state.value,
             "work": len(app.work),
@@ -172,6 +174,7 @@ class Worker:
         return {
             "nothing": lambda: asyncio.sleep(0),
             "AWS: ListApps": lambda: observer._adapter.list_apps(utcnow()),
+            "AWS: ListTags": self._read_tags,
             "kernels": source.kernels,
             "terminals": source.terminals,
             "sessions": lambda: source.sessions(names_needed=True),
@@ -179,6 +182,12 @@ class Worker:
             "listeners": listeners,
             "the whole check": monitor.check,
         }
+
+    async def _read_tags(self) -> None:
+        """The tags of one app, in which a fleet's mark may be."""
+        marks = self.monitor._marks
+        assert marks is not None
+        await marks._tags(self.monitor._observer.snapshot.apps[0])
 
     async def idle(self) -> dict[str, Any]:
         """The CPU of the server while the loop sleeps, or without our extension."""
