@@ -302,8 +302,7 @@ class ActivityReader:
             for item in work
             if item.kind is WorkKind.KERNEL and item.last_activity is not None
         }
-        # An idle kernel does not crash.
-        uses = ((item, self.source.use_of(item.id)) for item in work if item.state != "idle")
+        uses = ((item, self.source.use_of(item.id)) for item in work)
         crashing = {(item.kind.value, item.id) for item, use in uses if use and use.crashes}
 
         def observe() -> tuple[Use | None, Jobs | None]:
