@@ -263,4 +263,7 @@ def test_users_keep_alive_and_shut_down_and_settings_outlast_a_restart_without_a
 
     server.ask("DELETE", "apps/kept/keep-alive")
     studio.wait_for(kept, "Deleted")
-    assert server.kinds("kept")[:2] == ["keep_alive", "keep_alive_ended"]
+    # A check may warn before the answered end is told.
+    kinds = server.kinds("kept")
+    assert kinds[0] == "keep_alive"
+    assert "keep_alive_ended" in kinds

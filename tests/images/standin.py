@@ -156,6 +156,7 @@ class StandIn:
             # A busy machine is slower than any of Studio's instances.
             script = re.sub(r"\nINSTALL_TIME=(25|40)\n", "\nINSTALL_TIME=200\n", script)
             script = script.replace("\nRESTART_TIME=20\n", "\nRESTART_TIME=200\n")
+            script = script.replace("TIME_LIMIT=$((SECONDS + 5))", "TIME_LIMIT=$((SECONDS + 200))")
         file = self.root / "on-start"
         file.write_bytes(script.encode())
         file.chmod(0o755)
