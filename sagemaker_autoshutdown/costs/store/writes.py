@@ -210,6 +210,7 @@ def _extend(
     dirty = seen_at
     since = None if app.since is None else to_us(app.since)
     is_used_again = run.idle and since is not None and since > run.held_until
+    held_until = run.held_until
     if app.use is Use.IDLE and since is not None:
         idle_from = min(at, max(since, run.held_until))
         turned = max(seen_at, idle_from)
@@ -217,7 +218,7 @@ def _extend(
         if is_used_again:
             used_until = min(turned + SHORT_USE, at)
             _append(db, run, turned, used_until, False, estimated, closed_since)
-            turned = used_until
+            turned = held_until = used_until
         _append(db, run, turned, at, True, estimated, closed_since)
         if idle_from < seen_at and not run.idle:  # else it has been idle since then already
             _turn_idle(db, run, idle_from)
@@ -230,8 +231,8 @@ def _extend(
         _append(db, run, turned, at, idle, estimated, closed_since)
     if app.use is Use.HELD:
         held_until = at
-    else:
-        held_until = run.held_until if since is None else max(run.held_until, min(since, at))
+    elif since is not None:
+        held_until = max(held_until, min(since, at))
         if is_used_again and app.use is Use.RECENT:
             held_until += SHORT_USE
     db.execute(

@@ -215,6 +215,13 @@ def live_through(
 # --- the ways it went wrong -----------------------------------------------------------------------
 
 
+def test_a_short_use_stays_counted_once_a_longer_active_time_makes_it_recent(world: World) -> None:
+    counters = Counters(world)
+    counters.observe(100, world.app(Use.IDLE, since=100))
+    counters.observe(200, world.app(Use.IDLE, since=199))
+    counters.observe(300, world.app(Use.RECENT, since=199))
+
+
 def test_a_space_that_changes_its_type_leaves_its_dollars_where_they_were(world: World) -> None:
     counters = Counters(world)
     counters.observe(100, in_a_space(world, "ml.m5.large"))
