@@ -15,6 +15,7 @@ import pytest
 
 from sagemaker_autoshutdown.aws import Aws
 from sagemaker_autoshutdown.clock import to_iso, utcnow
+from sagemaker_autoshutdown.fleet.acting import engine
 from sagemaker_autoshutdown.fleet.on_aws import handlers
 from sagemaker_autoshutdown.fleet.on_aws.runtime import Runtime, Settings
 from tests.localstudio import fleet as fleets
@@ -104,6 +105,8 @@ class EngineRoom:
         self._runtime = Runtime(self.settings)
         monkeypatch.setattr(handlers, "_runtime", lambda: self._runtime)
         monkeypatch.setattr(handlers, "utcnow", self.now)
+        # A busy machine takes longer than AWS to answer.
+        monkeypatch.setattr(engine, "WINDOW", 60.0)
         room, original = self, Aws.call_blocking
 
         def call(aws: Aws, service: str, operation: str, parameters: Any) -> Any:
