@@ -41,6 +41,10 @@ LIFECYCLE := $(BIN)/jupyter-sagemaker-autoshutdown lifecycle-config
 # The parts of `make test`.
 PARTS := test-python test-panel test-browser
 
+# Some machines forbid Python to keep compiled modules. Each start of a Jupyter server then compiles
+# all of its own, for 2 CPU seconds, and the tests start hundreds of servers.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: all demo test test-fast test-long test-situations test-stack test-images $(PARTS) pictures lint docs format bench wheel dist \
 	render upgrade clean system-packages
 
@@ -76,9 +80,8 @@ test-long: $(PANEL_BUILT)
 		$(PYTEST) -rP --override-ini timeout=0 tests/integration/api/test_fuzz.py \
 		tests/unit/costs/test_damage.py tests/integration/test_ledger_after_a_crash.py
 
-# These tests do not wait: one worker per core, including hyperthreads.
 test-fast: $(PANEL_BUILT)
-	$(PYTEST) --numprocesses logical tests/unit
+	$(PYTEST) tests/unit
 
 # Programs for tests that pip can't install. If root rights are missing, this prints their names instead.
 system-packages:

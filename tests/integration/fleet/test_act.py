@@ -64,7 +64,7 @@ def messages() -> Iterator[tuple[str, list[dict[str, Any]]]]:
             """Nothing."""
 
     server = HTTPServer(("127.0.0.1", 0), Hook)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/hook", told
     server.shutdown()
