@@ -1,9 +1,10 @@
-"""A stand-in for a kernel gateway with any number of kernels: models only, no processes.
+"""A stand-in for a kernel gateway with any number of kernels, which are no processes.
 
     python -m tests.benchmarks.gateway '{"kernels": [...]}'
 
-Each kernel is ``{"id", "app_name", "instance_type", "busy_until"}``; it is busy until that time
-(seconds since the epoch), and idle from then on. Prints its port.
+Each kernel is ``{"id", "app_name", "instance_type", "busy_until", "is_silent"}``; it is busy until
+that time (seconds since the epoch), and idle from then on. It answers questions, unless it is
+silent. Prints its port.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 from datetime import datetime, timezone
 from typing import Any
 
-from tornado import web
+from tornado import web, websocket
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
@@ -38,6 +39,26 @@ def model(kernel: dict[str, Any], now: float) -> dict[str, Any]:
     }
 
 
+def answers(request: dict[str, Any]) -> list[dict[str, Any]]:
+    """What an idle kernel sends to a question."""
+    header, channel = request["header"], request["channel"]
+    reply_type = header["msg_type"].replace("_request", "_reply")
+    sent = [
+        ("iopub", "status", {"execution_state": "busy"}),
+        (channel, reply_type, {"status": "ok", "kernel_cpu": 0.0}),
+        ("iopub", "status", {"execution_state": "idle"}),
+    ]
+    return [
+        {
+            "channel": each_channel,
+            "header": {"msg_type": message_type},
+            "parent_header": header,
+            "content": content,
+        }
+        for each_channel, message_type, content in sent
+    ]
+
+
 async def serve(kernels: list[dict[str, Any]]) -> None:
     """Answers until the input ends."""
     by_id = {kernel["id"]: kernel for kernel in kernels}
@@ -58,6 +79,15 @@ async def serve(kernels: list[dict[str, Any]]) -> None:
                 raise web.HTTPError(404)
             self.finish(model(by_id[kernel_id], time.time()))
 
+    class Channels(websocket.WebSocketHandler):
+        def open(self, kernel_id: str) -> None:
+            self.is_silent = by_id[kernel_id].get("is_silent", False)
+
+        def on_message(self, message: str | bytes) -> None:
+            if not self.is_silent:
+                for answer in answers(json.loads(message)):
+                    self.write_message(answer)
+
     class Specs(web.RequestHandler):
         def get(self) -> None:
             spec = {"argv": [], "display_name": "Python 3", "language": "python", "env": {}}
@@ -69,6 +99,7 @@ async def serve(kernels: list[dict[str, Any]]) -> None:
             [
                 (r"/api/kernels", Kernels),
                 (r"/api/kernels/([\w-]+)", Kernel),
+                (r"/api/kernels/([\w-]+)/channels", Channels),
                 (r"/api/kernelspecs", Specs),
             ]
         )

@@ -66,7 +66,8 @@ class Scene:
 def scene(
     studio: BlockingStudio, folder: Path, kernels: int, apps: int = 10, **more: Sequence[float]
 ) -> Scene:
-    """``kernels`` kernels in ``apps`` apps; ``busy_until`` says how long each is busy."""
+    """``kernels`` kernels in ``apps`` apps; ``busy_until`` says how long each is busy, ``silent``
+    which ones (their numbers) answer no question."""
     if "ada" not in {owner.name for _, owner in studio.do(lambda s: list(s.account.profiles))}:
         studio.create_domain()
         studio.create_owner(user("ada"))
@@ -84,6 +85,7 @@ def scene(
             "app_name": keys[number % len(keys)].name,
             "instance_type": types[keys[number % len(keys)]],
             "busy_until": busy_until[number],
+            "is_silent": number in more.get("silent", ()),
         }
         for number in range(kernels)
     ]
