@@ -35,6 +35,7 @@ from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
 
 from ..model import TRANSIENT_STATES
+from .kernel_requests import NO_WORK
 
 #: Seconds that a kernel has for its answer; an idle one takes milliseconds.
 PATIENCE = 10.0
@@ -164,11 +165,8 @@ class _Heard:
         parent: Mapping[str, Any] = message.get("parent_header") or {}
         # The server's own words, such as that a kernel is being restarted, answer nothing.
         self.anything |= bool(parent.get("msg_id"))
-        is_question = parent.get("msg_id") in self.ours or parent.get("msg_type") in (
-            QUESTION,
-            USAGE_QUESTION,
-        )
-        self.use |= message.get("channel") == "iopub" and not is_question
+        is_no_work = parent.get("msg_id") in self.ours or parent.get("msg_type") in NO_WORK
+        self.use |= message.get("channel") == "iopub" and not is_no_work
         return parent
 
 

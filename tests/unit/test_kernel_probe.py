@@ -188,10 +188,11 @@ class TestOddServers:
             server.stop()
             await server.close_all_connections()
 
-    async def test_another_apps_question_is_not_taken_for_use(self) -> None:
+    @pytest.mark.parametrize("kind", ["kernel_info_request", "comm_info_request", "debug_request"])
+    async def test_the_question_of_another_client_is_not_taken_for_use(self, kind: str) -> None:
         def asked_by_two(handler: websocket.WebSocketHandler, message: str | bytes) -> None:
             header = json.loads(message)["header"]
-            for parent in ({**header, "msg_id": "other"}, header):
+            for parent in ({**header, "msg_id": "other", "msg_type": kind}, header):
                 say(handler, parent, "idle")
 
         assert await self.asked(asked_by_two) is Answer.IDLE
