@@ -198,7 +198,7 @@ def test_an_index_that_answers_for_ever_is_given_up_in_time(one_stand_in: StandI
     assert "\nINSTALL_TIME=25\n" in script
     with dripping_server() as url:
         script = script.replace("INDEX_URL=''", f"INDEX_URL='{url}'")
-        outcome = one_stand_in.run(script.replace("INSTALL_TIME=25", "INSTALL_TIME=6"))
+        outcome = one_stand_in.run(script.replace("INSTALL_TIME=25", "INSTALL_TIME=20"))
     assert "no answer in time" in failed_open(outcome)
     assert outcome.seconds < BOUND
 

@@ -82,7 +82,7 @@ def test_a_bucket_that_never_answers_does_not_keep_studio_from_starting(
     one_stand_in: StandIn,
 ) -> None:
     settings = ScriptSettings(wheel="s3://bucket/some.whl")
-    script = render(Kind.SPACE, settings).replace("INSTALL_TIME=25", "INSTALL_TIME=6")
+    script = render(Kind.SPACE, settings).replace("INSTALL_TIME=25", "INSTALL_TIME=20")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         outcome = one_stand_in.run(script, AWS_ENDPOINT_URL_S3=url)
@@ -151,7 +151,7 @@ def test_an_install_that_never_ends_does_not_keep_the_next_from_starting(
     one_stand_in: StandIn, wheel: Path
 ) -> None:
     script = render(Kind.SPACE, settings_for(one_stand_in, wheel))
-    script = script.replace("INSTALL_TIME=25", "INSTALL_TIME=6")
+    script = script.replace("INSTALL_TIME=25", "INSTALL_TIME=20")
     with locked(one_stand_in.environment.folder / "bin"):
         outcome = one_stand_in.run(script)
     assert "another app has been installing into the same environment for" in failed_open(outcome)
