@@ -56,10 +56,17 @@ export function titleOfEvent(event: Event, apps: readonly App[]): string {
   if (event.app_type === 'JupyterLab') {
     return 'JupyterLab';
   }
-  const [name] = event.app_name.split(
-    `-${event.instance_type.replace(/\./g, '-')}`
-  );
-  return name || event.app_name;
+  // IMAGE-INSTANCE_TYPE-HASH; if that is too long, the end of what precedes the hash is missing.
+  const hash = /-[0-9a-f]{28}$/.exec(event.app_name);
+  if (hash === null) {
+    return event.app_name;
+  }
+  const name = event.app_name.slice(0, hash.index);
+  let type = `-${event.instance_type.replace(/\./g, '-')}`;
+  while (!name.endsWith(type)) {
+    type = type.slice(0, -1);
+  }
+  return name.slice(0, name.length - type.length) || event.app_name;
 }
 
 /** An app's state in a word or two. */

@@ -765,6 +765,23 @@ describe('what happened', () => {
     expect(panel).not.toHaveTextContent('warning');
   });
 
+  test.each([
+    ['pytorch-2-0-0-gpu-py310-ml-g4dn-xl', 'pytorch-2-0-0-gpu-py310'],
+    [
+      'an-image-with-a-name-as-long-as-th',
+      'an-image-with-a-name-as-long-as-th'
+    ],
+    ['ml-m5-large', 'ml-m5-large']
+  ])(
+    'no part of a name is read that only SageMaker needs: %s',
+    (name, shown) => {
+      const hash = 'd3a2137a37319e22bbb9118a3492';
+      const gone = fixtures.event({ app_name: `${name}-${hash}` });
+      const panel = show(status({ apps: [] }), { history: [gone] });
+      expect(panel).toHaveTextContent(`${shown} shut down after`);
+    }
+  );
+
   test('the rest is one press away', async () => {
     const panel = show(status());
     expect(panel).not.toHaveTextContent('could not be shut down');

@@ -45,7 +45,7 @@ export function work(changes: Partial<Work> = {}): Work {
 /** An app that has been idle for one of its two hours. */
 export function app(changes: Partial<App> = {}): App {
   return {
-    app_name: 'datascience-1-0-ml-t3-medium-fbb',
+    app_name: 'datascience-1-0-ml-t3-medium-fbbacbd136ea35c00e5ce9203df8',
     app_type: 'KernelGateway',
     instance_type: 'ml.t3.medium',
     status: 'InService',
@@ -91,7 +91,7 @@ export const busyApp = app({
 });
 
 export const warnedApp = app({
-  app_name: 'pytorch-2-0-ml-g4dn-xlarge-0c1',
+  app_name: 'pytorch-2-0-ml-g4dn-xlarge-0c1d2e3f405162738495a6b7c8d9',
   instance_type: 'ml.g4dn.xlarge',
   state: 'warned',
   reason: 'idle_timeout',
@@ -142,7 +142,7 @@ export const undeletableApp = app({
 });
 
 export const brokenApp = app({
-  app_name: 'tensorflow-2-12-ml-m5-large-9aa',
+  app_name: 'tensorflow-2-12-ml-m5-large-9aab8c7d6e5f40312233445566f7',
   instance_type: 'ml.m5.large',
   status: 'Failed',
   state: 'failed',
@@ -257,7 +257,7 @@ export const totals: Totals = {
 export function instance(changes: Partial<Instance> = {}): Instance {
   return {
     instance_type: 'ml.t3.medium',
-    app_names: ['datascience-1-0-ml-t3-medium-fbb'],
+    app_names: ['datascience-1-0-ml-t3-medium-fbbacbd136ea35c00e5ce9203df8'],
     usd_per_hour: '0.05',
     price_date: '2026-08-15',
     price_source: 'list',
@@ -429,8 +429,9 @@ export function event(changes: Partial<Event> = {}): Event {
   return {
     at: at(-16 * HOUR),
     kind: 'shutdown',
-    message: 'pytorch-2-0-ml-g4dn-xlarge-0c1 is being shut down',
-    app_name: 'pytorch-2-0-ml-g4dn-xlarge-0c1',
+    message:
+      'pytorch-2-0-ml-g4dn-xlarge-0c1d2e3f405162738495a6b7c8d9 is being shut down',
+    app_name: 'pytorch-2-0-ml-g4dn-xlarge-0c1d2e3f405162738495a6b7c8d9',
     app_type: 'KernelGateway',
     instance_type: 'ml.g4dn.xlarge',
     reason: 'idle_timeout',
@@ -455,7 +456,7 @@ export function history(): History {
       event({
         at: at(-2 * HOUR),
         kind: 'keep_alive',
-        app_name: 'datascience-1-0-ml-t3-medium-fbb',
+        app_name: 'datascience-1-0-ml-t3-medium-fbbacbd136ea35c00e5ce9203df8',
         instance_type: 'ml.t3.medium',
         reason: 'keep_alive',
         shutdown_at: at(-HOUR),
