@@ -395,7 +395,9 @@ class BackgroundJobs:
         something, though its ended monitors have used CPU."""
         for pid in pids:
             facts = self._facts_of(pid, processes[pid])
-            if facts.is_known_to_shells:
+            # One that ends just now has no command line any more.
+            is_unread = not facts.program.paths and not facts.is_ignored
+            if facts.is_known_to_shells or is_unread:
                 continue
             facts.is_known_to_shells = True
             if facts.is_shell or facts.pauses or processes[pid].parent not in pids:

@@ -212,13 +212,13 @@ class OtherKernels:
     def _kernel(
         self, pid: int, process: Process, file: Path, processes: Mapping[int, Process]
     ) -> FoundKernel | None:
-        connection = _connection(file)
-        # A client has the same file among its arguments, and so has a kernel's child.
-        if connection is None or not _listens(pid, connection):
-            return None
         # Another app's kernel. This happens only with several apps on one machine, as in the local
         # Studio.
         if self._table.environment(pid).get(METADATA) != os.environ.get(METADATA):
+            return None
+        connection = _connection(file)
+        # A client has the same file among its arguments, and so has a kernel's child.
+        if connection is None or not _listens(pid, connection):
             return None
         kernel_id = _kernel_id(file, pid)
         label = self._label(pid, connection, processes)

@@ -397,6 +397,15 @@ class TestPrograms:
             assert not holds(one, 59)
             one.end(CHILD)
 
+    def test_a_monitor_that_ends_while_it_is_read_is_not_taken_for_something_else(self) -> None:
+        one = machine("bash", "bash")
+        for runs in ([], ["python", "nvidia-smi"], []):  # a process that ends has no command line
+            one.add(CHILD, JOB, "python", runs=runs)
+            assert not holds(one, 1)
+            one.use(CHILD, 30)
+            one.end(CHILD)
+        assert not holds(one, 59)
+
     def test_a_shell_that_runs_something_else_as_well_works(self) -> None:
         one = machine("bash", "bash")
         one.add(CHILD, JOB, "htop")

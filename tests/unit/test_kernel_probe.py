@@ -26,6 +26,9 @@ from .test_monitor import WARNINGS, deleted, make
 
 __all__ = ["make"]
 
+#: Seconds of patience where a kernel stays silent, but what it was asked must have arrived.
+UNTIL_SILENCE = 2.0
+
 
 def say(handler: websocket.WebSocketHandler, parent: dict[str, str], state: str) -> None:
     """A kernel's claim about its state."""
@@ -219,7 +222,7 @@ class TestOddServers:
     ) -> None:
         """One lost answer let a training be shut down: its kernel was never asked again."""
         monkeypatch.setattr(kernel_probe, "MEASURED_FOR", 0.01)
-        monkeypatch.setattr(kernel_probe, "USAGE_PATIENCE", 0.5)
+        monkeypatch.setattr(kernel_probe, "USAGE_PATIENCE", UNTIL_SILENCE)
         uses = [None, 0.0, 97.0, None, 42.0]
 
         def works(handler: websocket.WebSocketHandler, message: str | bytes) -> None:
@@ -258,7 +261,12 @@ class TestKernelsThatMayWork:
     """Kernels that do not claim to be idle, on a server whose word may be wrong."""
 
     async def asked_for(
-        self, claimed: str, answered: set[tuple[str, str]], *, with_reply: bool = True
+        self,
+        claimed: str,
+        answered: set[tuple[str, str]],
+        *,
+        patience: float = UNTIL_SILENCE,
+        with_reply: bool = True,
     ) -> tuple[Told, list[str]]:
         """What comes of asking a kernel that answers only these types on these channels, and the
         types that it was asked."""
@@ -278,7 +286,7 @@ class TestKernelsThatMayWork:
                 # The server's own word.
                 say(handler, {}, "restarting")
 
-        told = await told_by(answer, patience=0.4, claimed=claimed)
+        told = await told_by(answer, patience, claimed=claimed)
         return told, heard
 
     async def test_a_busy_one_is_asked_nothing_that_it_may_answer_in_the_middle_of_a_cell(
@@ -290,7 +298,7 @@ class TestKernelsThatMayWork:
         assert set(heard) == {"execute_request"}
 
     async def test_a_busy_one_that_has_nothing_to_do_says_so(self) -> None:
-        told, _ = await self.asked_for("busy", {("shell", "execute_request")})
+        told, _ = await self.asked_for("busy", {("shell", "execute_request")}, patience=20.0)
         assert told.answer is Answer.IDLE
 
     async def test_a_busy_one_that_puts_executions_off_is_in_a_cell(self) -> None:
@@ -309,7 +317,7 @@ class TestKernelsThatMayWork:
 
     async def test_one_that_starts_but_waits_says_so(self) -> None:
         answered = {("shell", "kernel_info_request"), ("control", "kernel_info_request")}
-        told, _ = await self.asked_for("starting", answered)
+        told, _ = await self.asked_for("starting", answered, patience=20.0)
         assert told.answer is Answer.IDLE
 
     async def test_an_idle_one_is_not_asked_on_its_control_channel(self) -> None:

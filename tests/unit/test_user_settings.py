@@ -435,11 +435,11 @@ def test_what_can_not_be_saved_is_in_force_all_the_same_and_that_is_said(
 def test_a_disk_that_hangs_is_not_written_to_again_and_again(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settings_module, "FILE_TIMEOUT", 0.05)
     released, writes = threading.Event(), 0
 
     async def change() -> None:
         settings = await Settings.load(admin(data_dir))
+        monkeypatch.setattr(settings_module, "FILE_TIMEOUT", 0.05)
         write = settings._file.write
 
         def hang(*changes: Any) -> Stored:

@@ -305,8 +305,10 @@ class Space:
             watched = 3 * WATCHED
         self.set_limit()
         end = time.monotonic() + watched
+        told = ""
         while time.monotonic() < end:
-            assert not self.is_shut_down, "shut down while in use"
+            assert not self.is_shut_down, f"shut down while in use: {told}"
+            told = self._told()
             time.sleep(0.5)
 
     def assert_idle(self) -> None:

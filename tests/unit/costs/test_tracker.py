@@ -273,6 +273,7 @@ def test_f21_a_disk_that_hangs_holds_up_nobody(make: Make, monkeypatch: pytest.M
         asyncio.run(tracker.read(1))
     release.set()
     tracker.flush()
+    monkeypatch.undo()
     assert asyncio.run(tracker.read(1))
 
 
