@@ -181,6 +181,9 @@ def _as_heard(model: dict[str, Any], use: KernelUse) -> dict[str, Any]:
     elif state == "starting" and use.has_started:
         # Its server still waits for its first messages.
         state = "idle"
+    elif state in TRANSIENT_STATES and not use.from_start:
+        # Another server's word, which nobody may have listened for: a question tells.
+        state = "idle"
     if use.used_at is not None:
         last_activity = to_iso(use.used_at)
     return {**model, "execution_state": state, "last_activity": last_activity}

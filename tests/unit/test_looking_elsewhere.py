@@ -205,6 +205,21 @@ async def test_a_second_servers_kernel_goes_by_what_is_heard_from_itself_and_cou
     assert (await scene.work())[f"8889/{THEIRS}"].state == "idle"
 
 
+async def test_a_cell_in_a_kernel_whose_server_still_takes_it_for_starting_counts() -> None:
+    """jupyter_server 2.8 does, if the only client left at once. The app was shut down."""
+    scene = Scene()
+    found = f"{THEIRS}@12"
+    scene.second.seen = ServerSeen(SECOND, (theirs(state="starting"),))
+    scene.jupyter.other_kernel_models = [kernel_model("a", id=found)]
+    silent = KernelUse("", None, 0, None, 0, from_start=False, silent_since=START)
+    scene.jupyter.uses = {found: silent}
+    work = (await scene.work(at(minutes=1)))[found]
+    assert (work.state, work.silent_since) == ("busy", START)
+    # One that answered when it was found is asked again before a shutdown.
+    scene.jupyter.uses = {found: KernelUse("", None, 0, None, 0, from_start=False)}
+    assert (await scene.work(at(minutes=2)))[found].state == "idle"
+
+
 async def test_the_process_table_is_read_once_for_all_who_need_it_in_a_check() -> None:
     scene = Scene()
     scene.runs_a_cell(runs=False)
