@@ -41,7 +41,7 @@ LIFECYCLE := $(BIN)/jupyter-sagemaker-autoshutdown lifecycle-config
 # The parts of `make test`.
 PARTS := test-python test-panel test-browser
 
-# Some machines forbid Python to keep compiled modules. Each start of a Jupyter server then compiles
+# Some machines forbid Python from keeping compiled modules. Each start of a Jupyter server then compiles
 # all of its own, for 2 CPU seconds, and the tests start hundreds of servers.
 export PYTHONDONTWRITEBYTECODE :=
 

@@ -773,7 +773,7 @@ describe('what happened', () => {
     ],
     ['ml-m5-large', 'ml-m5-large']
   ])(
-    'no part of a name is read that only SageMaker needs: %s',
+    'the name of an app that is gone is read without its hash: %s',
     (name, shown) => {
       const hash = 'd3a2137a37319e22bbb9118a3492';
       const gone = fixtures.event({ app_name: `${name}-${hash}` });

@@ -186,7 +186,7 @@ _skew = st.sampled_from([0, 0, 40, -40, 1500, -1500, 10800, -10800])
 
 
 @settings(
-    max_examples=500, deadline=None, suppress_health_check=list(HealthCheck), print_blob=False
+    max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck), print_blob=False
 )
 @given(st.lists(_ACTIONS, min_size=8, max_size=60), st.tuples(_skew, _skew), st.integers(0, 2))
 def test_no_run_is_deleted_twice_nor_a_successor_and_what_is_due_goes(
