@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from .hosts.app_lock import AppLock
 
-#: Checks between two readings of a fleet's marks: marks are set long before the shutdown.
+#: Checks between two readings of a fleet's marks at least: marks are set long before the shutdown.
 MARKS_EVERY = 5
 #: Seconds after which a server that does not act checks again whether it should.
 LOCK_INTERVAL = 10.0
@@ -136,7 +136,7 @@ def build(serverapp: ServerApp) -> Parts:
         tracker.volume_usd_per_month,
     )
     commands = Commands(monitor)
-    checks = RequestedChecks(monitor.wake)
+    checks = RequestedChecks(monitor.check_afresh)
     if host.kind is HostKind.NONE:
         served = Served(monitor, commands, NoTracker(), checks, None)
         return Parts(config, monitor, tracker, metrics, None, served)

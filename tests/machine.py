@@ -39,6 +39,7 @@ class Machine:
         #: By inode and by process id.
         self.bytes_sent: dict[int, int] = {1: 0}
         self.open_sockets: dict[int, list[int]] = {}
+        self.connections_read = 0
         #: Those that have cleared their environment.
         self.cleared: set[int] = set()
         self.processes = {INIT: Process(0, 0.0, 5.0, 0.0, "tini", INIT)}
@@ -81,7 +82,11 @@ class Machine:
     def cpu_wait(self, pid: int) -> float | None:
         return self.starved.get(pid)
 
+    def carried(self) -> int | None:
+        return sum(self.bytes_sent.values())
+
     def connections(self) -> Mapping[int, int]:
+        self.connections_read += 1
         return dict(self.bytes_sent)
 
     def sockets(self, pid: int) -> Collection[int]:

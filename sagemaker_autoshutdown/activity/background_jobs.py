@@ -170,6 +170,9 @@ class BackgroundJobs:
         self._ours: set[tuple[int, float]] = set()
         #: Shells, and whether every program that was seen below them is ignored.
         self._only_shows: dict[tuple[int, float], bool] = {}
+        #: The last reading of connections, and what all interfaces had carried before it.
+        self._connections: Mapping[int, int] = {}
+        self._carried: int | None = None
         self._read_lock = threading.Lock()
 
     def exclude(
@@ -300,12 +303,25 @@ class BackgroundJobs:
                     seconds = self._table.cpu_wait(pid)
                     if seconds is not None:
                         waited[pid] = seconds
-        connections = self._table.connections()
         sample = Sample(
-            reading.at, processes, traffic, waited, connections, traffic_at=self._monotonic()
+            reading.at,
+            processes,
+            traffic,
+            waited,
+            self._connections_now(),
+            traffic_at=self._monotonic(),
         )
         self._samples.append(sample)
         return _GroupedSample(sample, children, below, servers, detached)
+
+    def _connections_now(self) -> Mapping[int, int]:
+        """The bytes over each TCP connection. The last reading is good until all interfaces have
+        carried a quarter of what counts as work at least."""
+        little = self._rule.bytes_per_second * self._rule.interval / 4
+        carried, before = self._table.carried(), self._carried
+        if carried is None or before is None or not 0 <= carried - before < little:
+            self._connections, self._carried = self._table.connections(), carried
+        return self._connections
 
     def _young_enough(self, since: float) -> list[Sample]:
         """The readings since then that can be compared with, the last one included."""

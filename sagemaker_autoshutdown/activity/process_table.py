@@ -90,6 +90,10 @@ class ProcessTable(Protocol):
         """The seconds for which it has waited for a CPU so far; None if that may not be read."""
         ...
 
+    def carried(self) -> int | None:
+        """The bytes over all network interfaces so far; None if that may not be read."""
+        ...
+
     def connections(self) -> Mapping[int, int]:
         """The bytes over each TCP connection so far, by its inode; empty if that may not be
         read."""
@@ -201,6 +205,10 @@ class ProcFs:
         """The seconds for which its first thread has waited for a CPU so far."""
         values = self._bytes(pid, "schedstat").split()
         return int(values[1]) / 1e9 if len(values) > 1 else None
+
+    def carried(self) -> int | None:
+        """The bytes over all network interfaces so far; None if that may not be read."""
+        return tcp.carried()
 
     def connections(self) -> Mapping[int, int]:
         """The bytes over each TCP connection so far, by its inode; empty if that may not be
@@ -319,6 +327,10 @@ class Psutil:
         return None
 
     def cpu_wait(self, pid: int) -> float | None:
+        """None: unknown."""
+        return None
+
+    def carried(self) -> int | None:
         """None: unknown."""
         return None
 

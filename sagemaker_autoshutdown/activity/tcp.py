@@ -14,6 +14,7 @@ import socket
 import struct
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +30,22 @@ _ATTRIBUTES, _INODE, _BYTES = 16 + 72, 16 + 68, 120
 _TIMEOUT = 1.0
 
 
+def carried() -> int | None:
+    """The bytes that all network interfaces have received and sent so far (proc(5)): at least those
+    over all connections, as a connection within the machine counts at both ends here and there.
+    None where the system does not tell."""
+    try:
+        lines = Path("/proc/net/dev").read_text(encoding="ascii").splitlines()[2:]
+        figures = [line.partition(":")[2].split() for line in lines]
+        return sum(int(each[0]) + int(each[8]) for each in figures)
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def connections() -> dict[int, int]:
     """The bytes sent and received over each connection so far, by its inode. Empty where the
-    system does not tell. Takes about a millisecond for a hundred; raises nothing."""
+    system does not tell. Takes a millisecond or more, because Linux goes through a table whose size
+    grows with the machine's memory. Raises nothing."""
     if not sys.platform.startswith("linux"):
         return {}
     found: dict[int, int] = {}

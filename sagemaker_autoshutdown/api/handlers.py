@@ -117,7 +117,9 @@ class StatusHandler(Handler):
     @answers
     async def get(self) -> Any:
         """The whole picture."""
-        return to_json(self.served.monitor.status())
+        monitor = self.served.monitor
+        await monitor.refresh_marks()
+        return to_json(monitor.status())
 
 
 class CheckHandler(Handler):

@@ -13,10 +13,9 @@ class HostAdapter(Protocol):
 
     host: Host
 
-    async def list_apps(self, now: datetime, *, afresh: bool = True) -> tuple[App, ...]:
-        """The apps that are there. ``now`` is the time for events that have none of their own.
-        Unless ``afresh``, a recent answer will do, where this server would not be there if much had
-        changed since.
+    async def list_apps(self, now: datetime) -> tuple[App, ...]:
+        """Asks SageMaker for the apps that are there. ``now`` is the time for events that have
+        none of their own.
 
         Raises :class:`~sagemaker_autoshutdown.aws.AwsError`.
         """

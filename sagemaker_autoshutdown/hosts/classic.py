@@ -37,8 +37,8 @@ class ClassicAdapter:
         key = "SpaceName" if self.host.owner_kind is OwnerKind.SPACE else "UserProfileName"
         return {"DomainId": self.host.domain_id, key: self.host.owner}
 
-    async def list_apps(self, now: datetime, *, afresh: bool = True) -> tuple[App, ...]:
-        """The KernelGateway apps that are not gone. Always asks: they come and go."""
+    async def list_apps(self, now: datetime) -> tuple[App, ...]:
+        """The KernelGateway apps that are not gone."""
         items = await self._aws.pages(
             "sagemaker",
             "ListApps",

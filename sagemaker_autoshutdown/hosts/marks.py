@@ -1,8 +1,9 @@
 """The mark: the tag by which a fleet announces that it will shut an app down. Its text, and how a
 server reads its own.
 
-Reading marks is optional. If the role may not (``sagemaker:ListTags``), no mark is shown, and the
-server tries again an hour later. After other failures, the last marks that were read stay.
+Marks are read while somebody looks at the status: nobody else needs them. Reading them is
+optional. If the role may not (``sagemaker:ListTags``), no mark is shown, and the server tries again
+an hour later. After other failures, the last marks that were read stay.
 """
 
 from __future__ import annotations
@@ -51,16 +52,15 @@ def mark_of(text: str) -> Mark | None:
         return None
 
 
-#: The share of the interval after which marks are read again. Checks take different times, so one
-#: that is meant to read them may come a little early.
-EARLY = 0.9
+#: Seconds that a reader of the status waits for the marks.
+PATIENCE = 1.0
 
 
 class Marks:
-    """The marks of this server's own apps, read now and then beside the checks."""
+    """The marks of this server's own apps."""
 
     def __init__(self, host: Host, aws: Aws, interval: timedelta, log: logging.Logger) -> None:
-        """``interval`` is the time from one reading to the next."""
+        """``interval`` is the least time from one reading to the next."""
         self._host = host
         self._aws = aws
         self._interval = interval.total_seconds()
@@ -81,15 +81,16 @@ class Marks:
             if mark is not None and now - mark.shutdown_at < LEFT_OVER_AFTER
         }
 
-    def begin(self, apps: Iterable[App]) -> None:
-        """Reads them if it is time, while the caller goes on."""
+    async def refresh(self, apps: Iterable[App]) -> None:
+        """Reads them if it is time. Returns after ``PATIENCE``, while the reading goes on."""
         up = [app for app in apps if app.status is AppStatus.IN_SERVICE]
         loop = asyncio.get_running_loop()
         is_busy = self._task is not None and not self._task.done()
         if not up or is_busy or loop.time() < self._not_before:
             return
-        self._not_before = loop.time() + self._interval * EARLY
+        self._not_before = loop.time() + self._interval
         self._task = loop.create_task(self._read(up))
+        await asyncio.wait({self._task}, timeout=PATIENCE)
 
     async def stop(self) -> None:
         """Ends a reading that is under way."""

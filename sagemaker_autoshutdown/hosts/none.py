@@ -15,7 +15,7 @@ class NoneAdapter(SingleAppAdapter):
     def __init__(self, host: Host, aws: Aws, not_before: datetime | None = None) -> None:
         self.host = host
 
-    async def list_apps(self, now: datetime, *, afresh: bool = True) -> tuple[App, ...]:
+    async def list_apps(self, now: datetime) -> tuple[App, ...]:
         """None."""
         return ()
 

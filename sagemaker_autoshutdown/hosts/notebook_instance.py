@@ -23,7 +23,7 @@ _STATUS = {
 class NotebookInstanceAdapter(SingleAppAdapter):
     """The notebook instance, as the one app of its own type."""
 
-    async def _describe(self, now: datetime) -> tuple[App]:
+    async def list_apps(self, now: datetime) -> tuple[App]:
         """This machine."""
         answer = await self._aws.call(
             "sagemaker", "DescribeNotebookInstance", NotebookInstanceName=self.host.app_name

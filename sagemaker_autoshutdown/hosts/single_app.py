@@ -4,15 +4,12 @@ runs."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from ..aws import Aws
 from ..model import App, AppStatus, AppType, Host
 from .runs import Listed, RunTracker, not_known
-
-#: How long SageMaker's word is good that the app is in service: its server runs in it, so it is.
-GOOD_FOR = timedelta(minutes=5)
 
 
 class SingleAppAdapter:
@@ -23,24 +20,9 @@ class SingleAppAdapter:
         self.host = host
         self._aws = aws
         self._runs = RunTracker(not_before)
-        self._described: tuple[App] | None = None
-        self._described_at: datetime | None = None
 
-    async def list_apps(self, now: datetime, *, afresh: bool = True) -> tuple[App, ...]:
-        """The one app. An answer is used again for ``GOOD_FOR``, unless ``afresh``, as long as the
-        app is in service."""
-        app, at = self._described, self._described_at
-        if not afresh and app is not None and at is not None and at <= now < at + GOOD_FOR:
-            return app
-        self._described = None
-        app = await self._describe(now)
-        if app[0].status is AppStatus.IN_SERVICE and not app[0].unseen:
-            self._described, self._described_at = app, now
-        return app
-
-    async def _describe(self, now: datetime) -> tuple[App]:
-        """The app as SageMaker describes it now. Raises
-        :class:`~sagemaker_autoshutdown.aws.AwsError`."""
+    async def list_apps(self, now: datetime) -> tuple[App, ...]:
+        """The one app."""
         raise NotImplementedError
 
     def _app(

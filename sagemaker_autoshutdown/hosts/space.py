@@ -22,7 +22,7 @@ class SpaceAdapter(SingleAppAdapter):
             "AppName": self.host.app_name,
         }
 
-    async def _describe(self, now: datetime) -> tuple[App]:
+    async def list_apps(self, now: datetime) -> tuple[App]:
         """This server's own app."""
         answer = await self._aws.call("sagemaker", "DescribeApp", **self._key)
         said = member(answer, "Status", "sagemaker:DescribeApp")

@@ -73,7 +73,7 @@ class Monitor:
             lambda app_name, kernels: self._guarded(self._ask_and_act(app_name, kernels))
         )
         self._problems = Problems(problems, now, log)
-        self._observer = Observer(adapter, reader, self._problems, now)
+        self._observer = Observer(adapter, reader, self._problems, now, self._poll)
         self._decisions = Decisions(settings, self.host.owner, self._questions)
         self._marks = marks
         self._jumps = JumpDetector()
@@ -161,6 +161,11 @@ class Monitor:
         """Check now."""
         self._alarm.ring()
 
+    def check_afresh(self) -> None:
+        """Somebody looks at the apps: check now, and ask SageMaker for them."""
+        self._observer.forget_apps()
+        self.wake()
+
     @property
     def _checking(self) -> asyncio.Lock:
         if self._check_lock is None:
@@ -184,8 +189,6 @@ class Monitor:
             self._act(now)
             await asyncio.sleep(0)  # with many kernels, either half takes a millisecond
             self._announce_check(now, asyncio.get_running_loop().time() - began_at)
-            if self._marks is not None:
-                self._marks.begin(self._observer.snapshot.apps)
 
     def _act(self, now: datetime) -> None:
         """Begins everything that is due: questions to kernels before a warning and before a
@@ -246,12 +249,14 @@ class Monitor:
 
     def _accepted(self, app: App, reason: Reason) -> None:
         self._decisions.withdraw(app.name)
+        self._observer.forget_apps()
         self.announcements.accepted(app, reason, self.now())
         self._announce_status()
         self.wake()
 
     def _failed(self, app: App, reason: Reason, failure: ShutdownFailure) -> None:
         now = self.now()
+        self._observer.forget_apps()
         # A request was for its moment: the user may be working since then.
         if self._decisions.withdraw(app.name):
             self._decide(now)
@@ -332,6 +337,11 @@ class Monitor:
             totals=self._costs.totals(),
             recording_error=self._costs.recording_error,
         )
+
+    async def refresh_marks(self) -> None:
+        """Somebody looks at the status: reads a fleet's marks for it, if those are old."""
+        if self._marks is not None:
+            await self._marks.refresh(self._observer.snapshot.apps)
 
     def app(self, app_name: str) -> AppView:
         """One app of the status. Raises ``UnknownApp``."""

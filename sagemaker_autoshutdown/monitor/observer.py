@@ -7,18 +7,20 @@ seen; other modules decide what follows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from ..activity.reader import ActivityReader, ObservedActivity
 from ..aws import AwsError
 from ..hosts import HostAdapter
-from ..model import App, AppStatus, Snapshot
+from ..model import App, AppStatus, Snapshot, Work, WorkKind
 from .problems import Problems
 
 #: Seconds for observing kernels and terminals, which must not hold up the loop for ever.
 READ_TIMEOUT = 60
+#: Checks for which one answer of SageMaker about the apps is used while nothing happens to them.
+APPS_GOOD_FOR = 5
 
 
 class Observer:
@@ -30,11 +32,18 @@ class Observer:
         reader: ActivityReader,
         problems: Problems,
         now: Callable[[], datetime],
+        interval: timedelta,
     ) -> None:
+        """``interval`` is the time from one check to the next."""
         self._adapter = adapter
         self._reader = reader
         self._problems = problems
         self._now = now
+        self._apps_good_for = interval * APPS_GOOD_FOR
+        #: When SageMaker was asked for the apps, if its answer can be used again; and the kernels
+        #: and terminals that were there.
+        self._asked_at: datetime | None = None
+        self._things: frozenset[tuple[WorkKind, str]] = frozenset()
         #: The last observation.
         self.snapshot = Snapshot((), ())
         #: Notes for readers on how the observation was made.
@@ -43,14 +52,25 @@ class Observer:
         self.complete_at: datetime | None = None
 
     async def observe(self, *, afresh: bool = True) -> datetime:
-        """Sees everything; returns the time of the observation. Unless ``afresh``, a recent answer
-        of SageMaker about the app that this server runs in will do."""
-        apps, apps_error = await self._list_apps(afresh)
+        """Sees everything; returns the time of the observation. Unless ``afresh``, SageMaker's last
+        answer will do for some checks: as long as all apps are in service, and no kernel and no
+        terminal comes or goes."""
+        apps, apps_error = self.snapshot.apps, ""
         # Kernels last: their state changes by the second.
+        if not afresh and self._apps_are_good():
+            activity = await self._read_activity(apps)
+            if activity.error or _things(activity.work) == self._things:
+                return self._take(apps, apps_error, activity)
+        apps, apps_error = await self._list_apps()
         activity = ObservedActivity()
         if any(app.status is AppStatus.IN_SERVICE for app in apps):
             activity = await self._read_activity(apps)
+        self._things = _things(activity.work)
         return self._take(apps, apps_error, activity)
+
+    def forget_apps(self) -> None:
+        """Something happened to an app: ask SageMaker at the next check."""
+        self._asked_at = None
 
     async def observe_activity(self) -> datetime:
         """Sees again the activity in the known apps; returns the time of the observation."""
@@ -64,6 +84,7 @@ class Observer:
 
     def lose_sight(self, why: str) -> None:
         """Discards the observation."""
+        self.forget_apps()
         self.snapshot = replace(self.snapshot, apps_error=why)
 
     def page_closed(self) -> None:
@@ -74,15 +95,24 @@ class Observer:
         """The clock was set: shift the times of earlier use with it."""
         self._reader.clock_jumped(jump)
 
-    async def _list_apps(self, afresh: bool) -> tuple[tuple[App, ...], str]:
+    def _apps_are_good(self) -> bool:
+        asked_at = self._asked_at
+        return asked_at is not None and asked_at <= self._now() < asked_at + self._apps_good_for
+
+    async def _list_apps(self) -> tuple[tuple[App, ...], str]:
         """The apps, and the error that kept them from being listed; then the apps are the last
         seen ones."""
+        self.forget_apps()
+        asked_at = self._now()
         try:
-            apps = await self._adapter.list_apps(self._now(), afresh=afresh)
+            apps = await self._adapter.list_apps(asked_at)
         except AwsError as error:
             self._problems.apps_unseen(error)
             return self.snapshot.apps, str(error)
         self._problems.apps_unseen(None)
+        # Another status changes by itself, and the first app may come at any time.
+        if apps and all(app.status is AppStatus.IN_SERVICE and not app.unseen for app in apps):
+            self._asked_at = asked_at
         return apps, ""
 
     async def _read_activity(self, apps: tuple[App, ...]) -> ObservedActivity:
@@ -105,3 +135,9 @@ class Observer:
         if not apps_error and not activity.error:
             self.complete_at = now
         return now
+
+
+def _things(work: Iterable[Work]) -> frozenset[tuple[WorkKind, str]]:
+    """The kernels and terminals: one that comes or goes may have come or gone with its app."""
+    kinds = (WorkKind.KERNEL, WorkKind.TERMINAL)
+    return frozenset((item.kind, item.id) for item in work if item.kind in kinds)

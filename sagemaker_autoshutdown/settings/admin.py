@@ -196,7 +196,8 @@ class SageMakerAutoShutdown(LoggingConfigurable):
     poll_interval = Number(
         60.0,
         help="Seconds between two checks of kernels, terminals and apps. Deadlines are kept to "
-        "the second in any case. A new app or new activity is noticed this much later at most.",
+        "the second in any case. New activity is noticed this much later at most, a new app "
+        "without a kernel or terminal five checks later.",
     ).tag(config=True)
 
     warning_time = Number(

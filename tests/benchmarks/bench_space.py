@@ -22,7 +22,7 @@ SCENES = {
 TIMES = 10
 #: How long the server's own CPU is measured, in seconds.
 IDLE = 10
-#: SageMaker is asked for the app, and for its tags, every five minutes.
+#: SageMaker is asked for the app every five minutes.
 CHECKS_PER_HOUR, ASKED_PER_HOUR = 60, 12
 
 
@@ -34,8 +34,7 @@ def main() -> None:
         "The first kernels are ipykernels, the hundred real but smaller ones; the processes sleep",
         "in a terminal. A check every 2.5 s; the server's own CPU meanwhile is taken off. Stall:",
         "the longest single callback of the event loop, by the clock and in CPU time. An hour has",
-        f"{CHECKS_PER_HOUR} checks, and asks SageMaker for the app and its tags",
-        f"{ASKED_PER_HOUR} times.",
+        f"{CHECKS_PER_HOUR} checks, and asks SageMaker for the app {ASKED_PER_HOUR} times.",
         f"Load of this machine: {' '.join(f'{load:.1f}' for load in os.getloadavg())}.",
     )
     rows = []
@@ -53,7 +52,7 @@ def main() -> None:
         assert found["processes"] >= ipykernels + small_kernels + processes
         each, idle = found["each"], found["cpu_per_second"]
         spent = statistics.mean(cost["cpu"] - idle * cost["wall"] for cost in each)
-        asked = found["describing"] + found["tags"]
+        asked = found["describing"]
         hour = spent * CHECKS_PER_HOUR + asked * ASKED_PER_HOUR
         rows.append(
             [

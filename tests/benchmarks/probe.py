@@ -34,7 +34,6 @@ class Cost:
     cpu: float = 0.0
     lag: float = 0.0
     wall: float = 0.0
-    longest: str = ""
 
 
 @dataclass
@@ -61,8 +60,7 @@ def timed_callbacks(cost: Cost) -> Iterator[None]:
         cost.stall_cpu = max(cost.stall_cpu, took_cpu)
         cost.held += took
         cost.held_cpu += took_cpu
-        if took > cost.stall:
-            cost.stall, cost.longest = took, repr(handle)[:300]
+        cost.stall = max(cost.stall, took)
 
     events.Handle._run = run  # type: ignore[method-assign,assignment]
     try:

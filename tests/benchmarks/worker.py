@@ -70,13 +70,19 @@ class Worker:
         return self.served.monitor
 
     async def checks(self) -> dict[str, Any]:
-        """Our own check, as the loop makes it."""
+        """Our own check, as the loop makes it: every fifth one ``lists_apps``."""
         monitor = self.monitor
         await monitor.stop()
         started = time.perf_counter()
         await monitor.check()
         first = time.perf_counter() - started
-        costs = await measure(monitor.check, self.plan["times"])
+
+        async def check() -> None:
+            if self.plan.get("lists_apps"):
+                monitor._observer.forget_apps()
+            await monitor.check()
+
+        costs = await measure(check, self.plan["times"])
         apps = monitor.status().apps
         return {
             **costs.as_dict(),
@@ -99,13 +105,11 @@ class Worker:
         costs = await measure(monitor.check, self.plan["times"], pause=APART, warm_up=2, beats=0)
         adapter = monitor._observer._adapter
         describing = await measure(lambda: adapter.list_apps(utcnow()), self.plan["times"])
-        tags = await measure(self._read_tags, self.plan["times"])
         (app,) = monitor.status().apps
         return {
             **costs.as_dict(),
             **idle,
             "describing": statistics.mean(cost.cpu for cost in describing.each),
-            "tags": statistics.mean(cost.cpu for cost in tags.each),
             "processes": len(ProcFs().read()),
             "state": app.state.value,
             "work": len(app.work),

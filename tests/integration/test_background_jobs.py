@@ -103,6 +103,40 @@ class TestOneProcess:
         assert holds(one)
         assert not holds(one)
 
+    def test_connections_are_not_read_while_hardly_anything_goes_over_the_network(self) -> None:
+        one = machine()
+        one.open_sockets[JOB] = [7]
+        for sent in (40_000, 49_000, 51_000, 90_000, 100_000, 102_000):
+            one.bytes_sent[7] = sent
+            assert not holds(one)
+        assert one.connections_read == 3  # at first, and where 50,000 more had gone over it
+
+    def test_what_went_over_a_connection_in_quiet_hours_is_no_work_of_a_busy_minute(self) -> None:
+        one = machine("ssh", "ssh", "-N", "host")
+        one.open_sockets[JOB] = [7]
+        for minute in range(600):
+            one.bytes_sent[7] = 20_000 * minute
+            assert not holds(one)
+        one.bytes_sent[8] = 600 * MB
+        assert not holds(one)
+
+    def test_work_that_follows_quiet_hours_is_seen_at_the_next_check(self) -> None:
+        one = machine("python", "python", "train.py")
+        one.open_sockets[JOB] = [7]
+        for minute in range(60):
+            one.bytes_sent[7] = 1000 * minute
+            assert not holds(one)
+        one.bytes_sent[7] += 7 * MB
+        assert holds(one)
+
+    def test_where_interfaces_do_not_tell_connections_are_read_each_time(self) -> None:
+        one = machine("python", "python", "train.py")
+        one.carried = lambda: None  # type: ignore[method-assign]
+        one.open_sockets[JOB] = [7]
+        assert not holds(one)
+        one.bytes_sent[7] = 7 * MB
+        assert holds(one)
+
     def test_waiting_for_a_slow_disk_is_work_for_a_limited_time(self) -> None:
         one = machine("python", "python", "train.py", waiting_for=3600)
         assert not holds(one)

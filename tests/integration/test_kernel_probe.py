@@ -16,6 +16,8 @@ from sagemaker_autoshutdown.activity.kernel_probe import Answer, Told
 from sagemaker_autoshutdown.activity.other_servers import OtherServer, OtherServers
 from sagemaker_autoshutdown.activity.own_api import server_token
 
+from .ready_kernel import ready_kernel
+
 
 def answers(told: Mapping[str, Told]) -> dict[str, Answer]:
     return {kernel_id: each.answer for kernel_id, each in told.items()}
@@ -23,10 +25,7 @@ def answers(told: Mapping[str, Told]) -> dict[str, Answer]:
 
 async def started(server: ServerApp) -> str:
     """A kernel that is up: on a busy machine that takes longer than an answer may."""
-    kernel_id = str(await server.kernel_manager.start_kernel(kernel_name="python3"))
-    client: Any = server.kernel_manager.get_kernel(kernel_id).client()
-    client.start_channels()
-    await client.wait_for_ready(timeout=180)
+    kernel_id, client = await ready_kernel(server)
     client.stop_channels()
     return kernel_id
 

@@ -21,6 +21,7 @@ from sagemaker_autoshutdown.model import Work
 
 from ..virtual import SPACE
 from ..worlds import app
+from .ready_kernel import ready_kernel
 
 #: A cell that is silent until its file appears.
 SILENT_CELL = "import time, pathlib\nwhile not pathlib.Path({!r}).exists(): time.sleep(0.01)"
@@ -79,11 +80,8 @@ class Scene:
 @asynccontextmanager
 async def one_kernel(server: ServerApp) -> AsyncIterator[Scene]:
     scene = Scene(server)
-    scene.kernel_id = str(await scene.manager.start_kernel(kernel_name="python3"))
-    scene.client = scene.manager.get_kernel(scene.kernel_id).client()
-    scene.client.start_channels()
+    scene.kernel_id, scene.client = await ready_kernel(server)
     try:
-        await scene.client.wait_for_ready(timeout=180)
         await scene.until_state("idle")
         yield scene
     finally:

@@ -34,5 +34,24 @@ def test_what_goes_over_a_connection_is_counted_and_told_whose_it_is(
         assert tcp.grown(before, before) == {}
 
 
+def test_all_that_goes_over_connections_goes_over_interfaces() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()[:2]) as client,
+        server.accept()[0] as here,
+    ):
+        before, carried = tcp.connections(), tcp.carried()
+        client.sendall(b"x" * 123_456)
+        received = 0
+        while received < 123_456:
+            received += len(here.recv(65536))
+        ours = {os.fstat(each.fileno()).st_ino for each in (client, here)}
+        grown = tcp.grown(before, tcp.connections())
+        now = tcp.carried()
+        assert carried is not None
+        assert now is not None
+        assert now - carried >= sum(grown[inode] for inode in ours) >= 2 * 123_456
+
+
 def test_a_process_that_is_gone_has_no_sockets() -> None:
     assert tcp.inodes_of(0) == []

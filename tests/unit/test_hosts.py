@@ -13,7 +13,7 @@ import pytest
 
 from sagemaker_autoshutdown.activity.process_table import machine_started_at
 from sagemaker_autoshutdown.aws import Aws
-from sagemaker_autoshutdown.hosts import HostAdapter, adapter_for, detect
+from sagemaker_autoshutdown.hosts import adapter_for, detect
 from sagemaker_autoshutdown.hosts.classic import ClassicAdapter
 from sagemaker_autoshutdown.hosts.runs import Listed, RunTracker
 from sagemaker_autoshutdown.model import AppStatus, Host, HostKind, OwnerKind
@@ -303,53 +303,6 @@ async def test_an_app_in_a_status_that_is_not_known_is_not_judged(
     (found,) = await adapter_for(host, FakeAws(answer)).list_apps(at(hours=1))
     assert found.unseen
     assert "Resting" in found.failure
-
-
-IN_SERVICE = {"Status": "InService", "CreationTime": START}
-
-
-class TestOneAppInWhichTheServerRuns:
-    """It is described anew every five minutes, not at every check."""
-
-    def adapter(self, *answers: dict[str, Any]) -> tuple[HostAdapter, FakeAws]:
-        aws = FakeAws(*answers)
-        return adapter_for(SPACE, aws), aws
-
-    async def test_a_thousand_spaces_do_not_ask_a_thousand_times_a_minute(self) -> None:
-        adapter, aws = self.adapter(IN_SERVICE, IN_SERVICE)
-        for minute in range(10):
-            (found,) = await adapter.list_apps(at(minutes=minute), afresh=False)
-            assert found.status is AppStatus.IN_SERVICE
-        assert len(aws.asked) == 2
-
-    async def test_before_something_is_done_the_answer_is_no_old_one(self) -> None:
-        adapter, _ = self.adapter(IN_SERVICE, {**IN_SERVICE, "Status": "Deleting"})
-        await adapter.list_apps(START, afresh=False)
-        (found,) = await adapter.list_apps(at(minutes=1), afresh=True)
-        assert found.status is AppStatus.DELETING
-
-    async def test_an_app_that_is_not_in_service_is_followed_at_every_check(self) -> None:
-        statuses = ("Pending", "Resting", "Deleting", "InService")
-        adapter, aws = self.adapter(*({**IN_SERVICE, "Status": each} for each in statuses))
-        for minute in range(6):
-            await adapter.list_apps(at(minutes=minute), afresh=False)
-        assert len(aws.asked) == len(statuses)
-
-    @pytest.mark.parametrize("status", ["Deleting", "Resting"])
-    async def test_an_app_that_has_left_service_is_not_taken_for_what_it_was(
-        self, status: str
-    ) -> None:
-        adapter, aws = self.adapter(IN_SERVICE, {**IN_SERVICE, "Status": status}, IN_SERVICE)
-        await adapter.list_apps(START, afresh=False)
-        await adapter.list_apps(at(minutes=1), afresh=True)
-        await adapter.list_apps(at(minutes=2), afresh=False)
-        assert len(aws.asked) == 3
-
-    async def test_a_clock_that_was_set_back_does_not_make_an_answer_good_for_longer(self) -> None:
-        adapter, aws = self.adapter(IN_SERVICE, IN_SERVICE)
-        await adapter.list_apps(at(hours=5), afresh=False)
-        await adapter.list_apps(START, afresh=False)
-        assert len(aws.asked) == 2
 
 
 def test_the_start_of_the_machine_is_known_without_psutil(monkeypatch: pytest.MonkeyPatch) -> None:

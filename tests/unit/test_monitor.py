@@ -30,6 +30,7 @@ from sagemaker_autoshutdown.model import (
 
 from ..virtual import (
     BROKEN,
+    CLASSIC,
     DENIED,
     NOTEBOOK_INSTANCE,
     SPACE,
@@ -118,13 +119,6 @@ class TestDeadlines:
         (app,) = one.status.apps
         assert app.state is State.SHUTTING_DOWN
 
-    def test_a_new_app_is_seen_within_the_poll_interval(self, make: Callable[..., Server]) -> None:
-        one = make("a", poll_interval=60).start()
-        one.run(minutes=30, seconds=1)
-        one.sagemaker.apps.append(SageMakerApp("new", created_at=one.now()))
-        one.run(minutes=31, seconds=1)
-        assert one.app("new").run_started_at >= at(minutes=30)
-
     def test_the_next_check_is_told_before_it_comes(self, make: Callable[..., Server]) -> None:
         one = make("a").start()
         one.run(minutes=10, seconds=30)
@@ -137,6 +131,124 @@ class TestDeadlines:
         one.sagemaker.errors["DeleteApp"] = BROKEN
         one.run(hours=12)
         assert one.jupyter.observations < 12 * 60 + 20
+
+
+class TestHowOftenSageMakerIsAsked:
+    """Every fifth check, and whenever there is a reason."""
+
+    @pytest.fixture(params=[CLASSIC, SPACE, NOTEBOOK_INSTANCE], ids=lambda host: host.kind.value)
+    def one(self, request: pytest.FixtureRequest, make: Callable[..., Server]) -> Server:
+        """A server of each host whose app is in service."""
+        host: Host = request.param
+        return make(host.app_name or "a", host=host)
+
+    @staticmethod
+    def listings(one: Server) -> int:
+        """How often SageMaker was asked for the apps."""
+        operations = ("ListApps", "DescribeApp", "DescribeNotebookInstance")
+        asked = (one.sagemaker.of(operation) for operation in operations)
+        return sum(map(len, asked))
+
+    def test_a_thousand_servers_do_not_ask_a_thousand_times_a_minute(self, one: Server) -> None:
+        one.start().run(minutes=14.5)
+        assert one.jupyter.observations == 15
+        assert self.listings(one) == 3
+
+    def test_a_new_app_is_seen_with_its_first_kernel(self, make: Callable[..., Server]) -> None:
+        one = make("a").start()
+        one.run(minutes=31)
+        one.sagemaker.apps.append(SageMakerApp("new", created_at=one.now()))
+        one.jupyter.kernel_models = [kernel_model("new", "busy")]
+        one.run(minutes=32, seconds=1)
+        assert one.app("new").state is State.BUSY
+
+    def test_a_new_app_is_seen_with_its_first_terminal(self, make: Callable[..., Server]) -> None:
+        one = make("a").start()
+        one.run(minutes=31)
+        one.sagemaker.apps.append(SageMakerApp("new", created_at=one.now()))
+        one.jupyter.terminal_models = [{"name": "arn:x", "last_activity": None}]
+        one.run(minutes=32, seconds=1)
+        assert one.app("new").run_started_at >= at(minutes=30)
+
+    def test_an_app_that_goes_with_its_kernels_is_not_shown_for_longer(
+        self, make: Callable[..., Server]
+    ) -> None:
+        one = make("a", "b")
+        one.jupyter.kernel_models = [kernel_model("a", "busy"), kernel_model("b", "busy")]
+        one.start().run(minutes=31)
+        del one.jupyter.kernel_models[1], one.sagemaker.apps[1]
+        one.run(minutes=32, seconds=1)
+        assert [app.app_name for app in one.status.apps] == ["a"]
+
+    def test_an_app_without_kernels_is_seen_five_checks_later(
+        self, make: Callable[..., Server]
+    ) -> None:
+        one = make("a", poll_interval=30).start()
+        one.run(minutes=30, seconds=1)
+        one.sagemaker.apps.append(SageMakerApp("new", created_at=one.now()))
+        one.run(minutes=32, seconds=31)
+        assert one.app("new").run_started_at >= at(minutes=30)
+
+    def test_who_opens_the_panel_sees_what_is_there(self, make: Callable[..., Server]) -> None:
+        one = make("a").start()
+        one.run(minutes=30, seconds=1)
+        one.sagemaker.apps.append(SageMakerApp("new", created_at=one.now()))
+        one.monitor.check_afresh()
+        one.run(minutes=30, seconds=2)
+        assert one.app("new").run_started_at >= at(minutes=30)
+
+    def test_with_no_app_yet_the_first_is_seen_at_the_next_check(
+        self, make: Callable[..., Server]
+    ) -> None:
+        one = make("a")
+        one.sagemaker.apps.clear()
+        one.start().run(minutes=30, seconds=1)
+        one.sagemaker.apps.append(SageMakerApp("new", created_at=one.now()))
+        one.run(minutes=31, seconds=1)
+        assert one.app("new").run_started_at >= at(minutes=30)
+
+    def test_an_app_that_is_not_in_service_is_followed_at_every_check(self, one: Server) -> None:
+        one.sagemaker.apps[0].status = "Pending"
+        one.start()
+        for minute, status in enumerate(("Resting", "Deleting", "InService")):
+            one.run(minutes=minute, seconds=1)
+            one.sagemaker.apps[0].status = status
+        one.run(minutes=7, seconds=30)
+        assert self.listings(one) == 4
+
+    def test_what_became_of_a_shutdown_is_followed_at_every_check(
+        self, make: Callable[..., Server]
+    ) -> None:
+        one = make("a").start()
+        one.run(minutes=1)
+        one.do(one.commands.shut_down("a"))
+        one.sagemaker.apps.clear()
+        one.run(minutes=2, seconds=1)
+        assert one.status.apps == ()
+
+    def test_after_a_failure_it_is_asked_at_the_next_check(self, one: Server) -> None:
+        operations = ("ListApps", "DescribeApp", "DescribeNotebookInstance")
+        one.start().run(minutes=4, seconds=30)
+        one.sagemaker.errors = dict.fromkeys(operations, DENIED)
+        one.run(minutes=5, seconds=30)
+        assert [app.state for app in one.status.apps] == [State.UNKNOWN]
+        one.sagemaker.errors = {}
+        one.run(minutes=6, seconds=30)
+        assert [app.state for app in one.status.apps] == [State.IDLE]
+
+    def test_kernels_that_could_not_be_read_did_not_go(self, one: Server) -> None:
+        one.start().run(minutes=1)
+        one.jupyter.kernel_models = RuntimeError("no answer")
+        one.run(minutes=4, seconds=30)
+        assert self.listings(one) == 1
+
+    def test_a_clock_that_was_set_back_does_not_make_an_answer_good_for_longer(
+        self, one: Server
+    ) -> None:
+        one.start().run(minutes=1)
+        one.clock_error = timedelta(hours=-5)
+        one.run(minutes=2, seconds=30)
+        assert self.listings(one) == 2
 
 
 class TestEachAppOnItsOwn:
@@ -393,7 +505,7 @@ class TestWhatAwsAnswers:
         assert deleted(one) == []
         problem = one.problems()["access_denied"]
         assert problem.iam_action == "sagemaker:ListApps"
-        assert problem.since == at(minutes=6)
+        assert problem.since == at(minutes=10)
         assert [app.state for app in one.status.apps] == [State.UNKNOWN, State.UNKNOWN]
 
         del one.sagemaker.errors["ListApps"]
@@ -458,12 +570,12 @@ class TestUnseen:
         self, make: Callable[..., Server], caplog: pytest.LogCaptureFixture
     ) -> None:
         one = make("a").start()
-        one.run(minutes=5, seconds=1)
+        one.run(minutes=4, seconds=1)
         one.sagemaker.errors["ListApps"] = ZeroDivisionError("a bug")
-        one.run(minutes=8, seconds=30)
+        one.run(minutes=7, seconds=30)
         problem = one.problems()["check_failed"]
         assert "ZeroDivisionError" in problem.message
-        assert problem.since == at(minutes=6)
+        assert problem.since == at(minutes=5)
         assert not one.overdue()
         one.run(minutes=10)
         assert one.overdue()
@@ -673,7 +785,7 @@ class TestUsers:
         one.sagemaker.apps.clear()
         one.run(minutes=3)
         one.sagemaker.apps = [SageMakerApp("a", created_at=one.now())]
-        one.run(minutes=5)
+        one.run(minutes=6)
         assert one.app("a").kept_until is None
 
     @pytest.mark.parametrize("hours", [-1, 0, 24.1, 1e5])
@@ -768,7 +880,7 @@ class TestUsers:
             with pytest.raises(UnknownApp, match="'z'"):
                 one.do(work)
         one.sagemaker.apps[0].status = "Pending"
-        one.run(minutes=3)
+        one.run(minutes=6)
         with pytest.raises(Conflict, match="Pending"):
             one.do(one.commands.keep_alive("a", at(hours=1)))
 
@@ -778,7 +890,7 @@ class TestUsers:
         one = make("a").start()
         one.run(minutes=1)
         one.sagemaker.errors["ListApps"] = DENIED
-        one.run(minutes=3)
+        one.run(minutes=6)
         with pytest.raises(Conflict, match="Try again later"):
             one.do(one.commands.shut_down("a"))
 
@@ -975,7 +1087,10 @@ class TestLife:
         one.sagemaker.errors["ListApps"] = 0.25
         one.start()
         one.run(minutes=2)
-        assert [check.duration for check in one.notebook.checks] == [timedelta(seconds=0.25)] * 2
+        assert [check.duration for check in one.notebook.checks] == [
+            timedelta(seconds=0.25),
+            timedelta(0),
+        ]
 
 
 async def _call(function: Callable[[], None]) -> None:

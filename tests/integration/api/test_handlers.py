@@ -19,6 +19,7 @@ from tests import spec
 from tests.localstudio.faults import Fault
 from tests.localstudio.testing import BlockingStudio
 
+from ..ready_kernel import ready_kernel
 from .conftest import CPU_APP, GPU_APP, Call
 
 
@@ -477,14 +478,10 @@ class TestWithoutToken:
 async def test_f14_no_request_of_ours_counts_as_activity(
     checked: Call, jp_serverapp: Any, jp_fetch: Any
 ) -> None:
-    created = await jp_fetch("api", "kernels", method="POST", body='{"name": "python3"}')
-    kernel_id = json.loads(created.body)["id"]
+    kernel_id, client = await ready_kernel(jp_serverapp)
+    client.stop_channels()
     kernel = jp_serverapp.kernel_manager.get_kernel(kernel_id)
     try:
-        client = kernel.client()
-        client.start_channels()
-        await client.wait_for_ready(timeout=180)
-        client.stop_channels()
         # Its messages reach the server's own listener a little later.
         quiet = 0
         last = kernel.last_activity
