@@ -222,7 +222,7 @@ class BrowserRequests:
         elif path.startswith(self._contents):
             self._saved(path[len(self._contents) :], request)
         elif _is_proxied(handler):
-            self._web_request(f"{request.method} {request.path}")
+            self._web_request(request)
         elif not self._is_restoring:
             self._opened_or_closed(request.method, path.removeprefix(self._base))
 
@@ -251,7 +251,7 @@ class BrowserRequests:
                 self._download(handler)
         elif _is_proxied(handler):
             if request.headers.get("Sec-Fetch-User") == "?1":
-                self._web_request(f"{request.method} {request.path}")
+                self._web_request(request)
         elif path.startswith(self._pages) and "/api/" not in path:
             self._page_loaded_at = self._now()
 
@@ -303,10 +303,16 @@ class BrowserRequests:
             if not self._periodic.recurs(("edit", handler.request.path), now):
                 self.document = Use("a shared document", now)
 
-    def _web_request(self, address: str) -> None:
+    def _web_request(self, request: Any) -> None:
+        # It is heard of when it is answered, and answers take different times.
         now = self._now()
-        if not self._periodic.recurs(address, now):
-            self.web_app = Use(address.partition(" ")[2], now)
+        asked_at = now - timedelta(seconds=request.request_time())
+        address = f"{request.method} {request.path}"
+        # A page that asks for different things at different intervals asks in different words.
+        keys = (address, (address, len(request.body)))
+        recurring = [key for key in keys if self._periodic.recurs(key, asked_at)]
+        if not recurring:
+            self.web_app = Use(request.path, now)
 
     def _web_message(self, handler: Any, message: str | bytes) -> None:
         now, path, length = self._now(), handler.request.path, len(message)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -68,6 +69,8 @@ FLOOD = 500
 QUIET = timedelta(seconds=10)
 #: Content of a message beyond this size is not read; the relevant content is small.
 SMALL = 4096
+#: The state of a widget, which follows, can be large.
+_COMM_ID = re.compile(rb'"comm_id":\s*"([^"]*)"')
 
 
 @dataclass(frozen=True)
@@ -418,9 +421,8 @@ def _is_restoring(request_type: str, content: bytes) -> bool:
 
 def _comm_id(request_type: str, content: bytes) -> str:
     """Whose message this is, to tell a page that sends them by itself: a player, a clock."""
-    if request_type != "comm_msg" or len(content) > SMALL:
-        return ""
-    return str(json.loads(content).get("comm_id") or "")
+    found = _COMM_ID.search(content) if request_type == "comm_msg" else None
+    return "" if found is None else found[1].decode(errors="replace")
 
 
 def _is_unrecorded(request_type: str, content: bytes) -> bool:

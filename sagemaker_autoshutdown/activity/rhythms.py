@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 
 #: After so many bursts in a row at the same interval, a program does it, not a person.
 PERIODIC = 3
+#: So many pages that act at the same interval, each at its own times, are still recognised.
+MOST_AT_ONCE = 4
 #: How much equal intervals may differ: by a quarter of one, within these bounds.
 JITTER = timedelta(seconds=1)
 LEAST_JITTER = timedelta(seconds=0.2)
@@ -27,7 +29,7 @@ class _Rhythm:
     been steady, None if it is not."""
 
     times: deque[datetime] = field(default_factory=lambda: deque(maxlen=STEADY + 1))
-    bursts: deque[datetime] = field(default_factory=lambda: deque(maxlen=PERIODIC + 1))
+    bursts: deque[datetime] = field(default_factory=lambda: deque(maxlen=3 * MOST_AT_ONCE))
     steady_since: datetime | None = None
 
     def note(self, now: datetime) -> None:
@@ -45,8 +47,18 @@ class _Rhythm:
         if self.steady_since is not None and now - self.steady_since >= STEADY_FOR:
             return True
         is_burst_short = now - self.bursts[-1] < PAUSE
-        is_known = len(self.bursts) > PERIODIC
-        return is_burst_short and is_known and _are_equal(_intervals(self.bursts))
+        return is_burst_short and any(map(self._recurs_with, range(1, MOST_AT_ONCE + 1)))
+
+    def _recurs_with(self, pages: int) -> bool:
+        """Whether so many pages take turns: each burst then follows the last one of its own page
+        at the same interval. A person's bursts do so by chance if that need not be exact."""
+        bursts, compared = list(self.bursts), max(PERIODIC, 2 * pages)
+        if len(bursts) < compared + pages:
+            return False
+        pairs = zip(bursts[-compared:], bursts[-compared - pages : -pages])
+        intervals = sorted(after - before for after, before in pairs)
+        is_exact = intervals[-1] - intervals[0] <= LEAST_JITTER
+        return _are_equal(intervals) if pages == 1 else is_exact
 
 
 def _intervals(times: Iterable[datetime]) -> list[timedelta]:

@@ -21,8 +21,10 @@ from pathlib import Path
 EXACT_TO = timedelta(seconds=8)
 #: ``TIOCGPTN`` of Linux: the number of the terminal behind the server's end.
 _GET_NUMBER = 0x80045430
-#: The system call by which programs read, by the machine's kind.
+#: The system call by which programs read, by the machine's kind; and those by which editors and
+#: prompts with keys of their own wait: select, pselect6, poll, ppoll.
 _READ = {"x86_64": "0", "aarch64": "63"}
+_WAIT = {"x86_64": ("23", "270", "7", "271"), "aarch64": ("72", "73")}
 
 
 def last_input(descriptor: int) -> datetime | None:
@@ -50,8 +52,9 @@ def last_input_of(number: int) -> datetime | None:
 
 
 def asks_for_input(number: int, pids: Iterable[int]) -> bool:
-    """Whether a program waits for a line in this terminal that is not to be shown (a password), or
-    one of ``pids`` for a line that is, or for keys, as at the prompt of ``sftp``."""
+    """Whether one of ``pids`` waits for input from this terminal: for a line that is not to be
+    shown (a password) or is, or for keys, as at the prompt of ``sftp`` or in an editor."""
+    pids = list(pids)
     try:
         import termios
 
@@ -65,7 +68,7 @@ def asks_for_input(number: int, pids: Iterable[int]) -> bool:
     finally:
         os.close(terminal)
     takes_lines = bool(modes & termios.ICANON)
-    if takes_lines and not modes & termios.ECHO:
+    if takes_lines and not modes & termios.ECHO and any(map(_is_in_foreground, pids)):
         return True
     return any(_reads_terminal(pid, takes_lines) for pid in pids)
 
@@ -74,6 +77,7 @@ def _reads_terminal(pid: int, takes_lines: bool) -> bool:
     """Whether one of its threads waits for input from a terminal, as far as that may be read. One
     of many that takes keys, not lines, does so while the others work: ``docker run -it``."""
     number = _READ.get(platform.machine())
+    waits = _WAIT.get(platform.machine(), ())
     try:
         threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
         for thread in threads if takes_lines or len(threads) == 1 else ():
@@ -82,6 +86,19 @@ def _reads_terminal(pid: int, takes_lines: bool) -> bool:
                 file = os.readlink(f"/proc/{pid}/fd/{int(call[1], 16)}")  # noqa: PTH115
                 if file == "/dev/tty" or file.startswith("/dev/pts/"):
                     return True
+            if call[0] in waits and not takes_lines and _is_in_foreground(pid):
+                return True
     except (OSError, ValueError, IndexError):
         pass
     return False
+
+
+def _is_in_foreground(pid: int) -> bool:
+    """Whether its terminal's input goes to it and its group, as far as that may be read."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        # proc(5): state, ppid, pgrp, session, tty_nr, tpgid
+        values = stat.rpartition(")")[2].split()
+        return values[2] == values[5]
+    except (OSError, IndexError):
+        return False

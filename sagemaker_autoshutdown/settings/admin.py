@@ -243,6 +243,8 @@ class SageMakerAutoShutdown(LoggingConfigurable):
             *("watch", "*/tensorboard_data_server/*"),
             *("code-server", "*/code-server*/lib/*", "*/code-server*/out/*"),
             *("*/share/code-server/*", "*/.*-server*/out/*", "*/ms-python.vscode-pylance-*"),
+            # What its extensions run for a user.
+            *("!*/vscode_pytest/*", "!*/unittestadapter/*", "!*/terminalserver/*"),
             *("*-langserver*", "*-language-server*", "aws-lsp-*", "lsp_server*", "pylsp", "texlab"),
         ],
         help="Programs that never count as work, wherever they run and whatever they use: "
@@ -250,7 +252,7 @@ class SageMakerAutoShutdown(LoggingConfigurable):
         "pattern. It names a program, or the script or module that an interpreter runs. A pattern "
         "with a slash is a path; one with a blank is a program and a word after it ('aws s3'). "
         "A pattern that begins with '!' takes a program off the list again. "
-        "Child processes count by themselves.",
+        "Child processes count by themselves, but those of 'watch' do not count.",
     ).tag(config=True, live=True)
 
     holding_programs: List[str] = List(

@@ -478,6 +478,21 @@ class TestPrograms:
         one.use(JOB, 30)
         assert observed(one) == {"terminal": [f"{runs[-1]}: 50 % of a CPU"]}
 
+    @pytest.mark.parametrize(
+        "script",
+        [
+            "ms-python.python-2024.22.0/python_files/vscode_pytest/run_pytest_script.py",
+            "ms-python.python-2024.22.0/python_files/unittestadapter/execution.py",
+            "julialang.language-julia-1.105.2/scripts/terminalserver/terminalserver.jl",
+        ],
+    )
+    def test_what_an_ide_runs_for_its_user_counts_though_the_ide_does_not(
+        self, script: str
+    ) -> None:
+        one = machine("python", "python", f"/root/.local/share/code-server/extensions/{script}")
+        one.use(JOB, 30)
+        assert holds(one)
+
     def test_a_name_that_would_break_a_line_of_the_log_is_made_harmless(self) -> None:
         one = machine("x) R\n1 \x1b[2J")
         one.use(JOB, 30)

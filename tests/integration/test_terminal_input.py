@@ -26,6 +26,12 @@ open("/proc/self/comm", "w").write("docker")
 sys.stdin.buffer.raw.read(1)
 """
 
+EDITOR = """
+import select, sys
+open("/proc/self/comm", "w").write("vim")
+select.select([sys.stdin], [], [])
+"""
+
 Begin = Callable[[str], "tuple[int, int]"]
 
 
@@ -60,6 +66,8 @@ def begin() -> Iterator[Begin]:
         ("mkfifo $$.pipe; exec head -1 $$.pipe", False),
         # The prompt of sftp takes keys.
         ("stty raw -echo; exec head -1", True),
+        # An editor, or a debugger's prompt, waits for keys in its own way.
+        (f"stty raw -echo; exec {sys.executable} -c {shlex.quote(EDITOR)}", True),
         # A container takes keys at any time, and works.
         (f"stty raw -echo; exec {sys.executable} -c {shlex.quote(CONTAINER)}", False),
     ],
@@ -71,7 +79,7 @@ def test_who_waits_for_a_line_from_the_user(
     pid, number = begin(command)
     end = time.monotonic() + 60
     # It reads, or sleeps, once it is the last program of the command.
-    while Path(f"/proc/{pid}/comm").read_text().strip() not in ("head", "sleep", "docker"):
+    while Path(f"/proc/{pid}/comm").read_text().strip() not in ("head", "sleep", "docker", "vim"):
         assert time.monotonic() < end
         time.sleep(0.05)
     while asks and not asks_for_input(number, [pid]):
@@ -79,6 +87,24 @@ def test_who_waits_for_a_line_from_the_user(
         time.sleep(0.05)
     time.sleep(0.2)
     assert asks_for_input(number, [pid]) is asks
+
+
+def test_who_asks_for_a_password_says_nothing_of_a_program_in_the_background(
+    begin: Begin, tmp_path: Path
+) -> None:
+    told = tmp_path / "pid"
+    _, number = begin(f"set -m; sleep 1000 & echo $! > {told}; stty -echo; exec sleep 2000")
+    end = time.monotonic() + 60
+    while not told.exists() or not told.read_text().strip():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    background = int(told.read_text())
+    foreground = os.getsid(background)
+    while not asks_for_input(number, [foreground]):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert not asks_for_input(number, [background])
+    os.kill(background, signal.SIGKILL)
 
 
 def test_a_terminal_that_is_gone_asks_nothing() -> None:

@@ -31,6 +31,8 @@ class Listening:
 
     def __init__(self) -> None:
         self.now = START
+        #: Seconds that the answer takes.
+        self.answering = 0.0
         self.heard = BrowserRequests("/jupyterlab/default/", lambda: self.now)
 
     async def request(
@@ -49,6 +51,7 @@ class Listening:
             body=body,
             headers={name.replace("_", "-"): value for name, value in headers.items()},
             arguments={name: [value.encode()] for name, value in parse_qsl(query)},
+            request_time=lambda: self.answering,
         )
         handler: Any = cls() if cls is Proxy else SimpleNamespace()
         handler.request = request
@@ -315,6 +318,37 @@ def test_a_page_that_asks_again_and_again_is_told_at_any_pace(every: float, at_o
     assert last_use < max(25.0, 4 * every)
 
 
+@pytest.mark.parametrize("offsets", [(0, 3), (0, 2.5, 5.1), (0, 2.1, 4.4, 6.6)])
+def test_pages_that_ask_at_the_same_interval_each_at_its_own_times_are_told(
+    offsets: tuple[float, ...],
+) -> None:
+    """Tabs of the same app."""
+    periodic = Periodic()
+    moments = sorted(9.0 * n + each for n in range(20) for each in offsets)
+    found = [periodic.recurs("a", at(seconds=each)) for each in moments]
+    assert all(found[3 * len(offsets) :])
+
+
+async def test_two_intervals_of_a_page_are_told_apart_by_what_it_asks(here: Listening) -> None:
+    moments = sorted([(5.0 * n, b"x") for n in range(60)] + [(7.0 * n, b"xyz") for n in range(40)])
+    for seconds, body in moments:
+        here.now = at(seconds=seconds)
+        await here.request("POST", "/proxy/8050/_dash-update-component", body, cls=Proxy)
+    assert here.heard.web_app is not None
+    assert here.heard.web_app.at < at(seconds=30)
+
+
+async def test_a_page_that_asks_at_a_fixed_interval_is_told_however_long_answers_take(
+    here: Listening,
+) -> None:
+    for n in range(20):
+        here.answering = (0.1, 2.3, 0.6, 1.7)[n % 4]
+        here.now = at(seconds=6 * n + here.answering)
+        await here.request("POST", "/proxy/8050/_dash-update-component", cls=Proxy)
+    assert here.heard.web_app is not None
+    assert here.heard.web_app.at < at(seconds=25)
+
+
 @pytest.mark.parametrize(
     "intervals",
     [
@@ -322,7 +356,7 @@ def test_a_page_that_asks_again_and_again_is_told_at_any_pace(every: float, at_o
         (0.3, 0.4, 1.2, 0.2, 5.0, 0.7, 0.4),
         (0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1),  # a slider that is dragged, and dragged again
         (0.1,) * 57,  # and for longer
-        (60.0, 62.0, 60.0, 62.0, 60.0, 62.0),
+        (60.0, 62.0, 60.5, 63.0, 61.0, 62.5),
     ],
 )
 def test_what_people_click_is_not_taken_for_a_program(intervals: tuple[float, ...]) -> None:

@@ -368,14 +368,15 @@ class TestWhatCountsAsUse:
         moved = kernel.pass_on("comm_msg", data={"method": "update", "state": {"value": 3}})
         assert self.used_after(moved, kernel=kernel)
 
-    def test_a_widget_that_plays_by_itself_does_not_count_for_ever(self) -> None:
+    @pytest.mark.parametrize("size", [10, 10_000])
+    def test_a_widget_that_plays_by_itself_does_not_count_for_ever(self, size: int) -> None:
         kernel = Kernel()
+        data = {"method": "update", "state": {"value": "x" * size}}
         kernel.wait(hours=1)
         for _ in range(100):
             kernel.wait(seconds=1)
-            assert self.used_after(kernel.pass_on("comm_msg", comm_id="play"), kernel=kernel) is (
-                kernel.use.used_at == kernel.now()
-            )
+            played = kernel.pass_on("comm_msg", comm_id="play", data=data)
+            assert self.used_after(played, kernel=kernel) is (kernel.use.used_at == kernel.now())
         assert kernel.use.used_at is not None
         assert kernel.use.used_at <= at(hours=1, seconds=20)
         assert self.used_after(kernel.pass_on("comm_msg", comm_id="slider"), kernel=kernel)
