@@ -25,6 +25,8 @@ _GET_NUMBER = 0x80045430
 #: prompts with keys of their own wait: select, pselect6, poll, ppoll.
 _READ = {"x86_64": "0", "aarch64": "63"}
 _WAIT = {"x86_64": ("23", "270", "7", "271"), "aarch64": ("72", "73")}
+#: ``rt_sigtimedwait``, in which the C library's thread for timers waits: vim has one.
+_TIMER = {"x86_64": "128", "aarch64": "137"}
 
 
 def last_input(descriptor: int) -> datetime | None:
@@ -76,17 +78,20 @@ def asks_for_input(number: int, pids: Iterable[int]) -> bool:
 def _reads_terminal(pid: int, takes_lines: bool) -> bool:
     """Whether one of its threads waits for input from a terminal, as far as that may be read. One
     of many that takes keys, not lines, does so while the others work: ``docker run -it``."""
-    number = _READ.get(platform.machine())
-    waits = _WAIT.get(platform.machine(), ())
+    machine = platform.machine()
     try:
-        threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
-        for thread in threads if takes_lines or len(threads) == 1 else ():
-            call = Path(f"/proc/{pid}/task/{thread}/syscall").read_text(encoding="ascii").split()
-            if call[0] == number:
+        calls = [
+            Path(f"/proc/{pid}/task/{thread}/syscall").read_text(encoding="ascii").split()
+            for thread in os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
+        ]
+        calls = [call for call in calls if call[0] != _TIMER.get(machine)]
+        for call in calls if takes_lines or len(calls) == 1 else ():
+            if call[0] == _READ.get(machine):
                 file = os.readlink(f"/proc/{pid}/fd/{int(call[1], 16)}")  # noqa: PTH115
                 if file == "/dev/tty" or file.startswith("/dev/pts/"):
                     return True
-            if call[0] in waits and not takes_lines and _is_in_foreground(pid):
+            is_editor = not takes_lines and call[0] in _WAIT.get(machine, ())
+            if is_editor and _is_in_foreground(pid):
                 return True
     except (OSError, ValueError, IndexError):
         pass

@@ -26,8 +26,10 @@ open("/proc/self/comm", "w").write("docker")
 sys.stdin.buffer.raw.read(1)
 """
 
+#: As vim does: one thread waits for keys, the C library's own for timers.
 EDITOR = """
-import select, sys
+import select, signal, sys, threading
+threading.Thread(target=signal.sigtimedwait, args=([signal.SIGUSR1], 1000)).start()
 open("/proc/self/comm", "w").write("vim")
 select.select([sys.stdin], [], [])
 """

@@ -15,6 +15,13 @@ from .table import SMD_1, SMD_2, SMD_4, situation
 from .world import LackingError, Space
 
 BURN = "while True: pass"
+#: Takes keys, and waits for them as vim does.
+EDITOR = """
+import select, sys, tty
+tty.setraw(0)
+open('begun', 'w').close()
+select.select([sys.stdin], [], [])
+"""
 #: Writes 1 MB a second and rests in between, as a download does.
 DOWNLOAD = """
 import time
@@ -222,6 +229,14 @@ def _(here: Space) -> None:
     here.type(here.terminal(), _line(copy))
 
 
+@situation("a pull that asks for a message in an editor", in_use=False)
+def _(here: Space) -> None:
+    editor = here.python(EDITOR, "vim")
+    pull = here.python(f"import subprocess; subprocess.run({editor!r})", "git")
+    here.type(here.terminal(), f"{_line(pull)} pull")
+    _begun(here, "begun")
+
+
 @situation("a list of a bucket that was left open in a pager", in_use=False)
 def _(here: Space) -> None:
     aws = _line(here.python("while True: print('a line')", "aws"))
@@ -309,6 +324,13 @@ def _(here: Space) -> None:
     debugpy[1] = debugpy[1].removesuffix("/__main__.py")
     train = here.python(BURN, "train.py")[1]
     here.type(here.terminal(), f"{_line(debugpy)} --connect 127.0.0.1:1 {train} &")
+
+
+@situation("tests that code-server's test explorer runs", in_use=True)
+def _(here: Space) -> None:
+    folder = ".local/share/code-server/extensions/ms-python.python-2024.22.0-universal"
+    tests = here.python(BURN, f"{folder}/python_files/vscode_pytest/run_pytest_script.py")
+    here.type(here.terminal(), f"{_line(tests)} --rootdir=. &")
 
 
 @situation("a program in the background that only waits", in_use=False, in_sample=True, on=(SMD_4,))
