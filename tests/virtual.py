@@ -83,8 +83,11 @@ class _JumpingSelector(selectors.DefaultSelector):
     time = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        # A thread that ends after this line has been heard of by the last look.
+        is_waiting = bool(_threads)
         found = super().select(0)
-        while not found and _threads:
+        while not found and is_waiting:
+            is_waiting = bool(_threads)
             found = super().select(0.01)
         if found or (timeout is not None and timeout <= 0):
             return found

@@ -249,14 +249,12 @@ class Monitor:
 
     def _accepted(self, app: App, reason: Reason) -> None:
         self._decisions.withdraw(app.name)
-        self._observer.forget_apps()
         self.announcements.accepted(app, reason, self.now())
         self._announce_status()
         self.wake()
 
     def _failed(self, app: App, reason: Reason, failure: ShutdownFailure) -> None:
         now = self.now()
-        self._observer.forget_apps()
         # A request was for its moment: the user may be working since then.
         if self._decisions.withdraw(app.name):
             self._decide(now)

@@ -84,7 +84,6 @@ class Observer:
 
     def lose_sight(self, why: str) -> None:
         """Discards the observation."""
-        self.forget_apps()
         self.snapshot = replace(self.snapshot, apps_error=why)
 
     def page_closed(self) -> None:

@@ -226,6 +226,17 @@ class TestHowOftenSageMakerIsAsked:
         one.run(minutes=2, seconds=1)
         assert one.status.apps == ()
 
+    def test_an_app_that_could_not_be_shut_down_because_it_is_gone_goes_from_the_list(
+        self, make: Callable[..., Server]
+    ) -> None:
+        one = make("a", "b").start()
+        one.run(minutes=1)
+        one.sagemaker.errors["DeleteApp"] = failing(ErrorKind.NOT_FOUND, "ResourceNotFound")
+        del one.sagemaker.apps[0]
+        one.do(one.commands.shut_down("a"))
+        one.run(minutes=2, seconds=1)
+        assert [app.app_name for app in one.status.apps] == ["b"]
+
     def test_after_a_failure_it_is_asked_at_the_next_check(self, one: Server) -> None:
         operations = ("ListApps", "DescribeApp", "DescribeNotebookInstance")
         one.start().run(minutes=4, seconds=30)
@@ -236,7 +247,17 @@ class TestHowOftenSageMakerIsAsked:
         one.run(minutes=6, seconds=30)
         assert [app.state for app in one.status.apps] == [State.IDLE]
 
+    def test_a_failure_is_not_covered_by_an_answer_that_came_before_it(self, one: Server) -> None:
+        operations = ("ListApps", "DescribeApp", "DescribeNotebookInstance")
+        one.start().run(hours=1, minutes=51, seconds=30)
+        assert [app.state for app in one.status.apps] == [State.WARNED]
+        one.sagemaker.errors = dict.fromkeys(operations, DENIED)
+        for minute in (52, 53, 54):
+            one.run(hours=1, minutes=minute, seconds=30)
+            assert [app.state for app in one.status.apps] == [State.UNKNOWN]
+
     def test_kernels_that_could_not_be_read_did_not_go(self, one: Server) -> None:
+        one.jupyter.kernel_models = [kernel_model(one.sagemaker.apps[0].name)]
         one.start().run(minutes=1)
         one.jupyter.kernel_models = RuntimeError("no answer")
         one.run(minutes=4, seconds=30)
