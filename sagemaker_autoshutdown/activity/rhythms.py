@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 
 #: After so many bursts in a row at the same interval, a program does it, not a person.
 PERIODIC = 3
-#: So many pages that act at the same interval, each at its own times, are still recognised.
-MOST_AT_ONCE = 4
+#: So many pages that act at the same interval, each at its own times, are still recognised. With
+#: more, people would be taken for pages.
+MOST_AT_ONCE = 2
 #: How much equal intervals may differ: by a quarter of one, within these bounds.
 JITTER = timedelta(seconds=1)
 LEAST_JITTER = timedelta(seconds=0.2)
