@@ -42,6 +42,9 @@ class Classic(Space):
     def kernel(self, path: str = "a.ipynb") -> str:
         return self.studio.start_kernel(self.app, path=path)
 
+    def kernels(self) -> list[dict[str, Any]]:
+        return self.studio.kernels(self.app)
+
     def run(self, kernel: str, code: str, *, wait: bool = True) -> None:
         self.studio.execute(self.app, kernel, code, wait=wait)
 

@@ -119,7 +119,7 @@ def _(here: Space) -> None:
     on=(SMD_1, SMD_2, SMD_4),
 )
 def _(here: Space) -> None:
-    kernel = here.kernel()
+    kernel = here.heard_kernel()
     here.run(kernel, SILENT_CELL, wait=False)
     here.send(kernel, "create_subshell_request", {}, channel="control")
 
@@ -133,7 +133,7 @@ def _(here: Space) -> None:
 
 @situation("a debugger asks while a silent cell runs", in_use=True, on=(SMD_1, CLASSIC))
 def _(here: Space) -> None:
-    kernel = here.kernel()
+    kernel = here.heard_kernel()
     here.run(kernel, SILENT_CELL, wait=False)
     debug_info = {"type": "request", "seq": 1, "command": "debugInfo", "arguments": {}}
     here.send(kernel, "debug_request", debug_info, channel="control")
