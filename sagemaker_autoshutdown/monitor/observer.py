@@ -69,7 +69,7 @@ class Observer:
         return self._take(apps, apps_error, activity)
 
     def forget_apps(self) -> None:
-        """Something happened to an app: ask SageMaker at the next check."""
+        """The next observation asks SageMaker for the apps, whatever it answered before."""
         self._asked_at = None
 
     async def observe_activity(self) -> datetime:

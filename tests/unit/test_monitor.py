@@ -42,6 +42,8 @@ from ..virtual import (
 )
 from ..worlds import START, at
 
+#: The calls by which each host asks SageMaker for its apps.
+LISTINGS = ("ListApps", "DescribeApp", "DescribeNotebookInstance")
 WARNINGS = (EventKind.WARNING, EventKind.WARNING_OVER)
 
 
@@ -145,8 +147,7 @@ class TestHowOftenSageMakerIsAsked:
     @staticmethod
     def listings(one: Server) -> int:
         """How often SageMaker was asked for the apps."""
-        operations = ("ListApps", "DescribeApp", "DescribeNotebookInstance")
-        asked = (one.sagemaker.of(operation) for operation in operations)
+        asked = (one.sagemaker.of(operation) for operation in LISTINGS)
         return sum(map(len, asked))
 
     def test_a_thousand_servers_do_not_ask_a_thousand_times_a_minute(self, one: Server) -> None:
@@ -238,9 +239,8 @@ class TestHowOftenSageMakerIsAsked:
         assert [app.app_name for app in one.status.apps] == ["b"]
 
     def test_after_a_failure_it_is_asked_at_the_next_check(self, one: Server) -> None:
-        operations = ("ListApps", "DescribeApp", "DescribeNotebookInstance")
         one.start().run(minutes=4, seconds=30)
-        one.sagemaker.errors = dict.fromkeys(operations, DENIED)
+        one.sagemaker.errors = dict.fromkeys(LISTINGS, DENIED)
         one.run(minutes=5, seconds=30)
         assert [app.state for app in one.status.apps] == [State.UNKNOWN]
         one.sagemaker.errors = {}
@@ -248,10 +248,9 @@ class TestHowOftenSageMakerIsAsked:
         assert [app.state for app in one.status.apps] == [State.IDLE]
 
     def test_a_failure_is_not_covered_by_an_answer_that_came_before_it(self, one: Server) -> None:
-        operations = ("ListApps", "DescribeApp", "DescribeNotebookInstance")
         one.start().run(hours=1, minutes=51, seconds=30)
         assert [app.state for app in one.status.apps] == [State.WARNED]
-        one.sagemaker.errors = dict.fromkeys(operations, DENIED)
+        one.sagemaker.errors = dict.fromkeys(LISTINGS, DENIED)
         for minute in (52, 53, 54):
             one.run(hours=1, minutes=minute, seconds=30)
             assert [app.state for app in one.status.apps] == [State.UNKNOWN]
