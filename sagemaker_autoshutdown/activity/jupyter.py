@@ -191,10 +191,13 @@ class InProcessSource:
         """Directly, unless the kernels are behind a gateway. A late answer is still heard."""
         if _gateway_enabled():
             return await _ask_all(kernels, _gateway_channels)
-        connections = {}
+        connections, starting = {}, set()
         for kernel_id, claimed in kernels.items():
             if claimed == "busy":  # nobody listens to it, and this question may do harm
                 continue
+            use = self._requests.use_of(kernel_id)
+            if use is not None and use.from_start and not use.has_started:
+                starting.add(kernel_id)
             try:
                 kernel = self._serverapp.kernel_manager.get_kernel(kernel_id)
                 connections[kernel_id] = kernel.get_connection_info()
@@ -202,7 +205,7 @@ class InProcessSource:
                 log.debug("kernel %s is not this server's: %s", kernel_id, error)
         patience = kernel_probe.PATIENCE
         own, from_others = await asyncio.gather(
-            in_thread(lambda: kernel_probe.ask_here(connections, patience)),
+            in_thread(lambda: kernel_probe.ask_here(connections, patience, starting=starting)),
             self._other_kernels.ask(kernels, patience),
         )
         told = {**own, **from_others}

@@ -153,7 +153,8 @@ class KernelAnswers:
             claim = self._claims_when_asked[kernel_id]
             if asked is None or asked.told.answer is not Answer.SILENT:
                 return Standing(None, claim)
-            return Standing(Answer.SILENT, claim, asked.ended, _evidence(asked))
+            is_alive = asked.told.is_alive
+            return Standing(Answer.SILENT, claim, asked.ended, _evidence(asked), is_alive)
         if asked is not None and not asked.observation:
             asked.after, asked.observation = claim, self._observation
         elif asked is not None and (

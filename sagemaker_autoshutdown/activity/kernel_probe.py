@@ -281,12 +281,14 @@ def ask_here(
     connections: Mapping[str, Mapping[str, Any]],
     patience: float,
     with_subshells: Collection[str] = (),
+    starting: Collection[str] = (),
 ) -> dict[str, Told]:
     """Asks kernels of this machine, by id, each with the content of its connection file. Blocks for
     ``patience`` seconds at most; call it in a thread. Raises nothing.
 
     Kernels ``with_subshells`` are asked on their subshells, too. To find these takes a request on
-    the control channel, which a listening server may take for the end of a cell.
+    the control channel, which a listening server may take for the end of a cell. Those that are
+    ``starting``, by what is known, are also asked on the control channel whether they have started.
     """
     asked_at = time.monotonic()
     told: dict[str, Told] = {}
@@ -297,9 +299,12 @@ def ask_here(
     try:
         for kernel_id, connection in connections.items():
             try:
-                questions[kernel_id] = _Question(
+                question = _Question(
                     context, poller, connection, with_subshells=kernel_id in with_subshells
                 )
+                questions[kernel_id] = question
+                if kernel_id in starting:
+                    question.ask_whether_it_has_started()
             except Exception:  # a file that some kernel wrote
                 told[kernel_id] = Told(Answer.UNKNOWN)
         while open_ones := [each for each in questions if each not in told]:
@@ -317,7 +322,10 @@ def ask_here(
                     told[kernel_id] = Told(Answer.UNKNOWN, took)
         took = timedelta(seconds=time.monotonic() - asked_at)
         for kernel_id in questions.keys() - told.keys():
-            told[kernel_id] = Told(Answer.SILENT, took, questions[kernel_id].id)
+            question = questions[kernel_id]
+            told[kernel_id] = Told(
+                Answer.SILENT, took, question.id, is_alive=question.is_kernel_alive
+            )
     finally:
         for question in questions.values():
             question.close()
@@ -347,15 +355,26 @@ class _Question:
     connection: Mapping[str, Any]
     with_subshells: bool
     id: str = ""
+    #: Whether anything has come from the kernel.
+    is_kernel_alive: bool = False
     _open: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._client = Connection(self.context, self.connection)
         self._sockets: dict[str, Any] = {}
-        self.id = self._send("shell", QUESTION)
+        self.id = self._ask("shell", QUESTION)
+
+    def ask_whether_it_has_started(self) -> None:
+        """Most kernels answer on the control channel in the middle of a cell."""
+        self._send("control", QUESTION)
+
+    def _ask(self, channel: str, message_type: str, **header: str) -> str:
+        """Sends a request whose answer is waited for; returns its id."""
+        message_id = self._send(channel, message_type, **header)
+        self._open.add(message_id)
+        return message_id
 
     def _send(self, channel: str, message_type: str, **header: str) -> str:
-        """Sends a request; returns its id."""
         socket = self._sockets.get(channel)
         if socket is None:
             connect = getattr(self._client, f"connect_{channel}")
@@ -366,7 +385,6 @@ class _Question:
         message["header"].update(header)
         session.send(socket, message)
         message_id: str = message["header"]["msg_id"]
-        self._open.add(message_id)
         return message_id
 
     def is_answered_by(self, ready: Mapping[Any, int]) -> bool:
@@ -375,6 +393,7 @@ class _Question:
             if socket in ready:
                 _, message = self._client.session.recv(socket)
                 if message is not None:
+                    self.is_kernel_alive = True
                     self._take(message)
         return not self._open
 
@@ -386,9 +405,9 @@ class _Question:
         content = message["content"]
         features = content.get("supported_features") or ()
         if question_id == self.id and self.with_subshells and "kernel subshells" in features:
-            self._send("control", "list_subshell_request")
+            self._ask("control", "list_subshell_request")
         for subshell_id in content.get("subshell_id") or ():
-            self._send("shell", QUESTION, subshell_id=subshell_id)
+            self._ask("shell", QUESTION, subshell_id=subshell_id)
 
     def close(self) -> None:
         """Closes its sockets."""

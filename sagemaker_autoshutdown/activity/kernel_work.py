@@ -135,7 +135,7 @@ class KernelWork:
             is_done = standing.answer is Answer.IDLE
             done = {"execution_state": "idle", "last_activity": standing.claim} if is_done else {}
             return {**model, **done}, None, standing.evidence
-        is_starting = use is None and state in TRANSIENT_STATES
+        is_starting = state in TRANSIENT_STATES
         if state != "idle" and state in _KNOWN and not is_starting:
             self.answers.said_otherwise(kernel_id, claim)
             return model, None, ()

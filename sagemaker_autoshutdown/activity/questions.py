@@ -22,7 +22,7 @@ def unsure_kernels(verdict: Verdict, work: Iterable[Work]) -> list[str]:
         item.id
         for item in _kernels(verdict, work)
         if item.state == "idle"
-        or (item.state in TRANSIENT_STATES and item.claimed_since is not None)
+        or item.state in TRANSIENT_STATES
         or (item.silent_since is not None and not is_over)
     ]
 

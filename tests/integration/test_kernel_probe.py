@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from jupyter_server.serverapp import ServerApp
 from sagemaker_autoshutdown.activity import kernel_probe
 from sagemaker_autoshutdown.activity.jupyter import InProcessSource, RestSource
 from sagemaker_autoshutdown.activity.kernel_probe import Answer, Told
+from sagemaker_autoshutdown.activity.kernel_requests import KernelRequests
 from sagemaker_autoshutdown.activity.other_servers import OtherServer, OtherServers
 from sagemaker_autoshutdown.activity.own_api import server_token
 
@@ -78,6 +81,36 @@ async def test_one_that_a_signal_has_stopped_is_not_taken_for_busy(
         assert answers(await source.ask(idle_ones(kernel_id))) == {kernel_id: Answer.IDLE}
     finally:
         await kernel.signal_kernel(signal.SIGCONT)
+
+
+async def test_a_cell_in_a_kernel_whose_first_messages_were_missed_is_told_from_a_hung_start(
+    jp_serverapp: ServerApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server subscribes while the kernel starts. A silent cell says nothing for hours."""
+    monkeypatch.setattr(KernelRequests, "hear", lambda *_: None)
+    source = InProcessSource(jp_serverapp)
+    kernel_id, client = await ready_kernel(jp_serverapp)
+    client.execute("import time; time.sleep(1000)")
+    while (await client.get_iopub_msg(timeout=60))["msg_type"] != "execute_input":
+        pass
+    client.stop_channels()
+    monkeypatch.setattr(kernel_probe, "PATIENCE", 4.0)
+    told = (await source.ask(idle_ones(kernel_id)))[kernel_id]
+    assert (told.answer, told.is_alive) == (Answer.SILENT, True)
+
+
+async def test_a_kernel_that_hangs_before_it_listens_is_silent_on_all_channels(
+    jp_serverapp: ServerApp, jp_data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = jp_data_dir / "kernels" / "hangs"
+    folder.mkdir(parents=True)
+    spec = {"argv": ["sleep", "1000"], "display_name": "hangs", "language": "python"}
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    source = InProcessSource(jp_serverapp)
+    kernel_id = await jp_serverapp.kernel_manager.start_kernel(kernel_name="hangs")
+    monkeypatch.setattr(kernel_probe, "PATIENCE", 1.0)
+    told = (await source.ask(idle_ones(kernel_id)))[kernel_id]
+    assert (told.answer, told.is_alive) == (Answer.SILENT, False)
 
 
 async def test_connections_are_closed_again(jp_serverapp: ServerApp, http_server: Any) -> None:

@@ -51,6 +51,16 @@ def test_a_question_while_another_is_open_does_not_take_that_one_for_use() -> No
     assert answer(answers, Answer.IDLE).claim == "before"
 
 
+def test_a_silent_kernel_that_has_started_is_not_taken_for_hung_while_it_is_asked_again() -> None:
+    answers = known()
+    answers.begin(["k"])
+    answers.end({"k": "starting"}, {"k": Told(Answer.SILENT, TOOK, is_alive=True)}, START)
+    answers.begin_observation()
+    assert answers.standing("k", "after").is_alive
+    answers.begin(["k"])
+    assert answers.standing("k", "after").is_alive
+
+
 def test_a_kernel_that_is_gone_is_forgotten() -> None:
     answers = known()
     answers.begin(["k"])

@@ -17,6 +17,7 @@ from tornado.testing import bind_unused_port
 from sagemaker_autoshutdown.activity import kernel_probe
 from sagemaker_autoshutdown.activity import reader as reading
 from sagemaker_autoshutdown.activity.kernel_probe import Answer, CpuMeter, Told, ask
+from sagemaker_autoshutdown.activity.kernel_requests import KernelUse
 from sagemaker_autoshutdown.model import EventKind, Reason, State
 
 from ..virtual import DENIED, Server, kernel_model
@@ -28,6 +29,8 @@ __all__ = ["make"]
 
 #: Seconds of patience where a kernel stays silent, but what it was asked must have arrived.
 UNTIL_SILENCE = 2.0
+#: A kernel that this server started, listens to and has not heard.
+UNHEARD = KernelUse("", None, 0, START, 0, from_start=True)
 
 
 def say(handler: websocket.WebSocketHandler, parent: dict[str, str], state: str) -> None:
@@ -542,11 +545,36 @@ class TestBeforeAShutdown:
         assert (app.state, app.reason) == (State.BUSY, Reason.KERNEL_STATE_UNKNOWN)
         assert {event.app_name for event in one.told(*WARNINGS)} == {"b"}
 
+    @pytest.mark.parametrize("state", ["starting", "restarting", "autorestarting"])
+    def test_a_cell_in_a_kernel_whose_first_messages_were_missed_is_not_killed(
+        self, one: Server, state: str
+    ) -> None:
+        one.jupyter.kernel_models = [kernel_model("a", state), kernel_model("b", state)]
+        one.jupyter.uses = dict.fromkeys(("kernel-of-a", "kernel-of-b"), UNHEARD)
+        one.jupyter.answers = {"kernel-of-a": Answer.SILENT, "kernel-of-b": Answer.SILENT}
+        one.jupyter.alive = {"kernel-of-a"}
+        one.run(hours=19)
+        assert deleted(one) == ["b"]
+        assert one.app("a").state is State.BUSY
+        assert {event.app_name for event in one.told(*WARNINGS)} == {"b"}
+
+    def test_an_idle_kernel_whose_first_messages_were_missed_is_idle_since_its_start(
+        self, one: Server
+    ) -> None:
+        one.jupyter.kernel_models = [kernel_model("a", "starting"), kernel_model("b", "busy")]
+        one.jupyter.uses = {"kernel-of-a": UNHEARD}
+        one.run(hours=1, minutes=56)
+        assert one.app("a").state is State.WARNED
+        one.run(hours=2, minutes=5)
+        assert deleted(one) == ["a"]
+
+    @pytest.mark.parametrize("use", [None, UNHEARD])
     def test_f2_a_kernel_that_hangs_in_starting_does_not_hold_its_app(
-        self, make: Callable[..., Server]
+        self, make: Callable[..., Server], use: KernelUse | None
     ) -> None:
         one = make("a")
         one.jupyter.kernel_models = [kernel_model("a", "starting")]
+        one.jupyter.uses = {} if use is None else {"kernel-of-a": use}
         one.jupyter.answers = {"kernel-of-a": Answer.SILENT}
         one.start().run(hours=1, minutes=59)
         assert deleted(one) == []

@@ -102,7 +102,7 @@ def _another_program(here: Space, then: str, start: str = "manager = KernelManag
 # -- what a kernel works on
 
 
-@situation("a silent cell", in_use=True, in_sample=True, on=(CLASSIC,))
+@situation("a silent cell", in_use=True, in_sample=True, on=(SMD_1, CLASSIC))
 def _(here: Space) -> None:
     here.run(here.kernel(), SILENT_CELL, wait=False)
 
@@ -119,7 +119,7 @@ def _(here: Space) -> None:
     on=(SMD_1, SMD_2, SMD_4),
 )
 def _(here: Space) -> None:
-    kernel = here.heard_kernel()
+    kernel = here.kernel()
     here.run(kernel, SILENT_CELL, wait=False)
     here.send(kernel, "create_subshell_request", {}, channel="control")
 
@@ -133,7 +133,7 @@ def _(here: Space) -> None:
 
 @situation("a debugger asks while a silent cell runs", in_use=True, on=(SMD_1, CLASSIC))
 def _(here: Space) -> None:
-    kernel = here.heard_kernel()
+    kernel = here.kernel()
     here.run(kernel, SILENT_CELL, wait=False)
     debug_info = {"type": "request", "seq": 1, "command": "debugInfo", "arguments": {}}
     here.send(kernel, "debug_request", debug_info, channel="control")

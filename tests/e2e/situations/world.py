@@ -78,19 +78,6 @@ class Space:
         """A notebook's kernel."""
         return self.studio.start_kernel(self.server.target, path=path)
 
-    def heard_kernel(self) -> str:
-        """A notebook's kernel that its server hears. The server subscribes while the kernel starts,
-        and may miss all that it says at first."""
-        kernel = self.kernel()
-
-        def is_heard() -> bool:
-            self.run(kernel, "pass")
-            states = {model["id"]: model["execution_state"] for model in self.kernels()}
-            return bool(states[kernel] == "idle")
-
-        until(is_heard, "the server hears the kernel")
-        return kernel
-
     def kernels(self) -> list[dict[str, Any]]:
         """The models of all kernels."""
         return self.studio.kernels(self.server.target)
