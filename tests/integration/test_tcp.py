@@ -32,6 +32,10 @@ def test_what_goes_over_a_connection_is_counted_and_told_whose_it_is(
         assert ours <= {*tcp.inodes_of(os.getpid())}
         assert all(123_456 <= grown[inode] <= 123_460 for inode in ours)
         assert tcp.grown(before, before) == {}
+        # A server that has sent all closes its end, and its client may still read.
+        here.shutdown(socket.SHUT_WR)
+        assert client.recv(10) == b""
+        assert os.fstat(client.fileno()).st_ino in tcp.connections()
 
 
 def test_all_that_goes_over_connections_goes_over_interfaces() -> None:
