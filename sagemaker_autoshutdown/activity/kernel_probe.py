@@ -11,9 +11,10 @@ Kernels behind a server are asked through its websocket, kernels of this machine
 on another machine is also asked how much CPU its processes use: a thread or a program that a cell
 has left behind is at work although the kernel waits.
 
-A server that missed a kernel's last message calls it ``busy`` for ever. Such a kernel is asked to
-execute nothing. Any other question would do harm while a cell runs: some kernels answer others in
-the middle of a cell, and an old gateway takes that for the cell's end.
+A server that missed a kernel's last message calls it ``busy`` for ever, or ``starting`` if it
+missed the first. Such a kernel is asked to execute nothing. Any other question would do harm while
+a cell runs: some kernels answer others in the middle of a cell, and an old gateway takes that for
+the cell's end.
 """
 
 from __future__ import annotations
@@ -175,8 +176,9 @@ def _questions(claimed: str) -> list[dict[str, Any]]:
     the control channel, which most kernels answer in the middle of a cell."""
     if claimed == "busy":
         return [_question(EXECUTE_NOTHING, "shell", _NOTHING)]
-    question = _question(QUESTION, "shell")
-    return [question, _question(QUESTION, "control")] if claimed in TRANSIENT_STATES else [question]
+    if claimed in TRANSIENT_STATES:
+        return [_question(EXECUTE_NOTHING, "shell", _NOTHING), _question(QUESTION, "control")]
+    return [_question(QUESTION, "shell")]
 
 
 async def _ask(

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
@@ -15,7 +16,19 @@ from pathlib import Path
 from typing import Any, cast
 
 from jupyter_core.paths import jupyter_data_dir
-from traitlets import Bool, Bunch, Dict, Float, List, TraitError, Unicode, Union, default, validate
+from traitlets import (
+    Bool,
+    Bunch,
+    Dict,
+    Float,
+    List,
+    TraitError,
+    TraitType,
+    Unicode,
+    Union,
+    default,
+    validate,
+)
 from traitlets.config import LoggingConfigurable
 from traitlets.config.loader import DeferredConfig
 
@@ -246,6 +259,8 @@ class SageMakerAutoShutdown(LoggingConfigurable):
             # What its extensions run for a user.
             *("!*/vscode_pytest/*", "!*/unittestadapter/*", "!*/terminalserver/*"),
             *("*-langserver*", "*-language-server*", "aws-lsp-*", "lsp_server*", "pylsp", "texlab"),
+            # They look for changed files all the time. Their workers are processes of their own.
+            *("fastapi dev", "uvicorn --reload"),
         ],
         help="Programs that never count as work, wherever they run and whatever they use: "
         "monitors, services that never rest, language servers. Each entry is a shell-style "
@@ -277,6 +292,8 @@ class SageMakerAutoShutdown(LoggingConfigurable):
             *("rclone delete*", "rclone *sum", "rclone move*", "rclone purge", "rclone rcat"),
             *("rclone sync", "!*nbconvert --*post*=*serve*", "!*nbconvert serve"),
             *("!aria2c --enable-rpc*", "!rsync --daemon"),
+            # JupyterLab-git's page does this by itself, again and again.
+            "!git --prune",
         ],
         help="Programs that hold their app for as long as they run, even while they only wait "
         "(see max_waiting_time). A program that asks the user for something does not. Do not "
@@ -603,10 +620,7 @@ def load(parent: LoggingConfigurable) -> tuple[SageMakerAutoShutdown, list[str]]
             continue
         try:
             if isinstance(value, DeferredConfig):
-                value = value.get_value(traits[name])
-                if isinstance(traits[name], Union) and isinstance(value, str):
-                    # A list on the command line, which traitlets does not parse for a Union.
-                    value = ast.literal_eval(value)
+                value = _from_command_line(traits[name], value)
             setattr(settings, name, value)
         except Exception as error:  # a number too large for a float, and other errors
             if name == "allow_user_settings":
@@ -629,6 +643,18 @@ def load(parent: LoggingConfigurable) -> tuple[SageMakerAutoShutdown, list[str]]
         )
         settings.min_idle_timeout = high
     return settings, problems
+
+
+def _from_command_line(trait: TraitType[Any, Any], given: DeferredConfig) -> Any:
+    """The value of a setting. traitlets does not parse all lists: it takes ``['a', 'b']`` for one
+    entry."""
+    value = given.get_value(trait)
+    if isinstance(trait, Union) and isinstance(value, str):
+        return ast.literal_eval(value)
+    if isinstance(trait, List) and isinstance(value, str):
+        with suppress(ValueError, SyntaxError):  # the pattern [ab]* is an entry
+            return ast.literal_eval(value)
+    return value
 
 
 def fixed_settings(problems: list[str]) -> dict[str, Any]:

@@ -414,6 +414,8 @@ class TestPrograms:
             ("mlflow", ["/opt/python", "/opt/bin/mlflow", "ui", "--port", "5001"]),
             ("python", ["python", "-m", "mlflow", "server"]),
             ("python", ["python", "-m", "mlflow.server.jobs._job_runner"]),
+            ("uvicorn", ["/opt/python", "/opt/bin/uvicorn", "main:app", "--reload"]),
+            ("fastapi", ["/opt/python", "/opt/bin/fastapi", "dev", "main.py"]),
         ],
     )
     def test_monitors_and_services_that_never_rest_never_count(
@@ -587,6 +589,7 @@ class TestPrograms:
             ["aria2c", "--enable-rpc", "-D"],
             ["aria2c", "--enable-rpc=true"],
             ["rsync", "--daemon", "--no-detach"],
+            ["git", "fetch", "--all", "--prune"],
         ],
         ids=" ".join,
     )

@@ -93,6 +93,28 @@ def test_the_command_line_counts_like_the_config_file(argument: str, problem: st
     assert config.idle_timeout == (1800 if not problem else 7200)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "patterns"),
+    [
+        (["a b"], ["a b"]),
+        (["['a b', 'c']"], ["a b", "c"]),
+        (["['a b']"], ["a b"]),
+        (["a", "b"], ["a", "b"]),
+        (["[ab]*"], ["[ab]*"]),
+        (["[]"], []),
+    ],
+)
+def test_a_list_on_the_command_line_is_not_taken_for_one_pattern(
+    arguments: list[str], patterns: list[str]
+) -> None:
+    application = Application()
+    application.parse_command_line(
+        [f"--SageMakerAutoShutdown.ignored_programs={each}" for each in arguments]
+    )
+    config, problems = load(application)
+    assert (config.ignored_programs, problems) == (patterns, [])
+
+
 def test_bounds_that_contradict_each_other_are_told() -> None:
     config, (problem,) = loaded(min_idle_timeout=600, max_idle_timeout=300)
     assert (config.min_idle_timeout, config.max_idle_timeout) == (300, 300)

@@ -319,9 +319,14 @@ class TestKernelsThatMayWork:
         assert (told.answer, told.is_alive) == (Answer.SILENT, False)
 
     async def test_one_that_starts_but_waits_says_so(self) -> None:
-        answered = {("shell", "kernel_info_request"), ("control", "kernel_info_request")}
+        answered = {("shell", "execute_request"), ("control", "kernel_info_request")}
         told, _ = await self.asked_for("starting", answered, patience=20.0)
         assert told.answer is Answer.IDLE
+
+    async def test_one_that_starts_is_asked_nothing_that_a_cell_may_let_it_answer(self) -> None:
+        answered = {("shell", "kernel_info_request"), ("control", "kernel_info_request")}
+        told, _ = await self.asked_for("starting", answered)
+        assert (told.answer, told.is_alive) == (Answer.SILENT, True)
 
     async def test_an_idle_one_is_not_asked_on_its_control_channel(self) -> None:
         told, heard = await self.asked_for("idle", {("control", "kernel_info_request")})

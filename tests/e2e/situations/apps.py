@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from tests.e2e.conftest import SILENT_CELL
+from tests.e2e.conftest import SILENT_CELL, until
 from tests.localstudio import KernelOverride
 
 from .classic import Classic
@@ -117,7 +117,14 @@ def _(here: Space) -> None:
 
 @situation("a kernel that never answers", in_use=True, only=(CLASSIC,))
 def _(here: Space) -> None:
-    here.run(here.kernel(), "1")
+    kernel = here.kernel()
+
+    def is_heard() -> bool:
+        # A kernel that its server has never heard, and that never answers, has hung in its start.
+        here.run(kernel, "1")
+        return any(model["execution_state"] == "idle" for model in here.kernels())
+
+    until(is_heard, "the server hears the kernel")
     _classic(here).lose_answers(here.app_name)
 
 
@@ -179,8 +186,11 @@ def _(here: Space) -> None:
     "a cell that lets its app's kernel answer others meanwhile", in_use=True, only=(CLASSIC,)
 )
 def _(here: Space) -> None:
-    # As jupyter_ui_poll does.
-    here.run(here.kernel(), _ANSWERS_MEANWHILE, wait=False)
+    # As jupyter_ui_poll does. While a kernel starts, its gateway asks it again and again, and takes
+    # an answer in the middle of the cell for its end.
+    kernel = here.kernel()
+    here.run(kernel, "1")
+    here.run(kernel, _ANSWERS_MEANWHILE, wait=False)
 
 
 @situation("an idle app, and another whose kernel never answers", in_use=False, only=(CLASSIC,))

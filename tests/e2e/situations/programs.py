@@ -183,6 +183,19 @@ def _(here: Space) -> None:
     here.type(here.terminal(), f"git clone {_bucket(here, 20_000)} repo &")
 
 
+@situation("a page that fetches from a slow remote by git, again and again", in_use=False)
+def _(here: Space) -> None:
+    # As JupyterLab-git's.
+    git = _line(here.python("import time; time.sleep(4)", "git"))
+    loop = f"while true; do {git} fetch --all --prune; sleep 1; done"
+    here.start("sh", "-c", loop)
+
+
+@situation("a reloader that looks at all files several times a second", in_use=False)
+def _(here: Space) -> None:
+    here.start(*here.python(BURN, "uvicorn"), "main:app", "--reload")
+
+
 @situation("an installation by npm over a slow line", in_use=True)
 def _(here: Space) -> None:
     if shutil.which("npm") is None:
