@@ -7,11 +7,11 @@
 #   make test                run all tests
 #   make lint                check format, style and types
 #   make docs                build the documentation in build/docs
-#   make bench               measure speed and memory
+#   make bench               measure speed and memory; in use or not, beside other tools: hours
 #   make wheel               build the wheel that users install
 #   make dist                build the sdist and the wheel of a release
 #   make render              renew the generated files: scripts, templates, dashboards, tables
-#   make test-long           try 20,000 requests, 500 damaged records, 100 kills: an hour
+#   make test-long           try 20,000 requests, 500 damaged records, 5,000 replays, 100 kills: an hour
 #   make test-stack          deploy the fleet's stack to a stand-in of AWS
 #   make test-situations     in use or not: try all lines of the table with real servers and kernels
 #   make upgrade             upgrade the development dependencies within pyproject.toml's bounds
@@ -77,8 +77,8 @@ test-stack: $(PANEL_BUILT)
 # `make test` tries a sample of this; the full length takes an hour. -rP shows the counts.
 test-long: $(PANEL_BUILT)
 	SAGEMAKER_AUTOSHUTDOWN_FUZZ=2000 SAGEMAKER_AUTOSHUTDOWN_DAMAGES=500 SAGEMAKER_AUTOSHUTDOWN_KILLS=100 \
-		$(PYTEST) -rP --override-ini timeout=0 tests/integration/api/test_fuzz.py \
-		tests/unit/costs/test_damage.py tests/integration/test_ledger_after_a_crash.py
+		REPLAYS=5000 $(PYTEST) -rP --override-ini timeout=0 tests/integration/api/test_fuzz.py \
+		tests/unit/costs/test_damage.py tests/unit/costs/test_replay_agrees.py tests/integration/test_ledger_after_a_crash.py
 
 test-fast: $(PANEL_BUILT)
 	$(PYTEST) tests/unit

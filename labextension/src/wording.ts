@@ -151,8 +151,8 @@ export function reasonSentence(
         : trans.__('A terminal does not say when it was last used.');
     case 'background_job':
       return about
-        ? trans.__('A background job of %1 is using CPU.', about)
-        : trans.__('A background job is using CPU.');
+        ? trans.__('A background job of %1 is working.', about)
+        : trans.__('A background job is working.');
     case 'detached_job':
       if (about && lasted) {
         return trans.__(

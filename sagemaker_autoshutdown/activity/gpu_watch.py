@@ -142,6 +142,10 @@ class GpuWatch:
         label = f"GPU {gpu.index}"
         if gpu.percent is not None:
             text = f"{label} at {gpu.percent:.0f} %" + (f" ({program})" if program else "")
+            hours = (now - device.worked_at) // timedelta(hours=1)
+            if hours > 0 and not device.is_working:
+                # To the hour, so that the status seldom changes.
+                text += f", without work for {hours} h"
         elif device.is_working is None:
             text = f"{label} does not report whether it works"
         else:

@@ -140,9 +140,9 @@ def _shutdown(app: dict[str, Any], now: str) -> str:
         return "-"
     if app["kept_until"]:
         return f"kept, {when(app['kept_until'], now)}"
+    closed = ", as no tab is open" if app["limit"] == "closed_idle_timeout" else ""
     if app["shutdown_at"]:
-        return when(app["shutdown_at"], now)
-    closed = " with no tab open" if app["limit"] == "closed_idle_timeout" else ""
+        return when(app["shutdown_at"], now) + closed
     return f"after {span(app['idle_timeout'])} idle{closed}"
 
 

@@ -159,7 +159,8 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "gpu_idle_seconds",
         "gauge",
-        "Seconds since a GPU was last seen at work, at most since this server started.",
+        "Seconds since a GPU was last seen at work, at most since this server started. "
+        "Missing where the GPU does not report its utilization, and in Classic.",
         (*_APP, "gpu"),
     ),
     Definition(

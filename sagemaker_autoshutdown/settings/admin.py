@@ -230,7 +230,8 @@ class SageMakerAutoShutdown(LoggingConfigurable):
     max_busy_time = Number(
         0.0,
         help="Seconds for which a kernel may stay busy before it no longer holds its app; for "
-        "kernels that crashed while busy. 0 is off: a running cell is never interrupted.",
+        "kernels that crashed while busy. A kernel whose processes work still holds it. 0 is off: "
+        "a running cell is never interrupted.",
     ).tag(config=True, live=True)
 
     keep_terminals = Bool(

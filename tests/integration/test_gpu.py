@@ -165,6 +165,7 @@ class TestWhatItMeans:
         machine.has("0 1000 0", "0 0 0")
         first, second = machine.observe(after=3600)
         assert (first.last_activity, second.last_activity) == (worked_at, began)
+        assert texts([first]) == ["GPU 0 at 0 %, without work for 1 h"]
 
     def test_one_that_can_not_tell_holds_while_it_is_used_but_not_for_ever(
         self, machine: Machine

@@ -27,6 +27,7 @@ from sagemaker_autoshutdown.model import (
     EventKind,
     Host,
     HostKind,
+    Limit,
     Money,
     OwnerKind,
     Presence,
@@ -128,6 +129,27 @@ def test_a_busy_app_is_not_idle_and_has_no_deadline(server: Server) -> None:
     server.status = status(work=(kernel("busy"),))
     assert server.value("app_idle_seconds", app_name="app", **MEDIUM) == 0
     assert server.value("app_shutdown_timestamp_seconds", app_name="app", **MEDIUM) is None
+
+
+def test_the_limit_that_applies_is_told_with_its_name(server: Server) -> None:
+    (view,) = server.status.apps
+    labels = {"app_name": "app", **MEDIUM}
+    assert server.value("app_idle_timeout_seconds", **labels, limit="idle_timeout") == 7200
+    closed = replace(view, limit=Limit.CLOSED_IDLE_TIMEOUT, idle_timeout=timedelta(minutes=15))
+    server.status = replace(server.status, apps=(closed,))
+    assert server.value("app_idle_timeout_seconds", **labels, limit="closed_idle_timeout") == 900
+    assert server.value("app_idle_timeout_seconds", **labels, limit="idle_timeout") is None
+
+
+@pytest.mark.parametrize(
+    ("presence", "value"),
+    [(Presence(), None), (Presence(True), 1), (Presence(True, START), 0)],
+)
+def test_an_unknown_presence_is_not_called_a_closed_browser(
+    server: Server, presence: Presence, value: float | None
+) -> None:
+    server.status = replace(server.status, presence=presence)
+    assert server.value("browser_connected") == value
 
 
 def gpu(percent: float | None, hold: Reason | None = None) -> Work:

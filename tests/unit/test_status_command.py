@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from sagemaker_autoshutdown.cli.status import lines
 
 
@@ -59,8 +61,17 @@ def test_an_app_of_which_nothing_was_seen_has_no_empty_list() -> None:
     assert not any("What was seen" in line for line in lines(status()))
 
 
-def test_the_limit_of_a_closed_tab_is_told_apart() -> None:
-    assert any("after 2 h idle with no tab open" in line for line in lines(status()))
+@pytest.mark.parametrize(
+    ("shutdown_at", "text"),
+    [
+        (None, "after 2 h idle, as no tab is open"),
+        ("2026-09-01T12:10:00Z", "in 10 min, as no tab is open"),
+    ],
+)
+def test_the_limit_of_a_closed_tab_is_told_apart(shutdown_at: str | None, text: str) -> None:
+    told = status()
+    told["apps"][0]["shutdown_at"] = shutdown_at
+    assert any(text in line for line in lines(told))
 
 
 def test_a_fleets_mark_is_told_with_its_time_and_rule() -> None:

@@ -125,16 +125,17 @@ function WorkItem(props: { work: Work; context: IContext }): React.JSX.Element {
 
 function workDetails(work: Work, now: number, context: IContext): string {
   const { trans } = context;
-  const kinds: Record<string, string> = {
+  // A server of a later version may tell of others.
+  const kinds: Partial<Record<string, string>> = {
     kernel: trans.__('kernel'),
     terminal: trans.__('terminal'),
     session: trans.__('session without a kernel'),
     process: trans.__('program in the background'),
     document: trans.__('document'),
     server: trans.__('server'),
-    proxy: trans.__('web app'),
+    web_app: trans.__('web app'),
     gpu: trans.__('GPU')
-  };
+  } satisfies Record<Work['kind'], string>;
   const details: string[] = [kinds[work.kind] ?? work.kind];
   if (work.state) {
     details.push(kernelStateLabel(work.state, trans));

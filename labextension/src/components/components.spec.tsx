@@ -231,9 +231,16 @@ describe('apps', () => {
     expect(panel).toHaveTextContent('kernel · restarting by itself');
   });
 
+  test('what kind of thing is in use is told in words', async () => {
+    const work = fixtures.work({ kind: 'web_app', label: 'streamlit' });
+    const panel = show(status({ apps: [app({ work: [work] })] }));
+    await openDetails();
+    expect(panel).toHaveTextContent('web app');
+  });
+
   test('what was seen of a program is told as the server says it, of a new kind as well', async () => {
     const seen = fixtures.work({
-      kind: 'gpu' as 'process',
+      kind: 'quantum' as 'process',
       label: 'GPU 0',
       state: '',
       evidence: [

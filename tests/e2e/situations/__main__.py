@@ -40,6 +40,9 @@ def main(words: Sequence[str]) -> None:
         except LackingError as error:
             print(f"{situation.name:<72} {error}")
             continue
+        except Exception as error:  # the other lines are worth their hour
+            print(f"{situation.name:<72} could not be tried: {error!r:.200}")
+            continue
         tried += 1
         for name in names:
             right[name] += judged[name] == situation.in_use
