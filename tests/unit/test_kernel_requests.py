@@ -174,6 +174,16 @@ class TestWhatRuns:
         kernel.end(cell)
         assert kernel.use.used_at == at(hours=1)
 
+    def test_output_after_a_cell_has_ended_is_no_use(self) -> None:
+        """A clock in a widget prints for ever."""
+        kernel = Kernel()
+        cell = kernel.begin()
+        kernel.end(cell)
+        kernel.wait(hours=1)
+        for kind in ("stream", "display_data", "update_display_data"):
+            kernel.say(kind, cell, text="x")
+        assert (kernel.is_running, kernel.use.used_at) == (False, START)
+
     def test_a_silent_cell_is_in_no_doubt(self) -> None:
         kernel = Kernel()
         cell = kernel.begin()

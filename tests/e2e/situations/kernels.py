@@ -124,6 +124,14 @@ def _(here: Space) -> None:
     here.send(kernel, "create_subshell_request", {}, channel="control")
 
 
+@situation("a thread that prints for ever in an idle kernel", in_use=False)
+def _(here: Space) -> None:
+    code = (
+        "import threading, time\ndef tick():\n    while True: print(1, flush=True); time.sleep(1)\n"
+    )
+    here.run(here.kernel(), f"{code}threading.Thread(target=tick, daemon=True).start()")
+
+
 @situation("a resource monitor asks while a silent cell runs", in_use=True, on=(SMD_2,))
 def _(here: Space) -> None:
     kernel = here.kernel()
