@@ -100,6 +100,9 @@ class KernelWork:
         since = self.times.since(key, state, now)
         if state == "busy" and use is not None and use.running_since is not None:
             since = min(use.running_since, now)
+        if state == "busy" and use is None and silent_since is None:
+            text = f"{label} busy for {_lasted(since, now)}, by its server's word"
+            evidence = (Evidence(EvidenceKind.REQUEST, text), *evidence)
         if state not in _KNOWN and self.answers.may_tell(kernel_id):
             silent_since = since
         last_activity = self.times.last_activity(key, model.get("last_activity"), now)
@@ -189,12 +192,15 @@ def _as_heard(model: dict[str, Any], use: KernelUse) -> dict[str, Any]:
     return {**model, "execution_state": state, "last_activity": last_activity}
 
 
+def _lasted(since: datetime, now: datetime) -> str:
+    """To the minute, so that the status does not change by the second."""
+    seconds = max(0.0, (now - since).total_seconds())
+    return span(seconds - seconds % 60) if seconds >= 60 else "less than a minute"
+
+
 def _evidence(use: KernelUse, label: str, now: datetime) -> tuple[Evidence, ...]:
     if use.running and use.running_since is not None:
-        seconds = max(0.0, (now - use.running_since).total_seconds())
-        # To the minute, so that the status does not change by the second.
-        lasted = span(seconds - seconds % 60) if seconds >= 60 else "less than a minute"
-        text = f"{use.running} running in {label} for {lasted}"
+        text = f"{use.running} running in {label} for {_lasted(use.running_since, now)}"
         more = f"; {use.queued} more queued" if use.queued else ""
         return (Evidence(EvidenceKind.REQUEST, text + more),)
     if use.silent_since is not None:

@@ -18,7 +18,7 @@ from sagemaker_autoshutdown.aws import Aws
 from sagemaker_autoshutdown.clock import from_iso
 from sagemaker_autoshutdown.decide import is_held
 from sagemaker_autoshutdown.hosts import adapter_for
-from sagemaker_autoshutdown.model import Reason, Work, WorkKind
+from sagemaker_autoshutdown.model import Evidence, EvidenceKind, Reason, Work, WorkKind
 from sagemaker_autoshutdown.settings.admin import Policy
 
 from ..machine import FROM_A_TERMINAL, INIT, SERVER, Machine
@@ -60,6 +60,12 @@ class TestKernels:
             last_activity=START,
             apps=frozenset({"a"}),
             connections=2,
+            evidence=(
+                Evidence(
+                    EvidenceKind.REQUEST,
+                    "python3 busy for less than a minute, by its server's word",
+                ),
+            ),
             claimed_since=START,
         )
 
@@ -116,10 +122,14 @@ class TestKernels:
     async def test_a_state_lasts_from_when_it_was_first_seen(self) -> None:
         reader = Reader()
         await reader.one(kernel_model(state="busy"), at(hours=1))
-        work = await reader.one(kernel_model(state="busy", last=at(hours=2)), at(hours=2))
+        work = await reader.one(
+            kernel_model(state="busy", last=at(hours=2)), at(hours=3, seconds=9)
+        )
         assert work.state_since == at(hours=1)
-        work = await reader.one(kernel_model(state="idle"), at(hours=3))
-        assert work.state_since == at(hours=3)
+        (evidence,) = work.evidence
+        assert evidence.text == "python3 busy for 2 h, by its server's word"
+        work = await reader.one(kernel_model(state="idle"), at(hours=4))
+        assert work.state_since == at(hours=4)
 
     async def test_f2_what_was_starting_before_this_server_was_counts_from_its_last_activity(
         self,
