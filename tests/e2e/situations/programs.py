@@ -221,6 +221,12 @@ def _(here: Space) -> None:
     here.type(here.terminal(), f"{_line(tunnel)} {_bucket(here, 500)} &")
 
 
+@situation("a stream below the admin's number", in_use=False, work_bytes_per_second=10_000_000)
+def _(here: Space) -> None:
+    player = here.python(STREAM, "player.py")
+    here.type(here.terminal(), f"{_line(player)} {_bucket(here, 500_000)} &")
+
+
 @situation("a loop that asks a bucket in passing", in_use=False)
 def _(here: Space) -> None:
     aws = here.home / "aws"
@@ -315,6 +321,11 @@ def _(here: Space) -> None:
     job = _line(here.python(f"open('begun', 'w').close()\n{BURN}", "nightly.py"))
     here.type(here.terminal(), f"setsid -f env -i ./cron -c '{job}; true'")
     _begun(here, "begun")
+
+
+@situation("a detached job, where the admin ignores all", in_use=False, ignore_detached_jobs="*")
+def _(here: Space) -> None:
+    here.type(here.terminal(), f"setsid {_line(here.python(BURN, 'train.py'))} &")
 
 
 @situation("a daemon that has cleared its environment", in_use=True)
