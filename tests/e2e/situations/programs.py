@@ -191,6 +191,11 @@ def _(here: Space) -> None:
     here.start("sh", "-c", loop)
 
 
+@situation("a language server at work though nobody types", in_use=False)
+def _(here: Space) -> None:
+    here.start(*here.python(BURN, "pylsp"))
+
+
 @situation("a reloader that looks at all files several times a second", in_use=False)
 def _(here: Space) -> None:
     here.start(*here.python(BURN, "uvicorn"), "main:app", "--reload")
