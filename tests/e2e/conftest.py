@@ -123,8 +123,13 @@ class Classic(Server):
         ]
         for app in apps:
             self.studio.wait_for(app, "InService")
-        until(lambda: set(names) <= self.states().keys(), "all apps in the status")
+        until(lambda: set(names) <= self._in_service(), "all apps in service, by the status")
         return apps
+
+    def _in_service(self) -> set[str]:
+        """The names of the apps that the server takes for being in service."""
+        apps = self.get("status")["apps"]
+        return {app["app_name"] for app in apps if app["status"] == "InService"}
 
     def deletions(self, app: AppKey) -> int:
         """How often SageMaker was asked to delete it."""

@@ -137,12 +137,14 @@ def a_month_has_just_begun() -> bool:
 
 
 def panel_queries() -> list[Any]:
-    """Title and query of all panels, and the interval of those that show a time."""
+    """Title and query of all panels, and the interval of those that show a time. GPUs of Studio
+    Classic are not seen; ``dashboards/test_files.py`` tries their panel."""
     panels = json.loads(DASHBOARD.read_text())["panels"]
     return [
         pytest.param(target, panel.get("interval", ""), id=f"{panel['title']} {target['refId']}")
         for panel in panels
         for target in panel.get("targets", ())
+        if "gpu_idle_seconds" not in target["expr"]
     ]
 
 

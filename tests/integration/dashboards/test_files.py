@@ -241,12 +241,37 @@ tests:
 """
 
 
-def test_one_server_twice_or_two_of_one_name_spoil_no_panel(tmp_path: Path) -> None:
-    def expression(title: str) -> str:
-        (panel,) = (panel for panel in dashboard()["panels"] if panel["title"] == title)
-        found: str = panel["targets"][0]["expr"]
-        return re.sub(r"\$(domain|owner)", ".*", found).replace("$__range", "5m")
+GPUS = """
+rule_files: [{rules}]
+tests:
+  - interval: 1m
+    input_series:
+      - {{series: '{p}gpu_idle_seconds{{owner="ada", gpu="0", instance="x"}}', values: 7200x9}}
+      - {{series: '{p}gpu_idle_seconds{{owner="ada", gpu="0", instance="y"}}', values: 7200x9}}
+      - {{series: '{p}gpu_idle_seconds{{owner="ada", gpu="1"}}', values: 3600x9}}
+    promql_expr_test:
+      - expr: '{expression}'
+        eval_time: 5m
+        exp_samples:
+          - {{labels: '{{owner="ada", gpu="0"}}', value: 7200}}
+"""
 
+
+def expression(title: str) -> str:
+    """The first query of a panel."""
+    (panel,) = (panel for panel in dashboard()["panels"] if panel["title"] == title)
+    found: str = panel["targets"][0]["expr"]
+    return re.sub(r"\$(domain|owner)", ".*", found).replace("$__range", "5m")
+
+
+def test_a_gpu_without_work_for_hours_is_shown_once(tmp_path: Path) -> None:
+    found = expression("GPUs without work")
+    promtool_tests(
+        GPUS.format(rules=RULES, p="sagemaker_autoshutdown_", expression=found), RULES, tmp_path
+    )
+
+
+def test_one_server_twice_or_two_of_one_name_spoil_no_panel(tmp_path: Path) -> None:
     promtool_tests(
         TWICE.format(
             rules=RULES,
