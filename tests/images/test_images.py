@@ -76,12 +76,12 @@ def test_an_idle_app_is_shut_down_and_a_busy_one_kept(image: Environment, tmp_pa
         studio.request(idle_server, "PUT", f"{API}/settings", limit)
         studio.wait_for(idle, "Deleted")
 
-        deleted = [call.parameters for call in studio.calls("DeleteApp")]
-        assert deleted == [studio.parameters(idle)]
         status = studio.request(server, "GET", f"{API}/status")
         assert status["host"] == ("classic" if image.image.is_classic else "space")
         # Its server may hear nothing of the kernel until the kernel is asked.
         wait_until(lambda: _reason(studio, server, busy) == "kernel_busy", "the busy app")
+        deleted = [call.parameters for call in studio.calls("DeleteApp")]
+        assert deleted == [studio.parameters(idle)]
         assert "Traceback" not in studio.log(server)
 
 

@@ -188,17 +188,17 @@ def _(here: Space) -> None:
     # As JupyterLab-git's.
     git = _line(here.python("import time; time.sleep(4)", "git"))
     loop = f"while true; do {git} fetch --all --prune; sleep 1; done"
-    here.start("sh", "-c", loop)
+    here.type(here.terminal(), f"({loop}) &")
 
 
 @situation("a language server at work though nobody types", in_use=False)
 def _(here: Space) -> None:
-    here.start(*here.python(BURN, "pylsp"))
+    here.type(here.terminal(), f"{_line(here.python(BURN, 'pylsp'))} &")
 
 
 @situation("a reloader that looks at all files several times a second", in_use=False)
 def _(here: Space) -> None:
-    here.start(*here.python(BURN, "uvicorn"), "main:app", "--reload")
+    here.type(here.terminal(), f"{_line(here.python(BURN, 'uvicorn'))} main:app --reload &")
 
 
 @situation("an installation by npm over a slow line", in_use=True)
